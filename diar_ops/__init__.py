@@ -1,0 +1,33 @@
+"""Align and reconstruct a flat picture from several spoiled photos.
+
+Every public name is importable from here; :data:`__all__` lists them.
+"""
+
+from diar_ops._errors import (
+    DeviceError,
+    DiarError,
+    DtypeError,
+    ImageError,
+    OptionError,
+    ShapeError,
+    WeightsError,
+)
+from diar_ops._types import FeatureMap, HomographyEstimate, Matches, Reason, Warped
+
+__version__ = "0.1.0"
+
+__all__ = [
+    # shared ground
+    "DeviceError",
+    "DiarError",
+    "DtypeError",
+    "FeatureMap",
+    "HomographyEstimate",
+    "ImageError",
+    "Matches",
+    "OptionError",
+    "Reason",
+    "ShapeError",
+    "Warped",
+    "WeightsError",
+]

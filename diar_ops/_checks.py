@@ -1,0 +1,112 @@
+"""Argument checks: one shape checker that binds names across arguments, and eps per dtype.
+
+Shape, dtype and device checks read metadata only. They cost microseconds, never synchronise a
+GPU, and trace through ``torch.compile``. Values (NaN, range) are each op's own business.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from diar_ops._errors import DeviceError, DtypeError, OptionError, ShapeError
+
+__all__ = ["EPS", "check_floating", "check_option", "check_shapes", "eps_of", "solve_dtype"]
+
+#: Smallest value safely added to a denominator, about eight units in the last place of 1.0.
+EPS: dict[torch.dtype, float] = {
+    torch.float16: 2.0**-7,
+    torch.bfloat16: 2.0**-4,
+    torch.float32: 2.0**-20,
+    torch.float64: 2.0**-49,
+}
+
+
+def eps_of(dtype: torch.dtype) -> float:
+    """Return the eps of ``dtype`` from :data:`EPS`."""
+    return EPS[dtype]
+
+
+def solve_dtype(dtype: torch.dtype) -> torch.dtype:
+    """Return the dtype to compute in for inputs of ``dtype``: at least float32."""
+    return torch.float64 if dtype == torch.float64 else torch.float32
+
+
+def check_shapes(op: str, /, **named: tuple[Any, str]) -> dict[str, int]:
+    """Check tensors against shape patterns and bind each size name across the whole call.
+
+    A pattern is a space-separated list of sizes: an integer must be equal, a name binds to the
+    size where it first appears and must equal it everywhere else in the call, and a leading
+    ``...`` stands for any number of batch dimensions (not compared). ``None`` values are skipped,
+    so that optional arguments can be listed.
+
+    Args:
+        op: Name of the calling op, for the message.
+        **named: ``argument_name=(tensor, "B N 2")``.
+
+    Returns:
+        The sizes by name.
+
+    Raises:
+        DtypeError: A value is not a tensor.
+        ShapeError: The rank or a size does not fit.
+        DeviceError: The tensors are on different devices.
+    """
+    sizes: dict[str, int] = {}
+    owner: dict[str, str] = {}
+    device: torch.device | None = None
+    for argument, (tensor, pattern) in named.items():
+        if tensor is None:
+            continue
+        if not isinstance(tensor, Tensor):
+            raise DtypeError(
+                f"{op}: {argument} must be a torch.Tensor of shape ({pattern}), "
+                f"got {type(tensor).__name__}; convert it with torch.as_tensor"
+            )
+        shape = tuple(tensor.shape)
+        tokens = pattern.split()
+        open_ended = tokens[:1] == ["..."]
+        if open_ended:
+            tokens = tokens[1:]
+        fits = len(shape) >= len(tokens) if open_ended else len(shape) == len(tokens)
+        if not fits:
+            raise ShapeError(f"{op}: {argument} must have shape ({pattern}), got {list(shape)}")
+        for token, size in zip(tokens, shape[len(shape) - len(tokens) :], strict=True):
+            if token.isdigit():
+                if size != int(token):
+                    raise ShapeError(
+                        f"{op}: {argument} must have shape ({pattern}), got {list(shape)}"
+                    )
+            elif token not in sizes:
+                sizes[token], owner[token] = size, argument
+            elif sizes[token] != size:
+                raise ShapeError(
+                    f"{op}: {argument} must have shape ({pattern}) with {token} = {sizes[token]} "
+                    f"as in {owner[token]}, got {list(shape)}"
+                )
+        if device is None:
+            device = tensor.device
+        elif tensor.device != device:
+            raise DeviceError(
+                f"{op}: {argument} is on {tensor.device}, the other tensors on {device}; "
+                f"move them to one device"
+            )
+    return sizes
+
+
+def check_floating(op: str, /, **named: Tensor | None) -> None:
+    """Raise :class:`DtypeError` unless each tensor is floating point (``None`` is skipped)."""
+    for argument, tensor in named.items():
+        if tensor is not None and not tensor.is_floating_point():
+            raise DtypeError(
+                f"{op}: {argument} must be floating point, got {tensor.dtype}; "
+                f"for 8-bit images use image.float() / 255"
+            )
+
+
+def check_option(op: str, condition: bool, expected: str, got: object) -> None:
+    """Raise :class:`OptionError` with ``expected`` and ``got`` unless ``condition`` holds."""
+    if not condition:
+        raise OptionError(f"{op}: expected {expected}, got {got!r}")

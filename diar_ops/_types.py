@@ -1,0 +1,93 @@
+"""What flows between the ops: plain tensors in NamedTuples, fixed-size and masked, never ragged."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import NamedTuple
+
+from torch import Tensor
+
+__all__ = ["FeatureMap", "HomographyEstimate", "Matches", "Reason", "Warped"]
+
+
+class Reason(IntEnum):
+    """Why a homography estimate succeeded or failed."""
+
+    OK = 0
+    #: Fewer than four usable correspondences.
+    TOO_FEW = 1
+    #: The correspondences lie on one line or in one point: infinitely many homographies fit.
+    COLLINEAR = 2
+    #: No more support than random correspondences would give.
+    CHANCE_LEVEL = 3
+    #: No usable correspondence is finite, or the numbers broke down in the solver.
+    NOT_FINITE = 4
+
+
+class FeatureMap(NamedTuple):
+    """Dense descriptors and the exact pixel position of every cell.
+
+    Cell ``(i, j)`` (row, column) is centred at pixel
+    ``x = offset[0] + stride[0] * j``, ``y = offset[1] + stride[1] * i``
+    of the full-resolution image, with the centre of its top-left pixel at (0, 0).
+
+    Attributes:
+        descriptors: (B, C, h, w) floating point.
+        stride: Distance of neighbouring cells (x, y), in pixels.
+        offset: Position (x, y) of cell (0, 0), in pixels.
+        valid: Optional (B, h, w) bool; False marks cells that must not be matched.
+    """
+
+    descriptors: Tensor
+    stride: tuple[float, float] = (1.0, 1.0)
+    offset: tuple[float, float] = (0.0, 0.0)
+    valid: Tensor | None = None
+
+
+class Matches(NamedTuple):
+    """Correspondences between two images, padded to a fixed size.
+
+    Attributes:
+        points0: (B, N, 2) positions (x, y) in image 0, in pixels.
+        points1: (B, N, 2) positions (x, y) in image 1, in pixels; finite everywhere.
+        score: (B, N) similarity of each pair, differentiable; 0 where ``valid`` is False.
+        valid: (B, N) bool; False marks padding and cells without a match.
+    """
+
+    points0: Tensor
+    points1: Tensor
+    score: Tensor
+    valid: Tensor
+
+
+class HomographyEstimate(NamedTuple):
+    """Robustly estimated homographies and how far they can be trusted.
+
+    A failed item holds the identity, never NaN.
+
+    Attributes:
+        homography: (B, 3, 3), direction as the op's docstring states.
+        inliers: (B, N) bool, support among the input correspondences.
+        success: (B,) bool.
+        reason: (B,) int64 holding :class:`Reason` values.
+        iterations: (B,) int64, hypotheses drawn.
+    """
+
+    homography: Tensor
+    inliers: Tensor
+    success: Tensor
+    reason: Tensor
+    iterations: Tensor
+
+
+class Warped(NamedTuple):
+    """A resampled image and where it shows real content.
+
+    Attributes:
+        image: (B, C, H, W); 0 where ``valid`` is False.
+        valid: (B, 1, H, W) bool; True where the sample lies inside the source and in front of
+            the horizon.
+    """
+
+    image: Tensor
+    valid: Tensor

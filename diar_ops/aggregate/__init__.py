@@ -1,0 +1,1 @@
+"""From aligned frames to one picture."""

@@ -1,0 +1,1 @@
+"""Image files and sequences: all file access of the library lives here."""

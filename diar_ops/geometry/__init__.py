@@ -1,0 +1,1 @@
+"""Homographies: estimation, errors, warping."""

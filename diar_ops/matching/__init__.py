@@ -1,0 +1,1 @@
+"""Dense descriptors and their correspondences."""
