@@ -12,12 +12,22 @@ from diar_ops._errors import (
     ShapeError,
     WeightsError,
 )
-from diar_ops._types import FeatureMap, HomographyEstimate, Matches, Reason, Warped
+from diar_ops._types import (
+    Alignment,
+    FeatureMap,
+    HomographyEstimate,
+    Matches,
+    PairMatches,
+    Reason,
+    Reconstruction,
+    Warped,
+)
 
 __version__ = "0.1.0"
 
 __all__ = [
     # shared ground
+    "Alignment",
     "DeviceError",
     "DiarError",
     "DtypeError",
@@ -26,7 +36,9 @@ __all__ = [
     "ImageError",
     "Matches",
     "OptionError",
+    "PairMatches",
     "Reason",
+    "Reconstruction",
     "ShapeError",
     "Warped",
     "WeightsError",

@@ -7,7 +7,16 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-__all__ = ["FeatureMap", "HomographyEstimate", "Matches", "Reason", "Warped"]
+__all__ = [
+    "Alignment",
+    "FeatureMap",
+    "HomographyEstimate",
+    "Matches",
+    "PairMatches",
+    "Reason",
+    "Reconstruction",
+    "Warped",
+]
 
 
 class Reason(IntEnum):
@@ -91,3 +100,62 @@ class Warped(NamedTuple):
 
     image: Tensor
     valid: Tensor
+
+
+class PairMatches(NamedTuple):
+    """Matched and verified pairs of frames of one sequence.
+
+    Attributes:
+        index: (P, 2) int64, frames ``i`` and ``j`` of each pair.
+        matches: :class:`Matches` with B = P: ``points0`` in frame ``i``, ``points1`` in frame
+            ``j``, in full-resolution pixels of the frames.
+        estimate: :class:`HomographyEstimate` with B = P, ``homography`` being
+            ``homography_j_i``: frame ``j`` ~ H @ frame ``i``.
+    """
+
+    index: Tensor
+    matches: Matches
+    estimate: HomographyEstimate
+
+
+class Alignment(NamedTuple):
+    """How the frames of one sequence lie over its reference frame.
+
+    Attributes:
+        homography_reference_frame: (T, 3, 3), reference ~ H @ frame, in full-resolution pixels;
+            the identity for the reference and for frames that could not be aligned.
+        success: (T,) bool; the reference itself is always True.
+        reason: (T,) int64 holding :class:`Reason` values.
+        inliers: (T,) int64, verified correspondences that tie the frame to the others.
+        overlap: (T,) share of the reference's area that the frame shows, in [0, 1].
+        reference: Index of the reference frame.
+        size: (height, width) of the reference frame.
+        pairs: The pairs of frames that were matched.
+    """
+
+    homography_reference_frame: Tensor
+    success: Tensor
+    reason: Tensor
+    inliers: Tensor
+    overlap: Tensor
+    reference: int
+    size: tuple[int, int]
+    pairs: PairMatches
+
+
+class Reconstruction(NamedTuple):
+    """The clean picture and where each of its pixels came from.
+
+    Attributes:
+        image: (3, H, W) in [0, 1], in the reference's coordinates.
+        coverage: (1, H, W) int64, number of frames that show the pixel; where it is 0 the image
+            is black.
+        weights: (T, 1, H, W) share of each frame in each pixel; sums to 1 over T where
+            ``coverage > 0``; 0 for frames that were left out.
+        gain: (T, 3) factor per frame and channel (R, G, B) that was applied in linear light.
+    """
+
+    image: Tensor
+    coverage: Tensor
+    weights: Tensor
+    gain: Tensor
