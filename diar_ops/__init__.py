@@ -9,6 +9,7 @@ from diar_ops._errors import (
     DtypeError,
     ImageError,
     OptionError,
+    OutputError,
     ShapeError,
     WeightsError,
 )
@@ -22,10 +23,14 @@ from diar_ops._types import (
     Reconstruction,
     Warped,
 )
+from diar_ops.matching import (
+    DenseSIFT,
+    dense_sift,
+)
 
 __version__ = "0.1.0"
 
-__all__ = [
+__all__ = [  # noqa: RUF022 - grouped by purpose
     # shared ground
     "Alignment",
     "DeviceError",
@@ -36,10 +41,14 @@ __all__ = [
     "ImageError",
     "Matches",
     "OptionError",
+    "OutputError",
     "PairMatches",
     "Reason",
     "Reconstruction",
     "ShapeError",
     "Warped",
     "WeightsError",
+    # matching
+    "dense_sift",
+    "DenseSIFT",
 ]
