@@ -8,6 +8,7 @@ __all__ = [
     "DtypeError",
     "ImageError",
     "OptionError",
+    "OutputError",
     "ShapeError",
     "WeightsError",
 ]
@@ -34,7 +35,11 @@ class OptionError(DiarError):
 
 
 class ImageError(DiarError):
-    """An image cannot be read or written, or holds values that no image holds."""
+    """An image cannot be read, or holds values that no image holds."""
+
+
+class OutputError(DiarError):
+    """A result cannot be written: it exists already, the disk is full, permission is denied."""
 
 
 class WeightsError(DiarError):

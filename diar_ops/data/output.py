@@ -1,0 +1,180 @@
+"""Write files whole or not at all, and never over an existing one without being told."""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diar_ops._checks import check_option, check_shapes
+from diar_ops._errors import DtypeError, ImageError, OutputError, ShapeError
+
+__all__ = ["atomic_path", "write_image", "write_text_atomic"]
+
+_WORDS = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+    errno.EROFS: "the disk is read-only",
+    errno.ENAMETOOLONG: "the file name is too long",
+    errno.ENOTDIR: "a part of the path is a file, not a folder",
+    errno.EEXIST: "a part of the path is a file, not a folder",  # how mkdir puts it
+}
+
+
+@contextmanager
+def atomic_path(path: str | PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` that becomes ``path`` when the block succeeds.
+
+    Missing parent folders are created. On success the file is flushed to the disk and renamed in
+    one step. On any failure, Ctrl-C included, the temporary file is removed and an existing
+    ``path`` stays as it was.
+
+    Args:
+        path: The file to write.
+        overwrite: Replace an existing file.
+
+    Yields:
+        The temporary path, an existing empty file with the ending of ``path``.
+
+    Raises:
+        OutputError: ``path`` exists and ``overwrite`` is False, or is no plain file, or the
+            operating system refused (disk full, no permission, ...).
+    """
+    path = Path(path)
+    # Short and hidden: the file's own name may already be as long as the system allows.
+    temporary = path.parent / f".{secrets.token_hex(8)}{path.suffix}"
+    try:
+        _refuse_existing(path, overwrite)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.touch(exist_ok=False)
+            yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            _refuse_existing(path, overwrite)
+            os.replace(temporary, path)  # noqa: PTH105 - the one call whose atomicity is the point
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+    except OSError as error:
+        words = _WORDS.get(error.errno or 0) or (error.strerror or str(error)).lower()
+        raise OutputError(f"cannot write {path}: {words}") from error
+
+
+def write_text_atomic(path: str | PathLike[str], text: str, *, overwrite: bool = False) -> None:
+    """Write ``text`` as UTF-8 with plain newlines, whole or not at all.
+
+    Args:
+        path: The file to write.
+        text: Its content.
+        overwrite: Replace an existing file.
+
+    Raises:
+        OutputError: As :func:`atomic_path`.
+    """
+    with atomic_path(path, overwrite=overwrite) as temporary:
+        temporary.write_bytes(text.encode("utf-8"))
+
+
+def write_image(
+    path: str | PathLike[str],
+    pixels: Tensor,
+    *,
+    valid: Tensor | None = None,
+    icc_profile: bytes | None = None,
+    bit_depth: int | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write a PNG, whole or not at all.
+
+    Args:
+        path: The file to write; must end in ``.png``.
+        pixels: (3, H, W) R, G, B or (1, H, W) grey; uint8, uint16, or floating point in [0, 1]
+            (values beyond are clamped, then rounded to the nearest level).
+        valid: Optional (1, H, W) bool, written as alpha: opaque where True.
+        icc_profile: Optional colour profile of the pixels, embedded as it is.
+        bit_depth: 8 or 16, for floating-point ``pixels`` only; 8 if None.
+        overwrite: Replace an existing file.
+
+    Raises:
+        DtypeError: ``pixels`` or ``valid`` has another dtype.
+        ShapeError: ``pixels`` or ``valid`` has another shape, or holds no pixel.
+        OptionError: ``path`` or ``bit_depth`` is not as stated.
+        ImageError: ``pixels`` holds NaN.
+        OutputError: As :func:`atomic_path`.
+    """
+    op, path = "write_image", Path(path)
+    check_option(op, path.suffix.lower() == ".png", "a path that ends in .png", path.name)
+    sizes = check_shapes(op, pixels=(pixels, "C H W"), valid=(valid, "1 H W"))
+    if sizes["C"] not in (1, 3) or 0 in sizes.values():
+        raise ShapeError(f"{op}: pixels must have shape (1 or 3, H, W), got {list(pixels.shape)}")
+    if valid is not None and valid.dtype != torch.bool:
+        raise DtypeError(f"{op}: valid must be bool, got {valid.dtype}")
+    planes: Any = _to_integers(pixels.detach().cpu(), bit_depth).numpy().transpose(1, 2, 0)
+    if valid is not None:
+        alpha = valid.detach().cpu().numpy().transpose(1, 2, 0) * np.iinfo(planes.dtype).max
+        colour = np.broadcast_to(planes, (*planes.shape[:2], 3))
+        planes = np.concatenate((colour, alpha.astype(planes.dtype)), axis=2)
+    with atomic_path(path, overwrite=overwrite) as temporary:
+        temporary.write_bytes(_encode_png(planes, icc_profile))
+
+
+def _to_integers(pixels: Tensor, bit_depth: int | None) -> Tensor:
+    op = "write_image"
+    if pixels.dtype in (torch.uint8, torch.uint16):
+        depth = 8 if pixels.dtype == torch.uint8 else 16
+        check_option(
+            op, bit_depth in (None, depth), f"bit_depth {depth} for {pixels.dtype}", bit_depth
+        )
+        return pixels
+    if not pixels.is_floating_point():
+        raise DtypeError(f"{op}: pixels must be uint8, uint16 or floating, got {pixels.dtype}")
+    check_option(op, bit_depth in (None, 8, 16), "bit_depth 8 or 16", bit_depth)
+    if pixels.isnan().any():
+        raise ImageError(f"{op}: pixels hold NaN, which no image file can store")
+    top, dtype = (65535, torch.uint16) if bit_depth == 16 else (255, torch.uint8)
+    # float16 could not tell 65536 levels apart, so scale in float32; int32 because PyTorch
+    # converts from float to uint16 through it anyway, and on every device.
+    return pixels.float().clamp(0, 1).mul(top).round().to(torch.int32).to(dtype)
+
+
+def _encode_png(planes: Any, icc_profile: bytes | None) -> bytes:
+    """Encode (H, W, 1 | 3 | 4) uint8 or uint16 in R, G, B, A order."""
+    import cv2
+
+    if planes.shape[2] > 1:
+        planes = planes[..., [2, 1, 0, 3][: planes.shape[2]]]  # OpenCV's channel order
+    done, encoded = cv2.imencode(".png", np.ascontiguousarray(planes))
+    if not done:
+        raise ImageError(f"write_image: cannot encode pixels of shape {list(planes.shape)} as PNG")
+    data: bytes = encoded.tobytes()
+    if icc_profile is None:
+        return data
+    # OpenCV writes no profile: put an iCCP chunk right behind IHDR (8 bytes of signature, then
+    # 4 length, 4 type, 13 header, 4 checksum), where the PNG specification wants it.
+    body = b"iCCP" + b"ICC profile\0\0" + zlib.compress(icc_profile)
+    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    return data[:33] + chunk + data[33:]
+
+
+def _refuse_existing(path: Path, overwrite: bool) -> None:
+    if path.is_dir():
+        raise OutputError(f"cannot write {path}: it is a folder")
+    if path.exists() and not path.is_file():
+        raise OutputError(f"cannot write {path}: it is not a plain file")
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path} already exists; pass overwrite=True to replace it")
