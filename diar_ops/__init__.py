@@ -23,8 +23,18 @@ from diar_ops._types import (
     Reconstruction,
     Warped,
 )
+from diar_ops.geometry import (
+    TransformedPoints,
+    corner_error,
+    homography_distance,
+    homography_from_camera,
+    normalize_homography,
+    transform_points,
+)
 from diar_ops.matching import (
+    DenseDescriptor,
     DenseSIFT,
+    dense_descriptors,
     dense_sift,
 )
 
@@ -49,6 +59,15 @@ __all__ = [  # noqa: RUF022 - grouped by purpose
     "Warped",
     "WeightsError",
     # matching
+    "dense_descriptors",
+    "DenseDescriptor",
     "dense_sift",
     "DenseSIFT",
+    # geometry
+    "TransformedPoints",
+    "corner_error",
+    "homography_distance",
+    "homography_from_camera",
+    "normalize_homography",
+    "transform_points",
 ]

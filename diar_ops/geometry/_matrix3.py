@@ -1,0 +1,50 @@
+"""Closed-form 3 x 3 algebra: it batches, compiles, and never raises on a singular matrix."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from diar_ops._checks import eps_of
+
+__all__ = ["adjugate", "determinant", "scale_to_unit"]
+
+
+def scale_to_unit(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Divide each matrix (..., 3, 3) by its largest magnitude, so that nothing overflows later.
+
+    Returns:
+        The scaled matrix, the identity where the input is zero or not finite, and ``usable``
+        (...,) bool, False exactly there.
+    """
+    magnitude = matrix.detach().abs().amax(dim=(-2, -1), keepdim=True)
+    usable = (magnitude > 0) & (magnitude < torch.inf)
+    identity = torch.eye(3, dtype=matrix.dtype, device=matrix.device)
+    # The inner where keeps NaN out of the division, whose gradient would spread it.
+    safe = torch.where(usable, matrix, identity)
+    return safe / torch.where(usable, magnitude, 1), usable[..., 0, 0]
+
+
+def determinant(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the determinant (...,) of (..., 3, 3) and whether it is more than rounding noise.
+
+    The noise is judged against the sum of the magnitudes of the six products: unlike a condition
+    number, that does not call a plain translation by a few thousand pixels singular.
+    """
+    a, b, c, d, e, f, g, h, i = matrix.flatten(-2).unbind(-1)
+    plus = torch.stack((a * e * i, b * f * g, c * d * h), dim=-1)
+    minus = torch.stack((c * e * g, b * d * i, a * f * h), dim=-1)
+    det = (plus - minus).sum(-1)
+    noise = eps_of(matrix.dtype) * (plus.detach().abs() + minus.detach().abs()).sum(-1)
+    return det, det.detach().abs() > noise
+
+
+def adjugate(matrix: Tensor) -> Tensor:
+    """Return adj(M) of (..., 3, 3): M adj(M) = det(M) I, defined for singular M too."""
+    r0, r1, r2 = matrix.unbind(-2)
+    columns = (
+        torch.linalg.cross(r1, r2),
+        torch.linalg.cross(r2, r0),
+        torch.linalg.cross(r0, r1),
+    )
+    return torch.stack(columns, dim=-1)
