@@ -10,11 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from diar_ops._checks import check_floating, check_option, check_shapes, solve_dtype
+from diar_ops.matching._texture import grey, image_gradient
 
 __all__ = ["DenseSIFT", "dense_sift"]
 
-#: ITU-R BT.601 luma, the grey of OpenCV and Pillow.
-_LUMA = (0.299, 0.587, 0.114)
 #: Mean gradient (intensity per pixel) below which a window holds rounding errors, not texture:
 #: a hundredth of one level of an 8-bit image.
 _ROUNDING = 0.01 / 255
@@ -84,7 +83,7 @@ def dense_sift(
         return images.new_zeros(images.shape[0], channels, *size).to(dtype)
 
     known = images.isfinite().all(dim=1, keepdim=True)
-    histograms = _orientation_histograms(torch.where(known, _grey(images), 0.0), angular_bins)
+    histograms = _orientation_histograms(torch.where(known, grey(images), 0.0), angular_bins)
 
     # Bins start every bin_size pixels, windows every stride pixels: pool on the common grid only.
     step = math.gcd(stride, bin_size)
@@ -106,21 +105,12 @@ def dense_sift(
     return torch.where(textured, cells, 0.0).to(dtype)
 
 
-def _grey(images: Tensor) -> Tensor:
-    """Return the luma of RGB images, (B, 1, H, W)."""
-    if images.shape[1] == 1:
-        return images
-    return (images * images.new_tensor(_LUMA).view(3, 1, 1)).sum(dim=1, keepdim=True)
-
-
-def _orientation_histograms(grey: Tensor, bins: int) -> Tensor:
+def _orientation_histograms(images: Tensor, bins: int) -> Tensor:
     """Split each pixel's gradient between the two nearest of ``bins`` orientations: (B, A, H, W).
 
     Orientation 0 points along +x, the next ones turn towards +y (downwards).
     """
-    padded = F.pad(grey, (1, 1, 1, 1), mode="replicate")
-    dx = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
-    dy = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
+    dx, dy = image_gradient(images)
     # A zero gradient has no direction: keep its infinite derivatives out of the graph.
     flat = (dx == 0) & (dy == 0)
     dx = torch.where(flat, 1.0, dx)
@@ -131,7 +121,7 @@ def _orientation_histograms(grey: Tensor, bins: int) -> Tensor:
     lower_bin = lower.detach().long() % bins
     upper_bin = (lower_bin + 1) % bins
     # The two bins of a pixel differ, so no write depends on the order of writing.
-    empty = grey.new_zeros(grey.shape[0], bins, *grey.shape[-2:])
+    empty = images.new_zeros(images.shape[0], bins, *images.shape[-2:])
     lower_part = empty.scatter(1, lower_bin, magnitude * (1 - share))
     return lower_part.scatter(1, upper_bin, magnitude * share)
 
@@ -171,7 +161,8 @@ class DenseSIFT(nn.Module):
     Attributes:
         stride: Distance of neighbouring cells, in pixels.
         offset: Position of cell (0, 0) along x and along y, in pixels.
-        window: Side of the square that a cell describes, in pixels.
+        window: Side of the square that a cell describes, in pixels, with the pixel around it that
+            its gradients touch.
     """
 
     def __init__(
@@ -191,8 +182,8 @@ class DenseSIFT(nn.Module):
         self.angular_bins = angular_bins
         self.clip = clip
         self.root = root
-        self.window = bin_size * spatial_bins
-        self.offset = (self.window - 1) / 2
+        self.window = bin_size * spatial_bins + 2
+        self.offset = (bin_size * spatial_bins - 1) / 2
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the descriptors, (B, D, h, w)."""

@@ -1,0 +1,234 @@
+"""Dense descriptors from the feature maps of any trunk, with the exact position of every cell.
+
+A trunk is any :class:`torch.nn.Module` that maps images (B, 3, H, W) in [0, 1] to a feature map
+(B, C, h, w), or to several: a sequence of maps (its stages 0, 1, ...) or a dict of them by name.
+It states, as attributes,
+
+- ``stride``: distance of neighbouring cells, in pixels, the same along x and y;
+- ``offset``: position of cell (0, 0), in pixels, with the centre of the top-left pixel at 0;
+- ``window`` (optional): side of the square around a cell's centre that decides its features, in
+  pixels; twice the stride where it is not stated;
+- ``selects_stages`` (optional): True if ``forward`` takes ``stages=`` and returns a dict that
+  holds only these, so that what nobody asked for is not computed.
+
+``stride``, ``offset`` and ``window`` are one number for all stages, or one per stage in a sequence
+or dict like the output. A trunk brings its own normalisation of the input's colours. A cell of
+zeros is a cell that knows nothing; it is marked invalid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from diar_ops._checks import check_floating, check_option, check_shapes, solve_dtype
+from diar_ops._errors import OptionError, ShapeError
+from diar_ops._types import FeatureMap
+from diar_ops.matching._texture import grey, image_gradient, window_mean
+
+__all__ = ["DenseDescriptor", "dense_descriptors"]
+
+_OP = "dense_descriptors"
+#: Twice the mean gradient (intensity per pixel) that rounding to 8 bits gives a flat image.
+_MIN_CONTRAST = 0.5 / 255
+
+Stage: TypeAlias = "int | str"
+
+
+def dense_descriptors(
+    images: Tensor,
+    trunk: nn.Module,
+    *,
+    stages: Stage | Sequence[Stage] | None = None,
+    min_contrast: float = _MIN_CONTRAST,
+) -> FeatureMap:
+    """Describe images densely by the features of ``trunk``.
+
+    Several stages are resampled (bilinearly, at exact positions) to the cells of the one with the
+    smallest stride, normalised one by one, and concatenated, so that each weighs the same.
+
+    Args:
+        images: (B, 3, H, W) RGB or (B, 1, H, W) grey, floating point in [0, 1]. Pixels that are
+            not finite count as unknown.
+        trunk: A module as the text at the top of this file (:mod:`diar_ops.matching.descriptors`)
+            describes, such as :class:`DenseSIFT` or :class:`ResNetTrunk`. It runs in the dtype of
+            its own parameters, if it has any.
+        stages: The stage or stages to use; the last one if ``None``.
+        min_contrast: Mean gradient, in intensity per pixel, that the window of a valid cell has at
+            least. The default is twice what rounding to 8 bits gives a flat image.
+
+    Returns:
+        :class:`FeatureMap` with ``descriptors`` (B, C, h, w) in the dtype of ``images``, of unit
+        length over C where ``valid``, and 0 elsewhere. ``valid`` (B, h, w) is False where the
+        window of a cell has too little contrast, an unknown pixel, or its centre outside the
+        image, and where the trunk returns zeros or a value that is not finite.
+
+    Raises:
+        ShapeError: ``images`` has another rank or neither 1 nor 3 channels, or the trunk returns
+            something other than (B, C, h, w).
+        OptionError: The trunk does not state its cells, or lacks a stage.
+    """
+    check_shapes(_OP, images=(images, "B C H W"))
+    check_floating(_OP, images=images)
+    check_option(_OP, images.shape[1] in (1, 3), "1 or 3 channels", images.shape[1])
+    check_option(_OP, min_contrast >= 0, "min_contrast >= 0", min_contrast)
+
+    dtype = images.dtype
+    known = images.isfinite().all(dim=1, keepdim=True)
+    images = torch.where(known, images, 0.0).to(solve_dtype(dtype))
+    chosen = _run_trunk(trunk, images.expand(-1, 3, -1, -1), stages)
+    finest = chosen[0]
+    for stage in chosen[1:]:
+        finest = stage if stage.stride < finest.stride else finest
+
+    parts = [_unit(_resample(stage, finest).to(images.dtype)) for stage in chosen]
+    descriptors = parts[0] if len(parts) == 1 else F.normalize(torch.cat(parts, dim=1), dim=1)
+
+    contrast = torch.hypot(*image_gradient(grey(images.detach())))
+    means = window_mean(
+        torch.cat([contrast, (~known).to(contrast.dtype)], dim=1),
+        stride=finest.stride,
+        offset=finest.offset,
+        window=max(stage.window for stage in chosen),
+        size=(descriptors.shape[-2], descriptors.shape[-1]),
+    )
+    valid = (means[:, 0] >= min_contrast) & (means[:, 1] == 0)  # [B, h, w]
+    valid &= (descriptors.detach() != 0).any(dim=1)
+    valid &= _inside(finest, images)
+    descriptors = torch.where(valid[:, None], descriptors, 0.0).to(dtype)
+    return FeatureMap(
+        descriptors, (finest.stride, finest.stride), (finest.offset, finest.offset), valid
+    )
+
+
+class _Stage(NamedTuple):
+    """One feature map (B, C, h, w) and its cells, in pixels."""
+
+    features: Tensor
+    stride: float
+    offset: float
+    window: float
+
+
+def _run_trunk(
+    trunk: nn.Module, images: Tensor, stages: Stage | Sequence[Stage] | None
+) -> list[_Stage]:
+    """Run the trunk in its own dtype and return the chosen stages."""
+    for attribute in ("stride", "offset"):
+        check_option(
+            _OP, hasattr(trunk, attribute), f"a trunk that states its {attribute}", _name(trunk)
+        )
+    if stages is not None and (isinstance(stages, (int, str)) or not isinstance(stages, Sequence)):
+        stages = (stages,)
+    check_option(_OP, stages is None or len(stages) > 0, "at least one stage", stages)
+
+    parameter = next(trunk.parameters(), None)
+    if parameter is not None:
+        images = images.to(parameter.dtype)
+    if stages is not None and getattr(trunk, "selects_stages", False):
+        output = trunk(images, stages=tuple(stages))
+    else:
+        output = trunk(images)
+    if isinstance(output, Tensor):
+        output = [output]
+    maps = dict(output) if isinstance(output, Mapping) else dict(enumerate(output))
+
+    chosen = []
+    for key in stages if stages is not None else list(maps)[-1:]:
+        check_option(_OP, key in maps, f"stages among {list(maps)}", key)
+        features = maps[key]
+        if not isinstance(features, Tensor) or features.ndim != 4:
+            got = list(features.shape) if isinstance(features, Tensor) else type(features).__name__
+            raise ShapeError(
+                f"{_OP}: stage {key!r} of {_name(trunk)} must have shape (B C h w), got {got}"
+            )
+        stride = _stated(trunk, "stride", key)
+        check_option(_OP, stride > 0, "stride > 0", stride)
+        window = _stated(trunk, "window", key) if hasattr(trunk, "window") else 2 * stride
+        chosen.append(_Stage(features, stride, _stated(trunk, "offset", key), window))
+    return chosen
+
+
+def _stated(trunk: nn.Module, attribute: str, key: Stage) -> float:
+    """Return what the trunk states for one stage: one number for all, or one per stage."""
+    value: Any = getattr(trunk, attribute)
+    if isinstance(value, (int, float)):
+        return float(value)
+    try:
+        return float(value[key])
+    except (KeyError, IndexError, TypeError):
+        raise OptionError(
+            f"{_OP}: expected {attribute} of {_name(trunk)} to be a number or one per stage, "
+            f"got {value!r}, which has none for stage {key!r}"
+        ) from None
+
+
+def _name(trunk: nn.Module) -> str:
+    return type(trunk).__name__
+
+
+def _unit(features: Tensor) -> Tensor:
+    """Normalise over channels; a cell with a value that is not finite becomes zero."""
+    finite = features.isfinite().all(dim=1, keepdim=True)
+    return F.normalize(torch.where(finite, features, 0.0), dim=1)
+
+
+def _resample(stage: _Stage, target: _Stage) -> Tensor:
+    """Interpolate bilinearly at the cells of ``target``; beyond the outer cells, repeat them."""
+    features = stage.features
+    if stage is target:
+        return features
+    for dim in (-2, -1):
+        last = features.shape[dim] - 1
+        at = torch.arange(target.features.shape[dim], device=features.device, dtype=torch.float64)
+        at = (target.offset - stage.offset + target.stride * at) / stage.stride
+        at = at.clamp(0, last)
+        lower = at.floor().long()
+        share = (at - lower).to(features.dtype)
+        if dim == -2:
+            share = share[:, None]
+        upper = (lower + 1).clamp_max(last)
+        features = torch.lerp(
+            features.index_select(dim, lower), features.index_select(dim, upper), share
+        )
+    return features
+
+
+def _inside(stage: _Stage, images: Tensor) -> Tensor:
+    """Return which cell centres lie inside the image, (h, w)."""
+    inside = []
+    for dim in (-2, -1):
+        cells = torch.arange(stage.features.shape[dim], device=images.device)
+        at = stage.offset + stage.stride * cells
+        inside.append((at >= -0.5) & (at <= images.shape[dim] - 0.5))
+    return inside[0][:, None] & inside[1][None, :]
+
+
+class DenseDescriptor(nn.Module):
+    """Maps images to a :class:`FeatureMap`. See :func:`dense_descriptors`."""
+
+    def __init__(
+        self,
+        trunk: nn.Module,
+        *,
+        stages: Stage | Sequence[Stage] | None = None,
+        min_contrast: float = _MIN_CONTRAST,
+    ) -> None:
+        super().__init__()
+        self.trunk = trunk
+        self.stages = stages
+        self.min_contrast = min_contrast
+
+    def forward(self, images: Tensor) -> FeatureMap:
+        """Return the descriptors of images (B, 3, H, W) or (B, 1, H, W)."""
+        return dense_descriptors(
+            images, self.trunk, stages=self.stages, min_contrast=self.min_contrast
+        )
+
+    def extra_repr(self) -> str:
+        """Return the options."""
+        return f"stages={self.stages}, min_contrast={self.min_contrast}"
