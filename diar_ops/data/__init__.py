@@ -2,6 +2,7 @@
 
 from diar_ops.data.images import Photo, image_to_float, list_images, read_image
 from diar_ops.data.output import atomic_path, write_image, write_text_atomic
+from diar_ops.data.report import render_report
 
 __all__ = [
     "Photo",
@@ -9,6 +10,7 @@ __all__ = [
     "image_to_float",
     "list_images",
     "read_image",
+    "render_report",
     "write_image",
     "write_text_atomic",
 ]

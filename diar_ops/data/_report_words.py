@@ -1,0 +1,89 @@
+"""The words and numbers of the report: plain sentences, honest rounding."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+
+import numpy as np
+
+from diar_ops._types import Reason
+
+__all__ = ["percent", "pixels", "plain", "reason", "seconds", "verdict", "versions"]
+
+_PACKAGES = ("diar-ops", "torch", "kornia", "numpy", "opencv-python-headless", "pillow")
+_REASONS: dict[int, str] = {
+    Reason.TOO_FEW: "Too few points of this photo were recognised in the others.",
+    Reason.COLLINEAR: (
+        "The points that were recognised lie on one line or in one spot, "
+        "which does not fix the perspective."
+    ),
+    Reason.CHANCE_LEVEL: (
+        "No more points agree with the other photos than chance would give: it may show "
+        "something else, or too little of the picture."
+    ),
+    Reason.NOT_FINITE: (
+        "Nothing could be measured in this photo: it may be black, overexposed or blank."
+    ),
+    Reason.UNCONNECTED: "It fits other photos, but none of them leads to the reference.",
+}
+
+
+def reason(code: int) -> str:
+    """Return in plain words why a frame was left out."""
+    return _REASONS.get(code, "It could not be tied to the reference.")
+
+
+def verdict(aligned: int, count: int, covered: float, least: int) -> str:
+    """Sum up the alignment in one sentence."""
+    if aligned <= 1 < count:
+        return (
+            "No photo could be aligned with the reference: "
+            "what is shown as the clean picture is the reference photo itself."
+        )
+    if count == 1:
+        return "There is only one photo, so nothing could be compared or removed."
+    said = f"All {count} photos were" if aligned == count else f"{aligned} of {count} photos were"
+    if least >= 2:
+        return f"{said} aligned, and every part of the picture is seen in at least {least} of them."
+    if least == 1:
+        return f"{said} aligned, and together they show the whole picture."
+    return f"{said} aligned; together they show {percent(covered)} of the picture."
+
+
+def versions() -> list[tuple[str, str]]:
+    """List the versions that the result depends on."""
+    listed = [("Python", platform.python_version())]
+    for package in _PACKAGES:
+        try:
+            listed.append((package, metadata.version(package)))
+        except metadata.PackageNotFoundError:
+            continue  # another build of the same library, or a source tree
+    return listed
+
+
+def percent(share: float) -> str:
+    """Round down near the top: 99.96 % must not read as complete."""
+    value = 100 * share
+    if 99 < value < 100:
+        return f"{np.floor(10 * value) / 10:.1f}\N{NO-BREAK SPACE}%"
+    return f"{value:.0f}\N{NO-BREAK SPACE}%"
+
+
+def pixels(value: float) -> str:
+    """Write a distance."""
+    return f"{value:.2f}\N{NO-BREAK SPACE}px" if value < 10 else f"{value:.0f}\N{NO-BREAK SPACE}px"
+
+
+def seconds(value: float) -> str:
+    """Write a duration."""
+    if value >= 90:
+        return f"{int(value) // 60}\N{NO-BREAK SPACE}min {int(value) % 60:02d}\N{NO-BREAK SPACE}s"
+    return f"{value:.1f}\N{NO-BREAK SPACE}s" if value >= 1 else f"{value:.2f}\N{NO-BREAK SPACE}s"
+
+
+def plain(value: object) -> str:
+    """Write a setting."""
+    if value is None:
+        return "\N{EN DASH}"
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
