@@ -25,17 +25,35 @@ from diar_ops._types import (
 )
 from diar_ops.geometry import (
     TransformedPoints,
+    WarpHomography,
     corner_error,
     homography_distance,
     homography_from_camera,
     normalize_homography,
     transform_points,
+    warp_homography,
 )
 from diar_ops.matching import (
     DenseDescriptor,
     DenseSIFT,
+    ImagePyramid,
+    MatchDense,
+    MatchPyramid,
+    MutualNearest,
+    NearestPairs,
+    PyramidLevel,
+    cosine_similarity,
     dense_descriptors,
     dense_sift,
+    image_pyramid,
+    level_features,
+    match_dense,
+    match_pyramid,
+    mutual_nearest,
+)
+from diar_ops.models import (
+    ResNetTrunk,
+    load_pretrained,
 )
 
 __version__ = "0.1.0"
@@ -59,6 +77,18 @@ __all__ = [  # noqa: RUF022 - grouped by purpose
     "Warped",
     "WeightsError",
     # matching
+    "cosine_similarity",
+    "image_pyramid",
+    "ImagePyramid",
+    "PyramidLevel",
+    "level_features",
+    "mutual_nearest",
+    "MutualNearest",
+    "NearestPairs",
+    "match_dense",
+    "MatchDense",
+    "match_pyramid",
+    "MatchPyramid",
     "dense_descriptors",
     "DenseDescriptor",
     "dense_sift",
@@ -70,4 +100,9 @@ __all__ = [  # noqa: RUF022 - grouped by purpose
     "homography_from_camera",
     "normalize_homography",
     "transform_points",
+    "WarpHomography",
+    "warp_homography",
+    # models
+    "load_pretrained",
+    "ResNetTrunk",
 ]

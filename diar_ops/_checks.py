@@ -13,7 +13,15 @@ from torch import Tensor
 
 from diar_ops._errors import DeviceError, DtypeError, OptionError, ShapeError
 
-__all__ = ["EPS", "check_floating", "check_option", "check_shapes", "eps_of", "solve_dtype"]
+__all__ = [
+    "EPS",
+    "check_bool",
+    "check_floating",
+    "check_option",
+    "check_shapes",
+    "eps_of",
+    "solve_dtype",
+]
 
 #: Smallest value safely added to a denominator, about eight units in the last place of 1.0.
 EPS: dict[torch.dtype, float] = {
@@ -104,6 +112,13 @@ def check_floating(op: str, /, **named: Tensor | None) -> None:
                 f"{op}: {argument} must be floating point, got {tensor.dtype}; "
                 f"for 8-bit images use image.float() / 255"
             )
+
+
+def check_bool(op: str, /, **named: Tensor | None) -> None:
+    """Raise :class:`DtypeError` unless each mask is boolean (``None`` is skipped)."""
+    for argument, tensor in named.items():
+        if tensor is not None and tensor.dtype != torch.bool:
+            raise DtypeError(f"{op}: {argument} must be bool, got {tensor.dtype}")
 
 
 def check_option(op: str, condition: bool, expected: str, got: object) -> None:

@@ -6,7 +6,14 @@ import pytest
 import torch
 
 from diar_ops import DiarError, DtypeError, OptionError, ShapeError
-from diar_ops._checks import EPS, check_floating, check_option, check_shapes, solve_dtype
+from diar_ops._checks import (
+    EPS,
+    check_bool,
+    check_floating,
+    check_option,
+    check_shapes,
+    solve_dtype,
+)
 
 
 def test_names_bind_across_arguments() -> None:
@@ -34,6 +41,8 @@ def test_every_error_is_a_diar_error() -> None:
         check_shapes("op", a=([1.0], "N"))
     with pytest.raises(DtypeError, match=r"floating point, got torch\.uint8"):
         check_floating("op", image=torch.zeros(1, dtype=torch.uint8), mask=None)
+    with pytest.raises(DtypeError, match=r"op: valid must be bool, got torch\.uint8"):
+        check_bool("op", valid=torch.zeros(1, dtype=torch.uint8), front=None)
     with pytest.raises(OptionError, match="op: expected a positive threshold, got -1"):
         check_option("op", False, "a positive threshold", -1)
     assert issubclass(ShapeError, DiarError)

@@ -5,12 +5,15 @@ from diar_ops.geometry.corner import corner_error
 from diar_ops.geometry.distance import homography_distance
 from diar_ops.geometry.normalize import normalize_homography
 from diar_ops.geometry.transform import TransformedPoints, transform_points
+from diar_ops.geometry.warp import WarpHomography, warp_homography
 
 __all__ = [
     "TransformedPoints",
+    "WarpHomography",
     "corner_error",
     "homography_distance",
     "homography_from_camera",
     "normalize_homography",
     "transform_points",
+    "warp_homography",
 ]

@@ -1,0 +1,208 @@
+"""Warp images by homographies, with their validity."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from diar_ops._checks import check_bool, check_floating, check_option, check_shapes, solve_dtype
+from diar_ops._errors import ShapeError
+from diar_ops._types import Warped
+from diar_ops.geometry._broadcast import check_broadcast
+from diar_ops.geometry._footprint import NO_SHRINK, footprint, shrink_bound, static_plan
+from diar_ops.geometry._grid import sampling_grid, sampling_matrix
+from diar_ops.geometry._sampler import Source, average, exact_plan, read_number
+
+__all__ = ["WarpHomography", "warp_homography"]
+
+MODES = ("bilinear", "bicubic", "nearest")
+#: Shrink that is provided for where the real one cannot be read from the homographies.
+ASSUMED_SHRINK = 4.0
+#: Share of holes in a sample from which on it is invalid: above what rounding gives.
+HOLE_SHARE = 1e-3
+#: Output pixels that are worked on at a time: their temporaries stay in the processor's cache.
+CHUNK_PIXELS = 2**19
+
+
+def warp_homography(
+    image: Tensor,
+    homography_dst_src: Tensor,
+    valid: Tensor | None = None,
+    front: Tensor | None = None,
+    *,
+    size: tuple[int, int] | None = None,
+    mode: str = "bilinear",
+    antialias: bool = True,
+    max_shrink: float | None = None,
+) -> Warped:
+    """Resample images into the destination of a homography: dst ~ H @ src, inverted inside.
+
+    The output pixel (u, v) shows the source at H^-1 (u, v, 1), pixel centres at integers. It is
+    valid where that point lies in the source's pixel area ([-0.5, W - 0.5] x [-0.5, H - 0.5]; the
+    outer half pixel repeats the border, no black bleeds in) and in front of the horizon: on the
+    same side as ``front``, by default the centre of the source. The scale and sign of H do not
+    matter. Source pixels that ``valid`` excludes or that are not finite invalidate every output
+    pixel that draws more than 0.1 % of its bilinear weight from them (bicubic: that has them
+    among its 4 x 4 pixels).
+
+    Where the warp shrinks by more than 1.25, each output pixel averages its footprint in the
+    source, pixel by pixel and along both axes, so that detail does not alias.
+
+    Args:
+        image: (B, C, H, W) floating point, B may be 1 and is broadcast.
+        homography_dst_src: (B, 3, 3), dst ~ H @ src in pixels; B may be 1 and is broadcast. Where
+            it is singular or not finite, all pixels of the item are invalid.
+        valid: Optional (B, 1, H, W) bool with the B of ``image``; False marks source pixels
+            without content.
+        front: Optional (B, 2) or (2,) source position (x, y) that is known to be in front of the
+            horizon; needed only if the centre of the source lies behind it.
+        size: (height, width) of the output; the source's by default.
+        mode: ``"bilinear"``, ``"bicubic"`` (a = -0.75, as OpenCV) or ``"nearest"``.
+        antialias: Average the footprint where the warp shrinks (never with ``"nearest"``, whose
+            use is labels).
+        max_shrink: Promise that no pixel shrinks more than this; more aliases. By default it is
+            read from the homographies, for which a GPU waits once or twice; under
+            ``torch.compile`` and ``vmap``, where it cannot be read, 4 is assumed.
+
+    Returns:
+        :class:`Warped`: image (B, C, h, w) in the dtype of ``image``, 0 where invalid, and valid
+        (B, 1, h, w) bool. Positions are computed in at least float32. Differentiable with respect
+        to image and homography.
+
+    Raises:
+        ShapeError: A shape does not fit, or the batch sizes do not broadcast.
+        DtypeError: Image or homography is not floating point, or ``valid`` is not bool.
+        OptionError: ``size``, ``mode`` or ``max_shrink`` is outside its values.
+    """
+    batch, size = _check(image, homography_dst_src, valid, front, size, mode, max_shrink)
+    dtype = solve_dtype(image.dtype)
+    source_size = (image.shape[-2], image.shape[-1])
+    matrix = sampling_matrix(homography_dst_src, front, source_size, size, dtype)
+    matrix = matrix.expand(batch, 3, 3)
+    source = Source.of(image.to(dtype), valid, mode)
+    rows, columns = (torch.arange(n, dtype=dtype, device=image.device) - (n - 1) / 2 for n in size)
+    on_cpu = image.device.type == "cpu"
+
+    def warp_rows(rows: Tensor) -> Warped:
+        sampling = sampling_grid(matrix, rows, columns)
+        bound: float | None = 0.0
+        if antialias and mode != "nearest":
+            readable = on_cpu or max_shrink is None
+            bound = (
+                read_number(shrink_bound(matrix, rows, columns, source_size)) if readable else None
+            )
+        if bound is not None and bound <= NO_SHRINK:
+            values, holes = source.sample(sampling.grid, 0)
+        elif bound is not None:
+            cover = footprint(matrix, sampling, source_size, max_shrink)
+            values, holes = average(source, sampling.grid, cover, exact_plan(cover))
+        else:
+            limit = ASSUMED_SHRINK if max_shrink is None else max_shrink
+            cover = footprint(matrix, sampling, source_size, limit)
+            values, holes = average(source, sampling.grid, cover, static_plan(limit))
+        seen = sampling.valid[:, None]
+        if holes is not None:
+            seen = seen & (holes.detach() < HOLE_SHARE)
+        return Warped(torch.where(seen, values, 0).to(image.dtype), seen)
+
+    needs_grad = torch.is_grad_enabled() and (image.requires_grad or matrix.requires_grad)
+    if needs_grad or torch.compiler.is_compiling() or not on_cpu or batch == 0:
+        return warp_rows(rows)
+    start = 0
+    out: Warped | None = None
+    for band in torch.split(rows, max(1, CHUNK_PIXELS // (batch * size[1]))):
+        part = warp_rows(band)
+        if len(band) == len(rows):
+            return part
+        if out is None:
+            out = Warped(*(x.new_empty(batch, x.shape[1], *size) for x in part))
+        for whole, piece in zip(out, part, strict=True):
+            whole[:, :, start : start + len(band)] = piece
+        start += len(band)
+    assert out is not None, "there is at least one row"
+    return out
+
+
+def _check(
+    image: Tensor,
+    homography_dst_src: Tensor,
+    valid: Tensor | None,
+    front: Tensor | None,
+    size: tuple[int, int] | None,
+    mode: str,
+    max_shrink: float | None,
+) -> tuple[int, tuple[int, int]]:
+    """Check every argument of :func:`warp_homography`; return its batch and output sizes."""
+    op = "warp_homography"
+    sizes = check_shapes(
+        op,
+        image=(image, "B C H W"),
+        valid=(valid, "B 1 H W"),
+        homography_dst_src=(homography_dst_src, "N 3 3"),
+        front=(front, "... 2"),
+    )
+    check_floating(op, image=image, homography_dst_src=homography_dst_src, front=front)
+    check_bool(op, valid=valid)
+    leading = {
+        "image": image.shape[:1],
+        "homography_dst_src": homography_dst_src.shape[:1],
+        "front": None if front is None else front.shape[:-1],
+    }
+    batch = check_broadcast(op, **leading)
+    if len(batch) != 1 or min(sizes["H"], sizes["W"]) == 0:
+        raise ShapeError(
+            f"{op}: expected an image with pixels and front of shape (2) or (B 2), got "
+            f"{list(image.shape)} and {None if front is None else list(front.shape)}"
+        )
+    if size is None:
+        size = (sizes["H"], sizes["W"])
+    check_option(op, len(size) == 2 and min(size) > 0, "a positive size (height, width)", size)
+    check_option(op, mode in MODES, f"mode to be one of {', '.join(MODES)}", mode)
+    check_option(
+        op, max_shrink is None or max_shrink >= 1, "max_shrink of at least 1, or None", max_shrink
+    )
+    return batch[0], (size[0], size[1])
+
+
+class WarpHomography(nn.Module):
+    """See :func:`warp_homography`."""
+
+    def __init__(
+        self,
+        *,
+        size: tuple[int, int] | None = None,
+        mode: str = "bilinear",
+        antialias: bool = True,
+        max_shrink: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.size = size
+        self.mode = mode
+        self.antialias = antialias
+        self.max_shrink = max_shrink
+
+    def forward(
+        self,
+        image: Tensor,
+        homography_dst_src: Tensor,
+        valid: Tensor | None = None,
+        front: Tensor | None = None,
+    ) -> Warped:
+        """Warp ``image`` with the stored options."""
+        return warp_homography(
+            image,
+            homography_dst_src,
+            valid,
+            front,
+            size=self.size,
+            mode=self.mode,
+            antialias=self.antialias,
+            max_shrink=self.max_shrink,
+        )
+
+    def extra_repr(self) -> str:
+        """Print the options."""
+        return (
+            f"size={self.size}, mode={self.mode}, antialias={self.antialias}, "
+            f"max_shrink={self.max_shrink}"
+        )
