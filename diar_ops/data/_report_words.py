@@ -12,26 +12,12 @@ from diar_ops._types import Reason
 __all__ = ["percent", "pixels", "plain", "reason", "seconds", "verdict", "versions"]
 
 _PACKAGES = ("diar-ops", "torch", "kornia", "numpy", "opencv-python-headless", "pillow")
-_REASONS: dict[int, str] = {
-    Reason.TOO_FEW: "Too few points of this photo were recognised in the others.",
-    Reason.COLLINEAR: (
-        "The points that were recognised lie on one line or in one spot, "
-        "which does not fix the perspective."
-    ),
-    Reason.CHANCE_LEVEL: (
-        "No more points agree with the other photos than chance would give: it may show "
-        "something else, or too little of the picture."
-    ),
-    Reason.NOT_FINITE: (
-        "Nothing could be measured in this photo: it may be black, overexposed or blank."
-    ),
-    Reason.UNCONNECTED: "It fits other photos, but none of them leads to the reference.",
-}
 
 
 def reason(code: int) -> str:
     """Return in plain words why a frame was left out."""
-    return _REASONS.get(code, "It could not be tied to the reference.")
+    known = code != Reason.OK and code in Reason.__members__.values()
+    return Reason(code).explanation if known else "It could not be tied to the reference."
 
 
 def verdict(aligned: int, count: int, covered: float, least: int) -> str:
@@ -83,7 +69,10 @@ def seconds(value: float) -> str:
 
 
 def plain(value: object) -> str:
-    """Write a setting."""
+    """Write a setting; long lists, such as the files of a folder, are cut short."""
     if value is None:
         return "\N{EN DASH}"
+    if isinstance(value, (list, tuple)):
+        more = f" and {len(value) - 4} more" if len(value) > 4 else ""
+        return ", ".join(map(str, value[:4])) + more or "\N{EN DASH}"
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)

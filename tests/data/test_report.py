@@ -25,7 +25,6 @@ from diar_ops import (
     ShapeError,
 )
 from diar_ops.data import _report_pictures as pictures
-from diar_ops.data import _report_words as words
 from diar_ops.data import render_report
 from tests.harness import generator
 
@@ -135,7 +134,13 @@ def test_everything_is_there_and_nothing_is_loaded() -> None:
         title="Herbarium sheet 12",
         timings={"match": 95.0, "align": 2.5},
         scores={"psnr": 31.26, "psnr_gain": 33.0, "ssim": 0.9421, "corner_error": [0, 0.2, 0.4]},
-        settings={"aggregator": "median", "seed": 0, "refine": True, "max_size": None},
+        settings={
+            "aggregator": "median",
+            "refine": True,
+            "max_size": None,
+            "photos": [f"{i}.jpg" for i in range(9)],
+            "none": [],
+        },
         created=datetime(2030, 5, 4, 13, 7),
     )
     for expected in [
@@ -143,7 +148,7 @@ def test_everything_is_there_and_nothing_is_loaded() -> None:
         "photo_0.jpg", "photo_1.jpg", "photo_2.jpg", "reference", "aligned",
         "3 of 3", "64 \N{MULTIPLICATION SIGN} 48", "1 min 35 s", "31.3 dB", "33.0 dB", "0.942",
         "0.20 px", "median", "yes", "torch", "Best pair:", "Weakest verified pair:",
-        "How to read this page",
+        "How to read this page", "0.jpg, 1.jpg, 2.jpg, 3.jpg and 5 more",
     ]:  # fmt: skip
         assert expected in seen.text
     assert "card out" not in seen.attributes("class")
@@ -191,14 +196,17 @@ def test_failed_frames_say_why(reason: Reason) -> None:
     _, seen = page(sequence(failed={2: reason}), warnings=["a.jpg was skipped: it is empty."])
     assert "2 of 3 photos were aligned" in seen.text
     assert "left out" in seen.text
-    assert words.reason(int(reason)) in seen.text
+    assert reason.explanation in seen.text
     assert "a.jpg was skipped: it is empty." in seen.text
     assert seen.attributes("class").count("card out") == 1
 
 
 def test_a_failure_without_a_reason_is_explained_too() -> None:
-    _, seen = page(sequence(failed={1: Reason.OK}))
-    assert "could not be tied to the reference" in seen.text
+    for code in (int(Reason.OK), 99):
+        data = sequence(failed={1: Reason.TOO_FEW})
+        data["alignment"].reason[1] = code
+        _, seen = page(data)
+        assert "It could not be tied to the reference." in seen.text
 
 
 def test_nothing_could_be_aligned() -> None:
