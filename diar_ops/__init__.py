@@ -23,13 +23,24 @@ from diar_ops._types import (
     Reconstruction,
     Warped,
 )
+from diar_ops.aggregate import (
+    MeanAggregate,
+    MedianAggregate,
+    SoftmaxAggregate,
+    mean_aggregate,
+    median_aggregate,
+    softmax_aggregate,
+)
 from diar_ops.geometry import (
+    RansacHomography,
     TransformedPoints,
     WarpHomography,
     corner_error,
     homography_distance,
+    homography_dlt,
     homography_from_camera,
     normalize_homography,
+    ransac_homography,
     transform_points,
     warp_homography,
 )
@@ -94,6 +105,9 @@ __all__ = [  # noqa: RUF022 - grouped by purpose
     "dense_sift",
     "DenseSIFT",
     # geometry
+    "homography_dlt",
+    "ransac_homography",
+    "RansacHomography",
     "TransformedPoints",
     "corner_error",
     "homography_distance",
@@ -105,4 +119,11 @@ __all__ = [  # noqa: RUF022 - grouped by purpose
     # models
     "load_pretrained",
     "ResNetTrunk",
+    # aggregate
+    "MeanAggregate",
+    "MedianAggregate",
+    "SoftmaxAggregate",
+    "mean_aggregate",
+    "median_aggregate",
+    "softmax_aggregate",
 ]
