@@ -8,19 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from diar_ops._host import read_number
 from diar_ops.geometry._footprint import Footprint
 
-__all__ = ["Source", "average", "exact_plan", "read_number"]
-
-
-def read_number(value: Tensor) -> float | None:
-    """Return the number in a 0-d tensor, or ``None`` under ``torch.compile`` and ``vmap``."""
-    if torch.compiler.is_compiling():
-        return None
-    try:
-        return float(value.item())
-    except RuntimeError:  # vmap: there is one number per mapped item
-        return None
+__all__ = ["Source", "average", "exact_plan"]
 
 
 class Source:
