@@ -232,17 +232,18 @@ def _quiet_strict_decoders() -> Iterator[None]:
     from PIL import Image, ImageFile
 
     limit, lenient = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
-    level = cv2.utils.logging.getLogLevel()
+    log: Any = getattr(cv2.utils, "logging", cv2)  # OpenCV 4 has these two at its top
+    level = log.getLogLevel()
     try:
         Image.MAX_IMAGE_PIXELS = None  # read_image has a limit of its own, with its own words
         ImageFile.LOAD_TRUNCATED_IMAGES = False
-        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+        log.setLogLevel(0)  # silent
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
         Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = limit, lenient
-        cv2.utils.logging.setLogLevel(level)
+        log.setLogLevel(level)
 
 
 def _natural(path: Path) -> tuple[list[tuple[bool, int, str]], str]:

@@ -302,14 +302,15 @@ def test_non_ascii_name(tmp_path: Path) -> None:
 
 def test_the_process_settings_are_left_alone(tmp_path: Path) -> None:
     before = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
-    level = cv2.utils.logging.getLogLevel()
+    log = getattr(cv2.utils, "logging", cv2)  # OpenCV 5, OpenCV 4
+    level = log.getLogLevel()
     (tmp_path / "a.png").write_bytes(png(RGB16, 2, 16))
     (tmp_path / "b.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     read_image(tmp_path / "a.png")
     with pytest.raises(ImageError):
         read_image(tmp_path / "b.png")
     assert before == (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES)
-    assert cv2.utils.logging.getLogLevel() == level
+    assert log.getLogLevel() == level
 
 
 # --- what is refused --------------------------------------------------------------------------
