@@ -1,0 +1,31 @@
+"""Unit-length descriptors, with zero and non-finite ones marked instead of poisoning others."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["unit_descriptors"]
+
+
+def unit_descriptors(descriptors: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """Scale descriptors to unit length along ``dim``.
+
+    Args:
+        descriptors: Floating point, any shape.
+        dim: The channel dimension.
+
+    Returns:
+        The unit descriptors, and a bool mask without ``dim`` that is False where a descriptor is
+        zero or not finite; those are returned as zeros, with zero gradient.
+    """
+    # The largest entry is divided out first, so that no square over- or underflows. Cosines do
+    # not change under a positive factor, so it may be a constant to autograd.
+    if descriptors.shape[dim] == 0:
+        return descriptors, descriptors.new_zeros(descriptors.sum(dim).shape, dtype=torch.bool)
+    largest = descriptors.detach().abs().amax(dim, keepdim=True)  # NaN if any entry is NaN
+    usable = (largest >= torch.finfo(descriptors.dtype).tiny) & largest.isfinite()
+    scaled = torch.where(usable, descriptors / torch.where(usable, largest, 1), 0)
+    square = scaled.square().sum(dim, keepdim=True)
+    unit = scaled / torch.where(usable, square, 1).sqrt()
+    return unit, usable.squeeze(dim)

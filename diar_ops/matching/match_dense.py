@@ -1,0 +1,107 @@
+"""Correspondences between two dense feature maps."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from diar_ops._types import FeatureMap, Matches
+from diar_ops.matching._cells import as_cells, check_dense_options, check_levels, match_cells
+from diar_ops.matching.mutual_nearest import check_match_options
+
+__all__ = ["MatchDense", "match_dense"]
+
+
+def match_dense(
+    features0: FeatureMap | Tensor,
+    features1: FeatureMap | Tensor,
+    *,
+    threshold: float | None = None,
+    ratio: float | None = None,
+    temperature: float | None = None,
+    subpixel: bool = False,
+    max_matches: int | None = None,
+) -> Matches:
+    """Match the cells of two feature maps that choose each other by cosine similarity.
+
+    Args:
+        features0: :class:`FeatureMap` with descriptors (B, C, h0, w0), or such a tensor, whose
+            cells then lie on the pixels (stride 1).
+        features1: :class:`FeatureMap` with descriptors (B, C, h1, w1), or such a tensor.
+        threshold: See :func:`mutual_nearest`.
+        ratio: See :func:`mutual_nearest`.
+        temperature: See :func:`mutual_nearest`.
+        subpixel: Move ``points1`` to the peak of the cosine similarity around the matched cell:
+            of the quadratic fitted to its 3 x 3 neighbourhood, at most half a cell away per axis.
+            An axis along which a neighbour is missing or unusable stays on the cell.
+            Differentiable with respect to both maps.
+        max_matches: Keep the best-scoring matches, best first, as N; fewer are padded. By default
+            N = h0 * w0, one entry per cell of map 0 in row-major order.
+
+    Returns:
+        :class:`Matches` in full-resolution pixels, in the dtype of the descriptors; the points of
+        half-precision maps in float32, because float16 has no half pixels above 1024.
+
+    Raises:
+        ShapeError: A shape does not fit.
+        DtypeError: Descriptors are not floating point or differ in dtype, a mask is not bool.
+        DeviceError: The tensors are on different devices.
+        OptionError: An option of :func:`mutual_nearest` is out of range, or ``max_matches`` < 1.
+    """
+    features0, features1 = _as_map(features0), _as_map(features1)
+    check_levels("match_dense", [features0], [features1])
+    check_match_options("match_dense", threshold, ratio, temperature)
+    check_dense_options("match_dense", max_matches)
+    return match_cells(
+        as_cells([features0]),
+        as_cells([features1]),
+        threshold=threshold,
+        ratio=ratio,
+        temperature=temperature,
+        subpixel=subpixel,
+        max_matches=max_matches,
+    )
+
+
+def _as_map(features: FeatureMap | Tensor) -> FeatureMap:
+    return features if isinstance(features, FeatureMap) else FeatureMap(features)
+
+
+class MatchDense(nn.Module):
+    """See :func:`match_dense`."""
+
+    def __init__(
+        self,
+        *,
+        threshold: float | None = None,
+        ratio: float | None = None,
+        temperature: float | None = None,
+        subpixel: bool = False,
+        max_matches: int | None = None,
+    ) -> None:
+        super().__init__()
+        check_match_options("MatchDense", threshold, ratio, temperature)
+        check_dense_options("MatchDense", max_matches)
+        self.threshold = threshold
+        self.ratio = ratio
+        self.temperature = temperature
+        self.subpixel = subpixel
+        self.max_matches = max_matches
+
+    def forward(self, features0: FeatureMap | Tensor, features1: FeatureMap | Tensor) -> Matches:
+        """See :func:`match_dense`."""
+        return match_dense(
+            features0,
+            features1,
+            threshold=self.threshold,
+            ratio=self.ratio,
+            temperature=self.temperature,
+            subpixel=self.subpixel,
+            max_matches=self.max_matches,
+        )
+
+    def extra_repr(self) -> str:
+        """Print the options."""
+        return (
+            f"threshold={self.threshold}, ratio={self.ratio}, temperature={self.temperature}, "
+            f"subpixel={self.subpixel}, max_matches={self.max_matches}"
+        )

@@ -1,0 +1,105 @@
+"""Correspondences between two images across all levels of their feature pyramids."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from diar_ops._types import FeatureMap, Matches
+from diar_ops.matching._cells import as_cells, check_dense_options, check_levels, match_cells
+from diar_ops.matching.mutual_nearest import check_match_options
+
+__all__ = ["MatchPyramid", "match_pyramid"]
+
+
+def match_pyramid(
+    levels0: Sequence[FeatureMap],
+    levels1: Sequence[FeatureMap],
+    *,
+    threshold: float | None = None,
+    ratio: float | None = None,
+    temperature: float | None = None,
+    subpixel: bool = False,
+    max_matches: int | None = None,
+) -> Matches:
+    """Match the cells of all levels of two images, any level with any.
+
+    The levels of each image are concatenated into one descriptor set, so that a cell chooses its
+    partner, and with it the partner's scale, among all levels of the other image.
+
+    Args:
+        levels0: Feature maps (B, C, h, w) of image 0, their stride and offset in full-resolution
+            pixels; :func:`level_features` converts maps computed on a pyramid level. Sizes may
+            differ from level to level, B and C may not.
+        levels1: Feature maps of image 1; the number of levels may differ.
+        threshold: See :func:`mutual_nearest`.
+        ratio: See :func:`mutual_nearest`. Neighbouring levels hold the same place again, which
+            makes this test strict here.
+        temperature: See :func:`mutual_nearest`.
+        subpixel: See :func:`match_dense`; the fit stays within the partner's level.
+        max_matches: See :func:`match_dense`. By default N is the number of cells of image 0, level
+            after level, each in row-major order.
+
+    Returns:
+        :class:`Matches` in full-resolution pixels, in the dtypes of :func:`match_dense`.
+
+    Raises:
+        ShapeError: A shape does not fit.
+        DtypeError: Descriptors are not floating point or differ in dtype, a mask is not bool.
+        DeviceError: The tensors are on different devices.
+        OptionError: No levels, or an option of :func:`match_dense` is out of range.
+    """
+    check_levels("match_pyramid", levels0, levels1)
+    check_match_options("match_pyramid", threshold, ratio, temperature)
+    check_dense_options("match_pyramid", max_matches)
+    return match_cells(
+        as_cells(levels0),
+        as_cells(levels1),
+        threshold=threshold,
+        ratio=ratio,
+        temperature=temperature,
+        subpixel=subpixel,
+        max_matches=max_matches,
+    )
+
+
+class MatchPyramid(nn.Module):
+    """See :func:`match_pyramid`."""
+
+    def __init__(
+        self,
+        *,
+        threshold: float | None = None,
+        ratio: float | None = None,
+        temperature: float | None = None,
+        subpixel: bool = False,
+        max_matches: int | None = None,
+    ) -> None:
+        super().__init__()
+        check_match_options("MatchPyramid", threshold, ratio, temperature)
+        check_dense_options("MatchPyramid", max_matches)
+        self.threshold = threshold
+        self.ratio = ratio
+        self.temperature = temperature
+        self.subpixel = subpixel
+        self.max_matches = max_matches
+
+    def forward(self, levels0: Sequence[FeatureMap], levels1: Sequence[FeatureMap]) -> Matches:
+        """See :func:`match_pyramid`."""
+        return match_pyramid(
+            levels0,
+            levels1,
+            threshold=self.threshold,
+            ratio=self.ratio,
+            temperature=self.temperature,
+            subpixel=self.subpixel,
+            max_matches=self.max_matches,
+        )
+
+    def extra_repr(self) -> str:
+        """Print the options."""
+        return (
+            f"threshold={self.threshold}, ratio={self.ratio}, temperature={self.temperature}, "
+            f"subpixel={self.subpixel}, max_matches={self.max_matches}"
+        )
