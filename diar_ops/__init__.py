@@ -62,6 +62,11 @@ from diar_ops.matching import (
     match_pyramid,
     mutual_nearest,
 )
+from diar_ops.metrics import (
+    psnr,
+    rmse,
+    ssim,
+)
 from diar_ops.models import (
     ResNetTrunk,
     load_pretrained,
@@ -126,4 +131,8 @@ __all__ = [  # noqa: RUF022 - grouped by purpose
     "mean_aggregate",
     "median_aggregate",
     "softmax_aggregate",
+    # metrics
+    "psnr",
+    "rmse",
+    "ssim",
 ]
