@@ -20,7 +20,7 @@ __all__ = [
 
 
 class Reason(IntEnum):
-    """Why a homography estimate succeeded or failed."""
+    """Why a homography could be estimated, or a frame be aligned, or not."""
 
     OK = 0
     #: Fewer than four usable correspondences.
@@ -31,6 +31,31 @@ class Reason(IntEnum):
     CHANCE_LEVEL = 3
     #: No usable correspondence is finite, or the numbers broke down in the solver.
     NOT_FINITE = 4
+    #: A frame fits other frames of its sequence, but none that leads to the reference.
+    UNCONNECTED = 5
+
+    @property
+    def explanation(self) -> str:
+        """The reason in one sentence for a person with photos."""
+        return _EXPLANATIONS[self]
+
+
+_EXPLANATIONS = {
+    Reason.OK: "It was aligned.",
+    Reason.TOO_FEW: "Too few points of this photo were recognised in the others.",
+    Reason.COLLINEAR: (
+        "The points that were recognised lie on one line or in one spot, "
+        "which does not fix the perspective."
+    ),
+    Reason.CHANCE_LEVEL: (
+        "No more points agree with the other photos than chance would give: it may show "
+        "something else, or too little of the picture."
+    ),
+    Reason.NOT_FINITE: "It holds values that are not numbers.",
+    Reason.UNCONNECTED: (
+        "It fits some of the other photos, but none of them leads to the reference photo."
+    ),
+}
 
 
 class FeatureMap(NamedTuple):
