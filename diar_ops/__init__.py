@@ -24,9 +24,13 @@ from diar_ops._types import (
     Warped,
 )
 from diar_ops.aggregate import (
+    ConsensusLogits,
+    ExposureGain,
     MeanAggregate,
     MedianAggregate,
     SoftmaxAggregate,
+    consensus_logits,
+    exposure_gain,
     mean_aggregate,
     median_aggregate,
     softmax_aggregate,
@@ -49,6 +53,7 @@ from diar_ops.matching import (
     DenseSIFT,
     ImagePyramid,
     MatchDense,
+    MatchLocal,
     MatchPyramid,
     MutualNearest,
     NearestPairs,
@@ -59,6 +64,7 @@ from diar_ops.matching import (
     image_pyramid,
     level_features,
     match_dense,
+    match_local,
     match_pyramid,
     mutual_nearest,
 )
@@ -69,8 +75,10 @@ from diar_ops.metrics import (
 )
 from diar_ops.models import (
     ResNetTrunk,
+    load_descriptor,
     load_pretrained,
 )
+from diar_ops.pipeline import align_sequence, reconstruct_sequence
 
 __version__ = "0.1.0"
 
@@ -103,6 +111,8 @@ __all__ = [  # noqa: RUF022 - grouped by purpose
     "NearestPairs",
     "match_dense",
     "MatchDense",
+    "match_local",
+    "MatchLocal",
     "match_pyramid",
     "MatchPyramid",
     "dense_descriptors",
@@ -122,15 +132,23 @@ __all__ = [  # noqa: RUF022 - grouped by purpose
     "WarpHomography",
     "warp_homography",
     # models
+    "load_descriptor",
     "load_pretrained",
     "ResNetTrunk",
     # aggregate
+    "consensus_logits",
+    "ConsensusLogits",
+    "exposure_gain",
+    "ExposureGain",
     "MeanAggregate",
     "MedianAggregate",
     "SoftmaxAggregate",
     "mean_aggregate",
     "median_aggregate",
     "softmax_aggregate",
+    # pipeline
+    "align_sequence",
+    "reconstruct_sequence",
     # metrics
     "psnr",
     "rmse",
