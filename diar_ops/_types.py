@@ -131,14 +131,14 @@ class PairMatches(NamedTuple):
     """Matched and verified pairs of frames of one sequence.
 
     Attributes:
-        index: (P, 2) int64, frames ``i`` and ``j`` of each pair.
+        frames: (P, 2) int64, frames ``i`` and ``j`` of each pair.
         matches: :class:`Matches` with B = P: ``points0`` in frame ``i``, ``points1`` in frame
             ``j``, in full-resolution pixels of the frames.
         estimate: :class:`HomographyEstimate` with B = P, ``homography`` being
             ``homography_j_i``: frame ``j`` ~ H @ frame ``i``.
     """
 
-    index: Tensor
+    frames: Tensor
     matches: Matches
     estimate: HomographyEstimate
 

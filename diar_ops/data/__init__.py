@@ -3,14 +3,29 @@
 from diar_ops.data.images import Photo, image_to_float, list_images, read_image
 from diar_ops.data.output import atomic_path, write_image, write_text_atomic
 from diar_ops.data.report import render_report
+from diar_ops.data.results import (
+    check_results_folder,
+    homographies_document,
+    output_names,
+    write_results,
+)
+from diar_ops.data.sequence import GroundTruth, read_ground_truth, read_photos, score_against
 
 __all__ = [
+    "GroundTruth",
     "Photo",
     "atomic_path",
+    "check_results_folder",
+    "homographies_document",
     "image_to_float",
     "list_images",
+    "output_names",
+    "read_ground_truth",
     "read_image",
+    "read_photos",
     "render_report",
+    "score_against",
     "write_image",
+    "write_results",
     "write_text_atomic",
 ]

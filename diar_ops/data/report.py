@@ -272,7 +272,7 @@ def _residuals(alignment: Alignment, count: int) -> _Residuals:
     homographies = alignment.homography_reference_frame.detach().cpu().double().numpy()
     success = alignment.success.cpu().numpy()
     verified = alignment.pairs.estimate.success.cpu().numpy()
-    for pair, (i, j) in enumerate(alignment.pairs.index.tolist()):
+    for pair, (i, j) in enumerate(alignment.pairs.frames.tolist()):
         if verified[pair] and success[i] and success[j]:
             points_i, points_j, _ = pictures.residuals_of_pair(alignment.pairs, pair)
             landed_i = pictures.transform(homographies[i], points_i)
@@ -308,7 +308,7 @@ def _drawings(
         chosen.append(("Weakest verified pair", verified[-1]))
     drawings = []
     for label, pair in chosen:
-        i, j = pairs.index[pair].tolist()
+        i, j = pairs.frames[pair].tolist()
         matches = pictures.residuals_of_pair(pairs, pair)
         drawing = pictures.draw_matches((frames[i], frames[j]), (names[i], names[j]), matches)
         drawings.append((label, drawing))

@@ -1,0 +1,184 @@
+"""Write what the pipeline found: the picture, the aligned photos, the weights, the homographies."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from diar_ops._errors import OutputError
+from diar_ops._types import Alignment, Reason, Reconstruction
+from diar_ops.data.output import write_image, write_text_atomic
+
+__all__ = ["check_results_folder", "homographies_document", "output_names", "write_results"]
+
+_PICTURE, _DOCUMENT, _REPORT = "clean.png", "homographies.json", "report.html"
+
+
+def output_names(names: Sequence[str]) -> list[str]:
+    """Return one distinct PNG file name per photo: its stem, or more of it where stems collide.
+
+    Args:
+        names: File names of the photos.
+
+    Returns:
+        As many names; ``a.jpg`` becomes ``a.png``, but ``a.jpg`` beside ``a.tif`` ``a.jpg.png``,
+        and a name that occurs twice gets a number.
+    """
+    stems = Counter(Path(name).stem.casefold() for name in names)
+    seen: Counter[str] = Counter()
+    result = []
+    for name in names:
+        stem = Path(name).stem
+        base = stem if stems[stem.casefold()] == 1 else name
+        seen[base.casefold()] += 1
+        number = seen[base.casefold()]
+        result.append(f"{base}.png" if number == 1 else f"{base}_{number}.png")
+    return result
+
+
+def check_results_folder(folder: str | PathLike[str], *, overwrite: bool) -> Path:
+    """Create the folder and make sure that results may be written into it.
+
+    Called before the long work, so that its result is not lost to a full stop at the end.
+
+    Args:
+        folder: Where results will go.
+        overwrite: Whether earlier results there may be replaced.
+
+    Returns:
+        The folder as a path.
+
+    Raises:
+        OutputError: It holds results and ``overwrite`` is False, or it cannot be written.
+    """
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"cannot write into {folder}: it is a file, not a folder")
+    for name in (_PICTURE, _DOCUMENT, _REPORT, "aligned", "weights"):
+        if not overwrite and (folder / name).exists():
+            raise OutputError(
+                f"{folder} already holds results ({name}); choose another folder or allow "
+                f"overwriting"
+            )
+    probe = folder / ".diar_ops_probe"
+    write_text_atomic(probe, "", overwrite=True)
+    probe.unlink(missing_ok=True)
+    return folder
+
+
+def homographies_document(names: Sequence[str], alignment: Alignment) -> dict[str, Any]:
+    """Return the alignment as plain JSON data.
+
+    Args:
+        names: File names of the frames.
+        alignment: Result of :func:`align_sequence`.
+
+    Returns:
+        ``{"reference": name, "size": [h, w], "frames": [{"file", "success", "reason", "inliers",
+        "overlap", "homography_reference_frame"}]}``, where reference ~ H @ frame in pixels of the
+        loaded, upright photos, the centre of the top-left pixel being (0, 0). ``reason`` is the
+        name of a :class:`Reason`. A frame that was left out has ``None`` for a homography.
+    """
+    frames = []
+    for t, name in enumerate(names):
+        success = bool(alignment.success[t])
+        frames.append(
+            {
+                "file": name,
+                "success": success,
+                "reason": Reason(int(alignment.reason[t])).name,
+                "inliers": int(alignment.inliers[t]),
+                "overlap": round(float(alignment.overlap[t]), 6) if success else 0.0,
+                "homography_reference_frame": (
+                    alignment.homography_reference_frame[t].tolist() if success else None
+                ),
+            }
+        )
+    return {
+        "reference": names[alignment.reference],
+        "size": list(alignment.size),
+        "frames": frames,
+    }
+
+
+def write_results(
+    folder: str | PathLike[str],
+    names: Sequence[str],
+    alignment: Alignment,
+    reconstruction: Reconstruction,
+    aligned: Iterable[tuple[int, Tensor, Tensor]],
+    *,
+    report: str | None = None,
+    bit_depth: int = 8,
+    icc_profile: bytes | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write ``clean.png``, ``aligned/``, ``weights/``, ``homographies.json`` and ``report.html``.
+
+    Every file appears whole or not at all. Where earlier results are overwritten, the pictures of
+    photos that no longer take part are removed.
+
+    Args:
+        folder: Where to; created if missing.
+        names: File names of the frames.
+        alignment: How the frames lie over the reference.
+        reconstruction: The clean picture and its weights.
+        aligned: Yields (frame index, picture (3, H, W) in [0, 1], valid (1, H, W) bool), one at a
+            time, so that only one full-size picture is in memory.
+        report: The HTML page, if there is one.
+        bit_depth: Bits per channel of the pictures, 8 or 16.
+        icc_profile: Colour profile of the pictures.
+        overwrite: Whether earlier results may be replaced.
+
+    Raises:
+        OutputError: A file exists, or the operating system refused.
+    """
+    folder = check_results_folder(folder, overwrite=overwrite)
+    files = output_names(names)
+    _remove_stale(folder, files)
+    shown = reconstruction.coverage > 0
+    write_image(
+        folder / _PICTURE,
+        reconstruction.image,
+        valid=None if bool(shown.all()) else shown,
+        icc_profile=icc_profile,
+        bit_depth=bit_depth,
+        overwrite=overwrite,
+    )
+    for t, picture, valid in aligned:
+        write_image(
+            folder / "aligned" / files[t],
+            picture,
+            valid=valid,
+            icc_profile=icc_profile,
+            bit_depth=bit_depth,
+            overwrite=overwrite,
+        )
+        write_image(
+            folder / "weights" / files[t],
+            reconstruction.weights[t],
+            bit_depth=8,
+            overwrite=overwrite,
+        )
+    document = json.dumps(homographies_document(names, alignment), indent=2, ensure_ascii=False)
+    write_text_atomic(folder / _DOCUMENT, document + "\n", overwrite=overwrite)
+    if report is not None:
+        write_text_atomic(folder / _REPORT, report, overwrite=overwrite)
+
+
+def _remove_stale(folder: Path, files: Sequence[str]) -> None:
+    """Remove the pictures that an earlier run listed and this one will not rewrite."""
+    try:
+        earlier = json.loads((folder / _DOCUMENT).read_text(encoding="utf-8"))
+        listed = output_names([str(frame["file"]) for frame in earlier["frames"]])
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # no earlier run, or not ours to judge
+    for name in listed:
+        for kind in ("aligned", "weights"):
+            (folder / kind / Path(name).name).unlink(missing_ok=True)

@@ -1,0 +1,182 @@
+"""Sequences on disk: the photos of a folder, and the ground truth of a rendered sequence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from diar_ops._checks import check_option
+from diar_ops._errors import ImageError
+from diar_ops._types import Alignment, Reconstruction
+from diar_ops.data.images import Photo, image_to_float, list_images, read_image
+from diar_ops.geometry import corner_error, warp_homography
+from diar_ops.metrics import psnr, ssim
+
+__all__ = ["GroundTruth", "read_ground_truth", "read_photos", "score_against"]
+
+
+def read_photos(
+    paths: str | PathLike[str] | Iterable[str | PathLike[str]],
+    *,
+    max_size: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[list[Photo], list[str]]:
+    """Read all photos of folders and files; skip what cannot be read.
+
+    Args:
+        paths: Folders or files, as :func:`list_images` takes them.
+        max_size: Shrink photos to this longest side, in pixels.
+        progress: Called with (files read, files in all).
+
+    Returns:
+        The photos, and one sentence per file that was skipped.
+
+    Raises:
+        ImageError: There is no file at all, or none of them can be read.
+        OptionError: ``max_size`` is below 16.
+    """
+    check_option("read_photos", max_size is None or max_size >= 16, "max_size >= 16", max_size)
+    files = list_images(paths)
+    photos, skipped = [], []
+    for done, file in enumerate(files):
+        try:
+            photos.append(_shrink(read_image(file), max_size))
+        except ImageError as error:
+            skipped.append(str(error))
+        if progress is not None:
+            progress(done + 1, len(files))
+    if not photos:
+        raise ImageError(f"none of the {len(files)} files is a readable photo: {skipped[0]}")
+    return photos, skipped
+
+
+def _shrink(photo: Photo, max_size: int | None) -> Photo:
+    longest = max(photo.size)
+    if max_size is None or longest <= max_size:
+        return photo
+    size = tuple(max(1, round(side * max_size / longest)) for side in photo.size)
+    small = F.interpolate(image_to_float(photo.pixels)[None], size, mode="bilinear", antialias=True)
+    full_scale = 2**photo.bit_depth - 1
+    pixels = (small[0] * full_scale).round().clamp(0, full_scale).to(photo.pixels.dtype)
+    valid = photo.valid
+    if valid is not None:
+        valid = F.interpolate(valid[None].float(), size, mode="area")[0] > 0.99
+    return replace(photo, pixels=pixels, valid=valid)
+
+
+@dataclass(frozen=True, eq=False)
+class GroundTruth:
+    """The original of a sequence and where each photo sees it.
+
+    Attributes:
+        label: (3, H, W) float32 in [0, 1], the clean picture.
+        homography_frame_label: For each file name the float64 (3, 3), frame ~ H @ label; empty if
+            only the picture is known.
+    """
+
+    label: Tensor
+    homography_frame_label: dict[str, Tensor]
+
+
+def read_ground_truth(path: str | PathLike[str]) -> GroundTruth:
+    """Read ``label.png`` and ``sequence.json`` from a folder, or a clean picture alone.
+
+    Args:
+        path: A folder with both files (the format of ``examples/demo_sequence/ground_truth``), or
+            an image file in the coordinates of the reference.
+
+    Raises:
+        ImageError: The picture or the document is missing or damaged.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return GroundTruth(image_to_float(read_image(path).pixels), {})
+    document = path / "sequence.json"
+    try:
+        frames = json.loads(document.read_text(encoding="utf-8"))["frames"]
+        homographies = {
+            str(frame["file"]): torch.tensor(
+                frame["homography_frame_label"], dtype=torch.float64
+            ).reshape(3, 3)
+            for frame in frames
+        }
+    except OSError as error:
+        raise ImageError(f"cannot read {document}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise ImageError(
+            f"{document} is not the ground truth of a sequence: expected "
+            f'"frames" with "file" and "homography_frame_label" (3x3), got {error!r}'
+        ) from error
+    return GroundTruth(image_to_float(read_image(path / "label.png").pixels), homographies)
+
+
+def score_against(
+    truth: GroundTruth,
+    photos: Sequence[Photo],
+    alignment: Alignment,
+    reconstruction: Reconstruction,
+) -> dict[str, object]:
+    """Compare a reconstruction with the original.
+
+    The picture is compared in the coordinates of the original, so that figures do not depend on
+    which photo is the reference.
+
+    Args:
+        truth: The original.
+        photos: The photos of the sequence, full size.
+        alignment: How the frames lie over the reference.
+        reconstruction: What was reconstructed.
+
+    Returns:
+        ``psnr`` and ``ssim``; ``psnr_gain``, the PSNR after one least-squares factor per channel,
+        since the brightness of the original is unknowable from the photos; and, if the true
+        homographies are known, ``corner_error``: for each frame the mean error of its corners in
+        pixels of the reference, NaN where it was left out or its truth is unknown.
+
+    Raises:
+        ImageError: The picture is not in the coordinates of the reference, or the truth does not
+            know the reference.
+    """
+    scores: dict[str, object] = {}
+    label = truth.label[None]
+    picture, shown = reconstruction.image[None], (reconstruction.coverage > 0)[None]
+    reference = photos[alignment.reference].name
+    if truth.homography_frame_label:
+        if reference not in truth.homography_frame_label:
+            raise ImageError(f"the ground truth does not know the reference photo {reference}")
+        H_ref_label = truth.homography_frame_label[reference]
+        size = (int(label.shape[-2]), int(label.shape[-1]))
+        if not torch.equal(H_ref_label, torch.eye(3, dtype=torch.float64)):
+            H = torch.linalg.inv(H_ref_label)[None].to(picture)
+            picture, shown = warp_homography(picture, H, size=size, valid=shown, mode="bicubic")
+            picture = picture.clamp(0, 1)
+        errors = []
+        for t, photo in enumerate(photos):
+            H_frame_label = truth.homography_frame_label.get(photo.name)
+            if H_frame_label is None or not bool(alignment.success[t]):
+                errors.append(float("nan"))
+                continue
+            true = H_ref_label @ torch.linalg.inv(H_frame_label)
+            found = alignment.homography_reference_frame[t]
+            errors.append(float(corner_error(found[None], true[None], size=photo.size)[0]))
+        scores["corner_error"] = errors
+    if picture.shape != label.shape:
+        raise ImageError(
+            f"the ground truth has {label.shape[-1]} x {label.shape[-2]} pixels, the reference "
+            f"photo {picture.shape[-1]} x {picture.shape[-2]}"
+        )
+    mask = shown.to(label)
+    gain = (picture * label * mask).sum(dim=(-2, -1), keepdim=True) / (picture.square() * mask).sum(
+        dim=(-2, -1), keepdim=True
+    ).clamp_min(1e-6)
+    scores["psnr"] = float(psnr(picture, label, shown)[0])
+    scores["psnr_gain"] = float(psnr((picture * gain).clamp(0, 1), label, shown)[0])
+    scores["ssim"] = float(ssim(picture, label, shown)[0])
+    return scores

@@ -1,0 +1,152 @@
+"""Matching of two almost aligned feature maps within a small window."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from diar_ops._checks import check_floating, check_option, check_shapes, eps_of, solve_dtype
+from diar_ops._errors import ShapeError
+from diar_ops._types import FeatureMap, Matches
+
+__all__ = ["MatchLocal", "match_local"]
+
+
+def match_local(features0: FeatureMap, features1: FeatureMap, *, radius: int = 2) -> Matches:
+    """Match each cell of map 0 to the best cell of map 1 within ``radius`` cells, sub-cell exact.
+
+    For maps of two images that already lie over each other up to a few pixels, such as a frame
+    warped by a coarse homography. The search costs ``(2 * radius + 1)**2`` passes over the maps,
+    independent of their number of cells squared, and cannot confuse repeated texture farther away.
+    The peak of the cosine similarity is refined by equiangular lines per axis. A cell whose peak
+    lies on the rim of its window has no match: its true partner may be outside.
+
+    Args:
+        features0: :class:`FeatureMap` of image 0, descriptors (B, C, h, w). Zero or non-finite
+            descriptors never match. They need not be normalised.
+        features1: :class:`FeatureMap` of image 1, on the same grid: equal shape, stride, offset.
+        radius: Half width of the square search window, in cells, at least 1.
+
+    Returns:
+        :class:`Matches` with N = h * w in row-major order of map 0's cells. ``points1`` and
+        ``score`` are differentiable with respect to both descriptor maps.
+
+    Raises:
+        ShapeError: The maps differ in shape, stride or offset.
+        DtypeError: The descriptors are not floating point.
+        OptionError: ``radius`` is not a positive integer.
+
+    Example:
+        >>> features = FeatureMap(torch.randn(1, 8, 6, 7), stride=(4.0, 4.0))
+        >>> match_local(features, features).valid.sum()  # all cells but the rim
+        tensor(20)
+    """
+    d0, d1 = features0.descriptors, features1.descriptors
+    check_shapes(
+        "match_local",
+        features0=(d0, "B C h w"),
+        features1=(d1, "B C h w"),
+        valid0=(features0.valid, "B h w"),
+        valid1=(features1.valid, "B h w"),
+    )
+    check_floating("match_local", features0=d0, features1=d1)
+    check_option("match_local", isinstance(radius, int) and radius >= 1, "radius >= 1", radius)
+    if features0.stride != features1.stride or features0.offset != features1.offset:
+        raise ShapeError(
+            f"match_local: the maps must lie on one grid, got stride {features0.stride} and "
+            f"{features1.stride}, offset {features0.offset} and {features1.offset}"
+        )
+    B, _, h, w = d0.shape
+    dtype = solve_dtype(d0.dtype)
+    unit0, usable0 = _unit(d0.to(dtype), features0.valid)
+    unit1, usable1 = _unit(d1.to(dtype), features1.valid)
+
+    # One similarity per displacement; cells outside map 1 are zero vectors there.
+    side = 2 * radius + 1
+    padded = F.pad(unit1, (0, 0, radius, radius, radius, radius))
+    volume = torch.stack(
+        [
+            torch.linalg.vecdot(unit0, padded[:, dy : dy + h, dx : dx + w])
+            for dy in range(side)
+            for dx in range(side)
+        ],
+        dim=-1,
+    ).reshape(B, h * w, side, side)
+
+    best = volume.detach().flatten(2).argmax(dim=-1)  # [B, N]
+    row = torch.div(best, side, rounding_mode="floor")
+    column = best - row * side
+    interior = (row > 0) & (row < side - 1) & (column > 0) & (column < side - 1)
+    row, column = row.clamp(1, side - 2), column.clamp(1, side - 2)
+
+    def similarity(dy: int, dx: int) -> Tensor:
+        index = ((row + dy) * side + column + dx).unsqueeze(-1)
+        return volume.flatten(2).gather(-1, index).squeeze(-1)
+
+    peak = similarity(0, 0)
+    shift_x = _peak_shift(similarity(0, -1), peak, similarity(0, 1))
+    shift_y = _peak_shift(similarity(-1, 0), peak, similarity(1, 0))
+
+    (sx, sy), (ox, oy) = features0.stride, features0.offset
+    cell_y, cell_x = torch.meshgrid(
+        torch.arange(h, device=d0.device, dtype=dtype),
+        torch.arange(w, device=d0.device, dtype=dtype),
+        indexing="ij",
+    )
+    cell_x, cell_y = cell_x.reshape(1, -1), cell_y.reshape(1, -1)
+    x1 = cell_x + (column - radius) + shift_x
+    y1 = cell_y + (row - radius) + shift_y
+    points0 = torch.stack([ox + sx * cell_x, oy + sy * cell_y], dim=-1).expand(B, -1, -1)
+    points1 = torch.stack([ox + sx * x1, oy + sy * y1], dim=-1)
+
+    # The peak and its neighbours must stand on usable cells of map 1, not on padding.
+    rim = F.pad(usable1, (1, 1, 1, 1), value=False)
+    across = rim[:, 1:-1, :-2] & rim[:, 1:-1, 1:-1] & rim[:, 1:-1, 2:]
+    supported = (across & rim[:, :-2, 1:-1] & rim[:, 2:, 1:-1]).flatten(1)  # [B, N]
+    target = (cell_y + row - radius).clamp(0, h - 1) * w + (cell_x + column - radius).clamp(
+        0, w - 1
+    )
+    valid = interior & usable0.flatten(1) & supported.gather(1, target.long()) & (peak > 0)
+    score = torch.where(valid, peak, torch.zeros_like(peak))
+    return Matches(points0.to(d0.dtype), points1.to(d0.dtype), score.to(d0.dtype), valid)
+
+
+def _unit(descriptors: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return unit descriptors (B, h, w, C), 0 where unusable, and what is usable (B, h, w)."""
+    usable = descriptors.isfinite().all(dim=1) & (descriptors != 0).any(dim=1)
+    if valid is not None:
+        usable = usable & valid
+    safe = torch.where(usable.unsqueeze(1), descriptors, torch.zeros_like(descriptors))
+    # The inner where keeps the gradient of the norm at a zero vector finite.
+    square = (safe * safe).sum(dim=1, keepdim=True)
+    norm = torch.where(usable.unsqueeze(1), square, torch.ones_like(square)).sqrt()
+    return (safe / norm).permute(0, 2, 3, 1).contiguous(), usable
+
+
+def _peak_shift(before: Tensor, peak: Tensor, after: Tensor) -> Tensor:
+    """Return the abscissa in [-0.5, 0.5] of the peak of two lines of equal and opposite slope.
+
+    The self-similarity of histogram descriptors falls linearly from its peak, where a parabola
+    would return only a third to a half of the shift.
+    """
+    slope = peak - torch.minimum(before, after)
+    flat = slope <= eps_of(peak.dtype)
+    shift = 0.5 * (after - before) / torch.where(flat, torch.ones_like(slope), slope)
+    return torch.where(flat, torch.zeros_like(shift), shift).clamp(-0.5, 0.5)
+
+
+class MatchLocal(nn.Module):
+    """See :func:`match_local`."""
+
+    def __init__(self, *, radius: int = 2) -> None:
+        super().__init__()
+        self.radius = radius
+
+    def forward(self, features0: FeatureMap, features1: FeatureMap) -> Matches:
+        """See :func:`match_local`."""
+        return match_local(features0, features1, radius=self.radius)
+
+    def extra_repr(self) -> str:
+        """Return the options."""
+        return f"radius={self.radius}"

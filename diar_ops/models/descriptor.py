@@ -1,0 +1,32 @@
+"""The descriptors that can be asked for by name."""
+
+from __future__ import annotations
+
+import torch
+
+from diar_ops.matching import DenseDescriptor, DenseSIFT
+from diar_ops.models.weights import load_pretrained
+
+__all__ = ["load_descriptor"]
+
+
+def load_descriptor(
+    name_or_path: str = "sift", *, device: torch.device | str = "cpu"
+) -> DenseDescriptor:
+    """Load a dense descriptor for :func:`align_sequence`.
+
+    Args:
+        name_or_path: ``"sift"`` for dense SIFT every 8 pixels, which needs no weights; or what
+            :func:`load_pretrained` takes, for the second stage of that ResNet. (The paper uses
+            the third, whose cells are 16 pixels apart: too coarse to verify a pair by.)
+        device: Where it shall run.
+
+    Returns:
+        The descriptor, in eval mode.
+
+    Raises:
+        WeightsError: The weights are missing or do not fit.
+    """
+    if name_or_path == "sift":
+        return DenseDescriptor(DenseSIFT(stride=8))
+    return DenseDescriptor(load_pretrained(name_or_path), stages=2).to(device).eval()

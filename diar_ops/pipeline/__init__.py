@@ -1,0 +1,18 @@
+"""The ops composed: align a sequence of frames, reconstruct the clean picture. No file access."""
+
+from diar_ops.pipeline.align import Descriptor, align_sequence
+from diar_ops.pipeline.reconstruct import (
+    AGGREGATORS,
+    Aggregator,
+    aligned_frames,
+    reconstruct_sequence,
+)
+
+__all__ = [
+    "AGGREGATORS",
+    "Aggregator",
+    "Descriptor",
+    "align_sequence",
+    "aligned_frames",
+    "reconstruct_sequence",
+]

@@ -1,0 +1,73 @@
+"""What both halves of the pipeline do with frames: check them, cut them, shrink them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from diar_ops._checks import check_option, check_shapes
+from diar_ops._errors import DtypeError
+
+__all__ = ["Frames", "check_frames", "image_size", "rescale_matrix", "shrink", "to_unit"]
+
+#: Frames of one sequence: a tensor (T, 3, H, W), or T tensors (3, H, W) of any sizes.
+Frames: TypeAlias = Tensor | Sequence[Tensor]
+
+_FULL_SCALE = {torch.uint8: 255.0, torch.uint16: 65535.0}
+
+
+def check_frames(op: str, frames: Frames, valid: Sequence[Tensor | None] | None) -> list[Tensor]:
+    """Return the frames as a list after checking ranks, dtypes and masks."""
+    if isinstance(frames, Tensor):
+        check_shapes(op, frames=(frames, "T 3 H W"))
+    frames = list(frames)
+    check_option(op, len(frames) >= 1, "at least one frame", len(frames))
+    if valid is not None:
+        check_option(op, len(valid) == len(frames), f"{len(frames)} masks", len(valid))
+    for t, frame in enumerate(frames):
+        mask = None if valid is None else valid[t]
+        check_shapes(op, **{f"frames[{t}]": (frame, "3 H W"), f"valid[{t}]": (mask, "1 H W")})
+        if not (frame.is_floating_point() or frame.dtype in _FULL_SCALE):
+            raise DtypeError(
+                f"{op}: frames[{t}] must be floating point in [0, 1], uint8 or uint16, "
+                f"got {frame.dtype}"
+            )
+    return frames
+
+
+def image_size(image: Tensor) -> tuple[int, int]:
+    """Return (height, width) of (..., H, W)."""
+    return int(image.shape[-2]), int(image.shape[-1])
+
+
+def to_unit(frame: Tensor) -> Tensor:
+    """Return the frame as float32 (float64 stays) with full scale 1."""
+    if frame.dtype in _FULL_SCALE:
+        return frame.to(torch.float32) / _FULL_SCALE[frame.dtype]
+    return frame if frame.dtype == torch.float64 else frame.to(torch.float32)
+
+
+def shrink(frame: Tensor, longest: int) -> Tensor:
+    """Return the frame as float (1, 3, h, w) with its longest side at most ``longest`` pixels."""
+    image = to_unit(frame).unsqueeze(0)
+    height, width = image.shape[-2:]
+    factor = longest / max(height, width)
+    if factor >= 1:
+        return image
+    size = (max(1, round(height * factor)), max(1, round(width * factor)))
+    return F.interpolate(image, size, mode="bilinear", antialias=True)
+
+
+def rescale_matrix(full: tuple[int, int], small: tuple[int, int]) -> Tensor:
+    """Return the float64 (3, 3) map from pixels of the full image to pixels of the small one.
+
+    Pixel centres are at integers, hence ``x_small = (x_full + 0.5) * s - 0.5``.
+    """
+    sy, sx = small[0] / full[0], small[1] / full[1]
+    return torch.tensor(
+        [[sx, 0, 0.5 * sx - 0.5], [0, sy, 0.5 * sy - 0.5], [0, 0, 1]], dtype=torch.float64
+    )

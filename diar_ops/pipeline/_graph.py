@@ -1,0 +1,129 @@
+"""The graph of verified pairs: which frame is the reference, and the path of each frame to it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["candidate_pairs", "chain_to_reference", "choose_reference"]
+
+
+def choose_reference(
+    index: Tensor, homography_j_i: Tensor, inliers: Tensor, sharpness: Tensor, sizes: Tensor
+) -> int:
+    """Return the best-connected, most frontal and sharpest frame.
+
+    Within the largest connected group, each frame is scored by the product of
+
+    - connection: the matches that tie it directly to other frames, as a share of the best;
+    - frontality: how little the other frames' views differ from it in perspective and scale, in
+      the median. Cameras surround a picture, so its most frontal view differs least from the rest;
+    - sharpness: square root of the share of the sharpest.
+
+    Args:
+        index: (P, 2) verified pairs (i, j).
+        homography_j_i: (P, 3, 3) float64, frame j ~ H @ frame i.
+        inliers: (P,) support of each pair.
+        sharpness: (T,) any monotone measure of sharpness.
+        sizes: (T, 2) height and width of the frames.
+    """
+    count = len(sharpness)
+    group = _largest_group(index, inliers, count)
+    support = torch.zeros(count, dtype=torch.float64)
+    distortion: list[list[float]] = [[] for _ in range(count)]
+    for (i, j), H, n in zip(index.tolist(), homography_j_i, inliers.tolist(), strict=True):
+        support[i] += n
+        support[j] += n
+        bend = _perspective(H, sizes[i])
+        distortion[i].append(bend)
+        distortion[j].append(_perspective(torch.linalg.inv(H), sizes[j]))
+    scores = {}
+    for t in group:
+        bends = torch.tensor(distortion[t] or [0.0])
+        connection = float(support[t] / support.max().clamp_min(1))
+        frontal = float(torch.exp(-2.0 * bends.median()))
+        sharp = float((sharpness[t] / sharpness.max().clamp_min(1e-12)).sqrt())
+        scores[t] = connection * frontal * sharp
+    return max(scores, key=lambda t: (scores[t], -t))
+
+
+def chain_to_reference(
+    index: Tensor, homography_j_i: Tensor, inliers: Tensor, count: int, reference: int
+) -> dict[int, Tensor]:
+    """Return ``homography_reference_frame`` (float64) of every frame that a path reaches.
+
+    The path maximises reliability: each pair costs the inverse of its support, so that one strong
+    detour beats a weak direct pair.
+    """
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import dijkstra
+
+    if len(index) == 0:
+        return {reference: torch.eye(3, dtype=torch.float64)}
+    step = {}
+    for (i, j), H in zip(index.tolist(), homography_j_i, strict=True):
+        step[j, i] = H
+        step[i, j] = torch.linalg.inv(H)
+    cost = 1.0 / inliers.to(torch.float64).numpy()
+    graph = coo_matrix((cost, (index[:, 0].numpy(), index[:, 1].numpy())), shape=(count, count))
+    distance, previous = dijkstra(
+        graph.tocsr(), directed=False, indices=reference, return_predecessors=True
+    )
+    chained: dict[int, Tensor] = {}
+    for t in sorted(range(count), key=lambda t: distance[t]):
+        if t == reference:
+            chained[t] = torch.eye(3, dtype=torch.float64)
+        elif distance[t] < float("inf"):
+            parent = int(previous[t])
+            chained[t] = chained[parent] @ step[parent, t]
+    return chained
+
+
+def _largest_group(index: Tensor, inliers: Tensor, count: int) -> list[int]:
+    """Return the connected frames with the most support, or all frames if no pair is verified."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    if len(index) == 0:
+        return list(range(count))
+    graph = coo_matrix(
+        (inliers.numpy(), (index[:, 0].numpy(), index[:, 1].numpy())), shape=(count, count)
+    )
+    _, label = connected_components(graph, directed=False)
+    groups: dict[int, list[int]] = {}
+    for t, group in enumerate(label.tolist()):
+        groups.setdefault(group, []).append(t)
+    return max(groups.values(), key=len)
+
+
+def _perspective(homography: Tensor, size: Tensor) -> float:
+    """Return how unevenly a homography magnifies: the log ratio of its extreme area changes."""
+    height, width = (float(s) for s in size)
+    corners = torch.tensor(
+        [[0, 0, 1], [width, 0, 1], [width, height, 1], [0, height, 1]], dtype=torch.float64
+    )
+    depth = corners @ homography[2]
+    if bool((depth * depth[0] <= 0).any()):
+        return 10.0
+    # The area change at a point is det(H) / w**3.
+    return float(3 * (depth.abs().max() / depth.abs().min()).log())
+
+
+def candidate_pairs(count: int) -> Tensor:
+    """Return the (P, 2) pairs (i < j) that are worth matching.
+
+    All pairs up to twelve frames. Beyond that, the pairs of each frame with its three next
+    neighbours (photos are taken in some order) and with six hubs spread over the sequence, so
+    that the work grows linearly with the number of frames.
+    """
+    if count <= 12:
+        chosen = {(i, j) for i in range(count) for j in range(i + 1, count)}
+    else:
+        hubs = {round(k * (count - 1) / 5) for k in range(6)}
+        chosen = {
+            (min(i, j), max(i, j))
+            for i in range(count)
+            for j in {*range(i + 1, min(i + 4, count)), *hubs}
+            if i != j
+        }
+    return torch.tensor(sorted(chosen), dtype=torch.int64).reshape(-1, 2)

@@ -1,0 +1,191 @@
+#!/usr/bin/env python3
+"""Turn several spoiled photos of one flat thing into one clean picture.
+
+Give a folder (or files) of photos of the same painting, poster, page or facade. They are aligned
+to one of them, and the clean picture is put together from what the photos agree on. Photos that
+show something else, or cannot be aligned, are left out and named with the reason.
+
+Without photos it runs on the bundled sequence and compares with the known original.
+
+Examples:
+  python examples/full_pipeline.py
+  python examples/full_pipeline.py my_photos/ --out result/
+  python examples/full_pipeline.py a.jpg b.jpg c.jpg --out result/ --reference b.jpg
+
+written to the output folder:
+  clean.png           the clean picture (16 bit if the photos are)
+  report.html         open this: before and after, which photo gave what, how far to trust it
+  aligned/            each photo as seen from the reference; alpha marks what it shows
+  weights/            the share of each photo in each pixel of the clean picture
+  homographies.json   where each photo lies: reference ~ H @ photo, in pixels
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from diar_ops import DiarError, Reason, align_sequence, reconstruct_sequence
+from diar_ops.data import (
+    check_results_folder,
+    read_ground_truth,
+    read_photos,
+    render_report,
+    score_against,
+    write_results,
+)
+from diar_ops.models import load_descriptor
+from diar_ops.pipeline import AGGREGATORS, aligned_frames
+
+BUNDLED = Path(__file__).resolve().parent / "demo_sequence"
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    """Parse the command line."""
+    summary, _, rest = (__doc__ or "").partition("\n\n")
+    parser = argparse.ArgumentParser(
+        description=summary,
+        epilog=rest,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("photos", nargs="*", metavar="DIR|FILE", help="photos or folders of photos; at least two")
+    add("--out", metavar="DIR", default="diar_out", help="output folder (default: %(default)s)")
+    add("--overwrite", action="store_true", help="replace earlier results in the output folder")
+    add("--reference", metavar="NAME|INDEX", default="auto",
+        help="photo whose view the picture takes: a file name, a number from 0, or auto: the "
+             "best-connected, most frontal and sharpest one (default: %(default)s)")  # fmt: skip
+    add("--descriptor", metavar="sift|NAME|FILE", default="sift",
+        help="what photos are matched by: sift needs no weights; resnet18, resnet34 and resnet50 "
+             "download theirs once; or a file of such weights (default: %(default)s)")  # fmt: skip
+    add("--aggregator", choices=sorted(AGGREGATORS), default="softmax",
+        help="how a pixel is made from the photos: softmax averages those that agree, median "
+             "takes the middle one, mean takes all (default: %(default)s)")  # fmt: skip
+    add("--device", default="cpu", help="where to compute: cpu, cuda, ... (default: %(default)s)")
+    add("--max-size", type=int, metavar="PIXELS",
+        help="shrink photos to this longest side first (default: full resolution)")  # fmt: skip
+    add("--seed", type=int, default=0, help="seed of the random sampling (default: %(default)s)")
+    add("--ground-truth", metavar="DIR|FILE",
+        help="the known original to compare with: an image, or a folder with label.png and "
+             "sequence.json")  # fmt: skip
+    return parser.parse_args(argv)
+
+
+def run(options: argparse.Namespace) -> str:
+    """Run the whole job and return its one-line summary."""
+    bundled = not options.photos
+    folder = check_results_folder(options.out, overwrite=options.overwrite)
+    timings: dict[str, float] = {}
+
+    with step(timings, "reading photos") as progress:
+        photos, notes = read_photos(
+            options.photos or BUNDLED, max_size=options.max_size, progress=progress
+        )
+    for note in notes:
+        print(f"skipped: {note}", file=sys.stderr)
+    if len(photos) < 2:
+        raise DiarError("one photo alone cannot be cleaned; give two or more of the same thing")
+    names, frames, valid = zip(*((p.name, p.pixels, p.valid) for p in photos), strict=True)
+    truth_path = options.ground_truth or (BUNDLED / "ground_truth" if bundled else None)
+    truth = read_ground_truth(truth_path) if truth_path else None
+
+    with step(timings, "aligning") as progress:
+        alignment = align_sequence(
+            frames,
+            reference=find_photo(options.reference, names),
+            descriptor=load_descriptor(options.descriptor, device=options.device),
+            valid=valid,
+            device=options.device,
+            generator=torch.Generator().manual_seed(options.seed),
+            progress=progress,
+        )
+    for name, reason in zip(names, alignment.reason.tolist(), strict=True):
+        if reason != Reason.OK:
+            print(f"left out: {name}: {Reason(reason).explanation}", file=sys.stderr)
+    reference, aligned = names[alignment.reference], int(alignment.success.sum())
+    if aligned < 2:
+        raise DiarError(
+            f"none of the other {len(names) - 1} photos could be aligned to {reference}; "
+            f"do they show the same flat thing?"
+        )
+
+    with step(timings, "reconstructing") as progress:
+        reconstruction = reconstruct_sequence(
+            frames, alignment, aggregator=options.aggregator, valid=valid, progress=progress
+        )
+    scores = score_against(truth, photos, alignment, reconstruction) if truth else {}
+    report = render_report(
+        frames, names, alignment, reconstruction,
+        timings=timings, scores=scores, settings=vars(options), warnings=notes,
+    )  # fmt: skip
+    with step(timings, "writing results") as progress:
+        write_results(
+            folder, names, alignment, reconstruction,
+            aligned_frames(frames, alignment, valid=valid, progress=progress),
+            report=report,
+            bit_depth=max(p.bit_depth for p in photos),
+            icc_profile=photos[alignment.reference].icc_profile,
+            overwrite=options.overwrite,
+        )  # fmt: skip
+    known = f", PSNR {scores['psnr']:.2f} dB, SSIM {scores['ssim']:.3f}" if truth else ""
+    return (
+        f"{aligned} of {len(names)} photos aligned to {reference}{known}, "
+        f"{sum(timings.values()):.0f} s; see {folder / 'clean.png'} and {folder / 'report.html'}"
+    )
+
+
+def find_photo(wanted: str, names: tuple[str, ...]) -> str | int:
+    """Return the index of a photo given by name or number; "auto" stays."""
+    if wanted == "auto" or wanted in names:
+        return wanted if wanted == "auto" else names.index(wanted)
+    if not wanted.isdigit() or int(wanted) >= len(names):
+        raise DiarError(
+            f"--reference {wanted} is neither a photo's file name nor a number from 0 to "
+            f"{len(names) - 1}"
+        )
+    return int(wanted)
+
+
+@contextmanager
+def step(timings: dict[str, float], name: str) -> Iterator[Callable[..., None]]:
+    """Time a step and show its progress: called with ([what,] done, total)."""
+    start = time.perf_counter()
+    bars: dict[str, tqdm[None]] = {}
+
+    def progress(*state: str | int) -> None:
+        label, done, total = state if len(state) == 3 else (name, *state)
+        if label not in bars:
+            bars[str(label)] = tqdm(desc=str(label), total=int(total), leave=False)
+        bars[str(label)].update(int(done) - bars[str(label)].n)
+
+    try:
+        yield progress
+    finally:
+        for bar in bars.values():
+            bar.close()
+        timings[name] = time.perf_counter() - start
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run, and turn every failure into one sentence and an exit code."""
+    options = parse_arguments(argv)
+    try:
+        print(run(options))
+    except DiarError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; files that were written are complete", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
