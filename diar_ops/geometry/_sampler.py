@@ -87,15 +87,16 @@ def average(
         on_level = cover.level == level
         for i in range(most_u):
             offset_u = ((i + 0.5) / cover.taps_u - 0.5) * cover.spread_u
-            shifted = grid + offset_u[..., None] * cover.step_u
+            column = torch.addcmul(grid, offset_u[..., None], cover.step_u)
             used = on_level & (cover.taps_u > i)
             for j in range(most_v):
                 offset_v = ((j + 0.5) / cover.taps_v - 0.5) * cover.spread_v
                 weight = torch.where(used & (cover.taps_v > j), share, 0)[:, None]
-                value, hole = source.sample(shifted + offset_v[..., None] * cover.step_v, level)
-                values = weight * value if values is None else values + weight * value
+                position = torch.addcmul(column, offset_v[..., None], cover.step_v)
+                value, hole = source.sample(position, level)
+                values = weight * value if values is None else values.addcmul(weight, value)
                 if hole is not None:
-                    holes = weight * hole if holes is None else holes + weight * hole
+                    holes = weight * hole if holes is None else holes.addcmul(weight, hole)
     assert values is not None, "a plan has at least one level"
     return values, holes
 
@@ -118,7 +119,8 @@ def _pad_to_even(image: Tensor) -> Tensor:
 
 def _grid_sample(image: Tensor, grid: Tensor, mode: str) -> Tensor:
     batch, height = grid.shape[:2]
-    split = torch.get_num_threads() if batch == 1 and grid.device.type == "cpu" else 1
+    eager_cpu = grid.device.type == "cpu" and not torch.compiler.is_compiling()
+    split = torch.get_num_threads() if batch == 1 and eager_cpu else 1
     if split > 1 and height % split == 0:
         # grid_sample runs one thread per batch item: make one item of each band of rows.
         grid = grid.reshape(split, height // split, *grid.shape[2:])

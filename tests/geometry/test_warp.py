@@ -357,3 +357,31 @@ class TestWarpHomography(OpTests):
         direct = warp_homography(image[:, 0], h[:, 0])
         assert_close(mapped.image[:, 0], direct.image)
         assert torch.equal(mapped.valid[:, 0], direct.valid)
+
+    def test_compile_without_a_promise_assumes_a_shrink_of_four(self, compile_backend: str) -> None:
+        torch.compiler.reset()
+        image = CHECKERBOARD.float().clone()
+        image[0, 0, 3, 5] = NAN
+        mask = torch.ones(1, 1, 128, 160, dtype=torch.bool)
+        mask[..., 100:, :] = False
+        compiled = torch.compile(warp_homography, fullgraph=True, backend=compile_backend)
+        for factor in (1.0, 0.5, 0.25):
+            h = scaling(factor).float()
+            expected, actual = (f(image, h, mask) for f in (warp_homography, compiled))
+            assert_close(actual.image, expected.image)
+            assert torch.equal(actual.valid, expected.valid)
+
+    def test_zero_in_the_corner_of_the_homography(self) -> None:
+        h = homography([[0, 0, 8], [0, 1, 0], [1, 0, 0]])  # (x, y) -> (8 / x, y / x)
+        image = torch.arange(1.0, 17).double().expand(1, 1, 16, 16)
+        out = warp_homography(image, h, antialias=False)
+        assert not out.valid[..., 0].any()
+        columns = torch.arange(1.0, 9).double()
+        assert_close(out.image[0, 0, 0, 1:9], 8 / columns + 1, rtol=0, atol=1e-9)
+
+    def test_gradient_of_a_broadcast_image_sums_over_the_frames(self) -> None:
+        image = noise("broadcast gradient", 1, 1, 6, 6).requires_grad_()
+        out = warp_homography(image, torch.eye(3).double().expand(3, 3, 3))
+        out.image.sum().backward()
+        assert image.grad is not None
+        assert_close(image.grad, torch.full_like(image, 3.0))
