@@ -49,7 +49,7 @@ def homography_dlt(points_src: Tensor, points_dst: Tensor, weights: Tensor | Non
     )
     check_floating("homography_dlt", points_src=points_src, points_dst=points_dst, weights=weights)
     # Coordinates of the coarser dtype carry its rounding: it decides what counts as degenerate.
-    unit = max(torch.finfo(points_src.dtype).eps, torch.finfo(points_dst.dtype).eps)
+    eps = max(torch.finfo(points_src.dtype).eps, torch.finfo(points_dst.dtype).eps)
     dtype = torch.float32 if points_src.device.type == "mps" else torch.float64
     src, dst = points_src.to(dtype), points_dst.to(dtype)
     usable = src.isfinite().all(-1) & dst.isfinite().all(-1)
@@ -66,19 +66,25 @@ def homography_dlt(points_src: Tensor, points_dst: Tensor, weights: Tensor | Non
 
     src_hat, src_mean, src_scale = _normalise(src, weight)
     dst_hat, dst_mean, dst_scale = _normalise(dst, weight)
+    # Far from the origin, rounding is larger relative to the points' spread.
+    src_unit = eps * (1.0 + (src_mean.detach() * src_scale.detach()[:, None]).abs().amax(-1))
+    dst_unit = eps * (1.0 + (dst_mean.detach() * dst_scale.detach()[:, None]).abs().amax(-1))
+    unit = torch.maximum(src_unit, dst_unit)  # (B,)
     if points_src.shape[1] == 4:
         h, fits = _solve_four(src_hat, dst_hat, unit)
     else:
         h, fits = _solve_many(src_hat, dst_hat, weight, unit)
     fits = fits & (usable.sum(-1) >= 4)
 
-    h = h.unflatten(-1, (3, 3))
+    h = h.reshape(-1, 3, 3)
     ones = torch.ones_like(src_hat[..., :1])
     w = (torch.cat([src_hat, ones], -1) * h[:, None, 2]).sum(-1)  # (B, N)
     sign = torch.where((w * weight).sum(-1) < 0, -1.0, 1.0)
     det = torch.linalg.det(h)
     fits = fits & _spans_plane(src_hat, weight, unit) & _spans_plane(dst_hat, weight, unit)
-    fits = fits & (det.abs() > max(unit**2, 64 * torch.finfo(dtype).eps)) & det.isfinite()
+    fits = (
+        fits & (det.abs() > (unit * unit).clamp_min(64 * torch.finfo(dtype).eps)) & det.isfinite()
+    )
     h = h * sign[:, None, None]
 
     # H = T_dst^-1 @ H_hat @ T_src, written out: T = [s I, -s m; 0, 1].
@@ -106,14 +112,14 @@ def _normalise(points: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return centred * scale[:, None, None], mean, scale
 
 
-def _spans_plane(points: Tensor, weight: Tensor, unit: float) -> Tensor:
+def _spans_plane(points: Tensor, weight: Tensor, unit: Tensor) -> Tensor:
     """Return (B,), False where the points of zero mean lie on one line, but for rounding."""
     x, y = points.unbind(-1)
     xx, xy, yy = ((weight * product).sum(-1) for product in (x * x, x * y, y * y))
     return xx * yy - xy * xy > (16 * unit * (xx + yy)) ** 2
 
 
-def _solve_four(src: Tensor, dst: Tensor, unit: float) -> tuple[Tensor, Tensor]:
+def _solve_four(src: Tensor, dst: Tensor, unit: Tensor) -> tuple[Tensor, Tensor]:
     """Return the homographies (B, 9) of unit norm through four points, and where they exist."""
     src_corners = corner_areas(src.permute(2, 1, 0))
     dst_corners = corner_areas(dst.permute(2, 1, 0))
@@ -125,7 +131,7 @@ def _solve_four(src: Tensor, dst: Tensor, unit: float) -> tuple[Tensor, Tensor]:
     return h / torch.where(norm > 0, norm, 1.0).sqrt(), fits
 
 
-def _solve_many(src: Tensor, dst: Tensor, weight: Tensor, unit: float) -> tuple[Tensor, Tensor]:
+def _solve_many(src: Tensor, dst: Tensor, weight: Tensor, unit: Tensor) -> tuple[Tensor, Tensor]:
     """Return the null vectors (B, 9) of the weighted design matrix, and where they are unique.
 
     The eigenvectors of A^T W A are constants; one step of iterative refinement,
@@ -144,7 +150,7 @@ def _solve_many(src: Tensor, dst: Tensor, weight: Tensor, unit: float) -> tuple[
         # NaN and infinity make eigh raise; such items come out as not unique.
         finite = normal.isfinite().flatten(1).all(-1)
         values, vectors = torch.linalg.eigh(torch.where(finite[:, None, None], normal, 0.0))
-        floor = max(64 * unit * unit, 64 * torch.finfo(rows.dtype).eps)
+        floor = (64 * unit * unit).clamp_min(64 * torch.finfo(rows.dtype).eps)
         unique = finite & (values[:, 1] > floor * values[:, -1])
         gaps = torch.where(unique[:, None], values[:, 1:] - values[:, :1], torch.inf)
         h = vectors[..., 0]
