@@ -11,7 +11,8 @@ __all__ = ["chance_probability", "log_false_alarms", "off_line_counts"]
 
 
 def _log_choose(n: Tensor, k: Tensor) -> Tensor:
-    return torch.lgamma(n + 1) - torch.lgamma(k + 1) - torch.lgamma(n - k + 1)
+    every, chosen, left = torch.lgamma(torch.stack([n, k, n - k]) + 1).unbind()
+    return every - chosen - left
 
 
 def chance_probability(dst: Tensor, count: Tensor, threshold: float) -> Tensor:
@@ -77,7 +78,7 @@ def off_line_counts(
     wanted = (draws.flatten() * rank[:, -1:]).floor() + 1.0  # (B, 3 K), in 1 .. number of members
     index = torch.searchsorted(rank.to(wanted.dtype), wanted).clamp(max=points.shape[1] - 1)
     drawn = points.gather(1, index[..., None].expand(-1, -1, 2))
-    first, second, others = drawn.unflatten(1, (3, -1)).unbind(1)  # (B, K, 2)
+    first, second, others = drawn.chunk(3, dim=1)  # (B, K, 2)
     along = second - first
     length = along.norm(dim=-1, keepdim=True)
     along = along / torch.where(length > 0, length, 1.0)

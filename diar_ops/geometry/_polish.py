@@ -6,34 +6,31 @@ near zero, so that it keeps the efficiency of least squares, and constant beyond
 
 from __future__ import annotations
 
-from functools import cache
-
 import torch
 from torch import Tensor
 
 __all__ = ["gauss_newton_step", "newton_step", "robust_gradient"]
 
 
-@cache
-def _assembly(device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Return index (81,) and sign (81,) that unfold 4 x 6 moments into the 9 x 9 normal matrix.
+#: Smallest depth, for homographies of unit norm, at which a point is projected.
+_MIN_DEPTH = 1e-4
+
+
+def _normal_matrix(moments: Tensor) -> Tensor:
+    """Return (..., 9, 9), unfolded from moments (..., 4, 6).
 
     The Jacobian of a residual pair is ``[s, 0, -x s; 0, s, -y s] / w`` with ``s = (x, y, 1)`` of
     the source: all blocks are moments of ``s s^T`` with weights 1, x, y, x^2 + y^2.
     """
-    monomial = torch.tensor([[0, 1, 2], [1, 3, 4], [2, 4, 5]])
-    zero = torch.full((3, 3), 24)
-    diagonal, in_x, in_y, square = (monomial + 6 * i for i in range(4))
-    index = torch.cat(
-        [
-            torch.cat([diagonal, zero, in_x], 1),
-            torch.cat([zero, diagonal, in_y], 1),
-            torch.cat([in_x, in_y, square], 1),
-        ]
-    )
-    sign = torch.ones(9, 9)
-    sign[:6, 6:] = sign[6:, :6] = -1.0
-    return index.flatten().to(device), sign.flatten().to(device, dtype)
+    blocks = moments[..., [0, 1, 2, 1, 3, 4, 2, 4, 5]].reshape(*moments.shape[:-1], 3, 3)
+    diagonal, in_x, in_y, square = blocks.unbind(-3)
+    zero = torch.zeros_like(diagonal)
+    rows = [
+        torch.cat([diagonal, zero, -in_x], -1),
+        torch.cat([zero, diagonal, -in_y], -1),
+        torch.cat([-in_x, -in_y, square], -1),
+    ]
+    return torch.cat(rows, -2)
 
 
 def gauss_newton_step(
@@ -49,41 +46,44 @@ def gauss_newton_step(
     Args:
         h: (B, L, 9) homographies of unit norm.
         points: (B, 4, N) x, y, x', y'; those that do not count lie out of reach.
-        monomials: (B, N, 6) x^2, xy, x, y^2, y, 1 of the source.
+        monomials: (B, 6, N) x^2, xy, x, y^2, y, 1 of the source.
         reach: (B, 1, 1) residual beyond which a point has no weight.
         wide: Dtype to solve the normal equations in.
         prior: Optional (B, 1, N) weights of the points.
     """
-    homogeneous = monomials[..., [2, 4, 5]]
-    target_x, target_y = points[:, 2:3], points[:, 3:4]
-    projected = torch.matmul(h.unflatten(-1, (3, 3)).flatten(1, 2), homogeneous.mT)
-    u, v, w = projected.unflatten(1, (-1, 3)).unbind(2)  # (B, L, N)
-    inverse = w.reciprocal()
+    homogeneous = monomials[:, [2, 4, 5]]
+    (size, count), number = h.shape[:2], points.shape[2]
+    projected = torch.bmm(h.reshape(size, 3 * count, 3), homogeneous)
+    u, v, w = projected.view(size, count, 3, number).unbind(2)  # (B, L, N)
+    # Behind the camera residuals become huge, and weights 0, but nothing becomes infinite.
+    inverse = w.clamp_min(_MIN_DEPTH).reciprocal_()
     x, y = u * inverse, v * inverse
-    rx, ry = x - target_x, y - target_y
-    square = (rx * rx).addcmul_(ry, ry).div_(reach * reach)
-    near = (1.0 - square).clamp_min_(0.0).masked_fill_(w <= 0, 0.0)
-    near.nan_to_num_(0.0)
-    cost = 1.0 - near * near * near
-    weight = (near * near).mul_(inverse)
+    rx, ry = x - points[:, 2:3], y - points[:, 3:4]
+    square = (rx * rx).addcmul_(ry, ry)
+    near = (1.0 - square / reach.square()).clamp_min_(0.0)
+    weight = near * near
+    cost = 1.0 - weight * near
     if prior is not None:
-        cost, weight = cost * prior, weight.mul_(prior)
-    # A point on the horizon has infinite residuals and no weight: 0 * inf must be 0.
-    off = weight == 0
-    rx, ry, x, y = (value.masked_fill_(off, 0.0) for value in (rx, ry, x, y))
-    weight.masked_fill_(off, 0.0)
-    pull = torch.stack([rx, ry, (x * rx).addcmul_(y, ry).neg_()], 2).mul_(weight[:, :, None])
-    weight.mul_(inverse.masked_fill_(off, 0.0))
-    lever = torch.stack([weight, weight * x, weight * y, weight * (x * x + y * y)], 2)
-    count = h.shape[1]
-    gradient = (
-        torch.bmm(pull.flatten(1, 2), homogeneous).unflatten(1, (count, 3)).flatten(2).to(wide)
-    )
-    moments = torch.bmm(lever.flatten(1, 2), monomials).unflatten(1, (count, 4)).flatten(2).to(wide)
+        cost, weight = cost * prior, weight * prior
+    weight.mul_(inverse)
+    # Written in place: these are most of the memory traffic of the whole estimator.
+    pull = weight.new_empty(size, count, 3, number)
+    torch.mul(rx, weight, out=pull[:, :, 0])
+    torch.mul(ry, weight, out=pull[:, :, 1])
+    torch.mul(x, pull[:, :, 0], out=pull[:, :, 2])
+    pull[:, :, 2].addcmul_(y, pull[:, :, 1]).neg_()
+    lever = weight.new_empty(size, count, 4, number)
+    torch.mul(weight, inverse, out=lever[:, :, 0])
+    torch.mul(x, lever[:, :, 0], out=lever[:, :, 1])
+    torch.mul(y, lever[:, :, 0], out=lever[:, :, 2])
+    torch.mul(x, lever[:, :, 1], out=lever[:, :, 3])
+    lever[:, :, 3].addcmul_(y, lever[:, :, 2])
+    gradient = torch.bmm(pull.view(size, 3 * count, number), homogeneous.mT)
+    moments = torch.bmm(lever.view(size, 4 * count, number), monomials.mT)
+    gradient = gradient.view(size, count, 9).to(wide)
+    moments = moments.view(size, count, 4, 6).to(wide)
 
-    index, sign = _assembly(h.device, wide)
-    padded = torch.cat([moments, moments.new_zeros(moments.shape[:2] + (1,))], -1)
-    normal = (padded[..., index] * sign).unflatten(-1, (9, 9))
+    normal = _normal_matrix(moments)
     trace = normal.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]
     trace = torch.where(trace > 0, trace, 1.0)
     # The scale of h is free: its direction gets stiffness of its own, and a trace of damping keeps
@@ -109,7 +109,7 @@ def robust_gradient(h: Tensor, src: Tensor, dst: Tensor, weight: Tensor, reach: 
         reach: (B, 1) residual beyond which a point has no weight.
     """
     homogeneous = torch.cat([src, torch.ones_like(src[..., :1])], -1)
-    projected = homogeneous @ h.unflatten(-1, (3, 3)).mT
+    projected = homogeneous @ h.view(-1, 3, 3).mT
     counts = (weight > 0) & (projected[..., 2] > 0)
     w = torch.where(counts, projected[..., 2], 1.0)
     predicted = projected[..., :2] / w[..., None]
@@ -139,6 +139,8 @@ def newton_step(h: Tensor, src: Tensor, dst: Tensor, weight: Tensor, reach: Tens
     trace = hessian.diagonal(dim1=-2, dim2=-1).abs().sum(-1)[:, None, None]
     gauge = torch.where(trace > 0, trace, 1.0) * h[:, :, None] * h[:, None, :]
     gradient = robust_gradient(h, src, dst, weight, reach)
-    step, info = torch.linalg.solve_ex(hessian + gauge, gradient[..., None])
-    sound = (info == 0) & step.isfinite().flatten(1).all(-1)
-    return torch.where(sound[:, None], h - step.squeeze(-1), h)
+    # A constant, and finite also where nothing counts: then the step and all its gradients are 0.
+    inverse = torch.linalg.inv_ex(hessian + gauge)[0]
+    sound = inverse.isfinite().flatten(1).all(-1)
+    inverse = torch.where(sound[:, None, None], inverse, 0.0)
+    return h - (inverse @ gradient[..., None]).squeeze(-1)

@@ -23,11 +23,16 @@ _ROUNDS = (192, 1024, 4096, 8192)
 #: Numbers of samples, and of residuals, whose temporaries stay in a core's cache.
 _SAMPLES_PER_CHUNK = 1 << 15
 _RESIDUALS_PER_CHUNK = 1 << 18
-#: Points that every hypothesis is looked at with; hypotheses that are then scored on all points;
-#: of these, hypotheses that are optimised locally.
+#: Hypotheses are looked at with few points; the best of a round with more; the best of these are
+#: scored on all points, and the best of these are optimised locally.
 _FIRST_LOOK = 64
+_SECOND_LOOK = 256
+_LONGLIST = 128
 _SHORTLIST = 8
 _OPTIMISED = 2
+#: Squared residual, in squared thresholds, from which the looks count a point as an outlier: a
+#: minimal sample of noisy points misses many inliers by more than one threshold.
+_LOOK_REACH = 4.0
 #: Reach of the local optimisation, step by step, in thresholds.
 _LOCAL_REACH = (3.0, 2.0, 1.5)
 #: Product of a triangle's areas in both images, in unit-spread coordinates, below which a sample
@@ -48,9 +53,9 @@ class Search(NamedTuple):
 
 
 def source_monomials(points: Tensor) -> Tensor:
-    """Return (B, N, 6) x^2, xy, x, y^2, y, 1 of the source of ``points`` (B, 4, N)."""
+    """Return (B, 6, N) x^2, xy, x, y^2, y, 1 of the source of ``points`` (B, 4, N)."""
     x, y = points[:, 0], points[:, 1]
-    return torch.stack([x * x, x * y, x, y * y, y, torch.ones_like(x)], -1)
+    return torch.stack([x * x, x * y, x, y * y, y, torch.ones_like(x)], 1)
 
 
 def search(
@@ -88,9 +93,14 @@ def search(
         if active.numel() == 0:
             break
         uniform = torch.rand(end - drawn, 4, generator=generator, device=generator.device)
-        strata = torch.rand(_FIRST_LOOK, generator=generator, device=generator.device)
+        strata = torch.rand(_SECOND_LOOK, generator=generator, device=generator.device)
         pool = _pools(count[active], drawn, end) if ordered else None
-        shortlist = _shortlist(matches, count[active], uniform.to(device), strata.to(device), pool)
+        first, second = (
+            matches.columns(_spaced(count[active], strata[:looks].to(device)))
+            for looks in (_FIRST_LOOK, _SECOND_LOOK)
+        )
+        longlist = _longlist(matches, count[active], uniform.to(device), first, pool)
+        shortlist = _shortlist(longlist, second)
         drawn = end
         found = _verify(matches, shortlist, best.homography[active], threshold[active])
         better = found.misfit < best.misfit[active]
@@ -137,8 +147,32 @@ def _pools(count: Tensor, start: int, end: int) -> Tensor:
     return first * (n / first) ** growth
 
 
-def _shortlist(
-    matches: Correspondences, count: Tensor, uniform: Tensor, strata: Tensor, pool: Tensor | None
+def _spaced(count: Tensor, offset: Tensor) -> Tensor:
+    """Return (B, S) indices of points, one at random from each of S equal parts of the first."""
+    number = offset.shape[0]
+    position = (torch.arange(number, device=offset.device) + offset) / number
+    return (position * count[:, None]).long().minimum(count[:, None] - 1)
+
+
+def _shortlist(hypotheses: Tensor, look: Correspondences) -> Tensor:
+    """Return the (B, K, 9) best of many hypotheses, by a second look."""
+    if hypotheses.shape[1] <= _SHORTLIST:
+        return hypotheses
+    loss = (
+        misfit(hypotheses, look, guarded=False)
+        .clamp_(max=_LOOK_REACH)
+        .sum(-1)
+        .nan_to_num(torch.inf)
+    )
+    return take(hypotheses, loss.topk(_SHORTLIST, dim=1, largest=False).indices)
+
+
+def _longlist(
+    matches: Correspondences,
+    count: Tensor,
+    uniform: Tensor,
+    look: Correspondences,
+    pool: Tensor | None,
 ) -> Tensor:
     """Return the (B, K, 9) best hypotheses of samples ``uniform`` (M, 4), by a first look.
 
@@ -146,14 +180,12 @@ def _shortlist(
         matches: The correspondences.
         count: (B,) how many of them are usable.
         uniform: (M, 4) random numbers that choose the samples.
-        strata: (S,) random numbers that choose the points to look at.
+        look: The correspondences to look at.
         pool: Optional (B, M) how many points each sample is drawn from.
     """
     size = count.shape[0]
     n = count[:, None].to(torch.float32)
     last = (count - 1)[:, None]
-    position = (torch.arange(_FIRST_LOOK, device=strata.device) + strata) / _FIRST_LOOK
-    look = matches.columns((position * n).long().minimum(last))
     chosen = matches.points.new_zeros(size, 0, 9)
     losses = matches.points.new_zeros(size, 0)
     step = max(_SAMPLES_PER_CHUNK // size, 128)
@@ -164,13 +196,13 @@ def _shortlist(
         hypotheses, real = _sound_hypotheses(matches.points, index)
         width = max(_RESIDUALS_PER_CHUNK // (size * _FIRST_LOOK), 8)
         pieces = [
-            misfit(piece, look, guarded=False).clamp_(max=1.0).sum(-1)
-            for piece in hypotheses.split(width, 1)
+            misfit(piece, look, guarded=False).clamp_(max=_LOOK_REACH).sum(-1)
+            for piece in torch.split(hypotheses, width, 1)
         ]
         loss = torch.cat(pieces, 1) if pieces else losses[:, :0]
         loss = loss.nan_to_num(torch.inf).masked_fill_(~real, torch.inf)
         hypotheses, losses = torch.cat([chosen, hypotheses], 1), torch.cat([losses, loss], 1)
-        losses, top = losses.topk(min(_SHORTLIST, losses.shape[1]), dim=1, largest=False)
+        losses, top = losses.topk(min(_LONGLIST, losses.shape[1]), dim=1, largest=False)
         chosen = take(hypotheses, top)
     return chosen
 

@@ -16,6 +16,10 @@ __all__ = ["MAX_AREA_CHANGE", "Correspondences", "depth_range", "misfit", "take"
 #: A homography that changes the area around an inlier by more than this factor, with both sets
 #: scaled to unit spread, shows a sheet edge-on and is not believed.
 MAX_AREA_CHANGE = 1e3
+#: What a point beyond the smallest depth adds to the misfit, per unit of depth, and that depth at
+#: least, for homographies of unit norm.
+_BEHIND = 1e12
+_MIN_DEPTH = 1e-6
 
 
 class Correspondences(NamedTuple):
@@ -52,7 +56,7 @@ def depth_range(h: Tensor) -> tuple[Tensor, Tensor]:
 
     The local change of area is ``det H / w^3`` (positive: not mirrored, and in front).
     """
-    det = torch.linalg.det(h.unflatten(-1, (3, 3))).clamp_min(0.0)
+    det = torch.linalg.det(h.reshape(*h.shape[:-1], 3, 3)).clamp_min(0.0)
     low = (det / MAX_AREA_CHANGE).pow(1 / 3)[..., None]
     return low, low * MAX_AREA_CHANGE ** (2 / 3)
 
@@ -60,18 +64,18 @@ def depth_range(h: Tensor) -> tuple[Tensor, Tensor]:
 def misfit(h: Tensor, matches: Correspondences, *, guarded: bool) -> Tensor:
     """Return squared residuals (B, P, N) of homographies (B, P, 9), in squared thresholds.
 
-    With ``guarded``, residuals of points behind the camera or with an absurd change of scale are
-    infinite. Without it they are what they are, which is good enough for a first look.
+    With ``guarded``, residuals of points behind the camera or absurdly enlarged are huge; the
+    homographies then need unit norm. Without it they are what they are: enough for a first look.
     """
-    top, middle, bottom = h.split(3, dim=-1)
+    top, middle, bottom = h[..., :3], h[..., 3:6], h[..., 6:]
     error = torch.bmm(torch.cat([top, bottom], -1), matches.rows_u)
     other = torch.bmm(torch.cat([middle, bottom], -1), matches.rows_v)
     w = torch.bmm(bottom, matches.rows_w)
     error.mul_(error).addcmul_(other, other)
     if guarded:
-        low, high = depth_range(h)
-        outside = (w <= low).logical_or_(w >= high)
-        return error.div_(w.mul_(w)).masked_fill_(outside, torch.inf)
+        low = depth_range(h)[0].clamp_min(_MIN_DEPTH)
+        error.add_((low - w).clamp_min_(0.0), alpha=_BEHIND)
+        w.clamp_(min=low)
     return error.div_(w.mul_(w))
 
 

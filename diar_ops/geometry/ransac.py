@@ -25,7 +25,7 @@ _MAX_LOG_FALSE_ALARMS = -3.0
 #: Half the width of the band, in thresholds, within which points count as lying on a line, and how
 #: many pairs propose a line.
 _LINE_BAND = 2.0
-_LINES = 64
+_LINES = 32
 #: Where a point that does not count is put, in units of the spread of the others.
 _OUT_OF_REACH = 1e3
 
@@ -37,7 +37,7 @@ class _Prepared(NamedTuple):
     dst: Tensor  # (B, n, 2)
     points: Tensor  # (B, 4, n) normalised, out of reach beyond count
     weight: Tensor  # (B, n), 0 beyond count
-    count: Tensor  # (B,)
+    usable: Tensor  # (B,)
     order: Tensor  # (B, n) index of each into the input
     src_mean: Tensor  # (B, 2)
     dst_mean: Tensor
@@ -113,7 +113,7 @@ def ransac_homography(
         data = _prepare(points_src.detach(), points_dst.detach(), valid, score, weights)
         found = search(
             data.points.to(torch.float32),
-            data.count,
+            data.usable,
             (threshold * data.dst_scale).to(torch.float32),
             confidence=confidence,
             max_iterations=max_iterations,
@@ -122,26 +122,26 @@ def ransac_homography(
         )
         reach = _FINAL_REACH * threshold * data.dst_scale
         h = _refit(found.homography.to(data.points.dtype), data, reach)
-    if differentiable:
-        tracked = _prepare(points_src, points_dst, valid, score, weights)
-        # The estimate does not depend on the coordinates that it is computed in.
-        h = newton_step(
-            h,
-            (tracked.src - data.src_mean[:, None]) * data.src_scale[:, None, None],
-            (tracked.dst - data.dst_mean[:, None]) * data.dst_scale[:, None, None],
-            tracked.weight,
-            reach[:, None],
-        )
-    homography, regular = _in_pixels(h, data)
-    with torch.no_grad():
-        inside = _inliers(homography.detach(), data, threshold) & regular[:, None]
+        homography, regular = _in_pixels(h, data)
+        inside = _inliers(homography, data, threshold) & regular[:, None]
         offered = points_src.shape[1] > 0 if valid is None else valid.any(-1)
         reason = _judge(inside, data, threshold, generator, offered)
         success = reason == Reason.OK
         inliers = torch.zeros(points_src.shape[:2], dtype=torch.bool, device=device)
         inliers = inliers.scatter(1, data.order, inside & success[:, None])
-    identity = torch.eye(3, dtype=homography.dtype, device=device)
-    homography = torch.where(success[:, None, None], homography, identity)
+        identity = torch.eye(3, dtype=h.dtype, device=device)
+        homography = torch.where(success[:, None, None], homography, identity)
+    if differentiable:
+        tracked = _prepare(points_src, points_dst, valid, score, weights)
+        # The estimate does not depend on the coordinates that it is computed in.
+        refitted = newton_step(
+            torch.where(success[:, None], h, identity.flatten()),
+            (tracked.src - data.src_mean[:, None]) * data.src_scale[:, None, None],
+            (tracked.dst - data.dst_mean[:, None]) * data.dst_scale[:, None, None],
+            tracked.weight * success[:, None],
+            reach[:, None],
+        )
+        homography = torch.where(success[:, None, None], _in_pixels(refitted, data)[0], identity)
     return HomographyEstimate(
         homography.to(points_src.dtype), inliers, success, reason, found.drawn
     )
@@ -199,7 +199,7 @@ def _prepare(
         # No usable score may fall behind the unusable points, not even NaN or -inf.
         least = torch.finfo(score.dtype).min
         rated = score.detach().nan_to_num(least, neginf=least)
-        order = torch.where(usable, rated, -torch.inf).argsort(-1, descending=True, stable=True)
+        order = torch.where(usable, rated, -torch.inf).argsort(dim=-1, descending=True, stable=True)
     order = order[:, :n]
     counts = torch.arange(n, device=order.device) < count[:, None]
 
@@ -252,7 +252,7 @@ def _refit(h: Tensor, data: _Prepared, reach: Tensor) -> Tensor:
 
 def _in_pixels(h: Tensor, data: _Prepared) -> tuple[Tensor, Tensor]:
     """Return (B, 3, 3) in pixels with determinant 1, and where that exists."""
-    h = h.unflatten(-1, (3, 3))
+    h = h.reshape(-1, 3, 3)
     det = torch.linalg.det(h)
     regular = (det > 1e-12) & det.isfinite()
     linear = h[..., :2] * data.src_scale[:, None, None]
@@ -273,7 +273,7 @@ def _inliers(homography: Tensor, data: _Prepared, threshold: float) -> Tensor:
     low, high = depth_range(homography.flatten(1))
     relative = ((data.dst_scale / data.src_scale) ** (2 / 3))[:, None]
     low, high = low * relative, high * relative
-    counts = torch.arange(w.shape[1], device=w.device) < data.count[:, None]
+    counts = torch.arange(w.shape[1], device=w.device) < data.usable[:, None]
     return counts & (error < threshold**2) & (w > low) & (w < high)
 
 
@@ -287,10 +287,10 @@ def _judge(
     """Return (B,) the :class:`Reason` of each item; ``offered`` where it had any input at all."""
     device = inside.device
     draws = torch.rand(3, _LINES, generator=generator, device=generator.device).to(device)
-    counts = torch.arange(inside.shape[1], device=device) < data.count[:, None]
+    counts = torch.arange(inside.shape[1], device=device) < data.usable[:, None]
     support = inside.sum(-1)
-    chance = chance_probability(data.dst, data.count, threshold)
-    significant = log_false_alarms(data.count, support, chance) < _MAX_LOG_FALSE_ALARMS
+    chance = chance_probability(data.dst, data.usable, threshold)
+    significant = log_false_alarms(data.usable, support, chance) < _MAX_LOG_FALSE_ALARMS
 
     # Support that is significant must not hang on a line; without it, all usable points are asked.
     members = torch.where(significant[:, None], inside, counts)
@@ -303,14 +303,14 @@ def _judge(
         off, off_all = off_line_counts(points, members, width, draws.to(points.dtype))
         # A line's image fixes five of eight parameters: one and a half pairs come for nothing.
         beyond = log_false_alarms(off_all, off, chance, free=1.5, sample=2)
-        most = (off <= 1) | (off * 5 <= data.count)
+        most = (off <= 1) | (off * 5 <= data.usable)
         on_line = on_line | torch.where(significant, beyond >= _MAX_LOG_FALSE_ALARMS, most)
 
-    reason = torch.full_like(data.count, int(Reason.OK))
+    reason = torch.full_like(data.usable, int(Reason.OK))
     reason = torch.where(significant, reason, int(Reason.CHANCE_LEVEL))
     reason = torch.where(on_line, int(Reason.COLLINEAR), reason)
-    reason = torch.where(data.count < 4, int(Reason.TOO_FEW), reason)
-    return torch.where((data.count == 0) & offered, int(Reason.NOT_FINITE), reason)
+    reason = torch.where(data.usable < 4, int(Reason.TOO_FEW), reason)
+    return torch.where((data.usable == 0) & offered, int(Reason.NOT_FINITE), reason)
 
 
 class RansacHomography(nn.Module):
