@@ -15,7 +15,7 @@ __all__ = ["MedianAggregate", "median_aggregate"]
 #: Elements per frame that are sorted at a time: all frames of a band stay in the cache.
 BAND_ELEMENTS = 2**17
 #: Up to this many frames a sorting network of elementwise min and max beats a general sort.
-NETWORK_FRAMES = 40
+NETWORK_FRAMES = 64
 
 
 @overload

@@ -58,7 +58,9 @@ def footprint(
         source: (height, width) of the source image.
         max_shrink: Treat any shrink beyond it as if it were this one.
     """
-    grid, w, valid = sampling
+    valid = sampling.valid
+    # Behind the horizon the steps would overflow, and their gradient with them.
+    grid, w = torch.where(valid[..., None], sampling.grid, 0), torch.where(valid, sampling.w, 1)
     steps = [
         (matrix[:, None, None, :2, axis] - grid * matrix[:, None, None, 2:, axis]) / w[..., None]
         for axis in (0, 1)

@@ -20,7 +20,7 @@ class SamplingGrid(NamedTuple):
     Attributes:
         grid: (B, h, w, 2) positions in the source as ``grid_sample(align_corners=False)`` counts
             them: -1 and 1 are the outer edges of the first and last pixel.
-        w: (B, h, w) homogeneous denominator, 1 where ``valid`` is False.
+        w: (B, h, w) homogeneous denominator, positive everywhere.
         valid: (B, h, w) bool; inside the source's pixel area and in front of the horizon.
     """
 
@@ -87,5 +87,6 @@ def sampling_grid(matrix: Tensor, rows: Tensor, columns: Tensor) -> SamplingGrid
     noise = eps * (along_columns[:, 2].detach().abs().amax(-1, keepdim=True)[..., None]
                    + along_rows[:, 2, :, None].detach().abs())  # fmt: skip
     valid = inside & (w.detach() > noise)
-    w = torch.where(valid, w, 1)
+    # Invalid pixels need a finite position only. 1e-12: the gradient divides by its square.
+    w = torch.maximum(w, noise.clamp(min=1e-12))
     return SamplingGrid(torch.stack((x / w, y / w), dim=-1), w, valid)

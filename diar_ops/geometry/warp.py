@@ -83,6 +83,8 @@ def warp_homography(
     source = Source.of(image.to(dtype), valid, mode)
     rows, columns = (torch.arange(n, dtype=dtype, device=image.device) - (n - 1) / 2 for n in size)
     on_cpu = image.device.type == "cpu"
+    needs_grad = torch.is_grad_enabled() and (image.requires_grad or matrix.requires_grad)
+    banded = on_cpu and not (needs_grad or torch.compiler.is_compiling() or batch == 0)
 
     def warp_rows(rows: Tensor) -> Warped:
         sampling = sampling_grid(matrix, rows, columns)
@@ -104,10 +106,11 @@ def warp_homography(
         seen = sampling.valid[:, None]
         if holes is not None:
             seen = seen & (holes.detach() < HOLE_SHARE)
-        return Warped(torch.where(seen, values, 0).to(image.dtype), seen)
+        if not (banded and read_number(seen.all())):
+            values = torch.where(seen, values, 0)
+        return Warped(values.to(image.dtype), seen)
 
-    needs_grad = torch.is_grad_enabled() and (image.requires_grad or matrix.requires_grad)
-    if needs_grad or torch.compiler.is_compiling() or not on_cpu or batch == 0:
+    if not banded:
         return warp_rows(rows)
     start = 0
     out: Warped | None = None
