@@ -98,7 +98,7 @@ def _reconcile_pairs(log: Tensor) -> Tensor:
         gain = -torch.linalg.pinv(laplacian, hermitian=True, rtol=1e-6) @ right  # [B, C, T, 1]
         residual = gain.mT - gain - wanted
         robust = weight / residual.abs().clamp_min(_LEAST_RESIDUAL)
-    return gain.movedim(1, 2)
+    return torch.movedim(gain, 1, 2)
 
 
 class ExposureGain(nn.Module):

@@ -5,46 +5,68 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from diar_ops._types import PairMatches
+from diar_ops.geometry import transform_points
+
 __all__ = ["candidate_pairs", "chain_to_reference", "choose_reference"]
 
 
-def choose_reference(
-    index: Tensor, homography_j_i: Tensor, inliers: Tensor, sharpness: Tensor, sizes: Tensor
-) -> int:
-    """Return the best-connected, most frontal and sharpest frame.
+def choose_reference(pairs: PairMatches, sharpness: Tensor, sizes: Tensor) -> int:
+    """Return the best-connected, most complete, most frontal and sharpest frame.
 
     Within the largest connected group, each frame is scored by the product of
 
-    - connection: the matches that tie it directly to other frames, as a share of the best;
-    - frontality: how little the other frames' views differ from it in perspective and scale, in
-      the median. Cameras surround a picture, so its most frontal view differs least from the rest;
+    - connection: square root of the matches that tie it directly to other frames, as a share of
+      the best;
+    - completeness: the share of all frames' verified matches that lie within it. These points are
+      on the thing that was photographed; a frame that crops it would crop the picture;
+    - frontality: how little the other frames' views differ from it in perspective, in the median.
+      Cameras surround a picture, so its most frontal view differs least from the rest;
     - sharpness: square root of the share of the sharpest.
 
     Args:
-        index: (P, 2) verified pairs (i, j).
-        homography_j_i: (P, 3, 3) float64, frame j ~ H @ frame i.
-        inliers: (P,) support of each pair.
+        pairs: Matched pairs; those with ``estimate.success`` count.
         sharpness: (T,) any monotone measure of sharpness.
         sizes: (T, 2) height and width of the frames.
     """
     count = len(sharpness)
-    group = _largest_group(index, inliers, count)
+    verified = pairs.estimate.success
+    index, homographies = pairs.frames[verified], pairs.estimate.homography[verified]
+    inliers = pairs.estimate.inliers[verified]
+    number = inliers.sum(dim=1)
     support = torch.zeros(count, dtype=torch.float64)
-    distortion: list[list[float]] = [[] for _ in range(count)]
-    for (i, j), H, n in zip(index.tolist(), homography_j_i, inliers.tolist(), strict=True):
-        support[i] += n
-        support[j] += n
-        bend = _perspective(H, sizes[i])
-        distortion[i].append(bend)
-        distortion[j].append(_perspective(torch.linalg.inv(H), sizes[j]))
+    bends: list[list[float]] = [[] for _ in range(count)]
+    content: list[list[Tensor]] = [[] for _ in range(count)]
+    for p, (i, j) in enumerate(index.tolist()):
+        H = homographies[p]
+        for t, H_other_t, points in (
+            (i, H, pairs.matches.points0[verified][p]),
+            (j, torch.linalg.inv(H), pairs.matches.points1[verified][p]),
+        ):
+            support[t] += number[p]
+            bends[t].append(_perspective(H_other_t, sizes[t]))
+            content[t].append(points[inliers[p]].to(torch.float64))
     scores = {}
-    for t in group:
-        bends = torch.tensor(distortion[t] or [0.0])
-        connection = float(support[t] / support.max().clamp_min(1))
-        frontal = float(torch.exp(-2.0 * bends.median()))
+    for t in _largest_group(index, number, count):
+        reach = chain_to_reference(index, homographies, number, count, t)
+        inside = [
+            _share_inside(torch.cat(content[s]), H, sizes[t])
+            for s, H in reach.items()
+            if s != t and content[s]
+        ]
+        connection = float((support[t] / support.max().clamp_min(1)).sqrt())
+        completeness = sum(inside) / max(1, len(inside))
+        frontality = float(torch.exp(-torch.tensor(bends[t] or [0.0]).median()))
         sharp = float((sharpness[t] / sharpness.max().clamp_min(1e-12)).sqrt())
-        scores[t] = connection * frontal * sharp
+        scores[t] = connection * completeness**3 * frontality * sharp
     return max(scores, key=lambda t: (scores[t], -t))
+
+
+def _share_inside(points: Tensor, homography: Tensor, size: Tensor) -> float:
+    """Return the share of points (N, 2) that a homography maps into an image of ``size``."""
+    mapped, in_front = transform_points(points, homography)
+    limit = size.flip(0) - 0.5
+    return float((in_front & ((mapped >= -0.5) & (mapped <= limit)).all(dim=-1)).double().mean())
 
 
 def chain_to_reference(

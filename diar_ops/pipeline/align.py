@@ -68,8 +68,8 @@ def align_sequence(
        matched by mutual nearest neighbours over all levels of a pyramid and verified by a robust
        homography.
     2. The verified pairs form a graph. The reference is given, or it is the best-connected, most
-       frontal and sharpest frame. Each frame reaches it along the most reliable path, directly or
-       through other frames.
+       complete, most frontal and sharpest frame. Each frame reaches it along the most reliable
+       path, directly or through other frames.
     3. Each frame, warped by what is known so far, is matched again to the reference within a small
        window of fine cells, to a fraction of a pixel. A frame whose cells do not agree is left out.
 
@@ -134,7 +134,7 @@ def align_sequence(
         if reference == "auto":
             sizes = torch.tensor([f.shape[-2:] for f in frames], dtype=torch.float64)
             sharpness = torch.stack([_sharpness(c.image) for c in copies])
-            reference = choose_reference(index, H_pairs, support, sharpness, sizes)
+            reference = choose_reference(pairs, sharpness, sizes)
         assert isinstance(reference, int)
         chained = chain_to_reference(index, H_pairs, support, count, reference)
         del copies
