@@ -66,7 +66,7 @@ def method_of(name: str, image: Tensor, h: Tensor, side: int, mode: str) -> Call
     )
 
 
-@pytest.mark.benchmark(group="warp", min_rounds=5, max_time=3, warmup=True)
+@pytest.mark.benchmark(group="warp")
 @pytest.mark.parametrize("case", ["hand-held bilinear", "hand-held bicubic", "half size bilinear"])
 @pytest.mark.parametrize(
     "method", ["ours", "ours, no antialias", "kornia", "opencv", "bare grid_sample"]
@@ -88,4 +88,4 @@ def test_warp(benchmark: Any, request: pytest.FixtureRequest, method: str, case:
         if device != "cpu":
             torch.cuda.synchronize()
 
-    benchmark(synchronised)
+    benchmark.pedantic(synchronised, rounds=5, warmup_rounds=1)
