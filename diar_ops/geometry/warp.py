@@ -21,8 +21,8 @@ MODES = ("bilinear", "bicubic", "nearest")
 ASSUMED_SHRINK = 4.0
 #: Share of holes in a sample from which on it is invalid: above what rounding gives.
 HOLE_SHARE = 1e-3
-#: Output pixels that are worked on at a time. Smaller bands stay in the processor's cache, but every
-#: op on them waits for all threads, which on a busy machine costs more than the cache gives.
+#: Output pixels that are worked on at a time. Smaller bands stay in the processor's cache, but
+#: every op on them waits for all threads: on a busy machine that costs more than the cache gives.
 CHUNK_PIXELS = 2**20
 
 
