@@ -54,7 +54,7 @@ def ransac_homography(
     weights: Tensor | None = None,
     threshold: float = 2.0,
     confidence: float = 0.999,
-    max_iterations: int = 65536,
+    max_iterations: int = 100_000,
     generator: torch.Generator | None = None,
     differentiable: bool = False,
 ) -> HomographyEstimate:
@@ -321,7 +321,7 @@ class RansacHomography(nn.Module):
         *,
         threshold: float = 2.0,
         confidence: float = 0.999,
-        max_iterations: int = 65536,
+        max_iterations: int = 100_000,
         differentiable: bool = False,
     ) -> None:
         super().__init__()
