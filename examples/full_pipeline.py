@@ -35,6 +35,7 @@ from tqdm import tqdm
 from diar_ops import DiarError, Reason, align_sequence, reconstruct_sequence
 from diar_ops.data import (
     check_results_folder,
+    find_photo,
     read_ground_truth,
     read_photos,
     render_report,
@@ -42,7 +43,7 @@ from diar_ops.data import (
     write_results,
 )
 from diar_ops.models import load_descriptor
-from diar_ops.pipeline import AGGREGATORS, aligned_frames
+from diar_ops.pipeline import AGGREGATORS, aligned_frames, check_device
 
 BUNDLED = Path(__file__).resolve().parent / "demo_sequence"
 
@@ -81,6 +82,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 def run(options: argparse.Namespace) -> str:
     """Run the whole job and return its one-line summary."""
     bundled = not options.photos
+    # Everything that can be refused is refused before the long work.
+    check_device("--device", options.device)
     folder = check_results_folder(options.out, overwrite=options.overwrite)
     timings: dict[str, float] = {}
 
@@ -93,26 +96,24 @@ def run(options: argparse.Namespace) -> str:
     if len(photos) < 2:
         raise DiarError("one photo alone cannot be cleaned; give two or more of the same thing")
     names, frames, valid = zip(*((p.name, p.pixels, p.valid) for p in photos), strict=True)
+    asked = options.reference
+    reference = asked if asked == "auto" else find_photo(names, asked)
+    descriptor = load_descriptor(options.descriptor, device=options.device)
     truth_path = options.ground_truth or (BUNDLED / "ground_truth" if bundled else None)
     truth = read_ground_truth(truth_path) if truth_path else None
 
     with step(timings, "aligning") as progress:
         alignment = align_sequence(
-            frames,
-            reference=find_photo(options.reference, names),
-            descriptor=load_descriptor(options.descriptor, device=options.device),
-            valid=valid,
-            device=options.device,
-            generator=torch.Generator().manual_seed(options.seed),
-            progress=progress,
-        )
+            frames, reference=reference, descriptor=descriptor, valid=valid, device=options.device,
+            generator=torch.Generator().manual_seed(options.seed), progress=progress,
+        )  # fmt: skip
     for name, reason in zip(names, alignment.reason.tolist(), strict=True):
         if reason != Reason.OK:
             print(f"left out: {name}: {Reason(reason).explanation}", file=sys.stderr)
-    reference, aligned = names[alignment.reference], int(alignment.success.sum())
+    view, aligned = names[alignment.reference], int(alignment.success.sum())
     if aligned < 2:
         raise DiarError(
-            f"none of the other {len(names) - 1} photos could be aligned to {reference}; "
+            f"none of the other {len(names) - 1} photos could be aligned to {view}; "
             f"do they show the same flat thing?"
         )
 
@@ -120,7 +121,12 @@ def run(options: argparse.Namespace) -> str:
         reconstruction = reconstruct_sequence(
             frames, alignment, aggregator=options.aggregator, valid=valid, progress=progress
         )
-    scores = score_against(truth, photos, alignment, reconstruction) if truth else {}
+    scores = {}
+    try:
+        scores = score_against(truth, photos, alignment, reconstruction) if truth else {}
+    except DiarError as error:  # no reason to lose the picture
+        notes.append(f"not compared with the original: {error}")
+        print(notes[-1], file=sys.stderr)
     report = render_report(
         frames, names, alignment, reconstruction,
         timings=timings, scores=scores, settings=vars(options), warnings=notes,
@@ -129,41 +135,28 @@ def run(options: argparse.Namespace) -> str:
         write_results(
             folder, names, alignment, reconstruction,
             aligned_frames(frames, alignment, valid=valid, progress=progress),
-            report=report,
-            bit_depth=max(p.bit_depth for p in photos),
-            icc_profile=photos[alignment.reference].icc_profile,
-            overwrite=options.overwrite,
+            report=report, bit_depth=max(p.bit_depth for p in photos),
+            icc_profile=photos[alignment.reference].icc_profile, overwrite=options.overwrite,
         )  # fmt: skip
-    known = f", PSNR {scores['psnr']:.2f} dB, SSIM {scores['ssim']:.3f}" if truth else ""
+    known = f", PSNR {scores['psnr']:.2f} dB, SSIM {scores['ssim']:.3f}" if scores else ""
     return (
-        f"{aligned} of {len(names)} photos aligned to {reference}{known}, "
+        f"{aligned} of {len(names)} photos aligned to {view}{known}, "
         f"{sum(timings.values()):.0f} s; see {folder / 'clean.png'} and {folder / 'report.html'}"
     )
-
-
-def find_photo(wanted: str, names: tuple[str, ...]) -> str | int:
-    """Return the index of a photo given by name or number; "auto" stays."""
-    if wanted == "auto" or wanted in names:
-        return wanted if wanted == "auto" else names.index(wanted)
-    if not wanted.isdigit() or int(wanted) >= len(names):
-        raise DiarError(
-            f"--reference {wanted} is neither a photo's file name nor a number from 0 to "
-            f"{len(names) - 1}"
-        )
-    return int(wanted)
 
 
 @contextmanager
 def step(timings: dict[str, float], name: str) -> Iterator[Callable[..., None]]:
     """Time a step and show its progress: called with ([what,] done, total)."""
     start = time.perf_counter()
-    bars: dict[str, tqdm[None]] = {}
+    bars: dict[str | int, tqdm[None]] = {}
 
     def progress(*state: str | int) -> None:
         label, done, total = state if len(state) == 3 else (name, *state)
         if label not in bars:
-            bars[str(label)] = tqdm(desc=str(label), total=int(total), leave=False)
-        bars[str(label)].update(int(done) - bars[str(label)].n)
+            # disable=None: no bar where nobody watches, such as in a log file
+            bars[label] = tqdm(desc=str(label), total=int(total), leave=False, disable=None)
+        bars[label].update(int(done) - bars[label].n)
 
     try:
         yield progress
@@ -180,6 +173,9 @@ def main(argv: list[str] | None = None) -> int:
         print(run(options))
     except DiarError as error:
         print(f"error: {error}", file=sys.stderr)
+        return 1
+    except MemoryError:
+        print("error: not enough memory; shrink the photos with --max-size", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("stopped; files that were written are complete", file=sys.stderr)

@@ -9,13 +9,20 @@ from diar_ops.data.results import (
     output_names,
     write_results,
 )
-from diar_ops.data.sequence import GroundTruth, read_ground_truth, read_photos, score_against
+from diar_ops.data.sequence import (
+    GroundTruth,
+    find_photo,
+    read_ground_truth,
+    read_photos,
+    score_against,
+)
 
 __all__ = [
     "GroundTruth",
     "Photo",
     "atomic_path",
     "check_results_folder",
+    "find_photo",
     "homographies_document",
     "image_to_float",
     "list_images",

@@ -71,8 +71,12 @@ def atomic_path(path: str | PathLike[str], *, overwrite: bool = False) -> Iterat
                 temporary.unlink()
             raise
     except OSError as error:
-        words = _WORDS.get(error.errno or 0) or (error.strerror or str(error)).lower()
-        raise OutputError(f"cannot write {path}: {words}") from error
+        raise OutputError(f"cannot write {path}: {explain(error)}") from error
+
+
+def explain(error: OSError) -> str:
+    """Return what the operating system refused, in plain words."""
+    return _WORDS.get(error.errno or 0) or (error.strerror or str(error)).lower()
 
 
 def write_text_atomic(path: str | PathLike[str], text: str, *, overwrite: bool = False) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from os import PathLike
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from diar_ops._errors import OutputError
 from diar_ops._types import Alignment, Reason, Reconstruction
-from diar_ops.data.output import write_image, write_text_atomic
+from diar_ops.data.output import explain, write_image, write_text_atomic
 
 __all__ = ["check_results_folder", "homographies_document", "output_names", "write_results"]
 
@@ -30,16 +31,24 @@ def output_names(names: Sequence[str]) -> list[str]:
         As many names; ``a.jpg`` becomes ``a.png``, but ``a.jpg`` beside ``a.tif`` ``a.jpg.png``,
         and a name that occurs twice gets a number.
     """
-    stems = Counter(Path(name).stem.casefold() for name in names)
-    seen: Counter[str] = Counter()
+    stems = Counter(_folded(Path(name).stem) for name in names)
+    taken: set[str] = set()
     result = []
     for name in names:
         stem = Path(name).stem
-        base = stem if stems[stem.casefold()] == 1 else name
-        seen[base.casefold()] += 1
-        number = seen[base.casefold()]
-        result.append(f"{base}.png" if number == 1 else f"{base}_{number}.png")
+        base = stem if stems[_folded(stem)] == 1 else name
+        chosen, number = base, 1
+        while _folded(chosen) in taken:
+            number += 1
+            chosen = f"{base}_{number}"
+        taken.add(_folded(chosen))
+        result.append(f"{chosen}.png")
     return result
+
+
+def _folded(name: str) -> str:
+    """Return what a file system that ignores case and composition takes a name for."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
 def check_results_folder(folder: str | PathLike[str], *, overwrite: bool) -> Path:
@@ -58,14 +67,17 @@ def check_results_folder(folder: str | PathLike[str], *, overwrite: bool) -> Pat
         OutputError: It holds results and ``overwrite`` is False, or it cannot be written.
     """
     folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"cannot write into {folder}: it is a file, not a folder")
-    for name in (_PICTURE, _DOCUMENT, _REPORT, "aligned", "weights"):
-        if not overwrite and (folder / name).exists():
-            raise OutputError(
-                f"{folder} already holds results ({name}); choose another folder or allow "
-                f"overwriting"
-            )
+    try:
+        if folder.exists() and not folder.is_dir():
+            raise OutputError(f"cannot write into {folder}: it is a file, not a folder")
+        for name in (_PICTURE, _DOCUMENT, _REPORT, "aligned", "weights"):
+            if not overwrite and (folder / name).exists():
+                raise OutputError(
+                    f"{folder} already holds results ({name}); choose another folder or allow "
+                    f"overwriting"
+                )
+    except OSError as error:
+        raise OutputError(f"cannot write into {folder}: {explain(error)}") from error
     probe = folder / ".diar_ops_probe"
     write_text_atomic(probe, "", overwrite=True)
     probe.unlink(missing_ok=True)
@@ -122,7 +134,7 @@ def write_results(
     """Write ``clean.png``, ``aligned/``, ``weights/``, ``homographies.json`` and ``report.html``.
 
     Every file appears whole or not at all. Where earlier results are overwritten, the pictures of
-    photos that no longer take part are removed.
+    photos that no longer take part are removed once everything else is written.
 
     Args:
         folder: Where to; created if missing.
@@ -141,7 +153,8 @@ def write_results(
     """
     folder = check_results_folder(folder, overwrite=overwrite)
     files = output_names(names)
-    _remove_stale(folder, files)
+    earlier = _earlier_files(folder)
+    written: set[str] = set()
     shown = reconstruction.coverage > 0
     write_image(
         folder / _PICTURE,
@@ -166,19 +179,30 @@ def write_results(
             bit_depth=8,
             overwrite=overwrite,
         )
+        written.add(files[t])
     document = json.dumps(homographies_document(names, alignment), indent=2, ensure_ascii=False)
     write_text_atomic(folder / _DOCUMENT, document + "\n", overwrite=overwrite)
     if report is not None:
         write_text_atomic(folder / _REPORT, report, overwrite=overwrite)
+    _remove_stale(folder, earlier, {_folded(name) for name in written})
 
 
-def _remove_stale(folder: Path, files: Sequence[str]) -> None:
-    """Remove the pictures that an earlier run listed and this one will not rewrite."""
+def _earlier_files(folder: Path) -> set[str]:
+    """Return the names of the pictures that an earlier run lists in its document."""
     try:
         earlier = json.loads((folder / _DOCUMENT).read_text(encoding="utf-8"))
-        listed = output_names([str(frame["file"]) for frame in earlier["frames"]])
+        return set(output_names([str(frame["file"]) for frame in earlier["frames"]]))
     except (OSError, ValueError, KeyError, TypeError):
-        return  # no earlier run, or not ours to judge
-    for name in listed:
+        return set()  # no earlier run, or not ours to judge
+
+
+def _remove_stale(folder: Path, earlier: set[str], written: set[str]) -> None:
+    """Remove pictures of an earlier run; what is no plain file there is not ours."""
+    for name in earlier:
         for kind in ("aligned", "weights"):
-            (folder / kind / Path(name).name).unlink(missing_ok=True)
+            path = folder / kind / Path(name).name
+            try:
+                if _folded(name) not in written and path.is_file():
+                    path.unlink(missing_ok=True)
+            except OSError as error:
+                raise OutputError(f"cannot remove {path}: {explain(error)}") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from pathlib import Path
 
@@ -13,13 +13,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from diar_ops._checks import check_option
-from diar_ops._errors import ImageError
+from diar_ops._errors import ImageError, OptionError
 from diar_ops._types import Alignment, Reconstruction
 from diar_ops.data.images import Photo, image_to_float, list_images, read_image
 from diar_ops.geometry import corner_error, warp_homography
 from diar_ops.metrics import psnr, ssim
 
-__all__ = ["GroundTruth", "read_ground_truth", "read_photos", "score_against"]
+__all__ = ["GroundTruth", "find_photo", "read_ground_truth", "read_photos", "score_against"]
 
 
 def read_photos(
@@ -57,6 +57,26 @@ def read_photos(
     return photos, skipped
 
 
+def find_photo(names: Sequence[str], wanted: str) -> int:
+    """Return the index of the photo that a person means.
+
+    Args:
+        names: File names of the photos.
+        wanted: A file name (the first photo of that name), or a number from 0.
+
+    Raises:
+        OptionError: There is no such photo.
+    """
+    if wanted in names:
+        return names.index(wanted)
+    if not wanted.isdecimal() or int(wanted) >= len(names):
+        raise OptionError(
+            f"there is no photo {wanted}: expected a file name or a number from 0 to "
+            f"{len(names) - 1}"
+        )
+    return int(wanted)
+
+
 def _shrink(photo: Photo, max_size: int | None) -> Photo:
     longest = max(photo.size)
     if max_size is None or longest <= max_size:
@@ -79,10 +99,13 @@ class GroundTruth:
         label: (3, H, W) float32 in [0, 1], the clean picture.
         homography_frame_label: For each file name the float64 (3, 3), frame ~ H @ label; empty if
             only the picture is known.
+        frame_size: For each file name the (height, width) that its homography speaks of; a name
+            that is missing stands for the size of the photo as it was loaded.
     """
 
     label: Tensor
     homography_frame_label: dict[str, Tensor]
+    frame_size: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
 def read_ground_truth(path: str | PathLike[str]) -> GroundTruth:
@@ -107,14 +130,24 @@ def read_ground_truth(path: str | PathLike[str]) -> GroundTruth:
             ).reshape(3, 3)
             for frame in frames
         }
+        sizes = {
+            str(frame["file"]): (int(frame["size"][0]), int(frame["size"][1]))
+            for frame in frames
+            if "size" in frame
+        }
+        if not all(H.isfinite().all() and H.det() != 0 for H in homographies.values()):
+            raise ImageError(f"{document} holds a homography that cannot be inverted")
     except OSError as error:
         raise ImageError(f"cannot read {document}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, RuntimeError) as error:
+    except ImageError:
+        raise
+    except (ValueError, LookupError, TypeError, RuntimeError) as error:
         raise ImageError(
             f"{document} is not the ground truth of a sequence: expected "
             f'"frames" with "file" and "homography_frame_label" (3x3), got {error!r}'
         ) from error
-    return GroundTruth(image_to_float(read_image(path / "label.png").pixels), homographies)
+    label = image_to_float(read_image(path / "label.png").pixels)
+    return GroundTruth(label, homographies, sizes)
 
 
 def score_against(
@@ -126,11 +159,12 @@ def score_against(
     """Compare a reconstruction with the original.
 
     The picture is compared in the coordinates of the original, so that figures do not depend on
-    which photo is the reference.
+    which photo is the reference. Where the original is a picture alone and the photos were
+    shrunk, it is shrunk to the size of the reference.
 
     Args:
         truth: The original.
-        photos: The photos of the sequence, full size.
+        photos: The photos of the sequence, in full size or shrunk as by ``max_size``.
         alignment: How the frames lie over the reference.
         reconstruction: What was reconstructed.
 
@@ -151,7 +185,9 @@ def score_against(
     if truth.homography_frame_label:
         if reference not in truth.homography_frame_label:
             raise ImageError(f"the ground truth does not know the reference photo {reference}")
-        H_ref_label = truth.homography_frame_label[reference]
+        true_H = {photo.name: _frame_label(truth, photo) for photo in photos}
+        H_ref_label = true_H[reference]
+        assert H_ref_label is not None
         size = (int(label.shape[-2]), int(label.shape[-1]))
         if not torch.equal(H_ref_label, torch.eye(3, dtype=torch.float64)):
             H = torch.linalg.inv(H_ref_label)[None].to(picture)
@@ -159,7 +195,7 @@ def score_against(
             picture = picture.clamp(0, 1)
         errors = []
         for t, photo in enumerate(photos):
-            H_frame_label = truth.homography_frame_label.get(photo.name)
+            H_frame_label = true_H[photo.name]
             if H_frame_label is None or not bool(alignment.success[t]):
                 errors.append(float("nan"))
                 continue
@@ -167,6 +203,8 @@ def score_against(
             found = alignment.homography_reference_frame[t]
             errors.append(float(corner_error(found[None], true[None], size=photo.size)[0]))
         scores["corner_error"] = errors
+    elif _is_shrunken(label.shape, picture.shape):
+        label = F.interpolate(label, picture.shape[-2:], mode="bilinear", antialias=True)
     if picture.shape != label.shape:
         raise ImageError(
             f"the ground truth has {label.shape[-1]} x {label.shape[-2]} pixels, the reference "
@@ -180,3 +218,23 @@ def score_against(
     scores["psnr_gain"] = float(psnr((picture * gain).clamp(0, 1), label, shown)[0])
     scores["ssim"] = float(ssim(picture, label, shown)[0])
     return scores
+
+
+def _frame_label(truth: GroundTruth, photo: Photo) -> Tensor | None:
+    """Return photo ~ H @ label in pixels of the photo as it is, which may have been shrunk."""
+    H = truth.homography_frame_label.get(photo.name)
+    full = truth.frame_size.get(photo.name, photo.size)
+    if H is None or full == photo.size:
+        return H
+    (h, w), (height, width) = photo.size, full
+    sy, sx = h / height, w / width
+    # Pixel centres are at integers, hence x_small = (x_full + 0.5) * s - 0.5.
+    scaling = [[sx, 0, 0.5 * sx - 0.5], [0, sy, 0.5 * sy - 0.5], [0, 0, 1]]
+    return torch.tensor(scaling, dtype=torch.float64) @ H
+
+
+def _is_shrunken(full: torch.Size, small: torch.Size) -> bool:
+    """Return whether (..., h, w) is what shrinking (..., H, W) in proportion gives."""
+    (height, width), (h, w) = full[-2:], small[-2:]
+    factor = max(h, w) / max(height, width)
+    return factor < 1 and (round(height * factor), round(width * factor)) == (h, w)

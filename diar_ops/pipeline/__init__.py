@@ -1,5 +1,6 @@
 """The ops composed: align a sequence of frames, reconstruct the clean picture. No file access."""
 
+from diar_ops.pipeline._frames import check_device
 from diar_ops.pipeline.align import Descriptor, align_sequence
 from diar_ops.pipeline.reconstruct import (
     AGGREGATORS,
@@ -14,5 +15,6 @@ __all__ = [
     "Descriptor",
     "align_sequence",
     "aligned_frames",
+    "check_device",
     "reconstruct_sequence",
 ]

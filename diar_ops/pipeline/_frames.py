@@ -10,9 +10,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from diar_ops._checks import check_option, check_shapes
-from diar_ops._errors import DtypeError
+from diar_ops._errors import DeviceError, DtypeError
 
-__all__ = ["Frames", "check_frames", "image_size", "rescale_matrix", "shrink", "to_unit"]
+__all__ = [
+    "Frames",
+    "check_device",
+    "check_frames",
+    "image_size",
+    "rescale_matrix",
+    "shrink",
+    "to_unit",
+]
 
 #: Frames of one sequence: a tensor (T, 3, H, W), or T tensors (3, H, W) of any sizes.
 Frames: TypeAlias = Tensor | Sequence[Tensor]
@@ -37,6 +45,18 @@ def check_frames(op: str, frames: Frames, valid: Sequence[Tensor | None] | None)
                 f"got {frame.dtype}"
             )
     return frames
+
+
+def check_device(op: str, device: torch.device | str) -> torch.device:
+    """Return the device after making sure that it computes; raise :class:`DeviceError` if not."""
+    try:
+        usable = torch.device(device)
+        torch.zeros(1, device=usable).cpu()  # the first call on a device is the one that fails
+    # A missing backend raises RuntimeError, AssertionError or NotImplementedError.
+    except (RuntimeError, AssertionError) as error:
+        why = str(error).strip().splitlines()[0].split(". ")[0].rstrip(".")
+        raise DeviceError(f"{op}: cannot compute on {str(device)!r}: {why}") from error
+    return usable
 
 
 def image_size(image: Tensor) -> tuple[int, int]:

@@ -19,7 +19,14 @@ from diar_ops.matching import (
     match_local,
     match_pyramid,
 )
-from diar_ops.pipeline._frames import Frames, check_frames, image_size, rescale_matrix, shrink
+from diar_ops.pipeline._frames import (
+    Frames,
+    check_device,
+    check_frames,
+    image_size,
+    rescale_matrix,
+    shrink,
+)
 from diar_ops.pipeline._graph import candidate_pairs, chain_to_reference, choose_reference
 
 __all__ = ["Descriptor", "align_sequence"]
@@ -113,7 +120,7 @@ def align_sequence(
     check_option(op, refinement_size >= 32, "refinement_size >= 32", refinement_size)
     descriptor = _sift(8) if descriptor is None else descriptor
     refinement = _sift if refinement is None else refinement
-    device = frames[0].device if device is None else torch.device(device)
+    device = frames[0].device if device is None else check_device(op, device)
     masks = [None] * count if valid is None else list(valid)
 
     with torch.no_grad():
