@@ -11,8 +11,7 @@ __all__ = ["chance_probability", "log_false_alarms", "off_line_counts"]
 
 
 def _log_choose(n: Tensor, k: Tensor) -> Tensor:
-    every, chosen, left = torch.lgamma(torch.stack([n, k, n - k]) + 1).unbind()
-    return every - chosen - left
+    return torch.lgamma(n + 1) - torch.lgamma(k + 1) - torch.lgamma(n - k + 1)
 
 
 def chance_probability(dst: Tensor, count: Tensor, threshold: float) -> Tensor:
@@ -33,7 +32,8 @@ def chance_probability(dst: Tensor, count: Tensor, threshold: float) -> Tensor:
     covariance = centred.mT @ centred / total[:, None, None]
     determinant = torch.linalg.det(covariance).clamp_min(0.0)
     area = 12.0 * determinant.sqrt()
-    return (math.pi * threshold**2 / area.clamp_min(torch.finfo(dst.dtype).tiny)).clamp(max=1.0)
+    disc = math.pi * threshold**2
+    return area.clamp_min(disc).reciprocal().mul(disc)
 
 
 def log_false_alarms(

@@ -24,17 +24,17 @@ _ROUNDS = (192, 1024, 4096, 8192)
 _SAMPLES_PER_CHUNK = 1 << 15
 _RESIDUALS_PER_CHUNK = 1 << 18
 #: Hypotheses are looked at with few points; the best of a round with more; the best of these are
-#: scored on all points, and the best of these are optimised locally.
+#: scored on all points, and the best of all is optimised locally.
 _FIRST_LOOK = 64
 _SECOND_LOOK = 256
 _LONGLIST = 128
 _SHORTLIST = 8
-_OPTIMISED = 2
+_OPTIMISED = 1
 #: Squared residual, in squared thresholds, from which the looks count a point as an outlier: a
 #: minimal sample of noisy points misses many inliers by more than one threshold.
 _LOOK_REACH = 4.0
 #: Reach of the local optimisation, step by step, in thresholds.
-_LOCAL_REACH = (3.0, 2.0, 1.5)
+_LOCAL_REACH = (3.0, 1.5)
 #: Product of a triangle's areas in both images, in unit-spread coordinates, below which a sample
 #: is as good as collinear.
 _MIN_AREAS = 1e-8

@@ -19,7 +19,7 @@ __all__ = ["RansacHomography", "ransac_homography"]
 
 #: Reach of the final refit, in thresholds, and its steps.
 _FINAL_REACH = 1.5
-_FINAL_STEPS = 5
+_FINAL_STEPS = 4
 #: log10 of the expected number of equally good fits to random pairs above which a fit is chance.
 _MAX_LOG_FALSE_ALARMS = -3.0
 #: Half the width of the band, in thresholds, within which points count as lying on a line, and how
