@@ -30,7 +30,7 @@ def chance_probability(dst: Tensor, count: Tensor, threshold: float) -> Tensor:
     mean = dst.sum(1) / total[:, None]
     centred = torch.where(counts[..., None], dst - mean[:, None], 0.0)
     covariance = centred.mT @ centred / total[:, None, None]
-    determinant = torch.linalg.det(covariance).clamp_min(0.0)
+    determinant: Tensor = torch.linalg.det(covariance).clamp_min(0.0)
     area = 12.0 * determinant.sqrt()
     disc = math.pi * threshold**2
     return area.clamp_min(disc).reciprocal().mul(disc)
