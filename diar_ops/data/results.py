@@ -184,7 +184,7 @@ def write_results(
     write_text_atomic(folder / _DOCUMENT, document + "\n", overwrite=overwrite)
     if report is not None:
         write_text_atomic(folder / _REPORT, report, overwrite=overwrite)
-    _remove_stale(folder, earlier, {_folded(name) for name in written})
+    _remove_stale(folder, earlier - written, {_folded(name): name for name in written})
 
 
 def _earlier_files(folder: Path) -> set[str]:
@@ -196,13 +196,15 @@ def _earlier_files(folder: Path) -> set[str]:
         return set()  # no earlier run, or not ours to judge
 
 
-def _remove_stale(folder: Path, earlier: set[str], written: set[str]) -> None:
+def _remove_stale(folder: Path, stale: set[str], written: dict[str, str]) -> None:
     """Remove pictures of an earlier run; what is no plain file there is not ours."""
-    for name in earlier:
+    for name in stale:
+        twin = written.get(_folded(name))
         for kind in ("aligned", "weights"):
             path = folder / kind / Path(name).name
             try:
-                if _folded(name) not in written and path.is_file():
+                # Where case does not count, the old name may lead to the new picture.
+                if path.is_file() and not (twin and path.samefile(folder / kind / twin)):
                     path.unlink(missing_ok=True)
             except OSError as error:
                 raise OutputError(f"cannot remove {path}: {explain(error)}") from error

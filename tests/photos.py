@@ -1,0 +1,117 @@
+"""Small synthetic photos of one flat picture, with known homographies, for tests of the whole."""
+
+from __future__ import annotations
+
+import zlib
+from functools import cache
+from typing import Any
+
+import cv2
+import numpy as np
+
+#: Name of the view -> its corners in units of the picture's width, clockwise from the top left.
+CORNERS = {
+    "front": ((0, 0), (1, 0), (1, 1), (0, 1)),
+    "left": ((0.08, 0.05), (0.97, 0.01), (0.93, 0.98), (0.03, 0.9)),
+    "right": ((0.01, 0.06), (0.95, 0.02), (0.99, 0.95), (0.06, 0.99)),
+    "below": ((0.1, 0.02), (0.9, 0.05), (0.98, 0.96), (0.02, 0.99)),
+}
+
+
+def random(name: str) -> np.random.Generator:
+    """Return a NumPy generator seeded by ``name``."""
+    return np.random.default_rng(zlib.crc32(name.encode()))
+
+
+@cache
+def _picture(name: str, size: int) -> np.ndarray:
+    """Blobs of many sizes under a few words."""
+    rng = random(name)
+    image = np.full((size, size, 3), 0.5)
+    for cells, strength in ((4, 0.16), (10, 0.14), (24, 0.12), (60, 0.1)):
+        noise = rng.standard_normal((cells, cells, 3)) * strength
+        image += cv2.resize(noise, (size, size), interpolation=cv2.INTER_CUBIC)
+    image = np.ascontiguousarray((255 * image.clip(0.08, 0.82)).astype(np.uint8))
+    for row in range(4):
+        word = "".join(rng.choice(list("ABCDEFGHKLMNPRSTUXYZ"), 7))
+        origin = (int(rng.integers(2, size // 5)), int(size * (0.2 + 0.24 * row)))
+        colour = rng.choice([25, 205], 3).tolist()
+        cv2.putText(image, word, origin, cv2.FONT_HERSHEY_SIMPLEX, size / 256, colour, 2,
+                    cv2.LINE_AA)  # fmt: skip
+    return cv2.GaussianBlur(image / 255.0, (0, 0), 0.7)
+
+
+def picture(name: str = "poster", size: int = 192) -> np.ndarray:
+    """Return the clean picture ``name``: (size, size, 3) float64 in [0.05, 0.85], R, G, B."""
+    return _picture(name, size).copy()
+
+
+def homography(corners: Any, size: int = 192, shape: tuple[int, int] | None = None) -> np.ndarray:
+    """Return frame ~ H @ picture from where the picture's corner pixels land.
+
+    ``corners`` is a name of :data:`CORNERS` or four points in units of the frame's last pixel;
+    ``shape`` is the frame's (height, width), ``(size, size)`` if None.
+    """
+    height, width = shape or (size, size)
+    last = size - 1
+    source = np.float32([[0, 0], [last, 0], [last, last], [0, last]])
+    target = np.float32(CORNERS.get(corners, corners) if isinstance(corners, str) else corners)
+    return cv2.getPerspectiveTransform(source, target * np.float32([width - 1, height - 1]))
+
+
+def view(
+    image: np.ndarray,
+    homography_frame_picture: np.ndarray,
+    *,
+    shape: tuple[int, int] | None = None,
+    gain: float = 1.0,
+    occluder: tuple[int, int, int] | None = None,
+    noise: str | None = None,
+) -> np.ndarray:
+    """Return a photo of ``image``: (height, width, 3) uint8, R, G, B.
+
+    Args:
+        image: The picture, float in [0, 1].
+        homography_frame_picture: frame ~ H @ picture.
+        shape: (height, width) of the photo; that of the picture if None.
+        gain: Exposure, in linear light.
+        occluder: (x, y, radius) of a red disc in front of the picture, in pixels of the photo.
+        noise: Name of the seed of 1 % sensor noise; none if None.
+    """
+    height, width = shape or image.shape[:2]
+    linear = np.where(image <= 0.04045, image / 12.92, ((image + 0.055) / 1.055) ** 2.4) * gain
+    exposed = np.where(
+        linear <= 0.0031308, linear * 12.92, 1.055 * linear.clip(0.0031308) ** (1 / 2.4) - 0.055
+    )
+    # A margin of wall: OpenCV's bicubic sampling loses the outermost pixels of what it is given.
+    margin, wall = 4, (0.35, 0.33, 0.3)
+    padded = cv2.copyMakeBorder(
+        exposed, margin, margin, margin, margin, cv2.BORDER_CONSTANT, value=wall
+    )
+    moved = np.array([[1, 0, -margin], [0, 1, -margin], [0, 0, 1.0]])
+    frame = cv2.warpPerspective(
+        padded, homography_frame_picture @ moved, (width, height), flags=cv2.INTER_CUBIC,
+        borderMode=cv2.BORDER_REPLICATE,
+    )  # fmt: skip
+    if occluder is not None:
+        cv2.circle(frame, occluder[:2], occluder[2], (0.8, 0.1, 0.05), -1, cv2.LINE_AA)
+    if noise is not None:
+        frame = frame + random(noise).normal(0, 0.01, frame.shape)
+    return (frame.clip(0, 1) * 255).round().astype(np.uint8)
+
+
+def sequence(size: int = 192, count: int = 4) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
+    """Return the picture, ``count`` spoiled photos of it, and (count, 3, 3) frame ~ H @ picture.
+
+    The first photo is frontal: its homography is the identity.
+    """
+    image = picture("poster", size)
+    H = np.stack([homography(name, size) for name in list(CORNERS)[:count]])
+    at, radius = size // 4, size // 8
+    photos = [
+        view(image, H[0], occluder=(at, at, radius), noise="front"),
+        view(image, H[1], occluder=(3 * at, at, radius), gain=0.75, noise="left"),
+        view(image, H[2], occluder=(at, 3 * at, radius), gain=1.2, noise="right"),
+        view(image, H[3], occluder=(3 * at, 3 * at, radius), noise="below") if count > 3 else None,
+    ]
+    return image, [p for p in photos if p is not None][:count], H
