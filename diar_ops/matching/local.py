@@ -13,7 +13,9 @@ from diar_ops._types import FeatureMap, Matches
 __all__ = ["MatchLocal", "match_local"]
 
 
-def match_local(features0: FeatureMap, features1: FeatureMap, *, radius: int = 2) -> Matches:
+def match_local(
+    features0: FeatureMap, features1: FeatureMap, *, radius: int = 2, step: int = 1
+) -> Matches:
     """Match each cell of map 0 to the best cell of map 1 within ``radius`` cells, sub-cell exact.
 
     For maps of two images that already lie over each other up to a few pixels, such as a frame
@@ -27,15 +29,17 @@ def match_local(features0: FeatureMap, features1: FeatureMap, *, radius: int = 2
             descriptors never match. They need not be normalised.
         features1: :class:`FeatureMap` of image 1, on the same grid: equal shape, stride, offset.
         radius: Half width of the square search window, in cells, at least 1.
+        step: Match only every ``step``-th row and column of map 0's cells. Fine cells give exact
+            positions; not all of them are needed to fit eight numbers.
 
     Returns:
-        :class:`Matches` with N = h * w in row-major order of map 0's cells. ``points1`` and
-        ``score`` are differentiable with respect to both descriptor maps.
+        :class:`Matches` with N = ceil(h / step) * ceil(w / step) in row-major order of map 0's
+        chosen cells. ``points1`` and ``score`` are differentiable with respect to both maps.
 
     Raises:
         ShapeError: The maps differ in shape, stride or offset.
         DtypeError: The descriptors are not floating point.
-        OptionError: ``radius`` is not a positive integer.
+        OptionError: ``radius`` or ``step`` is not a positive integer.
 
     Example:
         >>> features = FeatureMap(torch.randn(1, 8, 6, 7), stride=(4.0, 4.0))
@@ -52,6 +56,7 @@ def match_local(features0: FeatureMap, features1: FeatureMap, *, radius: int = 2
     )
     check_floating("match_local", features0=d0, features1=d1)
     check_option("match_local", isinstance(radius, int) and radius >= 1, "radius >= 1", radius)
+    check_option("match_local", isinstance(step, int) and step >= 1, "step >= 1", step)
     if features0.stride != features1.stride or features0.offset != features1.offset:
         raise ShapeError(
             f"match_local: the maps must lie on one grid, got stride {features0.stride} and "
@@ -64,17 +69,18 @@ def match_local(features0: FeatureMap, features1: FeatureMap, *, radius: int = 2
 
     # One similarity per displacement; cells outside map 1 are zero vectors there.
     side = 2 * radius + 1
+    unit0, usable0 = unit0[:, ::step, ::step].contiguous(), usable0[:, ::step, ::step]
     padded = F.pad(unit1, (0, 0, radius, radius, radius, radius))
     volume = torch.stack(
         [
-            torch.linalg.vecdot(unit0, padded[:, dy : dy + h, dx : dx + w])
+            torch.linalg.vecdot(unit0, padded[:, dy : dy + h : step, dx : dx + w : step])
             for dy in range(side)
             for dx in range(side)
         ],
         dim=-1,
-    ).reshape(B, h * w, side, side)
+    ).flatten(1, 2)  # [B, N, side * side]
 
-    best = volume.detach().flatten(2).argmax(dim=-1)  # [B, N]
+    best = volume.detach().argmax(dim=-1)  # [B, N]
     row = torch.div(best, side, rounding_mode="floor")
     column = best - row * side
     interior = (row > 0) & (row < side - 1) & (column > 0) & (column < side - 1)
@@ -82,7 +88,7 @@ def match_local(features0: FeatureMap, features1: FeatureMap, *, radius: int = 2
 
     def similarity(dy: int, dx: int) -> Tensor:
         index = ((row + dy) * side + column + dx).unsqueeze(-1)
-        return volume.flatten(2).gather(-1, index).squeeze(-1)
+        return torch.gather(volume, -1, index).squeeze(-1)
 
     peak = similarity(0, 0)
     shift_x = _peak_shift(similarity(0, -1), peak, similarity(0, 1))
@@ -90,8 +96,8 @@ def match_local(features0: FeatureMap, features1: FeatureMap, *, radius: int = 2
 
     (sx, sy), (ox, oy) = features0.stride, features0.offset
     cell_y, cell_x = torch.meshgrid(
-        torch.arange(h, device=d0.device, dtype=dtype),
-        torch.arange(w, device=d0.device, dtype=dtype),
+        torch.arange(0, h, step, device=d0.device, dtype=dtype),
+        torch.arange(0, w, step, device=d0.device, dtype=dtype),
         indexing="ij",
     )
     cell_x, cell_y = cell_x.reshape(1, -1), cell_y.reshape(1, -1)
@@ -139,14 +145,14 @@ def _peak_shift(before: Tensor, peak: Tensor, after: Tensor) -> Tensor:
 class MatchLocal(nn.Module):
     """See :func:`match_local`."""
 
-    def __init__(self, *, radius: int = 2) -> None:
+    def __init__(self, *, radius: int = 2, step: int = 1) -> None:
         super().__init__()
-        self.radius = radius
+        self.radius, self.step = radius, step
 
     def forward(self, features0: FeatureMap, features1: FeatureMap) -> Matches:
         """See :func:`match_local`."""
-        return match_local(features0, features1, radius=self.radius)
+        return match_local(features0, features1, radius=self.radius, step=self.step)
 
     def extra_repr(self) -> str:
         """Return the options."""
-        return f"radius={self.radius}"
+        return f"radius={self.radius}, step={self.step}"

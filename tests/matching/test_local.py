@@ -32,7 +32,7 @@ class TestMatchLocal(OpTests):
     def call(self, device: torch.device, dtype: torch.dtype) -> Call:
         d0 = smooth_map("local-0", (2, 6, 7, 9), dtype).to(device)
         d1 = torch.roll(d0, (1, -1), (2, 3)) + 0.05 * smooth_map("local-1", d0.shape, dtype).to(d0)
-        return Call((grid(d0), grid(d1)), {"radius": 2})
+        return Call((grid(d0), grid(d1)), {"radius": 2, "step": 1})
 
     def gradcheck_call(self, device: torch.device):
         d0 = smooth_map("local-grad", (1, 4, 4, 5)).to(device).requires_grad_()
@@ -54,6 +54,8 @@ class TestMatchLocal(OpTests):
             match_local(grid(d.long()), grid(d.long()))
         with pytest.raises(OptionError, match="radius"):
             match_local(grid(d), grid(d), radius=0)
+        with pytest.raises(OptionError, match="step"):
+            match_local(grid(d), grid(d), step=0)
 
     @pytest.mark.parametrize("shape", [(0, 4, 3, 3), (1, 4, 1, 1), (1, 4, 0, 3), (3, 1, 1, 8)])
     def test_cardinality(self, shape: tuple[int, ...]) -> None:
@@ -115,6 +117,14 @@ class TestMatchLocal(OpTests):
         difference = (found.points1 - found.points0)[found.valid]
         # Neighbours on either side differ, so the fit is not zero, but stays within half a cell.
         assert difference.abs().max() <= 2.0
+
+    @pytest.mark.parametrize("step", [2, 3])
+    def test_property_a_step_leaves_cells_out(self, step: int) -> None:
+        (a, b), _ = self.call(torch.device("cpu"), torch.float64)
+        every, some = match_local(a, b), match_local(a, b, step=step)
+        cells = torch.arange(63).reshape(7, 9)[::step, ::step].flatten()
+        for x, y in zip(every, some, strict=True):
+            assert torch.equal(x[:, cells], y)
 
     def test_property_items_are_independent(self) -> None:
         (a, b), _ = self.call(torch.device("cpu"), torch.float64)
