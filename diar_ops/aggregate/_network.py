@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import torch
 from torch import Tensor
 
 __all__ = ["comparators", "sort_slices"]
 
 
-@lru_cache(maxsize=128)
 def comparators(count: int, wanted: tuple[int, ...] | None = None) -> tuple[tuple[int, int], ...]:
     """Return Batcher's odd-even merge sort network of ``count`` wires.
 

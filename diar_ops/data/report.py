@@ -96,6 +96,7 @@ def render_report(
         reason=(alignment.reason, "T"),
         inliers=(alignment.inliers, "T"),
         overlap=(alignment.overlap, "T"),
+        spread=(alignment.spread, "T 5"),
         image=(reconstruction.image, "3 H W"),
         coverage=(reconstruction.coverage, "1 H W"),
         weights=(reconstruction.weights, "T 1 H W"),
@@ -119,7 +120,7 @@ def render_report(
     clean = pictures.shrink(reconstruction.image, _MAIN)
     before = pictures.shrink(frames[alignment.reference], _MAIN, exact=clean.shape[:2])
     small = pictures.shrink(reconstruction.image, _MAP)
-    residuals = _residuals(alignment, count)
+    residuals = _residuals(alignment)
     cards = _cards(frames, names, alignment, reconstruction, residuals, corner_error)
     aligned = int(alignment.success.sum())
     coverage = reconstruction.coverage
@@ -190,7 +191,7 @@ def _stats(
         ("pixels", f"{width} \N{MULTIPLICATION SIGN} {height}"),
     ]
     if residuals.median is not None:
-        stats.append(("misalignment, median", words.pixels(residuals.median)))
+        stats.append(("scatter of points, median", words.pixels(residuals.median)))
     if total > 0:
         stats.append(("computing time", words.seconds(total)))
     if "psnr" in scores:
@@ -266,31 +267,16 @@ def _cards(
     return cards
 
 
-def _residuals(alignment: Alignment, count: int) -> _Residuals:
-    """Collect, per frame, how far its points land from their partners on the reference."""
-    collected: list[list[Any]] = [[] for _ in range(count)]
-    homographies = alignment.homography_reference_frame.detach().cpu().double().numpy()
-    success = alignment.success.cpu().numpy()
-    verified = alignment.pairs.estimate.success.cpu().numpy()
-    for pair, (i, j) in enumerate(alignment.pairs.frames.tolist()):
-        if verified[pair] and success[i] and success[j]:
-            points_i, points_j, _ = pictures.residuals_of_pair(alignment.pairs, pair)
-            landed_i = pictures.transform(homographies[i], points_i)
-            landed_j = pictures.transform(homographies[j], points_j)
-            distance = np.linalg.norm(landed_i - landed_j, axis=1)
-            for frame in (i, j):
-                collected[frame].append(distance[np.isfinite(distance)])
-    levels = {"p5": 0.05, "p25": 0.25, "p50": 0.5, "p75": 0.75, "p95": 0.95}
-    per_frame: list[dict[str, float] | None] = []
-    for parts in collected:
-        values = np.concatenate(parts) if parts else np.empty(0)
-        found = (
-            {k: float(np.quantile(values, q)) for k, q in levels.items()} if len(values) else None
-        )
-        per_frame.append(found)
+def _residuals(alignment: Alignment) -> _Residuals:
+    """Return the spread of each frame's points as the page shows it."""
+    names = ("p5", "p25", "p50", "p75", "p95")
+    per_frame: list[dict[str, float] | None] = [
+        dict(zip(names, row, strict=True)) if np.isfinite(row).all() else None
+        for row in alignment.spread.cpu().double().tolist()
+    ]
     known = [found for found in per_frame if found is not None]
     largest = max((found["p95"] for found in known), default=1.0)
-    axis = next((a for a in (1, 2, 3, 5, 10, 20, 50, 100) if a >= largest), largest)
+    axis = next((a for a in (0.5, 1, 2, 3, 5, 10, 20, 50, 100) if a >= largest), largest)
     median = float(np.median([found["p50"] for found in known])) if known else None
     return _Residuals(per_frame, median, float(axis))
 

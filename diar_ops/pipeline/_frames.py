@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from diar_ops._checks import check_option, check_shapes
-from diar_ops._errors import DeviceError, DtypeError
+from diar_ops._checks import check_bool, check_option, check_shapes
+from diar_ops._errors import DeviceError, DtypeError, ShapeError
 
 __all__ = [
     "Frames",
@@ -39,6 +39,9 @@ def check_frames(op: str, frames: Frames, valid: Sequence[Tensor | None] | None)
     for t, frame in enumerate(frames):
         mask = None if valid is None else valid[t]
         check_shapes(op, **{f"frames[{t}]": (frame, "3 H W"), f"valid[{t}]": (mask, "1 H W")})
+        check_bool(op, **{f"valid[{t}]": mask})
+        if 0 in frame.shape:
+            raise ShapeError(f"{op}: frames[{t}] holds no pixel, got {list(frame.shape)}")
         if not (frame.is_floating_point() or frame.dtype in _FULL_SCALE):
             raise DtypeError(
                 f"{op}: frames[{t}] must be floating point in [0, 1], uint8 or uint16, "

@@ -57,6 +57,8 @@ _REFINEMENT = (
     _Round(stride=2, radius=2, step=2, threshold=1.0, min_agreement=0.18),
     _Round(stride=2, radius=2, step=2, threshold=1.0, min_agreement=0.18),
 )
+# Of the distances that Alignment.spread reports.
+_QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 # Refined cells beyond this number add time, not accuracy.
 _MAX_REFINED = 20_000
 
@@ -167,6 +169,7 @@ def align_sequence(
         success = torch.zeros(count, dtype=torch.bool)
         reason = _pair_reasons(pairs, count)
         overlap = torch.zeros(count)
+        spread = torch.full((count, len(_QUANTILES)), float("nan"))
         if len(chained) > 1:
             target = _working_copy(frames[reference], masks[reference], refinement_size, device)
             maps = {s: refinement(s)(target.image) for s in {r.stride for r in _REFINEMENT}}
@@ -174,7 +177,7 @@ def align_sequence(
             H = chained[t]
             agreed = True
             if t != reference:
-                H, agreed = _refine(
+                H, agreed, spread[t] = _refine(
                     _working_copy(frames[t], masks[t], refinement_size, device),
                     target, maps, H, refinement, generator,
                 )  # fmt: skip
@@ -190,7 +193,7 @@ def align_sequence(
     best = torch.zeros(count, dtype=torch.int64)
     for (i, j), n in zip(index.tolist(), support.tolist(), strict=True):
         best[i], best[j] = max(int(best[i]), n), max(int(best[j]), n)
-    return Alignment(homography, success, reason, best, overlap, reference, size, pairs)
+    return Alignment(homography, success, reason, best, overlap, reference, size, spread, pairs)
 
 
 def _sift(stride: int) -> Descriptor:
@@ -299,12 +302,11 @@ def _refine(
     homography_reference_frame: Tensor,
     refinement: Callable[[int], Descriptor],
     generator: torch.Generator | None,
-) -> tuple[Tensor, bool]:
-    """Return the refined homography in full pixels, and whether enough cells agree on it."""
+) -> tuple[Tensor, bool, Tensor]:
+    """Return the refined homography, whether enough cells agree on it, and their spread."""
     size = image_size(target.image)
     to_copy = torch.linalg.inv(copy.working_full)
     H = target.working_full @ homography_reference_frame @ to_copy
-    agreed = False
     for stride, radius, step, threshold, min_agreement in _REFINEMENT:
         warped = warp_homography(copy.image, H[None].to(copy.image), size=size, valid=copy.valid)
         image = torch.where(warped.valid, warped.image, float("nan"))
@@ -320,9 +322,13 @@ def _refine(
         share = float(estimate.inliers.sum()) / max(1, len(keep))
         agreed = bool(estimate.success[0]) and share >= min_agreement
         if not agreed:
-            break
+            return homography_reference_frame, False, torch.full((len(_QUANTILES),), float("nan"))
         H = estimate.homography[0].to("cpu", torch.float64) @ H
-    return torch.linalg.inv(target.working_full) @ H @ copy.working_full, agreed
+    used = keep[estimate.inliers[0]]
+    landed = transform_points(found.points1[:, used], estimate.homography).points
+    distance = (landed - found.points0[:, used]).norm(dim=-1)[0].cpu()
+    spread = torch.quantile(distance, torch.tensor(_QUANTILES)) / target.working_full[0, 0]
+    return torch.linalg.inv(target.working_full) @ H @ copy.working_full, True, spread
 
 
 def _pair_reasons(pairs: PairMatches, count: int) -> Tensor:

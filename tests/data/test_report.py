@@ -110,6 +110,7 @@ def sequence(
             success.double(),
             0,
             SIZE,
+            torch.linspace(0.1, 0.5, 5).repeat(count, 1).where(success[:, None], torch.nan),
             PairMatches(index, matches, estimate),
         ),
         "reconstruction": Reconstruction(
@@ -303,9 +304,10 @@ def test_missing_jinja_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_residuals_are_measured_on_the_reference() -> None:
-    """Every partner is displaced by (0.3, 0.4): half a pixel everywhere."""
+    """Every partner is displaced by (0.3, 0.4): half a pixel in the drawn pairs."""
     _, seen = page(sequence())
-    assert seen.text.count("0.50 px") >= 3
+    assert seen.text.count("0.50 px") == 2  # the two pairs that are drawn
+    assert seen.text.count("0.30 px") >= 3  # the median spread of each photo, and the headline
     points0, points1, residual = pictures.residuals_of_pair(sequence()["alignment"].pairs, 1)
     np.testing.assert_allclose(residual, 0.5, atol=1e-12)
     assert points0.shape == points1.shape == (20, 2)

@@ -58,6 +58,7 @@ def alignment(success: tuple[bool, ...] = (True, True, False)) -> Alignment:
         torch.full((count,), 1 / 3),
         0,
         SIZE,
+        torch.full((count, 5), 0.2),
         pairs,
     )
 

@@ -14,12 +14,8 @@ import torch
 from torch import Tensor
 
 from diar_ops import (
-    Alignment,
-    HomographyEstimate,
     ImageError,
-    Matches,
     OptionError,
-    PairMatches,
     Reason,
     Reconstruction,
     psnr,
@@ -217,11 +213,8 @@ class Scene:
         shrink[:2, 2] = 0.5 * side / SIDE - 0.5
         exact = shrink @ self.H
         views = [photos.view(self.label, H, shape=(side, side)) for H in exact]
-        self.photos = [
-            Photo(torch.from_numpy(v).permute(2, 0, 1).contiguous(), n)
-            for v, n in zip(views, NAMES, strict=True)
-        ]
-        self.alignment = self.align(exact[reference] @ np.linalg.inv(exact), reference, side)
+        self.photos = [Photo(photos.as_frame(v), n) for v, n in zip(views, NAMES, strict=True)]
+        self.alignment = photos.exact_alignment(exact, (side, side), reference=reference)
         image = self.photos[reference].pixels.float() / 255
         self.reconstruction = Reconstruction(
             image,
@@ -233,25 +226,6 @@ class Scene:
             torch.from_numpy(self.label).permute(2, 0, 1).float(),
             {n: torch.from_numpy(H) for n, H in zip(NAMES, self.H, strict=True)},
             dict.fromkeys(NAMES, (SIDE, SIDE)),
-        )
-
-    @staticmethod
-    def align(homography: np.ndarray, reference: int, side: int) -> Alignment:
-        none = torch.zeros(0, 1, dtype=torch.bool)
-        pairs = PairMatches(
-            torch.zeros(0, 2, dtype=torch.int64),
-            Matches(torch.zeros(0, 1, 2), torch.zeros(0, 1, 2), torch.zeros(0, 1), none),
-            HomographyEstimate(torch.zeros(0, 3, 3), none, none[:, 0], none[:, 0], none[:, 0]),
-        )
-        return Alignment(
-            torch.from_numpy(homography),
-            torch.ones(3, dtype=torch.bool),
-            torch.zeros(3, dtype=torch.int64),
-            torch.full((3,), 50),
-            torch.ones(3),
-            reference,
-            (side, side),
-            pairs,
         )
 
     def score(self, **changed: Any) -> dict[str, Any]:
