@@ -149,7 +149,7 @@ class Alignment(NamedTuple):
     Attributes:
         homography_reference_frame: (T, 3, 3), reference ~ H @ frame, in full-resolution pixels;
             the identity for the reference and for frames that could not be aligned.
-        success: (T,) bool; the reference itself is always True.
+        success: (T,) bool; True for the reference itself, unless it is not finite.
         reason: (T,) int64 holding :class:`Reason` values.
         inliers: (T,) int64, verified correspondences that tie the frame to the others.
         overlap: (T,) share of the reference's area that the frame shows, in [0, 1].

@@ -1,7 +1,8 @@
 """The ops composed: align a sequence of frames, reconstruct the clean picture. No file access."""
 
 from diar_ops.pipeline._frames import check_device
-from diar_ops.pipeline.align import Descriptor, align_sequence
+from diar_ops.pipeline._pairs import Descriptor
+from diar_ops.pipeline.align import align_sequence
 from diar_ops.pipeline.reconstruct import (
     AGGREGATORS,
     Aggregator,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -94,3 +94,28 @@ def rescale_matrix(full: tuple[int, int], small: tuple[int, int]) -> Tensor:
     return torch.tensor(
         [[sx, 0, 0.5 * sx - 0.5], [0, sy, 0.5 * sy - 0.5], [0, 0, 1]], dtype=torch.float64
     )
+
+
+class WorkingCopy(NamedTuple):
+    """A frame reduced to the size that a step works on.
+
+    Attributes:
+        image: (1, 3, h, w) float32.
+        valid: (1, 1, h, w) bool, or ``None``.
+        working_full: (3, 3) float64, pixels of the copy ~ M @ pixels of the frame.
+    """
+
+    image: Tensor
+    valid: Tensor | None
+    working_full: Tensor
+
+
+def working_copy(
+    frame: Tensor, valid: Tensor | None, longest: int, device: torch.device
+) -> WorkingCopy:
+    """Return the frame with its longest side at most ``longest`` pixels."""
+    image = shrink(frame, longest).to(device, torch.float32)
+    full, small = image_size(frame), image_size(image)
+    if valid is not None:
+        valid = (F.interpolate(valid[None].float(), small, mode="area") > 0.99).to(device)
+    return WorkingCopy(image, valid, rescale_matrix(full, small))

@@ -8,7 +8,7 @@ from torch import Tensor
 from diar_ops._types import PairMatches
 from diar_ops.geometry import transform_points
 
-__all__ = ["candidate_pairs", "chain_to_reference", "choose_reference"]
+__all__ = ["candidate_pairs", "chain_to_reference", "choose_reference", "largest_group"]
 
 
 def choose_reference(pairs: PairMatches, sharpness: Tensor, sizes: Tensor) -> int:
@@ -47,7 +47,7 @@ def choose_reference(pairs: PairMatches, sharpness: Tensor, sizes: Tensor) -> in
             bends[t].append(_perspective(H_other_t, sizes[t]))
             content[t].append(points[inliers[p]].to(torch.float64))
     scores = {}
-    for t in _largest_group(index, number, count):
+    for t in largest_group(index, number, count):
         reach = chain_to_reference(index, homographies, number, count, t)
         inside = [
             _share_inside(torch.cat(content[s]), H, sizes[t])
@@ -101,7 +101,7 @@ def chain_to_reference(
     return chained
 
 
-def _largest_group(index: Tensor, inliers: Tensor, count: int) -> list[int]:
+def largest_group(index: Tensor, inliers: Tensor, count: int) -> list[int]:
     """Return the connected frames with the most support, or all frames if no pair is verified."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
