@@ -8,6 +8,11 @@ from typing import Any
 
 import cv2
 import numpy as np
+import torch
+from scipy.ndimage import map_coordinates
+from torch import Tensor
+
+from diar_ops import Alignment, HomographyEstimate, Matches, PairMatches, Reason
 
 #: Name of the view -> its corners in units of the picture's width, clockwise from the top left.
 CORNERS = {
@@ -83,16 +88,17 @@ def view(
     exposed = np.where(
         linear <= 0.0031308, linear * 12.92, 1.055 * linear.clip(0.0031308) ** (1 / 2.4) - 0.055
     )
-    # A margin of wall: OpenCV's bicubic sampling loses the outermost pixels of what it is given.
+    # Sampled by cubic splines; beyond the picture there is wall.
     margin, wall = 4, (0.35, 0.33, 0.3)
-    padded = cv2.copyMakeBorder(
-        exposed, margin, margin, margin, margin, cv2.BORDER_CONSTANT, value=wall
+    y, x = np.mgrid[0:height, 0:width]
+    seen = np.linalg.inv(homography_frame_picture) @ np.stack([x, y, np.ones_like(x)]).reshape(
+        3, -1
     )
-    moved = np.array([[1, 0, -margin], [0, 1, -margin], [0, 0, 1.0]])
-    frame = cv2.warpPerspective(
-        padded, homography_frame_picture @ moved, (width, height), flags=cv2.INTER_CUBIC,
-        borderMode=cv2.BORDER_REPLICATE,
-    )  # fmt: skip
+    at = (seen[1::-1] / seen[2]).reshape(2, height, width) + margin
+    frame = np.empty((height, width, 3))
+    for channel in range(3):
+        padded = np.pad(exposed[..., channel], margin, constant_values=wall[channel])
+        frame[..., channel] = map_coordinates(padded, at, order=3, mode="nearest")
     if occluder is not None:
         cv2.circle(frame, occluder[:2], occluder[2], (0.8, 0.1, 0.05), -1, cv2.LINE_AA)
     if noise is not None:
@@ -108,10 +114,45 @@ def sequence(size: int = 192, count: int = 4) -> tuple[np.ndarray, list[np.ndarr
     image = picture("poster", size)
     H = np.stack([homography(name, size) for name in list(CORNERS)[:count]])
     at, radius = size // 4, size // 8
+    discs = [(at, at), (3 * at, at), (at, 3 * at), (3 * at, 3 * at)]
     photos = [
-        view(image, H[0], occluder=(at, at, radius), noise="front"),
-        view(image, H[1], occluder=(3 * at, at, radius), gain=0.75, noise="left"),
-        view(image, H[2], occluder=(at, 3 * at, radius), gain=1.2, noise="right"),
-        view(image, H[3], occluder=(3 * at, 3 * at, radius), noise="below") if count > 3 else None,
+        view(image, h, occluder=(*disc, radius), gain=gain, noise=name)
+        for h, disc, gain, name in zip(H, discs, (1, 0.75, 1.2, 1), CORNERS, strict=False)
     ]
-    return image, [p for p in photos if p is not None][:count], H
+    return image, photos, H
+
+
+def as_frame(photo: np.ndarray) -> Tensor:
+    """Return a photo (H, W, 3) as a tensor (3, H, W) of the same dtype."""
+    return torch.from_numpy(np.ascontiguousarray(photo.transpose(2, 0, 1)))
+
+
+def exact_alignment(
+    homography_frame_picture: np.ndarray,
+    size: tuple[int, int],
+    *,
+    reference: int = 0,
+    success: list[bool] | None = None,
+) -> Alignment:
+    """Return the alignment that knows the truth: frames of (count, 3, 3) frame ~ H @ picture."""
+    H, count = homography_frame_picture, len(homography_frame_picture)
+    done = torch.ones(count, dtype=torch.bool) if success is None else torch.tensor(success)
+    homography = torch.from_numpy(H[reference] @ np.linalg.inv(H))
+    homography[~done] = torch.eye(3, dtype=torch.float64)
+    none = torch.zeros(0, 1, dtype=torch.bool)
+    pairs = PairMatches(
+        torch.zeros(0, 2, dtype=torch.int64),
+        Matches(torch.zeros(0, 1, 2), torch.zeros(0, 1, 2), torch.zeros(0, 1), none),
+        HomographyEstimate(torch.zeros(0, 3, 3), none, none[:, 0], none[:, 0], none[:, 0]),
+    )
+    return Alignment(
+        homography_reference_frame=homography,
+        success=done,
+        reason=torch.where(done, int(Reason.OK), int(Reason.CHANCE_LEVEL)),
+        inliers=torch.full((count,), 50),
+        overlap=torch.ones(count),
+        spread=torch.zeros(count, 5),
+        reference=reference,
+        size=size,
+        pairs=pairs,
+    )

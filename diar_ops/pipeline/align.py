@@ -11,7 +11,7 @@ from diar_ops._checks import check_option
 from diar_ops._types import Alignment, PairMatches, Reason
 from diar_ops.geometry import transform_points
 from diar_ops.matching import DenseDescriptor, DenseSIFT
-from diar_ops.pipeline._frames import Frames, check_frames, image_size, working_copy
+from diar_ops.pipeline._frames import Frames, check_device, check_frames, image_size, working_copy
 from diar_ops.pipeline._graph import chain_to_reference, choose_reference
 from diar_ops.pipeline._pairs import Descriptor, PairMatcher
 from diar_ops.pipeline._refine import QUANTILES, Refiner
@@ -72,6 +72,7 @@ def align_sequence(
     Raises:
         ShapeError, DtypeError: The frames are not pictures.
         OptionError: ``reference`` is not a frame, or a size is too small.
+        DeviceError: ``device`` does not compute.
     """
     op = "align_sequence"
     frames = check_frames(op, frames, valid)
@@ -85,7 +86,7 @@ def align_sequence(
         )
     check_option(op, matching_size >= 32, "matching_size >= 32", matching_size)
     check_option(op, refinement_size >= 32, "refinement_size >= 32", refinement_size)
-    device = frames[0].device if device is None else torch.device(device)
+    device = frames[0].device if device is None else check_device(op, device)
     masks = [None] * count if valid is None else list(valid)
     progress = progress or (lambda step, done, total: None)
     matcher = PairMatcher(

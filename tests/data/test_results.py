@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import example, given
@@ -18,11 +19,7 @@ from torch import Tensor
 
 from diar_ops import (
     Alignment,
-    HomographyEstimate,
-    Matches,
     OutputError,
-    PairMatches,
-    Reason,
     Reconstruction,
 )
 from diar_ops.data import (
@@ -33,6 +30,7 @@ from diar_ops.data import (
     write_results,
 )
 from tests.harness import generator
+from tests.photos import exact_alignment
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 NAMES = ["a.jpg", "b.jpg", "c.jpg"]
@@ -41,25 +39,10 @@ SIZE = (12, 16)
 
 def alignment(success: tuple[bool, ...] = (True, True, False)) -> Alignment:
     """Frame t is shifted by t pixels; what failed did so by chance."""
-    count, done = len(success), torch.tensor(success)
-    homography = torch.eye(3, dtype=torch.float64).repeat(count, 1, 1)
-    homography[:, 0, 2] = torch.arange(count)
-    none = torch.zeros(0, 4, dtype=torch.bool)
-    pairs = PairMatches(
-        torch.zeros(0, 2, dtype=torch.int64),
-        Matches(torch.zeros(0, 4, 2), torch.zeros(0, 4, 2), torch.zeros(0, 4), none),
-        HomographyEstimate(torch.zeros(0, 3, 3), none, none[:, 0], none[:, 0], none[:, 0]),
-    )
-    return Alignment(
-        homography,
-        done,
-        torch.where(done, int(Reason.OK), int(Reason.CHANCE_LEVEL)),
-        torch.arange(count) + 40,
-        torch.full((count,), 1 / 3),
-        0,
-        SIZE,
-        torch.full((count, 5), 0.2),
-        pairs,
+    count = len(success)
+    shifts = np.stack([[[1.0, 0, -t], [0, 1, 0], [0, 0, 1]] for t in range(count)])
+    return exact_alignment(shifts, SIZE, success=list(success))._replace(
+        inliers=torch.arange(count) + 40, overlap=torch.full((count,), 1 / 3)
     )
 
 
