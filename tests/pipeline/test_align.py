@@ -13,8 +13,11 @@ from torch import Tensor
 
 from diar_ops import (
     Alignment,
+    DenseDescriptor,
+    DenseSIFT,
     DeviceError,
     DtypeError,
+    FeatureMap,
     OptionError,
     Reason,
     ShapeError,
@@ -22,7 +25,7 @@ from diar_ops import (
     corner_error,
 )
 from diar_ops.data import read_ground_truth, read_photos, score_against
-from diar_ops.pipeline import reconstruct_sequence
+from diar_ops.pipeline import Descriptor, reconstruct_sequence
 from tests import photos
 from tests.harness import Call, OpTests, assert_close, tensors_of
 
@@ -310,6 +313,25 @@ def test_frames_that_fit_each_other_but_not_the_reference_are_unconnected() -> N
     found = align_sequence([given[0], *others], reference=0)
     assert found.success.tolist() == [True, False, False]
     assert found.reason.tolist() == [Reason.OK, Reason.UNCONNECTED, Reason.UNCONNECTED]
+
+
+def test_a_frame_whose_cells_do_not_agree_is_left_out() -> None:
+    """Pairs are verified, but the fine descriptor sees nothing: no frame may pass unrefined."""
+    given, _ = frames()
+
+    def blind(stride: int) -> Descriptor:
+        def describe(image: Tensor) -> FeatureMap:
+            seen = DenseDescriptor(DenseSIFT(stride=stride))(image)
+            return seen._replace(descriptors=torch.zeros_like(seen.descriptors))
+
+        return describe
+
+    found = align_sequence(given, reference=0, refinement=blind)
+    assert found.pairs.estimate.success.all()
+    assert found.success.tolist() == [True, False, False]
+    assert found.reason.tolist()[1:] == [Reason.CHANCE_LEVEL] * 2
+    assert torch.equal(found.homography_reference_frame, EYE.expand(3, 3, 3))
+    assert found.overlap.tolist() == [1, 0, 0]
 
 
 # --- masks, progress --------------------------------------------------------------------------
