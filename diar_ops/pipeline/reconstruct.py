@@ -177,7 +177,7 @@ def warp_frame(
         return torch.zeros(1, 3, height, width), torch.zeros(shape, dtype=torch.bool)
     crop = to_unit(frame[:, y0:y1, x0:x1]).unsqueeze(0)
     if gain is not None and bool((gain != 1).any()):
-        crop = _encode(_decode(crop) * gain.to(crop).view(1, 3, 1, 1))
+        crop = _apply_gain(crop, gain)
     mask = None if valid is None else valid[None, :, y0:y1, x0:x1]
     warped = warp_homography(
         crop, (H @ _translation(x0, y0))[None].to(crop), size=(height, width), valid=mask
@@ -241,6 +241,19 @@ def _sequence_gain(
     stack = torch.stack([w.image for w in warped], dim=1)
     covered = torch.stack([w.valid for w in warped], dim=1)
     return exposure_gain(_decode(stack), covered)[0]
+
+
+def _apply_gain(image: Tensor, gain: Tensor) -> Tensor:
+    """Multiply (1, 3, H, W) sRGB pixels by (3,) factors in linear light.
+
+    Above the linear toe of the transfer function, a factor in linear light is affine in the
+    coded value: ((x + 0.055) / 1.055)**2.4 * g is coded as (x + 0.055) * g**(1 / 2.4) - 0.055.
+    """
+    factor = gain.to(image).view(1, 3, 1, 1)
+    coded = (image + 0.055) * factor ** (1 / 2.4) - 0.055
+    toe = (image <= 0.04045) | (coded <= 0.04045)
+    coded[toe] = _encode(_decode(image[toe]) * factor.expand_as(image)[toe])
+    return coded
 
 
 def _decode(image: Tensor) -> Tensor:
