@@ -27,7 +27,7 @@ demo: $(STAMP) ## the bundled photos -> demo_out/clean.png and demo_out/report.h
 	$(BIN)/python examples/full_pipeline.py --out $(OUT) --overwrite
 
 test: $(STAMP) ## the test suite; make test ARGS='-k ransac' to choose
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto $(ARGS)
 
 lint: $(STAMP) ## ruff and mypy, exactly as CI runs them
 	$(BIN)/ruff check .

@@ -16,7 +16,8 @@ A benchmark file needs nothing from here but three conventions::
 - The group and the ids of all other parameters say what is measured: one table each.
 - ``ours`` is the base of the ratios. ``x ours`` is the peer's median time over ours of the same
   run: above 1 the peer is slower, below 1 it is faster. Other machines and other runs do not mix.
-- Whatever stands in ``benchmark.extra_info`` becomes a column.
+- Whatever stands in ``benchmark.extra_info`` becomes a column. Where methods work on different
+  numbers of items, ``extra_info["ms per pair"]`` is what the ratio compares.
 
 ``--bench-out DIR`` (default ``bench_out``) receives ``benchmarks.json`` (the machine data and
 every number) and ``benchmarks.md`` (the tables). ``--benchmark-json PATH`` moves the former.
@@ -130,10 +131,10 @@ def ratio_tables(output_json: dict[str, Any]) -> str:
 
 
 def _table(case: str, rows: list[tuple[str, dict[str, Any]]]) -> str:
-    ours = next((r["stats"]["median"] for method, r in rows if method == "ours"), None)
+    ours = next((_cost(r) for method, r in rows if method == "ours"), None)
     extra = list(dict.fromkeys(key for _, r in rows for key in r["extra_info"]))
     lines = [["method", "median ms", "IQR ms", "rounds", "x ours", *extra]]
-    for method, record in sorted(rows, key=lambda row: row[1]["stats"]["median"]):
+    for method, record in sorted(rows, key=lambda row: _cost(row[1])):
         stats = record["stats"]
         lines.append(
             [
@@ -141,7 +142,7 @@ def _table(case: str, rows: list[tuple[str, dict[str, Any]]]) -> str:
                 f"{1e3 * stats['median']:.4g}",
                 f"{1e3 * stats['iqr']:.2g}",
                 str(stats["rounds"]),
-                f"{stats['median'] / ours:.2f}" if ours else "",
+                f"{_cost(record) / ours:.2f}" if ours else "",
                 *(_cell(record["extra_info"].get(key, "")) for key in extra),
             ]
         )
@@ -152,6 +153,11 @@ def _table(case: str, rows: list[tuple[str, dict[str, Any]]]) -> str:
         for line in lines
     ]
     return "\n".join([f"### {case}", "", *body])
+
+
+def _cost(record: dict[str, Any]) -> float:
+    """Return the time that is compared: per pair where methods were given different numbers."""
+    return float(record["extra_info"].get("ms per pair", 1e3 * record["stats"]["median"]))
 
 
 def _cell(value: object) -> str:

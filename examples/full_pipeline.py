@@ -91,6 +91,8 @@ def run(options: argparse.Namespace) -> str:
         photos, notes = read_photos(
             options.photos or BUNDLED, max_size=options.max_size, progress=progress
         )
+    if folder.resolve() in {Path(path).resolve() for path in options.photos}:
+        raise DiarError(f"{folder} holds the photos; choose another folder with --out")
     for note in notes:
         print(f"skipped: {note}", file=sys.stderr)
     if len(photos) < 2:

@@ -13,6 +13,10 @@ from hypothesis import settings
 settings.register_profile("default", deadline=None, max_examples=25, derandomize=True)
 settings.load_profile("default")
 
+# Most tests are many short operations: threads that wait for each other only slow them down, and
+# on a busy machine by a factor of fifty.
+torch.set_num_threads(1)
+
 ROOT = Path(__file__).resolve().parents[1]
 
 

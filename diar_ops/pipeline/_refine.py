@@ -8,13 +8,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from diar_ops._types import FeatureMap
+from diar_ops._types import FeatureMap, PairMatches
 from diar_ops.geometry import ransac_homography, transform_points, warp_homography
 from diar_ops.matching import match_local
 from diar_ops.pipeline._frames import WorkingCopy, image_size
 from diar_ops.pipeline._pairs import Descriptor
 
-__all__ = ["QUANTILES", "Refined", "Refiner"]
+__all__ = ["QUANTILES", "Refined", "Refiner", "refine_all"]
 
 # Of the distances that Alignment.spread reports.
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -107,3 +107,66 @@ class Refiner:
         if valid is not None:
             image = torch.where(valid, image, float("nan"))
         return self.descriptor_of_stride(stride)(image)
+
+
+def refine_all(
+    chained: dict[int, Tensor],
+    pairs: PairMatches,
+    reference: int,
+    copy_of: Callable[[int], WorkingCopy],
+    descriptor_of_stride: Callable[[int], Descriptor],
+    generator: torch.Generator | None,
+    progress: Callable[[str, int, int], None],
+) -> dict[int, Refined]:
+    """Refine every frame that a chain reaches, to the reference or to a neighbour in place.
+
+    Args:
+        chained: ``homography_reference_frame`` by frame, the reference among them.
+        pairs: The matched pairs, in full-resolution pixels.
+        reference: The reference frame.
+        copy_of: Returns the working copy of a frame.
+        descriptor_of_stride: See :class:`Refiner`.
+        generator: Source of randomness.
+        progress: Called with (name of the step, done, in all).
+
+    Returns:
+        What came of each frame but the reference.
+    """
+    others = sorted(set(chained) - {reference})
+    if not others:
+        return {}
+    result = {}
+    refine = Refiner(copy_of(reference), descriptor_of_stride, generator)
+    for done, t in enumerate(others):
+        result[t] = refine(copy_of(t), chained[t])
+        progress("refining", done + 1, len(others))
+    # A frame may share too little with the reference, yet enough with one that is in place. Each
+    # frame that gets its place this way may be the neighbour of the next.
+    placed_one = True
+    while placed_one:
+        placed_one = False
+        for t in [t for t in others if not result[t].agreed]:
+            step = _best_step(pairs, t, {p for p in others if result[p].agreed})
+            if step is None:
+                continue
+            p, H_p_t = step
+            found = Refiner(copy_of(p), descriptor_of_stride, generator)(copy_of(t), H_p_t)
+            if found.agreed:
+                H = result[p].homography_reference_frame @ found.homography_reference_frame
+                result[t] = found._replace(homography_reference_frame=H)
+                placed_one = True
+    return result
+
+
+def _best_step(pairs: PairMatches, frame: int, placed: set[int]) -> tuple[int, Tensor] | None:
+    """Return the placed frame p with the most support, and ``homography_p_frame``."""
+    best, most = None, 0
+    support = (pairs.estimate.inliers.sum(dim=1) * pairs.estimate.success).tolist()
+    for (i, j), H_j_i, n in zip(
+        pairs.frames.tolist(), pairs.estimate.homography, support, strict=True
+    ):
+        if n > most and i == frame and j in placed:
+            best, most = (j, H_j_i), n
+        elif n > most and j == frame and i in placed:
+            best, most = (i, torch.linalg.inv(H_j_i)), n
+    return best

@@ -14,7 +14,7 @@ from diar_ops.matching import DenseDescriptor, DenseSIFT
 from diar_ops.pipeline._frames import Frames, check_device, check_frames, image_size, working_copy
 from diar_ops.pipeline._graph import chain_to_reference, choose_reference
 from diar_ops.pipeline._pairs import Descriptor, PairMatcher
-from diar_ops.pipeline._refine import QUANTILES, Refiner
+from diar_ops.pipeline._refine import QUANTILES, refine_all
 
 __all__ = ["align_sequence"]
 
@@ -45,7 +45,9 @@ def align_sequence(
        complete, most frontal and sharpest frame. Each frame reaches it along the most reliable
        path, directly or through other frames.
     3. Each frame, warped by what is known so far, is matched again to the reference within a small
-       window of fine cells, to a fraction of a pixel. A frame whose cells do not agree is left out.
+       window of fine cells, to a fraction of a pixel; or, if it shares too little with the
+       reference itself, to the frame that fits it best among those already in place. A frame
+       whose cells do not agree is left out.
 
     A frame that cannot be aligned has ``success`` False and a reason; it never affects the others.
 
@@ -117,18 +119,21 @@ def align_sequence(
         reason = _pair_reasons(pairs, count)
         overlap, spread = torch.zeros(count), torch.full((count, len(QUANTILES)), float("nan"))
         success[reference], reason[reference], overlap[reference] = True, int(Reason.OK), 1.0
-        others = sorted(set(chained) - {reference})
-        if others:
-            target = working_copy(frames[reference], masks[reference], refinement_size, device)
-            refine = Refiner(target, refinement or _sift, generator)
-        for done, t in enumerate(others):
-            refined = refine(working_copy(frames[t], masks[t], refinement_size, device), chained[t])
-            success[t], spread[t] = refined.agreed, refined.spread
-            reason[t] = int(Reason.OK if refined.agreed else Reason.CHANCE_LEVEL)
-            if refined.agreed:
-                homography[t] = refined.homography_reference_frame
-                overlap[t] = _overlap(homography[t], image_size(frames[t]), size)
-            progress("refining", done + 1, len(others))
+        refined = refine_all(
+            chained,
+            pairs,
+            reference,
+            lambda t: working_copy(frames[t], masks[t], refinement_size, device),
+            refinement or _sift,
+            generator,
+            progress,
+        )
+        for t, (H, agreed, quantiles) in refined.items():
+            success[t], spread[t] = agreed, quantiles
+            reason[t] = int(Reason.OK if agreed else Reason.CHANCE_LEVEL)
+            if agreed:
+                homography[t] = H
+                overlap[t] = _overlap(H, image_size(frames[t]), size)
         broken = ~torch.tensor(finite)
         success[broken], reason[broken] = False, int(Reason.NOT_FINITE)
     inliers = torch.zeros(count, dtype=torch.int64)

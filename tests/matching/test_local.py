@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from diar_ops import DtypeError, FeatureMap, Matches, OptionError, ShapeError, match_local
-from tests.harness import Call, OpTests, assert_close, generator
+from tests.harness import Call, OpTests, generator
 
 
 def smooth_map(name: str, shape: tuple[int, ...], dtype: torch.dtype = torch.float64) -> Tensor:
