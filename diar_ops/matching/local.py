@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from diar_ops._checks import check_floating, check_option, check_shapes, eps_of, solve_dtype
 from diar_ops._errors import ShapeError
 from diar_ops._types import FeatureMap, Matches
+from diar_ops.matching._unit import unit_descriptors
 
 __all__ = ["MatchLocal", "match_local"]
 
@@ -120,14 +121,11 @@ def match_local(
 
 def _unit(descriptors: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
     """Return unit descriptors (B, h, w, C), 0 where unusable, and what is usable (B, h, w)."""
-    usable = descriptors.isfinite().all(dim=1) & (descriptors != 0).any(dim=1)
+    unit, usable = unit_descriptors(descriptors, 1)
     if valid is not None:
         usable = usable & valid
-    safe = torch.where(usable.unsqueeze(1), descriptors, torch.zeros_like(descriptors))
-    # The inner where keeps the gradient of the norm at a zero vector finite.
-    square = (safe * safe).sum(dim=1, keepdim=True)
-    norm = torch.where(usable.unsqueeze(1), square, torch.ones_like(square)).sqrt()
-    return (safe / norm).permute(0, 2, 3, 1).contiguous(), usable
+        unit = torch.where(valid.unsqueeze(1), unit, 0.0)
+    return unit.permute(0, 2, 3, 1).contiguous(), usable
 
 
 def _peak_shift(before: Tensor, peak: Tensor, after: Tensor) -> Tensor:
