@@ -19,6 +19,7 @@ __all__ = [
     "check_floating",
     "check_option",
     "check_shapes",
+    "check_size",
     "eps_of",
     "solve_dtype",
 ]
@@ -119,6 +120,13 @@ def check_bool(op: str, /, **named: Tensor | None) -> None:
     for argument, tensor in named.items():
         if tensor is not None and tensor.dtype != torch.bool:
             raise DtypeError(f"{op}: {argument} must be bool, got {tensor.dtype}")
+
+
+def check_size(op: str, size: object) -> None:
+    """Raise :class:`OptionError` unless ``size`` is (height, width) of positive integers."""
+    fits = isinstance(size, (tuple, list, torch.Size)) and len(size) == 2
+    fits = fits and all(isinstance(side, int) and side > 0 for side in size)  # type: ignore[attr-defined]
+    check_option(op, fits, "a positive size (height, width)", size)
 
 
 def check_option(op: str, condition: bool, expected: str, got: object) -> None:

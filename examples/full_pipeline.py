@@ -36,6 +36,7 @@ from diar_ops import DiarError, Reason, align_sequence, reconstruct_sequence
 from diar_ops.data import (
     check_results_folder,
     find_photo,
+    list_images,
     read_ground_truth,
     read_photos,
     render_report,
@@ -84,15 +85,17 @@ def run(options: argparse.Namespace) -> str:
     bundled = not options.photos
     # Everything that can be refused is refused before the long work.
     check_device("--device", options.device)
+    if not -(2**63) <= options.seed < 2**63:
+        raise DiarError(f"--seed must fit into 64 bits, got {options.seed}")
+    files = list_images(options.photos or BUNDLED)
+    out = Path(options.out).resolve()
+    if {f.resolve().parent for f in files} & {out, out / "aligned", out / "weights"}:
+        raise DiarError("results never go where the photos are; choose another folder with --out")
     folder = check_results_folder(options.out, overwrite=options.overwrite)
     timings: dict[str, float] = {}
 
     with step(timings, "reading photos") as progress:
-        photos, notes = read_photos(
-            options.photos or BUNDLED, max_size=options.max_size, progress=progress
-        )
-    if folder.resolve() in {Path(path).resolve() for path in options.photos}:
-        raise DiarError(f"{folder} holds the photos; choose another folder with --out")
+        photos, notes = read_photos(files, max_size=options.max_size, progress=progress)
     for note in notes:
         print(f"skipped: {note}", file=sys.stderr)
     if len(photos) < 2:
@@ -115,8 +118,8 @@ def run(options: argparse.Namespace) -> str:
     view, aligned = names[alignment.reference], int(alignment.success.sum())
     if aligned < 2:
         raise DiarError(
-            f"none of the other {len(names) - 1} photos could be aligned to {view}; "
-            f"do they show the same flat thing?"
+            f"no other photo could be aligned to {view}; do they show the same flat thing, "
+            f"and large enough?"
         )
 
     with step(timings, "reconstructing") as progress:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from diar_ops._checks import check_floating, check_option, check_shapes, solve_dtype
+from diar_ops._checks import check_bool, check_floating, check_option, check_shapes, solve_dtype
 from diar_ops.aggregate.median import median_aggregate
 
 __all__ = ["ConsensusLogits", "consensus_logits"]
@@ -33,11 +33,12 @@ def consensus_logits(
 
     Raises:
         ShapeError: ``valid`` does not fit ``features``.
-        DtypeError: ``features`` is not floating point.
+        DtypeError: ``features`` is not floating point, or ``valid`` not bool.
         OptionError: ``sigma`` is not positive.
     """
     check_shapes("consensus_logits", features=(features, "B T C H W"), valid=(valid, "B T 1 H W"))
     check_floating("consensus_logits", features=features)
+    check_bool("consensus_logits", valid=valid)
     check_option("consensus_logits", sigma > 0, "sigma > 0", sigma)
     x = features.to(solve_dtype(features.dtype))
     median = median_aggregate(x, valid)
@@ -46,7 +47,8 @@ def consensus_logits(
         usable = usable & valid
     difference = torch.where(usable, x - median.unsqueeze(1), torch.zeros_like(x))
     logits = difference.square().mean(dim=2, keepdim=True) * (-0.5 / sigma**2)
-    return logits.to(features.dtype)
+    # Finite in any dtype: an infinite logit would not count at all.
+    return logits.clamp_min(torch.finfo(features.dtype).min).to(features.dtype)
 
 
 class ConsensusLogits(nn.Module):

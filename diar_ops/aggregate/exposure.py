@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from diar_ops._checks import check_floating, check_option, check_shapes, solve_dtype
+from diar_ops._checks import check_bool, check_floating, check_option, check_shapes, solve_dtype
 
 __all__ = ["ExposureGain", "exposure_gain"]
 
@@ -45,11 +45,12 @@ def exposure_gain(
 
     Raises:
         ShapeError: ``valid`` does not fit ``frames``.
-        DtypeError: ``frames`` is not floating point.
+        DtypeError: ``frames`` is not floating point, or ``valid`` not bool.
         OptionError: The limits are not 0 < low < high, or ``iterations`` is below 1.
     """
     check_shapes("exposure_gain", frames=(frames, "B T C H W"), valid=(valid, "B T 1 H W"))
     check_floating("exposure_gain", frames=frames)
+    check_bool("exposure_gain", valid=valid)
     check_option("exposure_gain", 0 < low < high, "0 < low < high", (low, high))
     check_option("exposure_gain", iterations >= 1, "iterations >= 1", iterations)
     B, T, C = frames.shape[:3]

@@ -7,7 +7,7 @@ from typing import Literal, overload
 import torch
 from torch import Tensor, nn
 
-from diar_ops._checks import check_floating, check_option, check_shapes
+from diar_ops._checks import check_floating, check_option, check_shapes, solve_dtype
 from diar_ops._errors import ShapeError
 from diar_ops.aggregate._frames import check_frames, usable_frames
 
@@ -98,9 +98,11 @@ def softmax_aggregate(
     # counts, and a pixel without one gets finite weights, which the last product removes. The
     # largest logit goes before the division, which could overflow.
     lowest = torch.finfo(clean.dtype).min
-    finite = torch.where(counts, logits, 0).to(clean.dtype)
-    largest = torch.where(counts, finite.detach(), lowest).amax(dim=1, keepdim=True)
-    scaled = torch.where(counts, ((finite - largest) / temperature).clamp(min=lowest), lowest)
+    finite = torch.where(counts, logits, 0).to(solve_dtype(logits.dtype))
+    floor = torch.finfo(finite.dtype).min
+    largest = torch.where(counts, finite.detach(), floor).amax(dim=1, keepdim=True)
+    relative = ((finite - largest) / temperature).clamp(min=lowest).to(clean.dtype)
+    scaled = torch.where(counts, relative, lowest)
     weights = scaled.softmax(dim=1) * counts
     out = (weights * clean).sum(1).to(dtype)
     return (out, weights.to(dtype)) if return_weights else out

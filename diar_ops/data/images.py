@@ -121,9 +121,12 @@ def list_images(paths: str | PathLike[str] | Iterable[str | PathLike[str]]) -> l
         except OSError as error:
             raise _cannot_open(path, error) from error
         if not files:
-            raise ImageError(f"no photos in the folder {path} (looked for {', '.join(SUFFIXES)})")
+            raise ImageError(
+                f"no photos in the folder {path} (looked for "
+                f"{', '.join(SUFFIXES)}, not in sub-folders)"
+            )
         found.update(dict.fromkeys(sorted(files, key=_natural)))
-    return list(found)
+    return list({path.resolve(): path for path in reversed(found)}.values())[::-1]
 
 
 def read_image(path: str | PathLike[str]) -> Photo:

@@ -74,7 +74,7 @@ def check_results_folder(folder: str | PathLike[str], *, overwrite: bool) -> Pat
             if not overwrite and (folder / name).exists():
                 raise OutputError(
                     f"{folder} already holds results ({name}); choose another folder or allow "
-                    f"overwriting"
+                    f"overwriting (--overwrite)"
                 )
     except OSError as error:
         raise OutputError(f"cannot write into {folder}: {explain(error)}") from error

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["chance_probability", "log_false_alarms", "off_line_counts"]
+__all__ = ["chance_probability", "first_of_each", "log_false_alarms", "off_line_counts"]
 
 
 def _log_choose(n: Tensor, k: Tensor) -> Tensor:
@@ -57,8 +57,29 @@ def log_false_alarms(
     return torch.where(k > free, result, torch.inf)
 
 
+def first_of_each(cells: Tensor, counts: Tensor, preferred: Tensor) -> Tensor:
+    """Return (B, N) bool: one representative of the correspondences that share a cell.
+
+    Args:
+        cells: (B, N, 4) coordinates in units of the cell's side.
+        counts: (B, N) bool, which correspondences take part.
+        preferred: (B, N) bool, which to choose first as a representative.
+    """
+    # Cells beyond any image share one number; the products wrap around, as hashes do.
+    whole = cells.floor().nan_to_num(0.0).clamp(-(2.0**30), 2.0**30).to(torch.int64)
+    key = whole[..., 0]
+    for axis in range(1, 4):
+        key = key * 0x5851F42D4C957F2D + whole[..., axis]
+    key = (key << 1) | (~preferred).to(torch.int64)
+    key = torch.where(counts, key, torch.iinfo(torch.int64).max)
+    ordered, order = key.sort(dim=-1)
+    new = torch.ones_like(counts)
+    new[..., 1:] = (ordered[..., 1:] >> 1) != (ordered[..., :-1] >> 1)
+    return torch.zeros_like(counts).scatter(-1, order, new) & counts
+
+
 def off_line_counts(
-    points: Tensor, members: Tensor, band: Tensor, draws: Tensor
+    points: Tensor, members: Tensor, counts: Tensor, band: Tensor, draws: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Return (B,) how many ``members`` and how many points lie off the members' best line.
 
@@ -68,6 +89,7 @@ def off_line_counts(
     Args:
         points: (B, N, 2).
         members: (B, N) bool.
+        counts: (B, N) bool, the points to count.
         band: (B,) distance up to which a point lies on a line.
         draws: (3, K) uniform random numbers in [0, 1): both points of the pairs, and members.
     """
@@ -88,7 +110,7 @@ def off_line_counts(
     best = (near <= limit[:, None, None]).sum(-1).argmax(-1)[:, None, None].expand(-1, 1, 2)
     square = _square_distance(points, first.gather(1, best), along.gather(1, best))
     off = square > limit[:, None]
-    return (off & members).sum(-1), off.sum(-1)
+    return (off & members).sum(-1), (off & counts).sum(-1)
 
 
 def _square_distance(points: Tensor, anchor: Tensor, along: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from diar_ops._checks import check_floating, check_option, check_shapes, eps_of, solve_dtype
+from diar_ops._checks import check_floating, check_shapes, check_size, eps_of, solve_dtype
 from diar_ops.geometry._broadcast import check_broadcast
 from diar_ops.geometry._matrix3 import scale_to_unit
 
@@ -37,7 +37,7 @@ def corner_error(homography: Tensor, other: Tensor, *, size: tuple[int, int]) ->
     check_shapes(op, homography=(homography, "... 3 3"), other=(other, "... 3 3"))
     check_floating(op, homography=homography, other=other)
     check_broadcast(op, homography=homography.shape[:-2], other=other.shape[:-2])
-    check_option(op, len(size) == 2 and min(size) > 0, "a positive (height, width)", size)
+    check_size(op, size)
     result_dtype = torch.promote_types(homography.dtype, other.dtype)
     dtype = solve_dtype(result_dtype)
     right, bottom = size[1] - 1.0, size[0] - 1.0

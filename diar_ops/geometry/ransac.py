@@ -10,7 +10,12 @@ from torch import Tensor, nn
 from diar_ops._checks import check_floating, check_option, check_shapes
 from diar_ops._errors import DtypeError
 from diar_ops._types import HomographyEstimate, Reason
-from diar_ops.geometry._evidence import chance_probability, log_false_alarms, off_line_counts
+from diar_ops.geometry._evidence import (
+    chance_probability,
+    first_of_each,
+    log_false_alarms,
+    off_line_counts,
+)
 from diar_ops.geometry._polish import gauss_newton_step, newton_step
 from diar_ops.geometry._search import search, source_monomials
 from diar_ops.geometry._support import depth_range
@@ -55,6 +60,7 @@ def ransac_homography(
     threshold: float = 2.0,
     confidence: float = 0.999,
     max_iterations: int = 100_000,
+    independence: float | None = None,
     generator: torch.Generator | None = None,
     differentiable: bool = False,
 ) -> HomographyEstimate:
@@ -82,6 +88,10 @@ def ransac_homography(
             four times the standard deviation of a coordinate.
         confidence: Probability of having drawn a sample of inliers when an item stops, in (0, 1).
         max_iterations: Hypotheses per item at most; the default finds one inlier in ten.
+        independence: Correspondences that agree to about this many pixels of the destination, in
+            both images, count as one piece of evidence against chance. Set it to the width of the
+            descriptors' windows for dense matches, whose neighbours see the same thing; ``None``
+            is twice the threshold, for repeated keypoints.
         generator: Source of randomness. Without it a generator with a fixed seed is used: equal
             calls give equal results, and the global state is not touched.
         differentiable: Let gradients flow to the points and ``weights`` through the final refit.
@@ -105,10 +115,12 @@ def ransac_homography(
         OptionError: An option is out of range.
     """
     _check(points_src, points_dst, valid, score, weights)
-    _check_options(threshold, confidence, max_iterations)
+    _check_options(threshold, confidence, max_iterations, independence)
     device = points_src.device
     if generator is None:
         generator = torch.Generator(device).manual_seed(0)
+    # Drawn first: how much the search draws depends on the other items of the batch.
+    draws = torch.rand(3, _LINES, generator=generator, device=generator.device).to(device)
     with torch.no_grad():
         data = _prepare(points_src.detach(), points_dst.detach(), valid, score, weights)
         found = search(
@@ -125,7 +137,7 @@ def ransac_homography(
         homography, regular = _in_pixels(h, data)
         inside = _inliers(homography, data, threshold) & regular[:, None]
         offered = points_src.shape[1] > 0 if valid is None else valid.any(-1)
-        reason = _judge(inside, data, threshold, generator, offered)
+        reason = _judge(inside, data, threshold, independence or 2.0 * threshold, draws, offered)
         success = reason == Reason.OK
         inliers = torch.zeros(points_src.shape[:2], dtype=torch.bool, device=device)
         inliers = inliers.scatter(1, data.order, inside & success[:, None])
@@ -168,11 +180,24 @@ def _check(
         raise DtypeError(f"{op}: valid must be bool, got {valid.dtype}; for weights see weights=")
 
 
-def _check_options(threshold: float, confidence: float, max_iterations: int) -> None:
+def _check_options(
+    threshold: float, confidence: float, max_iterations: int, independence: float | None
+) -> None:
     op = "ransac_homography"
     check_option(op, threshold > 0, "a positive threshold in pixels", threshold)
     check_option(op, 0 < confidence < 1, "a confidence in (0, 1)", confidence)
-    check_option(op, max_iterations >= 1, "max_iterations of at least 1", max_iterations)
+    check_option(
+        op,
+        isinstance(max_iterations, int) and max_iterations >= 1,
+        "max_iterations of at least 1",
+        max_iterations,
+    )
+    check_option(
+        op,
+        independence is None or independence > 0,
+        "a positive independence in pixels, or None",
+        independence,
+    )
 
 
 def _prepare(
@@ -281,16 +306,20 @@ def _judge(
     inside: Tensor,
     data: _Prepared,
     threshold: float,
-    generator: torch.Generator,
+    independence: float,
+    draws: Tensor,
     offered: Tensor | bool,
 ) -> Tensor:
     """Return (B,) the :class:`Reason` of each item; ``offered`` where it had any input at all."""
-    device = inside.device
-    draws = torch.rand(3, _LINES, generator=generator, device=generator.device).to(device)
-    counts = torch.arange(inside.shape[1], device=device) < data.usable[:, None]
-    support = inside.sum(-1)
+    counts = torch.arange(inside.shape[1], device=inside.device) < data.usable[:, None]
+    # Correspondences that say the same are one piece of evidence.
+    src_cell = (independence * data.dst_scale / data.src_scale)[:, None, None]
+    cells = torch.cat([data.src / src_cell, data.dst / independence], -1)
+    first = first_of_each(cells, counts, inside)
+    inside, counts = inside & first, counts & first
+    support, number = inside.sum(-1), counts.sum(-1)
     chance = chance_probability(data.dst, data.usable, threshold)
-    significant = log_false_alarms(data.usable, support, chance) < _MAX_LOG_FALSE_ALARMS
+    significant = log_false_alarms(number, support, chance) < _MAX_LOG_FALSE_ALARMS
 
     # Support that is significant must not hang on a line; without it, all usable points are asked.
     members = torch.where(significant[:, None], inside, counts)
@@ -300,10 +329,10 @@ def _judge(
         (data.dst, band),
         (data.src, band * data.dst_scale / data.src_scale),
     ):
-        off, off_all = off_line_counts(points, members, width, draws.to(points.dtype))
+        off, off_all = off_line_counts(points, members, counts, width, draws.to(points.dtype))
         # A line's image fixes five of eight parameters: one and a half pairs come for nothing.
         beyond = log_false_alarms(off_all, off, chance, free=1.5, sample=2)
-        most = (off <= 1) | (off * 5 <= data.usable)
+        most = (off <= 1) | (off * 5 <= number)
         on_line = on_line | torch.where(significant, beyond >= _MAX_LOG_FALSE_ALARMS, most)
 
     reason = torch.full_like(data.usable, int(Reason.OK))
@@ -322,13 +351,15 @@ class RansacHomography(nn.Module):
         threshold: float = 2.0,
         confidence: float = 0.999,
         max_iterations: int = 100_000,
+        independence: float | None = None,
         differentiable: bool = False,
     ) -> None:
         super().__init__()
-        _check_options(threshold, confidence, max_iterations)
+        _check_options(threshold, confidence, max_iterations, independence)
         self.threshold = threshold
         self.confidence = confidence
         self.max_iterations = max_iterations
+        self.independence = independence
         self.differentiable = differentiable
 
     def forward(
@@ -351,6 +382,7 @@ class RansacHomography(nn.Module):
             threshold=self.threshold,
             confidence=self.confidence,
             max_iterations=self.max_iterations,
+            independence=self.independence,
             generator=generator,
             differentiable=self.differentiable,
         )
@@ -359,5 +391,6 @@ class RansacHomography(nn.Module):
         """Return the options as ``name=value``."""
         return (
             f"threshold={self.threshold}, confidence={self.confidence}, "
-            f"max_iterations={self.max_iterations}, differentiable={self.differentiable}"
+            f"max_iterations={self.max_iterations}, independence={self.independence}, "
+            f"differentiable={self.differentiable}"
         )

@@ -83,6 +83,7 @@ def transform_points(
     noise = (xy.abs() @ linear[..., 2, :, None].abs())[..., 0] + offset[..., 2, None].abs()
     valid = finite & usable[..., None] & (w > eps_of(dtype) * noise.detach())
     image = projected[..., :2] / torch.where(valid, w, 1)[..., None]
+    image = image.to(points.dtype)  # which may overflow
     valid = valid & image.detach().isfinite().all(-1)
-    image = torch.where(valid[..., None], image, 0).to(points.dtype)
+    image = torch.where(valid[..., None], image, 0)
     return TransformedPoints(image, valid)

@@ -5,7 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from diar_ops._checks import check_bool, check_floating, check_option, check_shapes, solve_dtype
+from diar_ops._checks import (
+    check_bool,
+    check_floating,
+    check_option,
+    check_shapes,
+    check_size,
+    solve_dtype,
+)
 from diar_ops._errors import ShapeError
 from diar_ops._host import read_number
 from diar_ops._types import Warped
@@ -44,11 +51,12 @@ def warp_homography(
     outer half pixel repeats the border, no black bleeds in) and in front of the horizon: on the
     same side as ``front``, by default the centre of the source. The scale and sign of H do not
     matter. Source pixels that ``valid`` excludes or that are not finite invalidate every output
-    pixel that draws more than 0.1 % of its bilinear weight from them (bicubic: that has them
-    among its 4 x 4 pixels).
+    pixel that draws more than 0.1 % of its bilinear weight from them, strong shrinking also those
+    that draw less (bicubic: that has them among its 4 x 4 pixels).
 
     Where the warp shrinks by more than 1.25, each output pixel averages its footprint in the
-    source, pixel by pixel and along both axes, so that detail does not alias.
+    source, pixel by pixel and along both axes, so that detail does not alias. Where it shrinks one
+    axis more than eight times as much as the other, it blurs the other as well.
 
     Args:
         image: (B, C, H, W) floating point, B may be 1 and is broadcast.
@@ -161,7 +169,7 @@ def _check(
         )
     if size is None:
         size = (sizes["H"], sizes["W"])
-    check_option(op, len(size) == 2 and min(size) > 0, "a positive size (height, width)", size)
+    check_size(op, size)
     check_option(op, mode in MODES, f"mode to be one of {', '.join(MODES)}", mode)
     check_option(
         op, max_shrink is None or max_shrink >= 1, "max_shrink of at least 1, or None", max_shrink

@@ -6,8 +6,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from diar_ops._checks import check_floating, check_option, check_shapes, eps_of, solve_dtype
-from diar_ops._errors import ShapeError
+from diar_ops._checks import (
+    check_bool,
+    check_floating,
+    check_option,
+    check_shapes,
+    eps_of,
+    solve_dtype,
+)
+from diar_ops._errors import DtypeError, ShapeError
 from diar_ops._types import FeatureMap, Matches
 from diar_ops.matching._unit import unit_descriptors
 
@@ -35,11 +42,12 @@ def match_local(
 
     Returns:
         :class:`Matches` with N = ceil(h / step) * ceil(w / step) in row-major order of map 0's
-        chosen cells. ``points1`` and ``score`` are differentiable with respect to both maps.
+        chosen cells. ``points1`` and ``score`` are differentiable with respect to both maps. The
+        points are float32 at least: half precision cannot hold pixel positions.
 
     Raises:
         ShapeError: The maps differ in shape, stride or offset.
-        DtypeError: The descriptors are not floating point.
+        DtypeError: The descriptors are not floating point, or a mask is not bool.
         OptionError: ``radius`` or ``step`` is not a positive integer.
 
     Example:
@@ -47,6 +55,9 @@ def match_local(
         >>> match_local(features, features).valid.sum()  # all cells but the rim
         tensor(20)
     """
+    for features in (features0, features1):
+        if not isinstance(features, FeatureMap):
+            raise DtypeError(f"match_local: expected a FeatureMap, got {type(features).__name__}")
     d0, d1 = features0.descriptors, features1.descriptors
     check_shapes(
         "match_local",
@@ -56,8 +67,9 @@ def match_local(
         valid1=(features1.valid, "B h w"),
     )
     check_floating("match_local", features0=d0, features1=d1)
-    check_option("match_local", isinstance(radius, int) and radius >= 1, "radius >= 1", radius)
-    check_option("match_local", isinstance(step, int) and step >= 1, "step >= 1", step)
+    check_bool("match_local", valid0=features0.valid, valid1=features1.valid)
+    check_option("match_local", type(radius) is int and radius >= 1, "radius >= 1", radius)
+    check_option("match_local", type(step) is int and step >= 1, "step >= 1", step)
     if features0.stride != features1.stride or features0.offset != features1.offset:
         raise ShapeError(
             f"match_local: the maps must lie on one grid, got stride {features0.stride} and "
@@ -116,7 +128,7 @@ def match_local(
     )
     valid = interior & usable0.flatten(1) & supported.gather(1, target.long()) & (peak > 0)
     score = torch.where(valid, peak, torch.zeros_like(peak))
-    return Matches(points0.to(d0.dtype), points1.to(d0.dtype), score.to(d0.dtype), valid)
+    return Matches(points0, points1, score.to(d0.dtype), valid)
 
 
 def _unit(descriptors: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:

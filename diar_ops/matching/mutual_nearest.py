@@ -127,7 +127,8 @@ def mutual_nearest(
     score = (unit0 * partner).sum(2)
     if temperature is not None:
         logit = 2 / temperature * score - lse0 - lse1.gather(1, index1)
-        score = torch.where(valid, logit, -torch.inf).exp()
+        # Rounding may lift the logarithm of a probability above 0.
+        score = torch.where(valid, logit.clamp_max(0.0), -torch.inf).exp()
     if ratio is not None:
         valid = valid & _passes_ratio(nearest, ratio)
     if threshold is not None:

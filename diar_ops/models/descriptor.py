@@ -28,5 +28,7 @@ def load_descriptor(
         WeightsError: The weights are missing or do not fit.
     """
     if name_or_path == "sift":
-        return DenseDescriptor(DenseSIFT(stride=8))
-    return DenseDescriptor(load_pretrained(name_or_path), stages=2).to(device).eval()
+        descriptor = DenseDescriptor(DenseSIFT(stride=8))
+    else:
+        descriptor = DenseDescriptor(load_pretrained(name_or_path), stages=2)
+    return descriptor.to(device).eval()

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from diar_ops._types import PairMatches
 from diar_ops.geometry import transform_points
 
-__all__ = ["candidate_pairs", "chain_to_reference", "choose_reference", "largest_group"]
+__all__ = [
+    "candidate_pairs",
+    "chain_to_reference",
+    "choose_reference",
+    "largest_group",
+    "plausible",
+]
 
 
 def choose_reference(pairs: PairMatches, sharpness: Tensor, sizes: Tensor) -> int:
@@ -44,7 +52,7 @@ def choose_reference(pairs: PairMatches, sharpness: Tensor, sizes: Tensor) -> in
             (j, torch.linalg.inv(H), pairs.matches.points1[verified][p]),
         ):
             support[t] += number[p]
-            bends[t].append(_perspective(H_other_t, sizes[t]))
+            bends[t].append(perspective(H_other_t, sizes[t]))
             content[t].append(points[inliers[p]].to(torch.float64))
     scores = {}
     for t in largest_group(index, number, count):
@@ -118,7 +126,7 @@ def largest_group(index: Tensor, inliers: Tensor, count: int) -> list[int]:
     return max(groups.values(), key=len)
 
 
-def _perspective(homography: Tensor, size: Tensor) -> float:
+def perspective(homography: Tensor, size: Tensor) -> float:
     """Return how unevenly a homography magnifies: the log ratio of its extreme area changes."""
     height, width = (float(s) for s in size)
     corners = torch.tensor(
@@ -149,3 +157,12 @@ def candidate_pairs(count: int) -> Tensor:
             if i != j
         }
     return torch.tensor(sorted(chosen), dtype=torch.int64).reshape(-1, 2)
+
+
+def plausible(homography: Tensor, size: tuple[int, int]) -> bool:
+    """Return whether photos of one plane can differ by a homography of a frame of ``size``.
+
+    The horizon of a photographed plane lies outside the photo, and its nearest corner is not many
+    times nearer than its farthest: 1.9 times at tilts of 40 degrees; 6 are allowed.
+    """
+    return perspective(homography, torch.tensor(size)) <= 3 * math.log(6.0)

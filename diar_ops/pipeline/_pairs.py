@@ -10,13 +10,13 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from diar_ops._types import FeatureMap, HomographyEstimate, Matches, PairMatches
+from diar_ops._types import FeatureMap, HomographyEstimate, Matches, PairMatches, Reason
 from diar_ops.geometry import ransac_homography, transform_points, warp_homography
 from diar_ops.matching import image_pyramid, level_features, match_pyramid
 from diar_ops.pipeline._frames import WorkingCopy, image_size
-from diar_ops.pipeline._graph import candidate_pairs, largest_group
+from diar_ops.pipeline._graph import candidate_pairs, largest_group, plausible
 
-__all__ = ["Descriptor", "PairMatcher"]
+__all__ = ["EVIDENCE_CELLS", "Descriptor", "PairMatcher"]
 
 #: Maps images (B, 3, H, W) in [0, 1] to a :class:`FeatureMap`.
 Descriptor: TypeAlias = Callable[[Tensor], FeatureMap]
@@ -24,6 +24,9 @@ Descriptor: TypeAlias = Callable[[Tensor], FeatureMap]
 # An upright descriptor finds less than a tenth of its matches at 20 degrees; turned copies every
 # 30 degrees leave at most 15.
 _TURNS = tuple(math.radians(degrees) for degrees in range(30, 360, 30))
+#: Matches within one of so many parts of a photo's side are one piece of evidence: their windows
+#: overlap, and one highlight matches any other.
+EVIDENCE_CELLS = 16
 # How many well-connected frames a turned frame is compared with.
 _HUBS = 2
 
@@ -54,8 +57,7 @@ class PairMatcher:
         for done, (i, j) in enumerate(frames.tolist()):
             found.append(self.match(features[i], features[j]))
             self.progress("matching pairs", done + 1, len(frames))
-        matches = _concatenate(found, self.max_matches)
-        pairs = PairMatches(frames, matches, self.verify(matches))
+        pairs = self.verify(frames, _concatenate(found, self.max_matches), copies)
         pairs = self._match_turned(pairs, features, copies)
         return _to_full_resolution(pairs, copies)
 
@@ -78,16 +80,35 @@ class PairMatcher:
         found = match_pyramid(levels0, levels1, subpixel=True, max_matches=self.max_matches)
         return Matches(*(x.cpu() for x in found))
 
-    def verify(self, matches: Matches) -> HomographyEstimate:
-        """Estimate the homographies of a batch of pairs."""
-        return ransac_homography(
+    def verify(
+        self, frames: Tensor, matches: Matches, copies: list[WorkingCopy | None]
+    ) -> PairMatches:
+        """Estimate the homographies of a batch of pairs; refuse those that no camera makes."""
+        sizes = [(1, 1) if c is None else image_size(c.image) for c in copies]
+        estimate = ransac_homography(
             matches.points0,
             matches.points1,
             matches.valid,
             score=matches.score,
             threshold=self.threshold,
+            independence=max(max(size) for size in sizes) / EVIDENCE_CELLS,
             generator=self.generator,
         )
+        H = estimate.homography.to(torch.float64)
+        possible = torch.tensor(
+            [
+                plausible(H[p], sizes[i]) and plausible(torch.linalg.inv(H[p]), sizes[j])
+                for p, (i, j) in enumerate(frames.tolist())
+            ],
+            dtype=torch.bool,
+        )
+        refused = estimate.success & ~possible
+        estimate = estimate._replace(
+            inliers=estimate.inliers & possible[:, None],
+            success=estimate.success & possible,
+            reason=torch.where(refused, int(Reason.CHANCE_LEVEL), estimate.reason),
+        )
+        return PairMatches(frames, matches, estimate)
 
     def _match_turned(
         self,
@@ -123,7 +144,7 @@ class PairMatcher:
         if not rows:
             return pairs
         matches = _concatenate(found, self.max_matches)
-        turned = PairMatches(torch.tensor(rows), matches, self.verify(matches))
+        turned = self.verify(torch.tensor(rows), matches, copies)
         return _replace_pairs(pairs, turned)
 
 

@@ -12,7 +12,8 @@ from diar_ops._types import FeatureMap, PairMatches
 from diar_ops.geometry import ransac_homography, transform_points, warp_homography
 from diar_ops.matching import match_local
 from diar_ops.pipeline._frames import WorkingCopy, image_size
-from diar_ops.pipeline._pairs import Descriptor
+from diar_ops.pipeline._graph import plausible
+from diar_ops.pipeline._pairs import EVIDENCE_CELLS, Descriptor
 
 __all__ = ["QUANTILES", "Refined", "Refiner", "refine_all"]
 
@@ -92,12 +93,19 @@ class Refiner:
             keep = found.valid[0].nonzero().squeeze(1)
             keep = keep[:: max(1, len(keep) // _MAX_REFINED)]
             there, here = found.points1[:, keep], found.points0[:, keep]
-            estimate = ransac_homography(there, here, threshold=threshold, generator=self.generator)
+            estimate = ransac_homography(
+                there,
+                here,
+                threshold=threshold,
+                independence=max(size) / EVIDENCE_CELLS,
+                generator=self.generator,
+            )
             share = float(estimate.inliers.sum()) / max(1, len(keep))
-            if not bool(estimate.success[0]) or share < min_agreement:
+            H = estimate.homography[0].to("cpu", torch.float64) @ H
+            agreed = bool(estimate.success[0]) and share >= min_agreement
+            if not (agreed and plausible(H, image_size(copy.image))):
                 unknown = torch.full((len(QUANTILES),), float("nan"))
                 return Refined(homography_reference_frame, False, unknown)
-            H = estimate.homography[0].to("cpu", torch.float64) @ H
         landed = transform_points(there, estimate.homography).points
         distance = (landed - here).norm(dim=-1)[estimate.inliers].cpu()
         spread = torch.quantile(distance, torch.tensor(QUANTILES)) / working_reference[0, 0]

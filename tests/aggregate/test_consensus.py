@@ -87,3 +87,10 @@ class TestConsensusLogits(OpTests):
         assert logits[1, 2, 0, 1, 1] == 0
         keep = [0, 1, 3, 4]
         assert_close(logits[1, keep, :, 1, 1], consensus_logits(x[1:, keep])[0, :, :, 1, 1])
+
+
+def test_logits_stay_finite_in_half_precision() -> None:
+    x = features(torch.float32).half() * 2
+    logits = consensus_logits(x, sigma=1e-3)
+    assert logits.isfinite().all()
+    assert (softmax_aggregate(x, logits) > 0).any()

@@ -89,3 +89,9 @@ class TestSoftmaxAggregate(AggregateTests):
         logits = torch.tensor([1e38, -1e38]).view(1, 2, 1, 1, 1)
         out = softmax_aggregate(features.float(), logits, temperature=0.1)
         assert_close(out.flatten(), features[0, 0].float().flatten())
+
+
+def test_huge_float64_logits_of_float32_features() -> None:
+    features = torch.tensor([1.0, 3.0]).view(1, 2, 1, 1, 1)
+    logits = torch.tensor([1e300, 1e300], dtype=torch.float64).view(1, 2, 1, 1, 1)
+    assert softmax_aggregate(features, logits).item() == 2.0

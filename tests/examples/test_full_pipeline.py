@@ -392,7 +392,7 @@ def test_nothing_aligns(run: Callable[..., Run], tmp_path: Path) -> None:
         for name in ("poster", "other", "third")
     ]
     result = run(save(tmp_path / "photos", views), "--out", tmp_path / "out")
-    assert_one_error(result, "none of the other 2 photos could be aligned to ", "same flat thing?")
+    assert_one_error(result, "no other photo could be aligned to ", "same flat thing")
     assert contents(tmp_path / "out") == {}
 
 
@@ -615,3 +615,18 @@ def test_no_memory(
 
     monkeypatch.setattr(program, "align_sequence", exhausted)
     assert_one_error(run(good, "--out", tmp_path / "out"), "not enough memory", "--max-size")
+
+
+def test_results_never_go_where_the_photos_are(run: Callable[..., Run], good: Path) -> None:
+    """Not even when the photos are named one by one: they could be overwritten."""
+    before = {path: path.read_bytes() for path in sorted(good.iterdir()) if path.is_file()}
+    for arguments, out in (((good,), good), (tuple(before)[:3], good)):
+        result = run(*arguments, "--out", out, "--overwrite")
+        assert_one_error(result, "where the photos are", "--out")
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_a_seed_beyond_64_bits_is_refused(
+    run: Callable[..., Run], good: Path, tmp_path: Path
+) -> None:
+    assert_one_error(run(good, "--out", tmp_path / "out", "--seed", 10**25), "--seed", "64 bits")

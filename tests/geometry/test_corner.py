@@ -37,7 +37,7 @@ class TestCornerError(OpTests):
             corner_error(eye.expand(2, 3, 3), eye.expand(3, 3, 3), size=(4, 4))
         with pytest.raises(DtypeError, match="floating point"):
             corner_error(eye.int(), eye, size=(4, 4))
-        with pytest.raises(OptionError, match=r"a positive \(height, width\), got \(0, 4\)"):
+        with pytest.raises(OptionError, match=r"a positive size \(height, width\), got \(0, 4\)"):
             corner_error(eye, eye, size=(0, 4))
 
     @pytest.mark.parametrize(

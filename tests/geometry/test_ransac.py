@@ -22,6 +22,7 @@ from diar_ops import (
     corner_error,
     homography_dlt,
     ransac_homography,
+    transform_points,
 )
 from tests.harness import Call, OpTests, assert_close, generator
 
@@ -407,3 +408,39 @@ class TestRansacHomography(OpTests):
         actual, expected = compiled(*args), ransac_homography(*args, **kwargs)
         assert_close(actual.homography, expected.homography)
         assert torch.equal(actual.inliers, expected.inliers)
+
+
+def test_the_verdict_does_not_depend_on_other_items() -> None:
+    """Borderline items, alone and beside random pairs that make the search draw much longer."""
+    random = generator("ransac-borderline")
+    H = torch.tensor([[[1.05, 0.02, 5], [-0.03, 0.97, 8], [1e-5, 2e-5, 1]]])
+    for _ in range(12):
+        x = torch.rand(1, 24, 1, generator=random) * 512
+        y = 0.5 * x + 30 + 2.6 * torch.randn(1, 24, 1, generator=random)
+        src = torch.cat([x, y], -1)
+        dst = transform_points(src, H).points + 0.3 * torch.randn(1, 24, 2, generator=random)
+        other = torch.rand(2, 24, 2, generator=random) * 512
+        alone = ransac_homography(src, dst, max_iterations=20_000)
+        beside = ransac_homography(
+            torch.cat([src, other[:1]]), torch.cat([dst, other[1:]]), max_iterations=20_000
+        )
+        assert alone.reason[0] == beside.reason[0]
+        assert torch.equal(alone.homography[0], beside.homography[0])
+
+
+@pytest.mark.parametrize(("distinct", "copies"), [(66, 3), (40, 5), (4, 50)])
+def test_repeated_correspondences_are_one_piece_of_evidence(distinct: int, copies: int) -> None:
+    random = generator("ransac-repeated")
+    src, dst = (torch.rand(2, 8, distinct, 2, generator=random) * 512).repeat(1, 1, copies, 1)
+    estimate = ransac_homography(src, dst, max_iterations=8192)
+    assert not estimate.success.any()
+
+
+def test_independence_asks_for_support_that_is_spread_out() -> None:
+    """Sixty matches within one highlight against sixty all over the picture."""
+    random = generator("ransac-highlight")
+    noise = torch.rand(2, 1, 300, 2, generator=random) * 512
+    for extent, trusted in ((40.0, False), (400.0, True)):
+        good = 50 + extent * torch.rand(1, 60, 2, generator=random)
+        src, dst = torch.cat([noise[0], good], 1), torch.cat([noise[1], good + 9], 1)
+        assert ransac_homography(src, dst, independence=64.0).success[0] == trusted

@@ -159,3 +159,10 @@ class TestTransformPoints(OpTests):
         mapped = torch.vmap(transform_points)(points, homography)
         assert_close(mapped.points, transform_points(points, homography).points)
         np.testing.assert_array_equal(mapped.valid, True)
+
+
+def test_a_point_that_overflows_its_dtype_is_invalid() -> None:
+    far = torch.tensor([[60000.0, 0.0]]).half()
+    points, valid = transform_points(far, torch.diag(torch.tensor([2.0, 2.0, 1.0])).half())
+    assert not valid.any()
+    assert (points == 0).all()

@@ -157,3 +157,18 @@ class TestMatchLocal(OpTests):
         valid[:, :, :5] = False
         found: Matches = match_local(a._replace(valid=valid), b)
         assert not found.valid[:, (~valid).flatten(1)[0]].any()
+
+
+@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
+def test_half_precision_descriptors_keep_their_positions(half: torch.dtype) -> None:
+    d = smooth_map("local-half", (1, 8, 5, 300), torch.float32).to(half)
+    found = match_local(
+        FeatureMap(d, (8.0, 8.0), (3.5, 3.5)), FeatureMap(d, (8.0, 8.0), (3.5, 3.5))
+    )
+    assert found.points0[0, 299].tolist() == [2395.5, 3.5]
+    assert found.score.dtype == half
+
+
+def test_a_tensor_is_no_feature_map() -> None:
+    with pytest.raises(DtypeError, match="expected a FeatureMap, got Tensor"):
+        match_local(torch.zeros(1, 4, 5, 5), torch.zeros(1, 4, 5, 5))  # type: ignore[arg-type]

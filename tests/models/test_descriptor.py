@@ -45,6 +45,7 @@ class TestLoadDescriptor(OpTests):
     def test_property_sift_needs_no_weights(self) -> None:
         descriptor = load_descriptor()
         assert isinstance(descriptor.trunk, DenseSIFT)
+        assert not descriptor.training
         assert not list(descriptor.parameters())
 
     def test_property_weights_give_the_second_stage(self, saved: Path) -> None:

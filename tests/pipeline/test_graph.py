@@ -9,7 +9,12 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from diar_ops import HomographyEstimate, Matches, PairMatches
-from diar_ops.pipeline._graph import candidate_pairs, chain_to_reference, choose_reference
+from diar_ops.pipeline._graph import (
+    candidate_pairs,
+    chain_to_reference,
+    choose_reference,
+    plausible,
+)
 from tests.harness import assert_close, generator
 
 EYE = torch.eye(3, dtype=torch.float64)
@@ -155,3 +160,14 @@ def test_only_the_largest_group_may_lead() -> None:
 def test_without_any_pair_some_frame_leads() -> None:
     pairs = verified(ALL, EYE.repeat(3, 1, 1), [0, 0, 0])
     assert choose_reference(pairs, torch.ones(3), SIZES) in range(3)
+
+
+def test_no_camera_sees_the_horizon_of_a_picture() -> None:
+    tilted = torch.eye(3, dtype=torch.float64)
+    assert plausible(tilted, (200, 300))
+    tilted[2, 0] = 2 / 300  # the right side is three times as far
+    assert plausible(tilted, (200, 300))
+    tilted[2, 0] = 9 / 300
+    assert not plausible(tilted, (200, 300))
+    tilted[2, 0] = -2 / 300  # the horizon runs through the middle
+    assert not plausible(tilted, (200, 300))
