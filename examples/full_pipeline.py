@@ -70,7 +70,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--aggregator", choices=sorted(AGGREGATORS), default="softmax",
         help="how a pixel is made from the photos: softmax averages those that agree, median "
              "takes the middle one, mean takes all (default: %(default)s)")  # fmt: skip
-    add("--device", default="cpu", help="where to compute: cpu, cuda, ... (default: %(default)s)")
+    add("--device", default="cpu", help="where to align: cpu, cuda, ... (default: %(default)s)")
     add("--max-size", type=int, metavar="PIXELS",
         help="shrink photos to this longest side first (default: full resolution)")  # fmt: skip
     add("--seed", type=int, default=0, help="seed of the random sampling (default: %(default)s)")

@@ -14,12 +14,15 @@ from diar_ops._errors import DeviceError, DtypeError, ShapeError
 
 __all__ = [
     "Frames",
+    "WorkingCopy",
     "check_device",
     "check_frames",
+    "hide_invalid",
     "image_size",
     "rescale_matrix",
     "shrink",
     "to_unit",
+    "working_copy",
 ]
 
 #: Frames of one sequence: a tensor (T, 3, H, W), or T tensors (3, H, W) of any sizes.
@@ -72,6 +75,11 @@ def to_unit(frame: Tensor) -> Tensor:
     if frame.dtype in _FULL_SCALE:
         return frame.to(torch.float32) / _FULL_SCALE[frame.dtype]
     return frame if frame.dtype == torch.float64 else frame.to(torch.float32)
+
+
+def hide_invalid(image: Tensor, valid: Tensor | None) -> Tensor:
+    """Return the image with NaN where it is not valid, which descriptors treat as unknown."""
+    return image if valid is None else torch.where(valid, image, float("nan"))
 
 
 def shrink(frame: Tensor, longest: int) -> Tensor:

@@ -13,7 +13,7 @@ from torch import Tensor
 from diar_ops._types import FeatureMap, HomographyEstimate, Matches, PairMatches, Reason
 from diar_ops.geometry import ransac_homography, transform_points, warp_homography
 from diar_ops.matching import image_pyramid, level_features, match_pyramid
-from diar_ops.pipeline._frames import WorkingCopy, image_size
+from diar_ops.pipeline._frames import WorkingCopy, hide_invalid, image_size
 from diar_ops.pipeline._graph import candidate_pairs, largest_group, plausible
 
 __all__ = ["EVIDENCE_CELLS", "Descriptor", "PairMatcher"]
@@ -63,9 +63,7 @@ class PairMatcher:
 
     def describe(self, image: Tensor, valid: Tensor | None) -> list[FeatureMap]:
         """Return the descriptors of all pyramid levels, in pixels of the image."""
-        if valid is not None:
-            # Descriptors treat pixels that are not finite as unknown.
-            image = torch.where(valid, image, float("nan"))
+        image = hide_invalid(image, valid)
         return [
             level_features(self.descriptor(level.image), scale=level.scale)
             for level in image_pyramid(image, scales=self.scales)

@@ -11,7 +11,7 @@ from torch import Tensor
 from diar_ops._types import FeatureMap, PairMatches
 from diar_ops.geometry import ransac_homography, transform_points, warp_homography
 from diar_ops.matching import match_local
-from diar_ops.pipeline._frames import WorkingCopy, image_size
+from diar_ops.pipeline._frames import WorkingCopy, hide_invalid, image_size
 from diar_ops.pipeline._graph import plausible
 from diar_ops.pipeline._pairs import EVIDENCE_CELLS, Descriptor
 
@@ -112,9 +112,7 @@ class Refiner:
         return Refined(torch.linalg.inv(working_reference) @ H @ copy.working_full, True, spread)
 
     def _describe(self, stride: int, image: Tensor, valid: Tensor | None) -> FeatureMap:
-        if valid is not None:
-            image = torch.where(valid, image, float("nan"))
-        return self.descriptor_of_stride(stride)(image)
+        return self.descriptor_of_stride(stride)(hide_invalid(image, valid))
 
 
 def refine_all(
