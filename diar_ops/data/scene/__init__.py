@@ -1,0 +1,30 @@
+"""Planar scenes: one flat picture, cameras, lights and things around it."""
+
+from diar_ops.data.scene.document import scene_from_document, scene_to_document
+from diar_ops.data.scene.ranges import SceneRanges
+from diar_ops.data.scene.sample import picture_plane, sample_planar_scene, scene_homography
+from diar_ops.data.scene.types import (
+    Finish,
+    LightKind,
+    Lights,
+    ObjectKind,
+    Objects,
+    PictureMaterial,
+    PlanarScene,
+)
+
+__all__ = [
+    "Finish",
+    "LightKind",
+    "Lights",
+    "ObjectKind",
+    "Objects",
+    "PictureMaterial",
+    "PlanarScene",
+    "SceneRanges",
+    "picture_plane",
+    "sample_planar_scene",
+    "scene_from_document",
+    "scene_homography",
+    "scene_to_document",
+]

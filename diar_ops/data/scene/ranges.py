@@ -1,0 +1,94 @@
+"""From what ranges a scene is drawn: one table for both renderers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from diar_ops._checks import check_option
+
+__all__ = ["SceneRanges"]
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class SceneRanges:
+    """The distribution of :func:`sample_planar_scene`.
+
+    Lengths are in picture units (the longer side is 1), angles in degrees, radiances linear with
+    white paper in label light at 1. Pairs are (low, high), drawn uniformly unless marked
+    *logarithmic*. Shares are probabilities in the order of the enumeration that they name.
+
+    Attributes:
+        light_count: Shares of 1, 2, 3 lights.
+        light_kind: Shares of point, spot, area.
+        light_radiance: Radiance of white paper under all lights together; logarithmic.
+        light_height: Distance of a light from the picture's plane.
+        light_mirrored: Share of lights whose mirror image in the picture is in view.
+        light_radius: Radius of point and spot lights; logarithmic.
+        light_side: Side of area lights; logarithmic.
+        light_cone: Full opening angle of spots.
+        tint: Each channel of a light's colour differs from white by at most this share.
+        ambient: Radiance of the surroundings; logarithmic.
+        object_count: Shares of 0, 1, 2, 3 things in view.
+        caster_count: Shares of 0, 1, 2 things that only cast shadows into the view.
+        object_kind: Shares of sphere, box, cylinder, disc, card.
+        object_finish: Shares of diffuse, glossy, mirror, glass, tinted.
+        object_size: Size of a thing as it appears on the picture; logarithmic.
+        object_place: Where a thing is on the way from picture (0) to camera (1).
+        picture_material: Shares of matte, satin, gloss, varnish.
+        distance: Distance of a free camera from where it looks.
+        tilt: Angle between a free camera's axis and the picture's normal.
+        roll: A free camera turns around its axis by at most this angle.
+        fill: Side of the picture's image as a share of the frame's.
+        visible: A free camera sees at least this share of the picture.
+    """
+
+    light_count: tuple[float, ...] = (0.45, 0.35, 0.2)
+    light_kind: tuple[float, ...] = (0.34, 0.33, 0.33)
+    light_radiance: Range = (0.45, 1.8)
+    light_height: Range = (0.6, 2.0)
+    light_mirrored: float = 0.4
+    light_radius: Range = (0.005, 0.2)
+    light_side: Range = (0.1, 1.2)
+    light_cone: Range = (15.0, 60.0)
+    tint: float = 0.25
+    ambient: Range = (0.08, 0.35)
+    object_count: tuple[float, ...] = (0.12, 0.35, 0.33, 0.2)
+    caster_count: tuple[float, ...] = (0.4, 0.4, 0.2)
+    object_kind: tuple[float, ...] = (0.22, 0.22, 0.2, 0.12, 0.24)
+    object_finish: tuple[float, ...] = (0.3, 0.2, 0.15, 0.2, 0.15)
+    object_size: Range = (0.18, 0.55)
+    object_place: Range = (0.1, 0.55)
+    picture_material: tuple[float, ...] = (0.3, 0.3, 0.2, 0.2)
+    distance: Range = (1.2, 2.6)
+    tilt: Range = (5.0, 40.0)
+    roll: float = 20.0
+    fill: Range = (0.75, 1.25)
+    visible: float = 0.65
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be drawn from."""
+        shares = {
+            "light_count": 3, "light_kind": 3, "object_count": 4, "caster_count": 3,
+            "object_kind": 5, "object_finish": 5, "picture_material": 4,
+        }  # fmt: skip
+        logarithmic = {"light_radiance", "light_radius", "light_side", "ambient", "object_size"}
+        single = {"light_mirrored": 1.0, "visible": 1.0, "tint": 1.0, "roll": 180.0}
+        tops = {"light_cone": 170.0, "tilt": 80.0, "object_place": 0.9}
+        for name in (f.name for f in fields(self)):
+            value = getattr(self, name)
+            op = f"SceneRanges.{name}"
+            if name in single:
+                check_option(op, 0 <= value <= single[name], f"0 to {single[name]:g}", value)
+            elif name in shares:
+                fits = len(value) == shares[name] and min(value) >= 0
+                expected = f"{shares[name]} shares that sum to 1"
+                check_option(op, fits and abs(sum(value) - 1) < 1e-6, expected, value)
+            else:
+                fits = len(value) == 2 and 0 <= value[0] <= value[1] <= tops.get(name, 1e6)
+                strict = name in logarithmic | {"distance", "fill", "light_height"}
+                expected = "a pair 0 < low <= high" if strict else "a pair 0 <= low <= high"
+                if name in tops:
+                    expected += f" <= {tops[name]:g}"
+                check_option(op, fits and not (strict and value[0] <= 0), expected, value)
