@@ -1,5 +1,6 @@
 """Image files and sequences: all file access of the library lives here."""
 
+from diar_ops.data.folder import atomic_folder, remove_stale_folders
 from diar_ops.data.images import Photo, image_to_float, list_images, read_image
 from diar_ops.data.output import atomic_path, write_image, write_text_atomic
 from diar_ops.data.report import render_report
@@ -20,6 +21,7 @@ from diar_ops.data.sequence import (
 __all__ = [
     "GroundTruth",
     "Photo",
+    "atomic_folder",
     "atomic_path",
     "check_results_folder",
     "find_photo",
@@ -30,6 +32,7 @@ __all__ = [
     "read_ground_truth",
     "read_image",
     "read_photos",
+    "remove_stale_folders",
     "render_report",
     "score_against",
     "write_image",
