@@ -3,6 +3,13 @@
 from diar_ops.data.folder import atomic_folder, remove_stale_folders
 from diar_ops.data.images import Photo, image_to_float, list_images, read_image
 from diar_ops.data.output import atomic_path, write_image, write_text_atomic
+from diar_ops.data.rendered import (
+    RenderedFrame,
+    RenderedSequence,
+    check_sequence_document,
+    is_sequence,
+    read_sequence,
+)
 from diar_ops.data.report import render_report
 from diar_ops.data.results import (
     check_results_folder,
@@ -17,24 +24,49 @@ from diar_ops.data.sequence import (
     read_photos,
     score_against,
 )
+from diar_ops.data.sequence_document import (
+    DATASET_FORMAT,
+    DOCUMENT,
+    LABEL,
+    SEQUENCE_FORMAT,
+    VERSION,
+    FrameNames,
+    format_document,
+    frame_names,
+    sequence_document,
+)
 
 __all__ = [
+    "DATASET_FORMAT",
+    "DOCUMENT",
+    "LABEL",
+    "SEQUENCE_FORMAT",
+    "VERSION",
+    "FrameNames",
     "GroundTruth",
     "Photo",
+    "RenderedFrame",
+    "RenderedSequence",
     "atomic_folder",
     "atomic_path",
     "check_results_folder",
+    "check_sequence_document",
     "find_photo",
+    "format_document",
+    "frame_names",
     "homographies_document",
     "image_to_float",
+    "is_sequence",
     "list_images",
     "output_names",
     "read_ground_truth",
     "read_image",
     "read_photos",
+    "read_sequence",
     "remove_stale_folders",
     "render_report",
     "score_against",
+    "sequence_document",
     "write_image",
     "write_results",
     "write_text_atomic",
