@@ -1,5 +1,14 @@
 """Image files and sequences: all file access of the library lives here."""
 
+from diar_ops.data.flags import (
+    FrameFlag,
+    FrameShares,
+    frame_shares,
+    read_flags,
+    read_mask,
+    write_flags,
+    write_mask,
+)
 from diar_ops.data.folder import atomic_folder, remove_stale_folders
 from diar_ops.data.images import Photo, image_to_float, list_images, read_image
 from diar_ops.data.output import atomic_path, write_image, write_text_atomic
@@ -42,7 +51,9 @@ __all__ = [
     "LABEL",
     "SEQUENCE_FORMAT",
     "VERSION",
+    "FrameFlag",
     "FrameNames",
+    "FrameShares",
     "GroundTruth",
     "Photo",
     "RenderedFrame",
@@ -54,20 +65,25 @@ __all__ = [
     "find_photo",
     "format_document",
     "frame_names",
+    "frame_shares",
     "homographies_document",
     "image_to_float",
     "is_sequence",
     "list_images",
     "output_names",
+    "read_flags",
     "read_ground_truth",
     "read_image",
+    "read_mask",
     "read_photos",
     "read_sequence",
     "remove_stale_folders",
     "render_report",
     "score_against",
     "sequence_document",
+    "write_flags",
     "write_image",
+    "write_mask",
     "write_results",
     "write_text_atomic",
 ]
