@@ -1,5 +1,6 @@
 """Image files and sequences: all file access of the library lives here."""
 
+from diar_ops.data.contact_sheet import contact_sheet, mask_overlay
 from diar_ops.data.flags import (
     FrameFlag,
     FrameShares,
@@ -62,6 +63,7 @@ __all__ = [
     "atomic_path",
     "check_results_folder",
     "check_sequence_document",
+    "contact_sheet",
     "find_photo",
     "format_document",
     "frame_names",
@@ -70,6 +72,7 @@ __all__ = [
     "image_to_float",
     "is_sequence",
     "list_images",
+    "mask_overlay",
     "output_names",
     "read_flags",
     "read_ground_truth",

@@ -19,9 +19,15 @@ from diar_ops.data.output import atomic_path, write_image
 from diar_ops.geometry import transform_points
 
 __all__ = [
-    "FrameFlag", "FrameShares", "frame_shares", "read_flags", "read_mask", "write_flags",
+    "FLAG_COLOURS",
+    "FrameFlag",
+    "FrameShares",
+    "frame_shares",
+    "read_flags",
+    "read_mask",
+    "write_flags",
     "write_mask",
-]  # fmt: skip
+]
 
 
 class FrameFlag(IntFlag):
@@ -33,7 +39,7 @@ class FrameFlag(IntFlag):
 
 
 #: Colours of the flags in the file, for people; a pixel with several has their mean.
-_COLOURS = {FrameFlag.SHADOW: (60, 110, 230), FrameFlag.HIGHLIGHT: (250, 215, 60),
+FLAG_COLOURS = {FrameFlag.SHADOW: (60, 110, 230), FrameFlag.HIGHLIGHT: (250, 215, 60),
             FrameFlag.SATURATED: (230, 40, 50)}  # fmt: skip
 _COUNT = 8
 
@@ -102,7 +108,7 @@ def write_flags(path: str | PathLike[str], flags: Tensor, *, overwrite: bool = F
     image = Image.fromarray(np.ascontiguousarray(flags[0].cpu().numpy()))
     palette: list[int] = []
     for value in range(_COUNT):
-        colours = [colour for flag, colour in _COLOURS.items() if value & flag]
+        colours = [colour for flag, colour in FLAG_COLOURS.items() if value & flag]
         palette += [round(sum(c) / len(colours)) for c in zip(*colours, strict=True)] or [0, 0, 0]
     image.putpalette(palette)
     with io.BytesIO() as buffer:
