@@ -35,6 +35,11 @@ from diar_ops.aggregate import (
     median_aggregate,
     softmax_aggregate,
 )
+from diar_ops.data import (
+    JpegCompress,
+    jpeg_compress,
+    photograph,
+)
 from diar_ops.geometry import (
     RansacHomography,
     TransformedPoints,
@@ -131,6 +136,10 @@ __all__ = [  # noqa: RUF022 - grouped by purpose
     "transform_points",
     "WarpHomography",
     "warp_homography",
+    # data
+    "jpeg_compress",
+    "JpegCompress",
+    "photograph",
     # models
     "load_descriptor",
     "load_pretrained",

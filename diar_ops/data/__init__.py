@@ -27,6 +27,10 @@ from diar_ops.data.results import (
     output_names,
     write_results,
 )
+from diar_ops.data.scene.camera import CameraRanges
+from diar_ops.data.scene.jpeg import JpegCompress, jpeg_compress
+from diar_ops.data.scene.photograph import photograph
+from diar_ops.data.scene.transfer import linear_to_srgb, srgb_to_linear
 from diar_ops.data.sequence import (
     GroundTruth,
     find_photo,
@@ -52,10 +56,12 @@ __all__ = [
     "LABEL",
     "SEQUENCE_FORMAT",
     "VERSION",
+    "CameraRanges",
     "FrameFlag",
     "FrameNames",
     "FrameShares",
     "GroundTruth",
+    "JpegCompress",
     "Photo",
     "RenderedFrame",
     "RenderedSequence",
@@ -71,9 +77,12 @@ __all__ = [
     "homographies_document",
     "image_to_float",
     "is_sequence",
+    "jpeg_compress",
+    "linear_to_srgb",
     "list_images",
     "mask_overlay",
     "output_names",
+    "photograph",
     "read_flags",
     "read_ground_truth",
     "read_image",
@@ -84,6 +93,7 @@ __all__ = [
     "render_report",
     "score_against",
     "sequence_document",
+    "srgb_to_linear",
     "write_flags",
     "write_image",
     "write_mask",

@@ -1,8 +1,12 @@
 """Planar scenes: one flat picture, cameras, lights and things around it."""
 
+from diar_ops.data.scene.camera import CameraRanges
 from diar_ops.data.scene.document import scene_from_document, scene_to_document
+from diar_ops.data.scene.jpeg import JpegCompress, jpeg_compress
+from diar_ops.data.scene.photograph import photograph
 from diar_ops.data.scene.ranges import SceneRanges
 from diar_ops.data.scene.sample import picture_plane, sample_planar_scene, scene_homography
+from diar_ops.data.scene.transfer import linear_to_srgb, srgb_to_linear
 from diar_ops.data.scene.types import (
     Finish,
     LightKind,
@@ -14,7 +18,9 @@ from diar_ops.data.scene.types import (
 )
 
 __all__ = [
+    "CameraRanges",
     "Finish",
+    "JpegCompress",
     "LightKind",
     "Lights",
     "ObjectKind",
@@ -22,9 +28,13 @@ __all__ = [
     "PictureMaterial",
     "PlanarScene",
     "SceneRanges",
+    "jpeg_compress",
+    "linear_to_srgb",
+    "photograph",
     "picture_plane",
     "sample_planar_scene",
     "scene_from_document",
     "scene_homography",
     "scene_to_document",
+    "srgb_to_linear",
 ]
