@@ -1,6 +1,7 @@
 """Image files and sequences: all file access of the library lives here."""
 
 from diar_ops.data.contact_sheet import contact_sheet, mask_overlay
+from diar_ops.data.dataset import SequenceDataset, SequenceItem
 from diar_ops.data.flags import (
     FrameFlag,
     FrameShares,
@@ -65,6 +66,8 @@ __all__ = [
     "Photo",
     "RenderedFrame",
     "RenderedSequence",
+    "SequenceDataset",
+    "SequenceItem",
     "atomic_folder",
     "atomic_path",
     "check_results_folder",

@@ -24,7 +24,7 @@ from diar_ops.data.sixteen import decode_sixteen, has_sixteen_bits, upright
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["SUFFIXES", "Photo", "image_to_float", "list_images", "read_image"]
+__all__ = ["SUFFIXES", "Photo", "image_to_float", "list_images", "natural_key", "read_image"]
 
 #: File name endings that :func:`list_images` takes for photos, in any case.
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp")
@@ -125,7 +125,7 @@ def list_images(paths: str | PathLike[str] | Iterable[str | PathLike[str]]) -> l
                 f"no photos in the folder {path} (looked for "
                 f"{', '.join(SUFFIXES)}, not in sub-folders)"
             )
-        found.update(dict.fromkeys(sorted(files, key=_natural)))
+        found.update(dict.fromkeys(sorted(files, key=natural_key)))
     return list({path.resolve(): path for path in reversed(found)}.values())[::-1]
 
 
@@ -249,7 +249,7 @@ def _quiet_strict_decoders() -> Iterator[None]:
         log.setLogLevel(level)
 
 
-def _natural(path: Path) -> tuple[list[tuple[bool, int, str]], str]:
+def natural_key(path: Path) -> tuple[list[tuple[bool, int, str]], str]:
     """Sort key that counts: runs of digits compare as numbers and come before letters."""
     parts = re.findall(r"[0-9]+|[^0-9]+", path.name.casefold())
     counted = [(False, int(p), "") if "0" <= p[0] <= "9" else (True, 0, p) for p in parts]
