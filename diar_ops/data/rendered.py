@@ -210,7 +210,7 @@ class _Check:
             # Scaled so that the label's pixels count 1, a usable H is far from singular.
             scale = torch.tensor([label_size[1], label_size[0], 1.0], dtype=torch.float64)
             scaled = matrix * scale / scale[:, None]
-            flat = scaled.det().abs() < 1e-9 * scaled.abs().amax() ** 3
+            flat = scaled.det().abs() <= 1e-9 * scaled.abs().amax() ** 3
             self.that(not flat, f"{at}.{name}", "a matrix that can be inverted", value)
             matrices.append(matrix)
         forth, back = matrices

@@ -136,7 +136,7 @@ def _lines(value: Any, indent: str) -> str:
 
 def _rounded(homography: Tensor) -> list[list[float]]:
     homography = homography / homography[2, 2]
-    if (homography - torch.eye(3, dtype=homography.dtype)).abs().max() < 1e-12:
+    if (homography - torch.eye(3, dtype=homography.dtype)).abs().max() < 1e-9:
         homography = torch.eye(3, dtype=homography.dtype)  # the label's own view, to the digit
     # Adding zero takes the sign off -0.0.
     return [[float(f"{value:.{DIGITS}g}") + 0.0 for value in row] for row in homography.tolist()]
