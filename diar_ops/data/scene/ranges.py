@@ -40,7 +40,7 @@ class SceneRanges:
         distance: Distance of a free camera from where it looks.
         tilt: Angle between a free camera's axis and the picture's normal.
         roll: A free camera turns around its axis by at most this angle.
-        fill: Side of the picture's image as a share of the frame's.
+        fill: Root of the area of the picture's image over that of a free camera's frame.
         visible: A free camera sees at least this share of the picture.
     """
 
@@ -55,10 +55,10 @@ class SceneRanges:
     tint: float = 0.25
     ambient: Range = (0.08, 0.35)
     object_count: tuple[float, ...] = (0.12, 0.35, 0.33, 0.2)
-    caster_count: tuple[float, ...] = (0.4, 0.4, 0.2)
+    caster_count: tuple[float, ...] = (0.2, 0.45, 0.35)
     object_kind: tuple[float, ...] = (0.22, 0.22, 0.2, 0.12, 0.24)
     object_finish: tuple[float, ...] = (0.3, 0.2, 0.15, 0.2, 0.15)
-    object_size: Range = (0.18, 0.55)
+    object_size: Range = (0.2, 0.58)
     object_place: Range = (0.1, 0.55)
     picture_material: tuple[float, ...] = (0.3, 0.3, 0.2, 0.2)
     distance: Range = (1.2, 2.6)

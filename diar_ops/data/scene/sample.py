@@ -245,8 +245,10 @@ def _cameras(
     seen = points[:, None, None] @ R.mT + t[..., None, :]
     # In half frames from the centre, for a focal of 1.
     flat = seen[..., :2] / seen[..., 2:] * (2 / shape.flip(-1)[:, None, None, None])
-    extent = flat.abs().amax(dim=-2)
-    focal = fill / extent.prod(dim=-1).sqrt()
+    a, b, d, c = flat[..., [0, 8, 72, 80], :].unbind(dim=-2)
+    one, other = c - a, d - b
+    area = (one[..., 0] * other[..., 1] - one[..., 1] * other[..., 0]).abs() / 2
+    focal = fill / (area / 4).sqrt()
     visible = ((flat * focal[..., None, None]).abs() <= 1).all(dim=-1).double().mean(dim=-1)
     K, R, t = _first(visible >= ranges.visible, visible, intrinsics(focal), R, t)
     moving = K, R, t
