@@ -50,6 +50,7 @@ from diar_ops.data.sequence_document import (
     frame_names,
     sequence_document,
 )
+from diar_ops.data.statistics import DatasetStatistics, dataset_statistics, statistics_table
 
 __all__ = [
     "DATASET_FORMAT",
@@ -58,6 +59,7 @@ __all__ = [
     "SEQUENCE_FORMAT",
     "VERSION",
     "CameraRanges",
+    "DatasetStatistics",
     "FrameFlag",
     "FrameNames",
     "FrameShares",
@@ -73,6 +75,7 @@ __all__ = [
     "check_results_folder",
     "check_sequence_document",
     "contact_sheet",
+    "dataset_statistics",
     "find_photo",
     "format_document",
     "frame_names",
@@ -97,6 +100,7 @@ __all__ = [
     "score_against",
     "sequence_document",
     "srgb_to_linear",
+    "statistics_table",
     "write_flags",
     "write_image",
     "write_mask",

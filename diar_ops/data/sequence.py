@@ -210,14 +210,18 @@ def score_against(
             f"the ground truth has {label.shape[-1]} x {label.shape[-2]} pixels, the reference "
             f"photo {picture.shape[-1]} x {picture.shape[-2]}"
         )
-    mask = shown.to(label)
-    gain = (picture * label * mask).sum(dim=(-2, -1), keepdim=True) / (picture.square() * mask).sum(
-        dim=(-2, -1), keepdim=True
-    ).clamp_min(1e-6)
+    gain = colour_gain(picture, label, shown)
     scores["psnr"] = float(psnr(picture, label, shown)[0])
     scores["psnr_gain"] = float(psnr((picture * gain).clamp(0, 1), label, shown)[0])
     scores["ssim"] = float(ssim(picture, label, shown)[0])
     return scores
+
+
+def colour_gain(picture: Tensor, label: Tensor, shown: Tensor) -> Tensor:
+    """Return the factors (B, C, 1, 1) that bring a picture closest to the label, where shown."""
+    mask = shown.to(label)
+    energy = (picture.square() * mask).sum(dim=(-2, -1), keepdim=True)
+    return (picture * label * mask).sum(dim=(-2, -1), keepdim=True) / energy.clamp_min(1e-6)
 
 
 def _frame_label(truth: GroundTruth, photo: Photo) -> Tensor | None:
