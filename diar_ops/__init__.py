@@ -10,6 +10,7 @@ from diar_ops._errors import (
     ImageError,
     OptionError,
     OutputError,
+    RenderError,
     ShapeError,
     WeightsError,
 )
@@ -102,6 +103,7 @@ __all__ = [  # noqa: RUF022 - grouped by purpose
     "PairMatches",
     "Reason",
     "Reconstruction",
+    "RenderError",
     "ShapeError",
     "Warped",
     "WeightsError",

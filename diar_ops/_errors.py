@@ -9,6 +9,7 @@ __all__ = [
     "ImageError",
     "OptionError",
     "OutputError",
+    "RenderError",
     "ShapeError",
     "WeightsError",
 ]
@@ -40,6 +41,10 @@ class ImageError(DiarError):
 
 class OutputError(DiarError):
     """A result cannot be written: it exists already, the disk is full, permission is denied."""
+
+
+class RenderError(DiarError):
+    """Blender is missing, cannot work on this machine, or fails."""
 
 
 class WeightsError(DiarError):

@@ -1,0 +1,106 @@
+"""The pictures of a data set: which one a sequence shows, and how Blender gets it."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from diar_ops._errors import ImageError
+from diar_ops.data.images import Photo, image_to_float, read_image
+
+__all__ = ["TextureChoice", "generator_for", "prepare_texture"]
+
+
+def generator_for(*parts: object) -> torch.Generator:
+    """Return a generator seeded by words and numbers, the same on every machine."""
+    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+
+class TextureChoice:
+    """Which picture each sequence of a set shows.
+
+    Every round over the files is a permutation of its own, so that each picture is used once
+    before any is used twice. A sequence whose picture cannot be read takes the first readable one
+    of a permutation of its own: what one sequence shows never depends on another.
+
+    Args:
+        files: The pictures, in a fixed order.
+        seed: Of the data set.
+        kind: Of the data set.
+    """
+
+    def __init__(self, files: list[Path], seed: int, kind: str) -> None:
+        self.files, self.seed, self.kind = files, seed, kind
+
+    def candidates(self, index: int) -> list[Path]:
+        """Return the files for a sequence in order of preference."""
+        count = len(self.files)
+        turn, place = divmod(index, count)
+        first = self._permutation(count, "pictures", turn)[place]
+        rest = self._permutation(count, index, "instead")
+        return [self.files[i] for i in dict.fromkeys([first, *rest])]
+
+    def read(self, index: int) -> tuple[Path, Photo, list[str]]:
+        """Return file and pixels for a sequence, and a sentence for each file passed over.
+
+        Raises:
+            ImageError: None of the files can be read.
+        """
+        skipped: list[str] = []
+        for path in self.candidates(index):
+            try:
+                return path, read_image(path), skipped
+            except ImageError as error:
+                skipped.append(str(error))
+        raise ImageError(f"none of the {len(self.files)} files is a readable picture: {skipped[0]}")
+
+    def _permutation(self, count: int, *parts: object) -> list[int]:
+        generator = generator_for(self.seed, self.kind, *parts)
+        order: list[int] = torch.randperm(count, generator=generator).tolist()
+        return order
+
+
+def prepare_texture(photo: Photo, size: tuple[int, int]) -> Tensor:
+    """Return a picture as the texture of a plane: sRGB, 8 bits, at most twice the label's size.
+
+    Args:
+        photo: The picture.
+        size: (height, width) of the label.
+
+    Returns:
+        (3, h, w) uint8. More detail than twice the label's would only be noise: a pixel of the
+        label is the mean of a few samples.
+    """
+    pixels = _to_srgb(photo)
+    target = tuple(min(have, 2 * want) for have, want in zip(photo.size, size, strict=True))
+    if target == photo.size and pixels.dtype == torch.uint8:
+        return pixels
+    image = image_to_float(pixels)[None]
+    image = F.interpolate(image, target, mode="bilinear", antialias=True, align_corners=False)
+    return (image[0] * 255).round().clamp(0, 255).to(torch.uint8)
+
+
+def _to_srgb(photo: Photo) -> Tensor:
+    """Convert from the colour profile that the file carries, if it is a usable one."""
+    if photo.icc_profile is None:
+        return photo.pixels
+    from PIL import Image, ImageCms
+
+    pixels = photo.pixels
+    if pixels.dtype != torch.uint8:
+        pixels = (image_to_float(pixels) * 255).round().to(torch.uint8)
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(photo.icc_profile))
+        image = Image.fromarray(np.ascontiguousarray(pixels.permute(1, 2, 0).numpy()))
+        done = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"))
+    except (ImageCms.PyCMSError, OSError):
+        return photo.pixels  # a broken profile is no reason to lose the picture
+    assert done is not None
+    return torch.from_numpy(np.array(done)).permute(2, 0, 1).contiguous()
