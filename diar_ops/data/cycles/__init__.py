@@ -1,6 +1,13 @@
 """Data sets rendered with Blender Cycles, in processes of its own."""
 
 from diar_ops.data.cycles.render import RenderedSet, render_dataset
-from diar_ops.data.cycles.settings import RenderSettings
+from diar_ops.data.cycles.settings import DEVICES, RenderSettings
+from diar_ops.data.cycles.sheet import write_contact_sheet
 
-__all__ = ["RenderSettings", "RenderedSet", "render_dataset"]
+__all__ = [
+    "DEVICES",
+    "RenderSettings",
+    "RenderedSet",
+    "render_dataset",
+    "write_contact_sheet",
+]

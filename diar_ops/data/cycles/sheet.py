@@ -1,0 +1,67 @@
+"""Show the first sequences of a data set in one picture."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from os import PathLike
+from pathlib import Path
+
+import torch
+
+from diar_ops._errors import ImageError
+from diar_ops.data.contact_sheet import contact_sheet
+from diar_ops.data.images import read_image
+from diar_ops.data.output import atomic_path
+from diar_ops.data.rendered import RenderedSequence, read_sequence
+from diar_ops.data.sequence_document import DOCUMENT
+
+__all__ = ["SHEET", "write_contact_sheet"]
+
+SHEET = "contact_sheet.jpg"
+
+
+def write_contact_sheet(
+    folder: str | PathLike[str], *, sequences: int = 8, frames: int = 10, tile: int = 128
+) -> Path:
+    """Write labels and frames of the first sequences of a data set as one picture.
+
+    Args:
+        folder: Of the data set.
+        sequences: How many rows.
+        frames: How many frames of each.
+        tile: Longest side of a picture, in pixels.
+
+    Returns:
+        The file, :data:`SHEET` in ``folder``; an existing one is replaced.
+
+    Raises:
+        ImageError: There is no sequence, or one is damaged.
+        OutputError: As :func:`atomic_path`.
+    """
+    from PIL import Image
+
+    rows = []
+    for sequence in _sequences(Path(folder)):
+        pictures = [read_image(frame.path).pixels for frame in sequence.frames[:frames]]
+        if len({picture.shape for picture in pictures}) == 1:
+            rows.append((read_image(sequence.label).pixels, torch.stack(pictures)))
+        if len(rows) == sequences:
+            break
+    sheet = contact_sheet(rows, tile=tile)
+    path = Path(folder) / SHEET
+    with io.BytesIO() as buffer:
+        image = Image.fromarray(sheet.permute(1, 2, 0).contiguous().numpy())
+        image.save(buffer, format="JPEG", quality=90)
+        with atomic_path(path, overwrite=True) as temporary:
+            temporary.write_bytes(buffer.getvalue())
+    return path
+
+
+def _sequences(folder: Path) -> Iterator[RenderedSequence]:
+    found = sorted(path.parent for path in folder.glob(f"*/{DOCUMENT}"))
+    found = [path for path in found if not path.name.startswith(".")]
+    if not found:
+        raise ImageError(f"{folder} holds no sequences")
+    for path in found:
+        yield read_sequence(path)

@@ -1,0 +1,128 @@
+#!/usr/bin/env python3
+"""Render spoiled views of pictures with Blender Cycles, with the exact truth beside them.
+
+Give a folder of pictures of any size and shape. Each sequence shows one of them in random light,
+with shadows, highlights and things in the way: an aligned one always from straight ahead, a
+misaligned one from random cameras, except for its first frame. Beside the frames are the clean
+picture, the exact homographies, masks of what spoils each pixel, and the whole scene.
+
+Stopped or killed, the same command goes on where it was; the result does not depend on that, nor
+on the number of workers. Set up Blender once with: make render-env
+
+Examples:
+  python examples/render_dataset.py paintings/ sets/aligned --kind aligned
+  python examples/render_dataset.py paintings/ sets/test --sequences 100 --frames 50 --workers 8
+  python examples/render_dataset.py photos/ sets/wide --size 192 320 --samples 32 --seed 7
+  python examples/render_dataset.py photos/ sets/gpu --device optix --blender ~/blender/blender
+
+written to the output folder:
+  dataset.json        what the set is: settings, seed, pictures, versions
+  000000/00.png ...   the frames of sequence 0
+  000000/label.png    the clean picture
+  000000/masks/       what covers the picture; what is in shadow, in a highlight, or clipped
+  000000/sequence.json   frame ~ H @ label, cameras, lights, materials, things
+  contact_sheet.jpg   the first sequences, to look at
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from diar_ops import DiarError
+from diar_ops.data import SequenceDataset, dataset_statistics, statistics_table
+from diar_ops.data.cycles import DEVICES, RenderSettings, render_dataset, write_contact_sheet
+
+
+def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
+    """Parse the command line."""
+    summary, _, rest = (__doc__ or "").partition("\n\n")
+    parser = argparse.ArgumentParser(
+        description=summary,
+        epilog=rest,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("images", metavar="IMAGES_DIR", help="folder of pictures")
+    add("out", metavar="OUT", help="folder of the data set; an unfinished one is continued")
+    add("--kind", choices=("aligned", "misaligned"), default="misaligned",
+        help="one still camera, or free ones (default: %(default)s)")  # fmt: skip
+    add("--sequences", type=int, default=10, metavar="N",
+        help="sequences in all; more enlarge an existing set (default: %(default)s)")  # fmt: skip
+    add("--frames", type=int, default=10, metavar="T",
+        help="frames of each (default: %(default)s)")  # fmt: skip
+    add("--size", type=int, nargs=2, default=(256, 256), metavar=("H", "W"),
+        help="pixels of frames and labels (default: 256 256)")  # fmt: skip
+    add("--samples", type=int, default=16, metavar="S",
+        help="light paths per pixel, before noise is removed (default: %(default)s)")  # fmt: skip
+    add("--workers", type=int, default=1, metavar="W",
+        help="Blender processes side by side, one core each (default: %(default)s)")  # fmt: skip
+    add("--seed", type=int, default=0, metavar="K",
+        help="another seed, another set (default: %(default)s)")  # fmt: skip
+    add("--device", choices=DEVICES, default="cpu", help="where to render (default: %(default)s)")
+    add("--blender", metavar="PATH",
+        help="Blender 4.5+, or a Python with bpy (default: of make render-env)")  # fmt: skip
+    return parser.parse_args(argv)
+
+
+def run(options: argparse.Namespace) -> str:
+    """Render, and return the closing lines."""
+    settings = RenderSettings(
+        kind=options.kind, sequences=options.sequences, frames=options.frames,
+        size=(options.size[0], options.size[1]), samples=options.samples, seed=options.seed,
+        device=options.device,
+    )  # fmt: skip
+    # disable=None: no bar where nobody watches, such as in a log file
+    with tqdm(desc="rendering", unit="frame", disable=None, smoothing=0.02) as bar:
+
+        def progress(done: int, total: int) -> None:
+            if bar.total is None:
+                # What earlier runs rendered says nothing about the time that is left.
+                bar.reset(total)
+                bar.initial = bar.n = done
+            bar.update(done - bar.n)
+
+        result = render_dataset(
+            options.images, options.out, settings, workers=options.workers,
+            blender=options.blender, progress=progress,
+            note=lambda sentence: tqdm.write(sentence, file=sys.stderr),
+        )  # fmt: skip
+    out = Path(options.out)
+    for index, reason in result.failed.items():
+        print(f"failed: sequence {index}: {reason}", file=sys.stderr)
+    if len(result.failed) == settings.sequences:
+        raise DiarError("no sequence could be rendered")
+    dataset = SequenceDataset(out, masks=("occluded", "flags"))
+    print(statistics_table(dataset_statistics(dataset[i] for i in range(len(dataset)))))
+    sheet = write_contact_sheet(out)
+    had = f" ({result.already} were there)" if result.already else ""
+    if result.failed:
+        raise DiarError(
+            f"{len(result.failed)} of {settings.sequences} sequences failed; "
+            "the same command tries them again"
+        )
+    return f"{settings.sequences} sequences of {settings.frames} frames{had}; see {sheet}"
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run, and turn every failure into one sentence and an exit code."""
+    options = parse_arguments(argv)
+    try:
+        print(run(options))
+    except DiarError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except MemoryError:
+        print("error: not enough memory; use fewer --workers", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; finished sequences stay, the same command goes on", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
