@@ -30,12 +30,22 @@ __all__ = [
 ]
 
 
+#: In shadow is what gets less diffuse light than this share of what it would get with nothing in
+#: the way: the eye sees the loss of a quarter clearly, and it is above the noise of 16 samples.
+SHADOW = 0.75
+#: A highlight adds at least this radiance (white paper in label light has 1): it lifts a mid grey
+#: by 25 of 255 levels.
+HIGHLIGHT = 0.1
+#: Clipped is what has a channel of at least this level of 255.
+SATURATED = 254
+
+
 class FrameFlag(IntFlag):
     """What light does to a pixel of the picture; a pixel may have several."""
 
-    SHADOW = 1  #: a light is hidden from it
-    HIGHLIGHT = 2  #: what the surface mirrors outshines what it scatters
-    SATURATED = 4  #: a channel is clipped
+    SHADOW = 1  #: gets less than :data:`SHADOW` of the light that could fall on it
+    HIGHLIGHT = 2  #: what the surface mirrors adds more than :data:`HIGHLIGHT` of radiance
+    SATURATED = 4  #: a channel is at least :data:`SATURATED`
 
 
 #: Colours of the flags in the file, for people; a pixel with several has their mean.

@@ -11,20 +11,12 @@ from torch.nn import functional as F
 
 from diar_ops._errors import ImageError
 from diar_ops.data.cycles.light import plane_points, unshadowed_radiance
-from diar_ops.data.flags import FrameFlag
+from diar_ops.data.flags import HIGHLIGHT, SATURATED, SHADOW, FrameFlag
 from diar_ops.data.scene import PlanarScene
 from diar_ops.data.scene.transfer import linear_to_srgb
 
-__all__ = ["HIGHLIGHT", "SATURATED", "SHADOW", "frame_masks", "frame_picture"]
+__all__ = ["frame_masks", "frame_picture"]
 
-#: In shadow is what gets less diffuse light than this share of what it would get with nothing in
-#: the way: the eye sees a loss of a quarter clearly, and the noise of 16 samples is below it.
-SHADOW = 0.75
-#: A highlight adds at least this radiance (white paper in label light has 1): it lifts a mid grey
-#: by 25 of 255 levels.
-HIGHLIGHT = 0.1
-#: Clipped is what has a channel of at least this level of 255.
-SATURATED = 254
 #: Colour below which a pixel scatters too little light to tell how much falls on it.
 _DARK = 0.004
 

@@ -4,7 +4,8 @@ The world is right-handed and speaks in picture units. The picture lies in the p
 at the origin, its longer side 1 long; x points to its right, y down, z into the wall behind it.
 Cameras, lights and objects are where z < 0. A picture's front therefore faces (0, 0, -1).
 Radiometry is linear: a white diffuse surface of irradiance pi has radiance 1, which is the value 1
-of a pixel before the transfer function of sRGB.
+of a pixel before the transfer function of sRGB. No light is seen by the camera itself, but in
+what mirrors it.
 """
 
 from __future__ import annotations
@@ -23,8 +24,12 @@ class LightKind(IntEnum):
     """How a light emits."""
 
     POINT = 0  #: a sphere that shines all around
-    SPOT = 1  #: a sphere that shines into a cone
-    AREA = 2  #: a square that shines from one side, by Lambert's cosine
+    #: a sphere that shines into a cone: from its rim smoothstep rises over the first 15 % of
+    #: 1 - cos(cone / 2), as Blender's spot_blend does
+    SPOT = 1
+    #: a square that shines from one side, by Lambert's cosine; its sides are x and y turned by
+    #: the shortest way that takes z to its direction
+    AREA = 2
 
 
 class ObjectKind(IntEnum):
@@ -43,8 +48,12 @@ class Finish(IntEnum):
     DIFFUSE = 0  #: scatters its colour
     GLOSSY = 1  #: scatters its colour under a dielectric coat of its roughness
     MIRROR = 2  #: reflects, tinted by its colour
-    GLASS = 3  #: refracts (index 1.45), tinted by its colour
-    TINTED = 4  #: lets 1 - opacity of the light through, times its colour; scatters the rest
+    #: refracts (index 1.45); what crosses it is tinted by its colour, half at each surface on a
+    #: logarithmic scale; shadow and diffuse rays pass it straight
+    GLASS = 3
+    #: lets 1 - opacity of the light through, times its colour, and scatters the rest; a solid
+    #: does so at both its surfaces, each with the square root
+    TINTED = 4
 
 
 class Lights(NamedTuple):
