@@ -36,6 +36,7 @@ from diar_ops import DiarError, Reason, align_sequence, reconstruct_sequence
 from diar_ops.data import (
     check_results_folder,
     find_photo,
+    is_sequence,
     list_images,
     read_ground_truth,
     read_photos,
@@ -75,19 +76,19 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         help="shrink photos to this longest side first (default: full resolution)")  # fmt: skip
     add("--seed", type=int, default=0, help="seed of the random sampling (default: %(default)s)")
     add("--ground-truth", metavar="DIR|FILE",
-        help="the known original to compare with: an image, or a folder with label.png and "
-             "sequence.json")  # fmt: skip
+        help="the known original to compare with: an image, or the folder of a rendered sequence; "
+             "a single DIR that is one brings its own")  # fmt: skip
     return parser.parse_args(argv)
 
 
 def run(options: argparse.Namespace) -> str:
     """Run the whole job and return its one-line summary."""
-    bundled = not options.photos
+    given = options.photos or [str(BUNDLED)]
     # Everything that can be refused is refused before the long work.
     check_device("--device", options.device)
     if not -(2**63) <= options.seed < 2**63:
         raise DiarError(f"--seed must fit into 64 bits, got {options.seed}")
-    files = list_images(options.photos or BUNDLED)
+    files = list_images(given)
     out = Path(options.out).resolve()
     if {f.resolve().parent for f in files} & {out, out / "aligned", out / "weights"}:
         raise DiarError("results never go where the photos are; choose another folder with --out")
@@ -104,7 +105,10 @@ def run(options: argparse.Namespace) -> str:
     asked = options.reference
     reference = asked if asked == "auto" else find_photo(names, asked)
     descriptor = load_descriptor(options.descriptor, device=options.device)
-    truth_path = options.ground_truth or (BUNDLED / "ground_truth" if bundled else None)
+    truth_path = options.ground_truth
+    if truth_path is None and len(given) == 1 and is_sequence(given[0]):
+        truth_path = given[0]
+        print(f"{truth_path} is a rendered sequence: the result is compared with its original")
     truth = read_ground_truth(truth_path) if truth_path else None
 
     with step(timings, "aligning") as progress:

@@ -89,8 +89,9 @@ def list_images(paths: str | PathLike[str] | Iterable[str | PathLike[str]]) -> l
     """List the photos of folders and single files, in the order in which a person counts.
 
     A folder gives its files that end in one of :data:`SUFFIXES`, sorted so that ``img2`` comes
-    before ``img10``; hidden files and sub-folders are skipped. A file is taken as it is, whatever
-    its ending. Each file is listed once.
+    before ``img10``; hidden files and sub-folders are skipped. The folder of a rendered sequence
+    (with a ``sequence.json``, see ``docs/data.md``) gives its frames, not its label. A file is
+    taken as it is, whatever its ending. Each file is listed once.
 
     Args:
         paths: One path, or several.
@@ -99,8 +100,12 @@ def list_images(paths: str | PathLike[str] | Iterable[str | PathLike[str]]) -> l
         The files, at least one.
 
     Raises:
-        ImageError: A path does not exist or cannot be listed, or a folder holds no photo.
+        ImageError: A path does not exist or cannot be listed, a folder holds no photo, or its
+            ``sequence.json`` is of the right format but damaged or of another version.
     """
+    # Imported late: scenes, which rendered sequences are of, read images themselves.
+    from diar_ops.data.rendered import is_sequence, read_sequence
+
     several = [paths] if isinstance(paths, (str, PathLike)) else list(paths)
     if not several:
         raise ImageError("no photos: no folder and no file was given")
@@ -110,6 +115,10 @@ def list_images(paths: str | PathLike[str] | Iterable[str | PathLike[str]]) -> l
             if not path.is_dir():
                 path.stat()
                 found[path] = None
+                continue
+            if is_sequence(path):
+                frames = read_sequence(path, files=False).frames
+                found.update(dict.fromkeys(frame.path for frame in frames))
                 continue
             files = [
                 entry

@@ -76,11 +76,12 @@ def is_sequence(folder: str | PathLike[str]) -> bool:
     return isinstance(document, dict) and document.get("format") == SEQUENCE_FORMAT
 
 
-def read_sequence(folder: str | PathLike[str]) -> RenderedSequence:
+def read_sequence(folder: str | PathLike[str], *, files: bool = True) -> RenderedSequence:
     """Read and check the ``sequence.json`` of a folder, and that all its files are there.
 
     Args:
         folder: The folder of one sequence.
+        files: Whether the files have to be there.
 
     Returns:
         The :class:`RenderedSequence`. Pictures are not opened.
@@ -99,11 +100,11 @@ def read_sequence(folder: str | PathLike[str]) -> RenderedSequence:
     except (ValueError, RecursionError) as error:
         raise ImageError(f"{path} is not JSON: {error}") from error
     sequence = check_sequence_document(document, path)
-    files = [sequence.label]
+    named = [sequence.label]
     for frame in sequence.frames:
-        files += [file for file in (frame.path, frame.occluded, frame.flags) if file is not None]
-    for file in files:
-        if not file.is_file():
+        named += [file for file in (frame.path, frame.occluded, frame.flags) if file is not None]
+    for file in named:
+        if files and not file.is_file():
             raise ImageError(f"{path} names {file.relative_to(folder)}, which does not exist")
     return sequence
 

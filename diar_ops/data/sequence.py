@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from os import PathLike
@@ -16,6 +15,8 @@ from diar_ops._checks import check_option
 from diar_ops._errors import ImageError, OptionError
 from diar_ops._types import Alignment, Reconstruction
 from diar_ops.data.images import Photo, image_to_float, list_images, read_image
+from diar_ops.data.rendered import read_sequence
+from diar_ops.data.sequence_document import DOCUMENT
 from diar_ops.geometry import corner_error, warp_homography
 from diar_ops.metrics import psnr, ssim
 
@@ -109,11 +110,11 @@ class GroundTruth:
 
 
 def read_ground_truth(path: str | PathLike[str]) -> GroundTruth:
-    """Read ``label.png`` and ``sequence.json`` from a folder, or a clean picture alone.
+    """Read the original of a rendered sequence from its folder, or a clean picture alone.
 
     Args:
-        path: A folder with both files (the format of ``examples/demo_sequence/ground_truth``), or
-            an image file in the coordinates of the reference.
+        path: The folder of a sequence (``sequence.json`` and the label that it names; the frames
+            need not be there), or an image file in the coordinates of the reference.
 
     Raises:
         ImageError: The picture or the document is missing or damaged.
@@ -121,33 +122,16 @@ def read_ground_truth(path: str | PathLike[str]) -> GroundTruth:
     path = Path(path)
     if not path.is_dir():
         return GroundTruth(image_to_float(read_image(path).pixels), {})
-    document = path / "sequence.json"
-    try:
-        frames = json.loads(document.read_text(encoding="utf-8"))["frames"]
-        homographies = {
-            str(frame["file"]): torch.tensor(
-                frame["homography_frame_label"], dtype=torch.float64
-            ).reshape(3, 3)
-            for frame in frames
-        }
-        sizes = {
-            str(frame["file"]): (int(frame["size"][0]), int(frame["size"][1]))
-            for frame in frames
-            if "size" in frame
-        }
-        if not all(H.isfinite().all() and H.det() != 0 for H in homographies.values()):
-            raise ImageError(f"{document} holds a homography that cannot be inverted")
-    except OSError as error:
-        raise ImageError(f"cannot read {document}: {error.strerror}") from error
-    except ImageError:
-        raise
-    except (ValueError, LookupError, TypeError, RuntimeError) as error:
-        raise ImageError(
-            f"{document} is not the ground truth of a sequence: expected "
-            f'"frames" with "file" and "homography_frame_label" (3x3), got {error!r}'
-        ) from error
-    label = image_to_float(read_image(path / "label.png").pixels)
-    return GroundTruth(label, homographies, sizes)
+    sequence = read_sequence(path, files=False)
+    label = read_image(sequence.label)
+    if label.size != sequence.label_size:
+        got, said = ("{1} x {0}".format(*size) for size in (label.size, sequence.label_size))
+        raise ImageError(f"{sequence.label} has {got} pixels, {DOCUMENT} says {said}")
+    return GroundTruth(
+        image_to_float(label.pixels),
+        {frame.path.name: frame.homography_frame_label for frame in sequence.frames},
+        {frame.path.name: frame.size for frame in sequence.frames},
+    )
 
 
 def score_against(

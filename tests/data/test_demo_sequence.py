@@ -10,12 +10,12 @@ import cv2
 import numpy as np
 import pytest
 
-from diar_ops.data import list_images, read_image
+from diar_ops.data import SequenceDataset, list_images, read_image, read_sequence
 
 
 @pytest.fixture(scope="module")
 def truth(demo_folder: Path) -> dict[str, Any]:
-    return json.loads((demo_folder / "ground_truth" / "sequence.json").read_text(encoding="utf-8"))
+    return json.loads((demo_folder / "sequence.json").read_text(encoding="utf-8"))
 
 
 def project(homography: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -34,6 +34,14 @@ def test_the_label_is_not_among_the_photos(demo_folder: Path, truth: dict[str, A
         photo = read_image(demo_folder / name)
         assert photo.size == tuple(size)
         assert photo.bit_depth == 8
+
+
+def test_it_is_a_sequence_of_the_documented_format(demo_folder: Path) -> None:
+    sequence = read_sequence(demo_folder)
+    assert sequence.kind == "misaligned"
+    assert len(sequence.frames) == 10
+    item = SequenceDataset(demo_folder, frames=2, crop=(128, 96))[0]
+    assert item["frames"].shape == (2, 3, 128, 96)
 
 
 def test_both_directions_agree(truth: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import struct
 import warnings
@@ -18,6 +19,7 @@ from PIL import Image, ImageCms, ImageFile
 from diar_ops import DtypeError, ImageError
 from diar_ops.data import image_to_float, list_images, read_image
 from diar_ops.data import images as images_module
+from tests.sequences import write_sequence
 
 RNG = np.random.default_rng(7)
 H, W = 20, 28
@@ -485,3 +487,19 @@ def test_list_survives_a_dangling_link(tmp_path: Path) -> None:
     (tmp_path / "a.png").touch()
     (tmp_path / "b.png").symlink_to(tmp_path / "gone.png")
     assert [path.name for path in list_images(tmp_path)] == ["a.png"]
+
+
+def test_the_folder_of_a_rendered_sequence_gives_its_frames(tmp_path: Path) -> None:
+    document = write_sequence(tmp_path / "a", frames=3)
+    (tmp_path / "a" / "sheet.png").write_bytes(b"")
+    frames = [tmp_path / "a" / f"{n:02d}.png" for n in range(3)]
+    assert list_images(tmp_path / "a") == frames
+    frames[1].unlink()
+    assert list_images(tmp_path / "a") == frames, "whoever reads them says that it is missing"
+    path = tmp_path / "a" / "sequence.json"
+    path.write_text(json.dumps({**document, "version": 2}))
+    with pytest.raises(ImageError, match="is version 2 of the format"):
+        list_images(tmp_path / "a")
+    path.write_text('{"of": "another program"}')
+    names = [file.name for file in list_images(tmp_path / "a")]
+    assert names == ["00.png", "02.png", "label.png", "sheet.png"]

@@ -208,8 +208,33 @@ def test_the_bundled_sequence_runs_without_arguments(
     result = run("--max-size", 160)  # the size only spares time
     assert result.code == 0
     assert "of 10 photos aligned to " in result.out
-    assert ", PSNR " in result.out
+    told, summary = result.out.splitlines()
+    assert "demo_sequence is a rendered sequence: the result is compared with its orig" in told
+    assert ", PSNR " in summary
     assert (tmp_path / "diar_out" / "clean.png").is_file()
+
+
+def test_a_rendered_sequence_brings_its_original(
+    run: Callable[..., Run], good: Path, tmp_path: Path
+) -> None:
+    truth, _, H = photos.sequence(SIZE, 3)
+    write_image(good / "label.png", torch.from_numpy(truth).permute(2, 0, 1))
+    frames = [
+        {"file": name, "size": [SIZE, SIZE], "homography_frame_label": h.tolist()}
+        for name, h in zip(NAMES, H, strict=True)
+    ]
+    label = {"file": "label.png", "size": [SIZE, SIZE]}
+    document = {"format": "diar_ops sequence", "version": 1, "label": label, "frames": frames}
+    (good / "sequence.json").write_text(json.dumps(document))
+    out = tmp_path / "out"
+    result = run(good, "--out", out, "--reference", "a.png")
+    assert result.code == 0
+    told, summary = result.out.splitlines()
+    assert told == f"{good} is a rendered sequence: the result is compared with its original"
+    assert "3 of 3 photos aligned" in summary, "the label is no photo"
+    assert float(summary.split("PSNR ")[1].split(" dB")[0]) > 30
+    (good / "sequence.json").write_text(json.dumps({**document, "version": 2}))
+    assert_one_error(run(good, "--out", tmp_path / "new"), "is version 2 of the format", "update")
 
 
 def test_help_teaches(program: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
