@@ -6,12 +6,16 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 OUT    ?= demo_out
+# Blender's package needs a Python 3.11 of its own.
+RENDER_PYTHON ?= python3.11
+RENDER_VENV   ?= .venv-render
+RENDER_STAMP  := $(RENDER_VENV)/.installed
 
-.PHONY: help demo test lint format bench clean
+.PHONY: help demo test lint format bench render-env clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || \
@@ -41,5 +45,18 @@ format: $(STAMP) ## apply ruff's fixes and formatting
 bench: $(STAMP) ## speed against the peers; writes bench_out/ and prints the ratio table
 	$(BIN)/python -m pytest benchmarks/ $(ARGS)
 
+render-env: $(RENDER_STAMP) ## Blender in an environment of its own, for examples/render_dataset.py
+
+$(RENDER_STAMP): constraints-render.txt
+	@$(RENDER_PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || \
+	  { echo "rendering needs Python 3.11, the only one that bpy 4.5 runs on; name it with: make render-env RENDER_PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(RENDER_PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+	  { echo "Python's venv module is missing; on Debian and Ubuntu: apt install python3.11-venv" >&2; exit 1; }
+	$(RENDER_PYTHON) -m venv $(RENDER_VENV)
+	$(RENDER_VENV)/bin/python -m pip install --quiet -c constraints-render.txt bpy numpy
+	@$(RENDER_VENV)/bin/python -c 'import bpy' >/dev/null || \
+	  { echo "bpy is installed but cannot be imported; on a bare Debian or Ubuntu: apt install libx11-6 libxrender1 libxfixes3 libxi6 libxkbcommon0 libsm6 libgl1" >&2; exit 1; }
+	@touch $@
+
 clean: ## remove the environment and everything that was generated
-	rm -rf $(VENV) demo_out diar_out bench_out .pytest_cache .mypy_cache .ruff_cache .benchmarks .hypothesis
+	rm -rf $(VENV) $(RENDER_VENV) demo_out diar_out bench_out .pytest_cache .mypy_cache .ruff_cache .benchmarks .hypothesis
