@@ -12,6 +12,7 @@ on the number of workers. Set up Blender once with: make render-env
 Examples:
   python examples/render_dataset.py paintings/ sets/aligned --kind aligned
   python examples/render_dataset.py paintings/ sets/test --sequences 100 --frames 50 --workers 8
+  python examples/render_dataset.py paintings/ sets/val --part 1/2
   python examples/render_dataset.py photos/ sets/wide --size 192 320 --samples 32 --seed 7
   python examples/render_dataset.py photos/ sets/gpu --device optix --blender ~/blender/blender
 
@@ -27,13 +28,19 @@ written to the output folder:
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
 from tqdm import tqdm
 
-from diar_ops import DiarError
-from diar_ops.data import SequenceDataset, dataset_statistics, statistics_table
+from diar_ops import DiarError, OptionError
+from diar_ops.data import (
+    SequenceDataset,
+    dataset_statistics,
+    list_images,
+    statistics_table,
+)
 from diar_ops.data.cycles import DEVICES, RenderSettings, render_dataset, write_contact_sheet
 
 
@@ -63,9 +70,23 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--seed", type=int, default=0, metavar="K",
         help="another seed, another set (default: %(default)s)")  # fmt: skip
     add("--device", choices=DEVICES, default="cpu", help="where to render (default: %(default)s)")
+    add("--part", default="1/1", metavar="K/N",
+        help="use only every N-th picture, from the K-th on: sets of different parts share no "
+             "picture, as training, validation and test must (default: all)")  # fmt: skip
     add("--blender", metavar="PATH",
         help="Blender 4.5+, or a Python with bpy (default: of make render-env)")  # fmt: skip
     return parser.parse_args(argv)
+
+
+def part_of(files: list[Path], part: str) -> list[Path]:
+    """Return the K-th of N parts of the files, for a ``part`` of "K/N"."""
+    found = re.fullmatch(r"([1-9][0-9]*)/([1-9][0-9]*)", part)
+    if found is None or int(found[1]) > int(found[2]):
+        raise OptionError(f"--part must be K/N with K from 1 to N, such as 1/2, got {part}")
+    chosen = files[int(found[1]) - 1 :: int(found[2])]
+    if not chosen:
+        raise OptionError(f"part {part} of {len(files)} pictures is empty")
+    return chosen
 
 
 def run(options: argparse.Namespace) -> str:
@@ -75,6 +96,7 @@ def run(options: argparse.Namespace) -> str:
         size=(options.size[0], options.size[1]), samples=options.samples, seed=options.seed,
         device=options.device,
     )  # fmt: skip
+    pictures = part_of(list_images(options.images), options.part)
     # disable=None: no bar where nobody watches, such as in a log file
     with tqdm(desc="rendering", unit="frame", disable=None, smoothing=0.02) as bar:
 
@@ -86,7 +108,7 @@ def run(options: argparse.Namespace) -> str:
             bar.update(done - bar.n)
 
         result = render_dataset(
-            options.images, options.out, settings, workers=options.workers,
+            pictures, options.out, settings, workers=options.workers,
             blender=options.blender, progress=progress,
             note=lambda sentence: tqdm.write(sentence, file=sys.stderr),
         )  # fmt: skip

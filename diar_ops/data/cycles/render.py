@@ -7,7 +7,7 @@ import queue
 import shutil
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from os import PathLike
@@ -66,7 +66,7 @@ class _Run:
 
 
 def render_dataset(
-    images: str | PathLike[str],
+    images: str | PathLike[str] | Iterable[str | PathLike[str]],
     out: str | PathLike[str],
     settings: RenderSettings,
     *,
@@ -84,7 +84,7 @@ def render_dataset(
     ``workers``. More ``sequences`` enlarge a set.
 
     Args:
-        images: Folder of pictures.
+        images: Pictures, or folders of them, as :func:`list_images` takes them.
         out: Folder of the data set.
         settings: What to render.
         workers: How many Blender processes, each on one core (or on the graphics card).
