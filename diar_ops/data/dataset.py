@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TypedDict
@@ -123,6 +123,9 @@ class SequenceDataset(Dataset[SequenceItem]):
 
     def __len__(self) -> int:
         return len(self.folders)
+
+    def __iter__(self) -> Iterator[SequenceItem]:
+        return (self[index] for index in range(len(self)))
 
     def __repr__(self) -> str:
         names = ("frames", "take", "crop", "crop_at", "masks", "seed")
