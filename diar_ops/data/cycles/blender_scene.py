@@ -48,7 +48,8 @@ def main() -> None:
     try:
         import bpy
     except ImportError as error:
-        kind = "library" if ".so" in str(error) else "bpy"
+        missing = isinstance(error, ModuleNotFoundError) and error.name == "bpy"
+        kind = "bpy" if missing else "library" if ".so" in str(error) else "start"
         answer(event="failed", kind=kind, message=str(error))
         return
     if bpy.app.version < (4, 5, 0):

@@ -228,6 +228,8 @@ def _work(run: _Run) -> None:
                     run.events.put(("finished", index))
                     break
                 except WorkerCrash as crash:
+                    if process is not None:
+                        process.interrupt()  # one that hangs would not end when asked to
                     end(process)
                     process = None
                     if run.stop.is_set():

@@ -118,17 +118,18 @@ def _differences(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> Any:
             if have.get(name) != value:
                 yield f"{group}.{name} is {_short(have.get(name))}, asked for {_short(value)}"
     have_files, want_files = (
-        {entry["file"]: entry["bytes"] for entry in document.get("images", [])}
+        [(entry["file"], entry["bytes"]) for entry in document.get("images", [])]
         for document in (there, wanted)
     )
-    for word, names in (
-        ("new", want_files.keys() - have_files.keys()),
-        ("gone", have_files.keys() - want_files.keys()),
-        ("changed", {n for n, b in want_files.items() if have_files.get(n, b) != b}),
-    ):
+    have_names, want_names = ({name for name, _ in files} for files in (have_files, want_files))
+    changed = {name for name, size in want_files if (name, size) not in have_files} & have_names
+    changes = {"new": want_names - have_names, "gone": have_names - want_names, "changed": changed}
+    for word, names in changes.items():
         if names:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
             yield f"picture {min(names)}{more} is {word}"
+    if not any(changes.values()) and have_files != want_files:
+        yield "the pictures come in another order"
 
 
 def _short(value: Any) -> str:
