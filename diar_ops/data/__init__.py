@@ -31,6 +31,8 @@ from diar_ops.data.results import (
 from diar_ops.data.scene.camera import CameraRanges
 from diar_ops.data.scene.jpeg import JpegCompress, jpeg_compress
 from diar_ops.data.scene.photograph import photograph
+from diar_ops.data.scene.texture_source import TextureSource
+from diar_ops.data.scene.textures import TEXTURE_KINDS, procedural_texture
 from diar_ops.data.scene.transfer import linear_to_srgb, srgb_to_linear
 from diar_ops.data.sequence import (
     GroundTruth,
@@ -57,6 +59,7 @@ __all__ = [
     "DOCUMENT",
     "LABEL",
     "SEQUENCE_FORMAT",
+    "TEXTURE_KINDS",
     "VERSION",
     "CameraRanges",
     "DatasetStatistics",
@@ -70,6 +73,7 @@ __all__ = [
     "RenderedSequence",
     "SequenceDataset",
     "SequenceItem",
+    "TextureSource",
     "atomic_folder",
     "atomic_path",
     "check_results_folder",
@@ -89,6 +93,7 @@ __all__ = [
     "mask_overlay",
     "output_names",
     "photograph",
+    "procedural_texture",
     "read_flags",
     "read_ground_truth",
     "read_image",

@@ -6,6 +6,8 @@ from diar_ops.data.scene.jpeg import JpegCompress, jpeg_compress
 from diar_ops.data.scene.photograph import photograph
 from diar_ops.data.scene.ranges import SceneRanges
 from diar_ops.data.scene.sample import picture_plane, sample_planar_scene, scene_homography
+from diar_ops.data.scene.texture_source import TextureSource
+from diar_ops.data.scene.textures import TEXTURE_KINDS, procedural_texture
 from diar_ops.data.scene.transfer import linear_to_srgb, srgb_to_linear
 from diar_ops.data.scene.types import (
     Finish,
@@ -18,6 +20,7 @@ from diar_ops.data.scene.types import (
 )
 
 __all__ = [
+    "TEXTURE_KINDS",
     "CameraRanges",
     "Finish",
     "JpegCompress",
@@ -28,10 +31,12 @@ __all__ = [
     "PictureMaterial",
     "PlanarScene",
     "SceneRanges",
+    "TextureSource",
     "jpeg_compress",
     "linear_to_srgb",
     "photograph",
     "picture_plane",
+    "procedural_texture",
     "sample_planar_scene",
     "scene_from_document",
     "scene_homography",
