@@ -25,6 +25,8 @@ __all__ = [
 
 #: How far, in pixels, a corner of the label may be from itself after both directions.
 INVERSE_TOLERANCE = 1e-3
+#: No picture is larger, in pixels.
+MAX_SIDE = 10**6
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,7 +187,7 @@ class _Check:
 
     def size(self, value: Any, field: str) -> tuple[int, int]:
         fits = isinstance(value, list) and len(value) == 2
-        fits = fits and all(type(side) is int and side > 0 for side in value)
+        fits = fits and all(type(side) is int and 0 < side <= MAX_SIDE for side in value)
         self.that(fits, field, "[height, width] in pixels", value)
         return value[0], value[1]
 

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from diar_ops import ImageError
 from diar_ops.data import (
@@ -196,6 +198,7 @@ INSIDE = "a file inside the sequence's folder"
         (change("label", to="label.png"), 'label: expected an object, got "label.png"'),
         (change("label", "file"), f"label.file: expected {INSIDE}, got nothing"),
         (change("label", "size", to=[8, 0]), "label.size: expected [height, width] in pixels"),
+        (change("label", "size", to=[8, 10**400]), "label.size: expected [height, width]"),
         (change("label", "size", to=[8.0, 9.0]), "label.size: expected [height, width]"),
         (change("frames"), "frames: expected a list, got nothing"),
         (change("frames", to={}), "frames: expected a list, got {}"),
@@ -244,6 +247,40 @@ def test_one_sentence_names_the_field(damage: Callable[[Any], None], words: str)
     assert words in message
     assert "\n" not in message
     assert len(message) < 200
+
+
+PLAIN = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6)
+NAMES = st.text(max_size=6)
+ANYTHING = st.recursive(
+    PLAIN | st.sampled_from([10**400, "a.png", -(2**63), [1, 2], "\ud800"]),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(NAMES, inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=100)
+@given(data=st.data())
+def test_whatever_it_says_it_is_read_or_named(data: st.DataObject) -> None:
+    """Anything may be anywhere: never another error than the one that names the field."""
+    document = json.loads(format_document(minimal()))
+    document["frames"][0].update(occluded="m.png", homography_label_frame=EYE)
+    for _ in range(data.draw(st.integers(1, 3))):
+        place: Any = document
+        while True:
+            keys = list(place) if isinstance(place, dict) else list(range(len(place)))
+            key = data.draw(st.sampled_from(keys))
+            inner = place[key]
+            if not (isinstance(inner, (dict, list)) and inner) or data.draw(st.booleans()):
+                break
+            place = inner
+        place[key] = data.draw(ANYTHING)
+    message = ""
+    try:
+        check_sequence_document(document)
+    except ImageError as error:
+        message = str(error)
+    assert "\n" not in message
+    assert len(message) < 250
 
 
 @pytest.mark.parametrize("document", [None, 3, "text", []])
