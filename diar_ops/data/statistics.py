@@ -126,8 +126,8 @@ def statistics_table(statistics: DatasetStatistics) -> str:
     mean = float((clean * torch.arange(len(clean))).sum() / 100)
     rows += [
         "",
-        f"A pixel is clean (seen, nothing in front, no flag) in {mean:.1f} of {len(clean) - 1} frames "
-        f"on average.",
+        "A pixel is clean (seen, nothing in front, no flag) in "
+        f"{mean:.1f} of {len(clean) - 1} frames on average.",
         "",
         "| clean in so many frames | " + " | ".join(str(n) for n in range(len(clean))) + " |",
         "| --- |" + " ---: |" * len(clean),
