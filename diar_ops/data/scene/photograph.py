@@ -21,7 +21,7 @@ LUMINANCE = (0.2126, 0.7152, 0.0722)
 #: Metering takes no pixel for brighter than this, and no frame for darker than the other.
 BRIGHTEST, DARKEST = 2.0, 0.01
 #: Values that are worked on at a time on a CPU: what stays in its cache.
-CHUNK = 200_000
+CHUNK = 1_000_000
 #: Points per pixel by which the path of a shake is approximated.
 PATH_POINTS = 4
 
@@ -200,8 +200,12 @@ def _blur(x: Tensor, sigma: Tensor, shake: Tensor, ranges: CameraRanges) -> Tens
         (gauss[:, :, None] * gauss[:, None, :])[:, None],
         groups=len(x),
     )[0]
+    # Three standard deviations beyond the ends of the path are enough.
+    side = math.ceil(3 * ranges.blur[1] + ranges.motion[1] / 2)
+    spare = reach + path - side
+    kernel = kernel[:, spare : spare + 2 * side + 1, spare : spare + 2 * side + 1]
+    kernel = kernel / kernel.sum(dim=(1, 2), keepdim=True)
     N, C = x.shape[:2]
-    side = reach + path
     padded = F.pad(x, (side,) * 4, mode="replicate").reshape(1, N * C, x.shape[2] + 2 * side, -1)
     kernel = kernel.repeat_interleave(C, dim=0)[:, None]
     return F.conv2d(padded, kernel, groups=N * C).reshape(x.shape)

@@ -53,12 +53,15 @@ class Canvas:
             self.pixels, [_fixed(points)], closed, _code(colour), thickness, cv2.LINE_AA, SHIFT
         )
 
-    def lines(self, lines: list[Any], colour: Colour, width: float) -> None:
-        """Draw many polylines of one kind."""
+    def lines(self, lines: Any, colour: Colour, width: float) -> None:
+        """Draw polylines of equal length (N, M, 2)."""
         import cv2
 
+        lines = np.asarray(lines, np.float32)
+        if not lines.size:
+            return
         cv2.polylines(
-            self.pixels, [_fixed(points) for points in lines], False, _code(colour),
+            self.pixels, list(_fixed(lines).reshape(*lines.shape[:2], 1, 2)), False, _code(colour),
             max(1, round(width)), cv2.LINE_AA, SHIFT,
         )  # fmt: skip
 

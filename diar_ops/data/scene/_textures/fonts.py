@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import math
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -51,6 +52,7 @@ STEP = 1.2
 #: Larger words are drawn each time: they are few.
 LARGEST_KEPT = 25
 MOST_KEPT = 40_000
+_PIECE = re.compile(r"[^\W\d]+|.")
 
 
 class _Word(NamedTuple):
@@ -65,24 +67,38 @@ _kept: dict[tuple[str, int, str], _Word] = {}
 
 def text_width(font: str, size: float, text: str) -> float:
     """Return how far ``text`` moves the pen; ``size`` is that of the em, in canvas pixels."""
-    return _word(font, _step(size), text).advance
+    step = _step(size)
+    return sum(_word(font, step, piece).advance for piece in _pieces(step, text))
 
 
 def put_text(
     layer: NDArray[np.uint8], x: float, baseline: float, font: str, size: float, text: str
 ) -> float:
     """Write ``text`` into a layer of a canvas, clipped to it; returns :func:`text_width`."""
-    word = _word(font, _step(size), text)
-    left, top = round(x) + word.left, round(baseline) + word.top
-    height, width = word.cover.shape
+    step = _step(size)
+    start = x
+    for piece in _pieces(step, text):
+        word = _word(font, step, piece)
+        if piece != " ":
+            _stamp(layer, word.cover, round(x) + word.left, round(baseline) + word.top)
+        x += word.advance
+    return x - start
+
+
+def _pieces(step: int, text: str) -> Sequence[str]:
+    """Split small text into words and single marks and digits: what is worth keeping."""
+    return (text,) if STEP**step > LARGEST_KEPT or text.isalpha() else _PIECE.findall(text)
+
+
+def _stamp(layer: NDArray[np.uint8], cover: NDArray[np.uint8], left: int, top: int) -> None:
+    height, width = cover.shape
     if left >= 0 and top >= 0:
-        view, cover = layer[top : top + height, left : left + width], word.cover
+        view = layer[top : top + height, left : left + width]
     else:
         view = layer[max(0, top) : max(0, top + height), max(0, left) : max(0, left + width)]
-        cover = word.cover[max(0, -top) :, max(0, -left) :]
+        cover = cover[max(0, -top) :, max(0, -left) :]
     if view.size:
         np.maximum(view, cover[: view.shape[0], : view.shape[1]], out=view)
-    return word.advance
 
 
 def prepare(font: str, size: float, texts: Iterable[str]) -> None:
@@ -90,7 +106,8 @@ def prepare(font: str, size: float, texts: Iterable[str]) -> None:
     step = _step(size)
     if STEP**step > LARGEST_KEPT:
         return
-    new = [text for text in dict.fromkeys(texts) if (font, step, text) not in _kept]
+    pieces = dict.fromkeys(piece for text in texts for piece in _pieces(step, text))
+    new = [piece for piece in pieces if (font, step, piece) not in _kept]
     if not new:
         return
     if len(_kept) + len(new) > MOST_KEPT:

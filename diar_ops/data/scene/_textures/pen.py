@@ -34,19 +34,19 @@ class Pen:
         reach = float(np.hypot(height, width)) / 2
         middle = np.array([width / 2, height / 2], np.float32)
         steps = np.arange(-reach, reach, max(1.0, reach / 150), dtype=np.float32)
-        lines = []
-        for offset in np.arange(-reach, reach, max(2.0, pitch)):
-            line = middle + across * (offset + pitch * 0.15 * self.dice.uniform(-1, 1))
-            points = line + steps[:, None] * along
-            x, y = points[:, 0].astype(int), points[:, 1].astype(int)
-            held = (x >= 0) & (y >= 0) & (x < width) & (y < height)
-            held[held] = inside[y[held], x[held]]
-            edges = np.flatnonzero(np.diff(np.r_[False, held, False]))
-            for start, end in zip(edges[::2], edges[1::2], strict=True):
-                if end - start > 1:
-                    lines.append(points[[start, end - 1]])
-        if lines:
-            self.canvas.lines(lines, self.ink, self.width * 0.6)
+        offsets = np.arange(-reach, reach, max(2.0, pitch), dtype=np.float32)
+        offsets = offsets + pitch * self.dice.array(len(offsets), low=-0.15, high=0.15)
+        # [lines, steps, 2]
+        points = middle + offsets[:, None, None] * across + steps[:, None] * along
+        x, y = points[..., 0].astype(np.int32), points[..., 1].astype(np.int32)
+        held = (x >= 0) & (y >= 0) & (x < width) & (y < height)
+        held &= inside[y.clip(0, height - 1), x.clip(0, width - 1)]
+        edges = np.diff(np.pad(held, ((0, 0), (1, 1))).astype(np.int8), axis=1)
+        line, start = (edges == 1).nonzero()
+        end = (edges == -1).nonzero()[1]
+        long = end - start > 1
+        pairs = np.stack((points[line, start], points[line, end - 1]), axis=1)
+        self.canvas.lines(pairs[long], self.ink, self.width * 0.6)
 
 
 def wash(dice: Dice) -> Colour:

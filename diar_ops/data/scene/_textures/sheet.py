@@ -78,12 +78,9 @@ class Sheet:
         line: list[tuple[str, float]] = []
         width = 0.0
         text = words(self.dice, count)
-        prepare(font, em, [".", ",", *(word.rstrip(".,") for word in text)])
+        prepare(font, em, text)
         for word in text:
-            bare = word.rstrip(".,")
-            advance = text_width(font, em, bare)
-            if bare != word:
-                advance += text_width(font, em, word[-1])
+            advance = text_width(font, em, word)
             if line and start + width + advance > right:
                 if top + leading > bottom:
                     return top
@@ -109,11 +106,7 @@ def _set_line(
     em: float, gap: float,
 ) -> None:  # fmt: skip
     for word, advance in line:
-        # Words and marks are kept apart, so that each is drawn once.
-        bare = word.rstrip(".,")
-        end = x + put_text(layer, x, baseline, font, em, bare)
-        if bare != word:
-            put_text(layer, end, baseline, font, em, word[-1])
+        put_text(layer, x, baseline, font, em, word)
         x += advance + gap
 
 
