@@ -38,8 +38,10 @@ from diar_ops.aggregate import (
 )
 from diar_ops.data import (
     JpegCompress,
+    RenderedScene,
     jpeg_compress,
     photograph,
+    render_planar_scene,
 )
 from diar_ops.geometry import (
     RansacHomography,
@@ -142,6 +144,8 @@ __all__ = [  # noqa: RUF022 - grouped by purpose
     "jpeg_compress",
     "JpegCompress",
     "photograph",
+    "RenderedScene",
+    "render_planar_scene",
     # models
     "load_descriptor",
     "load_pretrained",

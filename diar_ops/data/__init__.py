@@ -31,6 +31,7 @@ from diar_ops.data.results import (
 from diar_ops.data.scene.camera import CameraRanges
 from diar_ops.data.scene.jpeg import JpegCompress, jpeg_compress
 from diar_ops.data.scene.photograph import photograph
+from diar_ops.data.scene.render import RenderedScene, render_planar_scene
 from diar_ops.data.scene.texture_source import TextureSource
 from diar_ops.data.scene.textures import TEXTURE_KINDS, procedural_texture
 from diar_ops.data.scene.transfer import linear_to_srgb, srgb_to_linear
@@ -70,6 +71,7 @@ __all__ = [
     "JpegCompress",
     "Photo",
     "RenderedFrame",
+    "RenderedScene",
     "RenderedSequence",
     "SequenceDataset",
     "SequenceItem",
@@ -101,6 +103,7 @@ __all__ = [
     "read_photos",
     "read_sequence",
     "remove_stale_folders",
+    "render_planar_scene",
     "render_report",
     "score_against",
     "sequence_document",

@@ -5,6 +5,7 @@ from diar_ops.data.scene.document import scene_from_document, scene_to_document
 from diar_ops.data.scene.jpeg import JpegCompress, jpeg_compress
 from diar_ops.data.scene.photograph import photograph
 from diar_ops.data.scene.ranges import SceneRanges
+from diar_ops.data.scene.render import RenderedScene, render_planar_scene
 from diar_ops.data.scene.sample import picture_plane, sample_planar_scene, scene_homography
 from diar_ops.data.scene.texture_source import TextureSource
 from diar_ops.data.scene.textures import TEXTURE_KINDS, procedural_texture
@@ -30,6 +31,7 @@ __all__ = [
     "Objects",
     "PictureMaterial",
     "PlanarScene",
+    "RenderedScene",
     "SceneRanges",
     "TextureSource",
     "jpeg_compress",
@@ -37,6 +39,7 @@ __all__ = [
     "photograph",
     "picture_plane",
     "procedural_texture",
+    "render_planar_scene",
     "sample_planar_scene",
     "scene_from_document",
     "scene_homography",
