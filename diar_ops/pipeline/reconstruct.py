@@ -19,6 +19,7 @@ from diar_ops.aggregate import (
     median_aggregate,
     softmax_aggregate,
 )
+from diar_ops.data.scene.transfer import linear_to_srgb, srgb_to_linear
 from diar_ops.geometry import transform_points, warp_homography
 from diar_ops.pipeline._frames import (
     Frames,
@@ -240,7 +241,7 @@ def _sequence_gain(
         warped.append(warp_homography(copy.float(), H[None].float(), size=size, valid=mask))
     stack = torch.stack([w.image for w in warped], dim=1)
     covered = torch.stack([w.valid for w in warped], dim=1)
-    return exposure_gain(_decode(stack), covered)[0]
+    return exposure_gain(srgb_to_linear(stack), covered)[0]
 
 
 def _apply_gain(image: Tensor, gain: Tensor) -> Tensor:
@@ -252,24 +253,8 @@ def _apply_gain(image: Tensor, gain: Tensor) -> Tensor:
     factor = gain.to(image).view(1, 3, 1, 1)
     coded = (image + 0.055) * factor ** (1 / 2.4) - 0.055
     toe = (image <= 0.04045) | (coded <= 0.04045)
-    coded[toe] = _encode(_decode(image[toe]) * factor.expand_as(image)[toe])
+    coded[toe] = linear_to_srgb(srgb_to_linear(image[toe]) * factor.expand_as(image)[toe])
     return coded
-
-
-def _decode(image: Tensor) -> Tensor:
-    """SRGB to linear light (IEC 61966-2-1), also above 1."""
-    return torch.where(
-        image <= 0.04045, image / 12.92, ((image.clamp_min(0) + 0.055) / 1.055) ** 2.4
-    )
-
-
-def _encode(linear: Tensor) -> Tensor:
-    """Linear light to sRGB (IEC 61966-2-1), also above 1."""
-    return torch.where(
-        linear <= 0.0031308,
-        linear * 12.92,
-        1.055 * linear.clamp_min(0.0031308) ** (1 / 2.4) - 0.055,
-    )
 
 
 def _translation(x: float, y: float) -> Tensor:
