@@ -118,7 +118,8 @@ def run(options: argparse.Namespace) -> str:
     if len(result.failed) == settings.sequences:
         raise DiarError("no sequence could be rendered")
     dataset = SequenceDataset(out, masks=("occluded", "flags"))
-    print(statistics_table(dataset_statistics(dataset[i] for i in range(len(dataset)))))
+    indices = tqdm(range(len(dataset)), desc="measuring", leave=False, disable=None)
+    print(statistics_table(dataset_statistics(dataset[i] for i in indices)))
     sheet = write_contact_sheet(out)
     had = f" ({result.already} were there)" if result.already else ""
     if result.failed:

@@ -101,7 +101,7 @@ class BlenderProcess:
                          daemon=True).start()  # fmt: skip
         try:
             self._send({"device": device})
-            ready = self._answer(START_TIMEOUT)
+            ready = self._answer(START_TIMEOUT, starting=True)
             if ready["event"] != "ready":
                 raise RenderError(_refusal(ready, command[0]))
         except BaseException:
@@ -163,19 +163,23 @@ class BlenderProcess:
         except (OSError, ValueError) as error:
             raise WorkerCrash(self._last_words()) from error
 
-    def _answer(self, timeout: float) -> dict[str, Any]:
-        try:
-            line = self._answers.get(timeout=timeout)
-        except queue.Empty:
-            raise WorkerCrash(f"Blender gave no answer for {timeout:.0f} s") from None
-        if not line:
-            raise WorkerCrash(self._last_words())
-        try:
-            answer = json.loads(line)
-            answer["event"]
-        except (ValueError, KeyError, TypeError):
-            raise WorkerCrash(f"Blender answered {line[:100]!r}") from None
-        return dict(answer)
+    def _answer(self, timeout: float, *, starting: bool = False) -> dict[str, Any]:
+        """Wait for an answer; while ``starting``, what Blender prints of its own is passed over."""
+        while True:
+            try:
+                line = self._answers.get(timeout=timeout)
+            except queue.Empty:
+                raise WorkerCrash(f"Blender gave no answer for {timeout:.0f} s") from None
+            if not line:
+                raise WorkerCrash(self._last_words())
+            try:
+                answer = json.loads(line)
+                answer["event"]
+            except (ValueError, KeyError, TypeError):
+                if not starting:
+                    raise WorkerCrash(f"Blender answered {line[:100]!r}") from None
+            else:
+                return dict(answer)
 
     def _last_words(self) -> str:
         """Say how the process ended."""

@@ -20,6 +20,7 @@ import numpy as np
 def main():
     faults = Path(os.environ["FAKE_BLENDER"])
     (faults / f"process-{os.getpid()}").touch()
+    sys.stdout.write("Blender 4.5.99 (a banner)\n")  # as executables do, not the Python package
     device = json.loads(sys.stdin.readline())["device"]
     if (faults / "refuse").exists():
         say(**json.loads((faults / "refuse").read_text()))

@@ -373,17 +373,6 @@ def test_settings_are_checked(options):
         RenderSettings(**options)
 
 
-def test_example_names_failures(pictures, fake, tmp_path, faults):
-    (faults / "crash").write_text("3")
-    process = start(pictures, tmp_path / "out", fake)
-    output, errors = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert "failed: sequence 0: Blender was ended by signal 9" in errors
-    assert "error: 1 of 4 sequences failed; the same command tries them again" in errors
-    assert "| something in front |" in output
-    assert (tmp_path / "out" / "contact_sheet.jpg").is_file()
-
-
 def test_seeds_do_not_depend_on_torch(pictures):
     choice = driver.TextureChoice(sorted(pictures.iterdir()), 5, "aligned")
     before = torch.random.get_rng_state()
