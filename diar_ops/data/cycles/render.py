@@ -29,8 +29,9 @@ __all__ = ["RenderedSet", "render_dataset"]
 
 #: A process is replaced after so many sequences: whatever leaks, leaks only so far.
 SEQUENCES_PER_PROCESS = 50
-#: Free space, in bytes, below which a failed write means that the disk is full.
-FULL = 16 * 2**20
+#: Free space below which a failure means that the disk is full: bytes in all, and per pixel of a
+#: frame, whose passes have 27 channels of 2 bytes.
+FULL, FULL_PER_PIXEL = 16 * 2**20, 64
 LOCK = ".lock"
 
 
@@ -234,7 +235,9 @@ def _work(run: _Run) -> None:
                     process = None
                     if run.stop.is_set():
                         return
-                    if shutil.disk_usage(run.folder).free < FULL:
+                    height, width = run.settings.size
+                    needed = FULL + FULL_PER_PIXEL * height * width
+                    if shutil.disk_usage(run.folder).free < needed:
                         raise OutputError(
                             f"cannot write {run.folder / _name(index)}: "
                             f"{explain(OSError(errno.ENOSPC, ''))}"

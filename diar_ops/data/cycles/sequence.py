@@ -8,11 +8,12 @@ from pathlib import Path
 
 import torch
 
+from diar_ops._errors import ImageError
 from diar_ops.data.cycles.exr import read_exr
 from diar_ops.data.cycles.passes import frame_masks, frame_picture
 from diar_ops.data.cycles.settings import RenderSettings
 from diar_ops.data.cycles.texture import TextureChoice, generator_for, prepare_texture
-from diar_ops.data.cycles.worker import BlenderProcess
+from diar_ops.data.cycles.worker import BlenderProcess, WorkerCrash
 from diar_ops.data.flags import FrameShares, frame_shares, write_flags, write_mask
 from diar_ops.data.folder import atomic_folder
 from diar_ops.data.output import write_image, write_text_atomic
@@ -101,7 +102,10 @@ def render_sequence(
 
         def take(name: str) -> None:
             file = work / f"{name}.exr"
-            passes = read_exr(file)
+            try:
+                passes = read_exr(file)
+            except ImageError as error:  # Blender does not notice when a disk is full
+                raise WorkerCrash(str(error)) from error
             file.unlink()
             picture = frame_picture(passes)
             if name == "label":

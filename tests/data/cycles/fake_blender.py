@@ -1,8 +1,8 @@
 """Answers as ``blender_scene.py`` does, without Blender: flat pictures, and faults on demand.
 
-The folder that FAKE_BLENDER names holds the faults as files: ``crash``, ``hang``, ``fail`` and
-``babble`` with a number (how many jobs to spoil), ``slow`` with seconds per frame, ``refuse`` with
-the answer to give instead of "ready". Each process leaves a file ``process-<id>``.
+The folder that FAKE_BLENDER names holds the faults as files: ``crash``, ``hang``, ``fail``,
+``babble`` and ``cut`` with a number (how many jobs to spoil), ``slow`` with seconds per frame,
+``refuse`` with the answer to give instead of "ready". Each process leaves a file ``process-<id>``.
 """
 
 import hashlib
@@ -33,17 +33,19 @@ def main():
         job = json.loads(line)
         names = [*(["label"] if job["label"] else []), *map(str, job["frames"])]
         for number, name in enumerate(names):
-            if number == 2:
-                misbehave(faults)
+            fault = misbehave(faults) if number == 2 else None
             if (faults / "slow").exists():
                 time.sleep(float((faults / "slow").read_text()))
-            draw(Path(job["folder"]) / f"{name}.exr", name, job)
+            file = Path(job["folder"]) / f"{name}.exr"
+            draw(file, name, job)
+            if fault == "cut":
+                file.write_bytes(file.read_bytes()[:-100])
             say(event="frame", name=name)
         say(event="done")
 
 
 def misbehave(faults):
-    for fault in ("crash", "hang", "fail", "babble"):
+    for fault in ("crash", "hang", "fail", "babble", "cut"):
         file = faults / fault
         left = int(file.read_text()) if file.exists() else 0
         if left == 0:
@@ -59,6 +61,8 @@ def misbehave(faults):
         if fault == "babble":
             sys.stdout.write("this is not JSON\n")
             sys.stdout.flush()
+        return fault
+    return None
 
 
 def say(**event):

@@ -231,8 +231,9 @@ def test_full_disk_where_we_write(render, tmp_path, faults, monkeypatch):
     assert alive(faults) == []
 
 
-def test_full_disk_where_blender_writes(render, faults, monkeypatch):
-    (faults / "fail").write_text("1")
+@pytest.mark.parametrize("fault", ["fail", "cut"])
+def test_full_disk_where_blender_writes(render, faults, monkeypatch, fault):
+    (faults / fault).write_text("1")
     usage = driver.shutil.disk_usage("/")._replace(free=1000)
     monkeypatch.setattr(driver.shutil, "disk_usage", lambda path: usage)
     with pytest.raises(OutputError, match="the disk is full; "):
