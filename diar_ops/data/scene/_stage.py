@@ -82,6 +82,16 @@ class Stage(NamedTuple):
             Things(*(field[at, :item] for field in self.things)),
         )  # fmt: skip
 
+    def take(self, frame: Tensor) -> Stage:
+        """Return frames by their index, some of them often, others not at all."""
+        return Stage(
+            self.to_plane[frame], self.pixel[frame], self.eye[frame], self.half[frame],
+            PictureMaterial(*(field[frame] for field in self.material)),
+            self.wall[frame], self.ambient[frame],
+            Lamps(*(field[frame] for field in self.lamps)),
+            Things(*(field[frame] for field in self.things)),
+        )  # fmt: skip
+
 
 def shape_of(things: Things, at: tuple[Tensor, ...]) -> Shape:
     """Return the shapes of some things by their index."""

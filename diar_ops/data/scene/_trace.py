@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -12,6 +14,7 @@ from diar_ops.data.flags import HIGHLIGHT, SHADOW
 from diar_ops.data.scene._lighting import PlaneLight, light_plane
 from diar_ops.data.scene._looks import Looks, looks_of, meet_plane
 from diar_ops.data.scene._shadows import Nodes
+from diar_ops.data.scene._solids import vector
 from diar_ops.data.scene._stage import Stage
 
 __all__ = ["ROW", "TILE", "Plane", "Rays", "Seen", "pack", "trace"]
@@ -24,17 +27,19 @@ TAPS = (-0.25, 0.25)
 
 
 class Rays(NamedTuple):
-    """Where rays pass through the frames, in pixels from their centres.
+    """Where rays pass through frames, in pixels from their centres.
 
     Attributes:
-        u: (F, R, N) to the right; a leading 1 stands for all frames.
+        u: (1, R, N) to the right, the same for all frames; or (R, 1, N), each row of one frame.
         v: As ``u``, down.
+        frame: (R,) of each row, ascending; None where all frames have the same.
         coarse: For whole pixels in tiles: ``u`` and ``v`` of nodes (1, R, M) in each tile, and
             the weights (M, N) that interpolate between them.
     """
 
     u: Tensor
     v: Tensor
+    frame: Tensor | None = None
     coarse: tuple[Tensor, Tensor, Tensor] | None = None
 
 
@@ -73,17 +78,19 @@ class Seen(NamedTuple):
 
 
 def trace(
-    stage: Stage, pictures: Tensor, rays: Rays, points: int, plane: Plane | None = None
+    base: Stage, pictures: Tensor, rays: Rays, points: int, plane: Plane | None = None
 ) -> Seen:
-    """Follow rays through F frames.
+    """Follow rays through frames.
 
     Args:
-        stage: The frames.
-        pictures: (S, 3, H, W) linear, each for F / S frames one after the other.
-        rays: Where they pass.
+        base: The frames.
+        pictures: (S, 3, H, W) linear, each for an equal number of frames one after the other.
+        rays: Where they pass. Where they have rows of their own, each counts as a frame (F = R).
         points: See :func:`visibility`.
         plane: What is where they meet the plane, if that is known already.
     """
+    stage = base if rays.frame is None else base.take(rays.frame)
+    bounds = _bounds(rays.frame, len(base.eye), len(pictures))
     x, y = _on_plane(stage, rays.u, rays.v)
     eye = stage.eye[:, :, None, None]
     ray = (x - eye[:, 0], y - eye[:, 1], -eye[:, 2])
@@ -101,14 +108,14 @@ def trace(
     taps = [(x, y)]
     if rays.coarse is not None:
         taps = [_on_plane(stage, rays.u + i, rays.v + j) for j in TAPS for i in TAPS]
-    radiance = _radiance(stage, pictures, taps, inside, light)
+    radiance = _radiance(stage, pictures, bounds, taps, inside, light)
     mean = radiance.nanmean(-1) if plane is None else plane.mean
     radiance = radiance.reshape(*radiance.shape[:2], *x.shape[1:])
     shadow = (light.hidden[:, 0] > 1 - SHADOW).reshape(x.shape) & inside
     highlight = (light.mirrored.mean(1) > HIGHLIGHT).reshape(x.shape) & inside
     surface = inside.to(torch.int32)
     occluded = torch.zeros_like(inside)
-    looks = [_look_on(stage, pictures, look) for look in looks_of(stage, x, y, ray, mean)]
+    looks = _look_on(base, pictures, looks_of(stage, x, y, ray, mean), rays.frame)
     colours = torch.arange(3, device=x.device)
     # From the farthest thing to the nearest.
     for rank in range(stage.things.kind.shape[1]):
@@ -130,78 +137,114 @@ def trace(
     )
 
 
-def pack(frame: Tensor, frames: int, width: int) -> tuple[Tensor, Tensor]:
-    """Arrange items by frame, in rows of ``width``, filled up with repetitions.
+def pack(frame: Tensor, frames: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Arrange items in rows of ``width``, each of one frame, filled up with repetitions.
 
     Args:
-        frame: (n,) of each item, n > 0.
-        frames: F.
+        frame: (n,) of each item.
+        frames: How many there are.
         width: N.
 
     Returns:
-        Which item (F, R, N) is where, and at which place in that, flat, each item (n,) is.
+        Which item (R, N) is where; the frame (R,) of each row, ascending; at which place in the
+        first, flat, each item (n,) is.
     """
     order = frame.argsort(stable=True)
     count = torch.bincount(frame, minlength=frames)
-    first = count.cumsum(0) - count
-    rows = -(-int(count.max()) // width)
-    place = torch.arange(rows * width, device=frame.device)
-    index = first[:, None] + torch.minimum(place, (count - 1).clamp_min(0)[:, None])
-    # A frame without items takes others', which nobody reads.
-    index = order[index.clamp_max(len(order) - 1)].reshape(frames, rows, width)
+    rows = (count + width - 1).div(width, rounding_mode="floor")
+    owner = torch.repeat_interleave(torch.arange(frames, device=frame.device), rows)
+    first, start = count.cumsum(0) - count, (rows.cumsum(0) - rows) * width
+    # Where in its frame's part of the rows each place is; what is beyond its items repeats one.
+    place = torch.arange(len(owner) * width, device=frame.device).reshape(-1, width)
+    place = torch.minimum(place - start[owner, None], count[owner, None] - 1)
     slot = torch.empty_like(order)
-    within = torch.arange(len(order), device=frame.device) - first[frame[order]]
-    slot[order] = frame[order] * (rows * width) + within
-    return index, slot
+    ordered = frame[order]
+    within = torch.arange(len(order), device=frame.device) - first[ordered]
+    slot[order] = start[ordered] + within
+    return order[first[owner, None] + place], owner, slot
 
 
-def _look_on(stage: Stage, pictures: Tensor, look: Looks) -> Looks:
+def _look_on(
+    base: Stage, pictures: Tensor, looks: list[Looks], owner: Tensor | None
+) -> list[Looks]:
     """Add what is seen in mirrors and through glass: the plane, or the surroundings."""
-    wanted = look.hit & (look.onward > 0).any(1)
-    entry, ray = wanted.nonzero(as_tuple=True)
-    if len(entry) == 0:
-        return look
-    frame = look.frame[entry]
-    point, ahead = look.point, look.ahead
-    x, y, meets = meet_plane(
-        (point[0][entry, ray], point[1][entry, ray], point[2][entry, ray]),
-        (ahead[0][entry, ray], ahead[1][entry, ray], ahead[2][entry, ray]),
-    )
-    index, slot = pack(frame, len(stage.eye), ROW)
-    x, y = x[index], y[index]
-    entry_, ray_ = entry[index].flatten(1), ray[index].flatten(1)
-    to_eye = (-ahead[0][entry_, ray_], -ahead[1][entry_, ray_],
-              (-ahead[2][entry_, ray_]).clamp_max(-1e-2))  # fmt: skip
+    wanted = [(look.hit & (look.onward > 0).any(1)).nonzero(as_tuple=True) for look in looks]
+    if sum(len(entry) for entry, _ in wanted) == 0:
+        return looks
+
+    def picked(field: Callable[[Looks], Tensor]) -> Tensor:
+        return torch.cat([field(look)[at] for look, at in zip(looks, wanted, strict=True)])
+
+    frame = picked(lambda look: look.frame[:, None].expand(look.hit.shape))
+    frame = frame if owner is None else owner[frame]
+    ahead = vector(lambda i: picked(lambda look: look.ahead[i]))
+    point = vector(lambda i: picked(lambda look: look.point[i]))
+    x, y, meets = meet_plane(point, ahead)
+    index, rows, slot = pack(frame, len(base.eye), ROW)
+    stage = base.take(rows)
+    x, y = x[index][:, None], y[index][:, None]
+    to_eye = (-ahead[0][index], -ahead[1][index], (-ahead[2][index]).clamp_max(-1e-2))
     # One point stands for each light: what is bent is not looked at closely.
     light = light_plane(stage, x, y, to_eye, 1)
-    radiance = _radiance(stage, pictures, [(x, y)], _is_inside(stage, x, y), light)
+    bounds = _bounds(rows, len(base.eye), len(pictures))
+    radiance = _radiance(stage, pictures, bounds, [(x, y)], _is_inside(stage, x, y), light)
     radiance = radiance.movedim(1, 2).flatten(0, 1)[slot]
-    radiance = torch.where(meets[:, None], radiance, stage.ambient[frame])
-    seen = torch.zeros_like(look.radiance.movedim(1, 2)).index_put((entry, ray), radiance)
-    return look._replace(radiance=look.radiance + look.onward * seen.movedim(1, 2))
+    radiance = torch.where(meets[:, None], radiance, base.ambient[frame])
+    found = []
+    parts = torch.split(radiance, [len(entry) for entry, _ in wanted])
+    for look, at, part in zip(looks, wanted, parts, strict=True):
+        seen = torch.zeros_like(look.radiance.movedim(1, 2)).index_put(at, part).movedim(1, 2)
+        found.append(look._replace(radiance=look.radiance + look.onward * seen))
+    return found
+
+
+def _bounds(rows: Tensor | None, frames: int, pictures: int) -> list[int] | None:
+    """Return at which row each picture begins, and the number of rows."""
+    if rows is None:
+        return None
+    first = torch.arange(pictures + 1, device=rows.device) * (frames // pictures)
+    starts: list[int] = torch.searchsorted(rows, first).tolist()
+    return starts
 
 
 def _radiance(
     stage: Stage,
     pictures: Tensor,
+    bounds: list[int] | None,
     taps: list[tuple[Tensor, Tensor]],
     inside: Tensor,
     light: PlaneLight,
 ) -> Tensor:
     """Return what the plane sends to the eye, (F, 3, P)."""
-    count = len(pictures)
-    total: Tensor | None = None
-    for x, y in taps:
-        grid = torch.stack((x / stage.half[:, 0:1, None], y / stage.half[:, 1:2, None]), dim=-1)
-        grid = grid.reshape(count, 1, -1, 2)
-        value = F.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
-        total = value if total is None else total + value
-    assert total is not None, "there is at least one tap"
-    colour = total.reshape(count, 3, len(stage.eye) // count, -1).movedim(1, 2).flatten(0, 1)
-    colour = colour * (light.kept * (1 / len(taps)))
+    grids = [
+        torch.stack((x / stage.half[:, 0:1, None], y / stage.half[:, 1:2, None]), dim=-1)
+        for x, y in taps
+    ]
+    if bounds is None:
+        colour = _sample(pictures, [grid.reshape(len(pictures), 1, -1, 2) for grid in grids])
+        colour = colour.reshape(len(pictures), 3, len(stage.eye) // len(pictures), -1)
+        colour = colour.movedim(1, 2).flatten(0, 1)
+    else:
+        parts = [
+            _sample(pictures[i : i + 1], [grid[a:b].reshape(1, b - a, -1, 2) for grid in grids])
+            for i, (a, b) in enumerate(pairwise(bounds))
+            if b > a
+        ]
+        colour = torch.cat([part[0].movedim(0, 1) for part in parts])
+    colour = colour * light.kept
     at_picture = inside.flatten(1)[:, None]
     colour = torch.where(at_picture, colour, stage.wall[:, :, None])
     return colour * light.scattered + light.mirrored * at_picture
+
+
+def _sample(pictures: Tensor, grids: list[Tensor]) -> Tensor:
+    """Return the mean of pictures at several places; borders repeat."""
+    total: Tensor | None = None
+    for grid in grids:
+        value = F.grid_sample(pictures, grid, padding_mode="border", align_corners=False)
+        total = value if total is None else total + value
+    assert total is not None, "there is at least one grid"
+    return total if len(grids) == 1 else total / len(grids)
 
 
 def _on_plane(stage: Stage, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:

@@ -21,9 +21,9 @@ from diar_ops.data.scene.types import PlanarScene
 __all__ = ["RenderedScene", "render_planar_scene"]
 
 #: Rays of one chunk: what stays in a processor's cache, and what keeps a GPU busy.
-CHUNK = {"cpu": 2**17, "cuda": 2**22}
+CHUNK = {"cpu": 2**18, "cuda": 2**22}
 #: What is smooth is computed at nodes, this far apart at most: in pixels, and in picture sides.
-NODES_APART = (4.0, 0.03)
+NODES_APART = (4.0, 0.04)
 #: Where rays of a pixel on an edge pass, in sixteenths of it from its centre: eight rooks.
 EDGE_RAYS = ((-7, -3), (-5, 5), (-3, -7), (-1, 1), (1, 7), (3, -1), (5, -5), (7, 3))
 
@@ -144,23 +144,25 @@ def _smooth_edges(
     if len(frame) == 0:
         return radiance, *masks
     many, dtype = len(EDGE_RAYS), radiance.dtype
-    index, slot = pack(frame, len(surface), ROW // many)
+    index, owner, slot = pack(frame, len(surface), ROW // many)
     offset = torch.tensor(EDGE_RAYS, dtype=dtype, device=surface.device) / 16
     u = (column.to(dtype) - (size[1] - 1) / 2)[index][..., None] + offset[:, 0]
     v = (row.to(dtype) - (size[0] - 1) / 2)[index][..., None] + offset[:, 1]
     # Light changes little within a pixel: take that of its centre.
     across_tiles = -(-size[1] // TILE)
     place = (row // TILE * across_tiles + column // TILE) * ROW + row % TILE * TILE + column % TILE
-    place = place[index].repeat_interleave(many, dim=-1).flatten(1)[:, None]
-    light = PlaneLight(*(f.gather(2, place.expand(-1, f.shape[1], -1)) for f in seen.plane.light))
-    plane = Plane(light, seen.plane.mean)
-    rays = trace(stage, pictures, Rays(u.flatten(2), v.flatten(2)), 1, plane)
-    shape = (*index.shape, many)
-    mean = rays.radiance.reshape(len(surface), 3, *shape[1:]).mean(-1)
-    mean = mean.movedim(1, 3).flatten(0, 2)[slot]
+    place = place[index].repeat_interleave(many, dim=-1)
+    light = PlaneLight(
+        *(f.movedim(1, 2)[owner[:, None], place].movedim(2, 1) for f in seen.plane.light)
+    )
+    plane = Plane(light, seen.plane.mean[owner])
+    rays = Rays(u.flatten(1)[:, None], v.flatten(1)[:, None], owner)
+    found = trace(stage, pictures, rays, 1, plane)
+    mean = found.radiance.reshape(len(owner), 3, -1, many).mean(-1).movedim(1, 2)
+    mean = mean.flatten(0, 1)[slot]
     radiance = radiance.movedim(1, 3).index_put((frame, row, column), mean).movedim(3, 1)
     # A pixel is covered if any of its rays is; then nothing is said about the picture's light.
-    covered = rays.occluded.reshape(shape).any(-1).flatten()[slot]
+    covered = found.occluded.reshape(len(owner), -1, many).any(-1).flatten()[slot]
     visible, occluded, shadow, highlight = masks
     occluded = occluded.clone()
     occluded[frame, 0, row, column] |= covered
@@ -198,7 +200,7 @@ def _tiles(size: tuple[int, int], dtype: torch.dtype, device: torch.device) -> R
     nodes = torch.linspace(0, TILE - 1, count, dtype=dtype, device=device)
     hat = (1 - (steps - nodes[:, None]).abs() * ((count - 1) / (TILE - 1))).clamp_min(0)
     spread = torch.einsum("ai,bj->abij", hat, hat).reshape(count**2, ROW)
-    return Rays(*grid(steps), (*grid(nodes), spread))
+    return Rays(*grid(steps), coarse=(*grid(nodes), spread))
 
 
 def _untile(field: Tensor, size: tuple[int, int]) -> Tensor:

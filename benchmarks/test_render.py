@@ -1,0 +1,91 @@
+"""Rendering planar scenes: torch against Cycles, the same scenes on one thread each.
+
+Cycles renders 24 samples with its denoiser, as the sets are rendered, if the environment of
+``make render-env`` is there or ``DIAR_OPS_BLENDER`` names a Blender or a Python with bpy; its start
+is not counted. On a GPU (``--bench-device cuda``) only ours runs there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from diar_ops import RenderError, render_planar_scene
+from diar_ops.data import write_image
+from diar_ops.data.cycles.worker import BlenderProcess, blender_command
+from diar_ops.data.scene import PlanarScene, sample_planar_scene, scene_to_document
+
+SAMPLES = 24
+#: Frames of each size: those of one sequence for Cycles, a batch for training.
+SEQUENCES = {64: 16, 128: 4, 256: 1}
+FRAMES = 10
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def drawn(size: int) -> tuple[torch.Tensor, PlanarScene]:
+    generator = torch.Generator().manual_seed(20)
+    scene = sample_planar_scene(
+        SEQUENCES[size], frames=FRAMES, size=(size, size), generator=generator
+    )
+    noise = torch.rand(SEQUENCES[size], 3, size // 8, size // 8, generator=generator)
+    texture = torch.nn.functional.interpolate(noise, (2 * size, 2 * size), mode="bicubic")
+    return texture.clamp(0, 1), scene
+
+
+@pytest.mark.benchmark(group="render")
+@pytest.mark.parametrize("size", [64, 128, 256])
+@pytest.mark.parametrize("method", ["ours", "cycles"])
+def test_render(
+    benchmark: Callable[..., object],
+    peak_memory: Callable[..., float],
+    bench_device: torch.device,
+    tmp_path: Path,
+    method: str,
+    size: int,
+) -> None:
+    texture, scene = drawn(size)
+    count = SEQUENCES[size] * FRAMES
+    if method == "ours":
+        texture = texture.to(bench_device)
+
+        def render() -> None:
+            with torch.no_grad():
+                render_planar_scene(texture, scene)
+            if bench_device.type == "cuda":
+                torch.cuda.synchronize(bench_device)
+
+        benchmark.extra_info["peak MiB"] = peak_memory(render)
+        benchmark(render)
+    else:
+        if size != 256:
+            pytest.skip("Cycles is measured at 256 px")
+        try:
+            command = blender_command(os.environ.get("DIAR_OPS_BLENDER"))
+        except RenderError as error:
+            pytest.skip(str(error))
+        process = BlenderProcess(command, "cpu")
+        write_image(tmp_path / "texture.png", (texture[0] * 255).round().to(torch.uint8))
+        job = {
+            "document": scene_to_document(scene), "texture": str(tmp_path / "texture.png"),
+            "folder": str(tmp_path), "samples": SAMPLES, "label_samples": 64, "denoise": True,
+            "frames": list(range(FRAMES)), "label": False, "emission": False, "seed": 0,
+        }  # fmt: skip
+        try:
+            benchmark.pedantic(
+                lambda: process.render(job, timeout=600, on_frame=lambda _: None),
+                rounds=1, iterations=1,
+            )  # fmt: skip
+        finally:
+            process.close()
+    benchmark.extra_info["ms per frame"] = 1e3 * benchmark.stats.stats.median / count
