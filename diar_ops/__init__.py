@@ -42,6 +42,7 @@ from diar_ops.data import (
     jpeg_compress,
     photograph,
     render_planar_scene,
+    sample_planar_scene,
 )
 from diar_ops.geometry import (
     RansacHomography,
@@ -146,6 +147,7 @@ __all__ = [  # noqa: RUF022 - grouped by purpose
     "photograph",
     "RenderedScene",
     "render_planar_scene",
+    "sample_planar_scene",
     # models
     "load_descriptor",
     "load_pretrained",

@@ -29,12 +29,16 @@ from diar_ops.data.results import (
     write_results,
 )
 from diar_ops.data.scene.camera import CameraRanges
+from diar_ops.data.scene.document import scene_from_document, scene_to_document
 from diar_ops.data.scene.jpeg import JpegCompress, jpeg_compress
 from diar_ops.data.scene.photograph import photograph
+from diar_ops.data.scene.ranges import SceneRanges
 from diar_ops.data.scene.render import RenderedScene, render_planar_scene
+from diar_ops.data.scene.sample import sample_planar_scene, scene_homography
 from diar_ops.data.scene.texture_source import TextureSource
 from diar_ops.data.scene.textures import TEXTURE_KINDS, procedural_texture
 from diar_ops.data.scene.transfer import linear_to_srgb, srgb_to_linear
+from diar_ops.data.scene.types import PlanarScene
 from diar_ops.data.sequence import (
     GroundTruth,
     find_photo,
@@ -70,9 +74,11 @@ __all__ = [
     "GroundTruth",
     "JpegCompress",
     "Photo",
+    "PlanarScene",
     "RenderedFrame",
     "RenderedScene",
     "RenderedSequence",
+    "SceneRanges",
     "SequenceDataset",
     "SequenceItem",
     "TextureSource",
@@ -105,6 +111,10 @@ __all__ = [
     "remove_stale_folders",
     "render_planar_scene",
     "render_report",
+    "sample_planar_scene",
+    "scene_from_document",
+    "scene_homography",
+    "scene_to_document",
     "score_against",
     "sequence_document",
     "srgb_to_linear",

@@ -22,11 +22,59 @@ from diar_ops.data.scene import (
     sample_planar_scene,
     scene_homography,
 )
-from tests.harness import assert_close, generator
+from tests.harness import Call, OpTests, assert_close, generator
 
 RANGES = SceneRanges()
 #: Frames and picture: square, and both not square, with pixels that are not square either.
 SHAPES = {"square": ((64, 64), (1, 1)), "wide": ((48, 96), (2, 3)), "tall": ((90, 40), (5, 2))}
+
+
+class TestSamplePlanarScene(OpTests):
+    """What every op answers; what must hold of the scenes themselves is below."""
+
+    op = "sample_planar_scene"
+    exempt = {
+        "nan": "takes no tensors that could hold NaN; a NaN picture_size is refused",
+        "gradcheck": "draws random numbers from options, nothing flows through",
+        "compile": "draws from a generator, which torch.compile cannot trace",
+    }
+
+    def call(self, device: torch.device, dtype: torch.dtype) -> Call:
+        return Call((), {"batch": 2, "frames": 3, "generator": generator("smoke", device)})
+
+    def test_smoke(self, device: torch.device, dtype: torch.dtype) -> None:
+        scene = sample_planar_scene(**self.call(device, dtype).kwargs)
+        assert scene.K.device.type == device.type
+        for value in tensors(scene):
+            assert value.dtype in (torch.float64, torch.int64, torch.bool)
+            assert bool(value.isfinite().all())
+
+    def test_exception(self) -> None:
+        with pytest.raises(OptionError, match="picture_size"):
+            sample_planar_scene(1, picture_size=(math.nan, 1))
+
+    def test_cardinality(self) -> None:
+        scene = sample_planar_scene(3, frames=2, generator=generator("shapes"))
+        assert scene.K.shape == (3, 2, 3, 3)
+        assert scene.lights.power.shape[:2] == scene.objects.colour.shape[:2] == (3, 2)
+
+    def test_oracle(self) -> None:
+        """White paper where a lone light aims has the radiance that was asked for."""
+        ranges = SceneRanges(
+            light_count=(1.0, 0.0, 0.0), light_radiance=(0.7, 0.7), light_mirrored=0.0, tint=0.0
+        )
+        lights = sample_planar_scene(20, generator=generator("radiance"), ranges=ranges).lights
+        height = -lights.position[..., 0, 2]
+        cosine = lights.direction[..., 0, 2]
+        intensity = lights.power[..., 0, 0] / torch.where(
+            lights.kind[..., 0] == LightKind.AREA, math.pi, 4 * math.pi
+        )
+        irradiance = intensity * cosine / (height / cosine).square()
+        assert_close(irradiance / math.pi, torch.full_like(height, 0.7))
+
+    def test_property(self) -> None:
+        first, second = (sample_planar_scene(4, generator=generator("again")) for _ in range(2))
+        assert all(map(torch.equal, tensors(first), tensors(second)))
 
 
 @pytest.fixture(scope="module", params=SHAPES)
