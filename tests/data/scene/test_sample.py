@@ -66,9 +66,8 @@ class TestSamplePlanarScene(OpTests):
         lights = sample_planar_scene(20, generator=generator("radiance"), ranges=ranges).lights
         height = -lights.position[..., 0, 2]
         cosine = lights.direction[..., 0, 2]
-        intensity = lights.power[..., 0, 0] / torch.where(
-            lights.kind[..., 0] == LightKind.AREA, math.pi, 4 * math.pi
-        )
+        is_area = (lights.kind[..., 0] == LightKind.AREA).double()
+        intensity = lights.power[..., 0, 0] / (math.pi * (4 - 3 * is_area))
         irradiance = intensity * cosine / (height / cosine).square()
         assert_close(irradiance / math.pi, torch.full_like(height, 0.7))
 
