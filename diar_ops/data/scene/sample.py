@@ -299,7 +299,7 @@ def _lights(draw: _Draw, ranges: SceneRanges, shape: Tensor, centre: Tensor) -> 
 
     distance = offset.norm(dim=-1)
     cosine = (height / distance).clamp_min(MIN_COSINE)
-    spread = torch.where(kind == LightKind.AREA, math.pi**2, 4 * math.pi**2)
+    spread = math.pi**2 * (4 - 3 * (kind == LightKind.AREA).double())
     power = spread * distance.square() * radiance / cosine
     radius = draw.log_uniform(every, *ranges.light_radius)
     side = draw.log_uniform(every, *ranges.light_side)

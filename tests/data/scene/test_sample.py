@@ -416,7 +416,8 @@ def test_arguments_are_checked(arguments: dict[str, Any], words: str) -> None:
         {"light_radiance": (0.0, 1.0)}, {"light_radiance": (2.0, 1.0)}, {"tilt": (5.0, 81.0)},
         {"tilt": (-1.0, 5.0)}, {"light_cone": (10.0, 171.0)}, {"object_place": (0.1, 0.95)},
         {"ambient": (0.1,)}, {"fill": (0.0, 1.0)}, {"visible": 1.5}, {"roll": 181.0},
-        {"object_size": (0.1, math.nan)},
+        {"object_size": (0.1, math.nan)}, {"fill": 1.0}, {"light_kind": 1}, {"roll": (0.0, 20.0)},
+        {"visible": "most"}, {"tilt": ("a", "b")}, {"fill": None},
     ],
 )  # fmt: skip
 def test_ranges_that_cannot_be_drawn_from_are_refused(changed: dict[str, Any]) -> None:
