@@ -72,7 +72,9 @@ def scene_from_document(document: Mapping[str, Any]) -> PlanarScene:
             *(_tensor([picture["material"][name]], (1,)) for name in PictureMaterial._fields)
         )
         count = len(frames)
-        height, width = document["size"]
+        height, width = _tensor(document["size"], (2,)).tolist()
+        if not (height >= 1 and width >= 1 and height % 1 == width % 1 == 0):
+            raise ValueError(f"expected a size [height, width] in pixels, got {document['size']}")
         return PlanarScene(
             K=_tensor([[f["K"] for f in frames]], (1, count, 3, 3)),
             R=_tensor([[f["R"] for f in frames]], (1, count, 3, 3)),
@@ -85,7 +87,15 @@ def scene_from_document(document: Mapping[str, Any]) -> PlanarScene:
             objects=Objects(*_columns(Objects, ObjectKind, [f["objects"] for f in frames])),
             size=(int(height), int(width)),
         )
-    except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
+    # A word where a number belongs, a list where a field belongs, a number beyond float64, ...
+    except (
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        RuntimeError,
+        ArithmeticError,
+    ) as error:
         raise ImageError(f"this is not the description of a planar scene: {error!r}") from error
 
 

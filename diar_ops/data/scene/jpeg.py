@@ -120,7 +120,8 @@ def round_through(x: Tensor) -> Tensor:
 def _steps(table: tuple[int, ...], quality: Tensor) -> Tensor:
     """Scale a table of the standard to each quality: (B, 64), 1 to 255."""
     quality = quality.double().clamp(1, 100)[:, None]
-    percent = torch.where(quality < 50, 5000 / quality, 200 - 2 * quality)
+    # The group's own code divides integers.
+    percent = torch.where(quality < 50, (5000 / quality).floor(), 200 - 2 * quality)
     base = torch.tensor(table, dtype=torch.float64, device=quality.device)
     return ((base * percent + 50) / 100).floor().clamp(1, 255)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from diar_ops._checks import check_option, check_size
-from diar_ops.data.scene.ranges import SceneRanges
+from diar_ops.data.scene.ranges import TARGET, SceneRanges
 from diar_ops.data.scene.types import (
     Finish,
     LightKind,
@@ -223,7 +223,7 @@ def _cameras(
     roll = draw.uniform(many, -ranges.roll, ranges.roll).deg2rad()
     far = draw.uniform(many, *ranges.distance)
     fill = draw.uniform(many, *ranges.fill)
-    target = draw.on_picture(shape, free, CAMERA_CANDIDATES) * 0.3
+    target = draw.on_picture(shape, free, CAMERA_CANDIDATES) * TARGET
     ahead = torch.stack(
         (-tilt.sin() * azimuth.cos(), -tilt.sin() * azimuth.sin(), tilt.cos()), dim=-1
     )

@@ -154,10 +154,29 @@ def size_of_one(document: Any) -> None:
     document["size"] = [3]
 
 
+def negative_size(document: Any) -> None:
+    document["size"] = [40, -60]
+
+
+def fraction_of_a_pixel(document: Any) -> None:
+    document["size"] = [40.5, 60]
+
+
+def number_for_a_word(document: Any) -> None:
+    document["frames"][0]["lights"][0]["kind"] = 1
+
+
+def beyond_float(document: Any) -> None:
+    document["frames"][0]["K"] = [[10**400] * 3] * 3
+
+
 @pytest.mark.parametrize(
     "damage",
-    [remove, no_picture, unknown_word, wrong_shape, not_finite, text_for_a_number, size_of_one],
-)
+    [
+        remove, no_picture, unknown_word, wrong_shape, not_finite, text_for_a_number, size_of_one,
+        negative_size, fraction_of_a_pixel, number_for_a_word, beyond_float,
+    ],
+)  # fmt: skip
 def test_what_is_no_scene_is_refused(damage: Callable[[Any], None]) -> None:
     document = copy.deepcopy(scene_to_document(drawn()))
     damage(document)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from diar_ops import jpeg_compress
 from diar_ops._errors import DtypeError, OptionError, ShapeError
+from diar_ops.data.scene.jpeg import CHROMINANCE, LUMINANCE, _steps
 from tests.harness import Call, OpTests, assert_close, generator
 
 
@@ -58,6 +59,18 @@ class TestJpegCompress(OpTests):
         assert decibel((ours * 255).round() / 255, theirs) > 42
         # What counts: it costs what Pillow's costs, not only nearly the same pixels.
         assert decibel(ours, image) == pytest.approx(decibel(theirs, image), abs=0.05)
+
+    def test_oracle_tables_are_pillow_s_at_every_quality(self) -> None:
+        from PIL import Image
+
+        for quality in range(1, 101):
+            file = io.BytesIO()
+            Image.new("RGB", (8, 8)).save(file, "JPEG", quality=quality)
+            with Image.open(file) as image:
+                theirs = image.quantization
+            for number, table in enumerate((LUMINANCE, CHROMINANCE)):
+                ours = _steps(table, torch.tensor([float(quality)]))[0].tolist()
+                assert ours == theirs[number], quality
 
     def test_oracle_flat_pictures_survive(self) -> None:
         """The mean of a block is a multiple of a step of at most 1/8 of a level at quality 100."""

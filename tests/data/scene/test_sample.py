@@ -418,12 +418,23 @@ def test_arguments_are_checked(arguments: dict[str, Any], words: str) -> None:
         {"ambient": (0.1,)}, {"fill": (0.0, 1.0)}, {"visible": 1.5}, {"roll": 181.0},
         {"object_size": (0.1, math.nan)}, {"fill": 1.0}, {"light_kind": 1}, {"roll": (0.0, 20.0)},
         {"visible": "most"}, {"tilt": ("a", "b")}, {"fill": None},
+        {"distance": (0.5, 2.0)},
     ],
 )  # fmt: skip
 def test_ranges_that_cannot_be_drawn_from_are_refused(changed: dict[str, Any]) -> None:
     (name,) = changed
     with pytest.raises(OptionError, match=rf"SceneRanges\.{name}"):
         SceneRanges(**changed)
+
+
+def test_all_of_the_picture_is_ahead_of_the_nearest_camera_at_the_steepest_tilt() -> None:
+    ranges = SceneRanges(distance=(0.91, 0.91), tilt=(80.0, 80.0))
+    scene = sample_planar_scene(300, frames=6, generator=generator("near"), ranges=ranges)
+    corner = torch.tensor([[x, y, 0.0] for x in (-0.5, 0.5) for y in (-0.5, 0.5)]).double()
+    depth = (corner @ scene.R.mT + scene.t[..., None, :])[..., 2]
+    assert 0 < depth.min() < 0.1
+    with pytest.raises(OptionError, match=r"distance: expected above 0\.91"):
+        SceneRanges(distance=(0.9, 0.91), tilt=(80.0, 80.0))
 
 
 @pytest.mark.parametrize("name", [f.name for f in fields(SceneRanges)])
