@@ -16,8 +16,13 @@ from diar_ops._checks import check_option, check_size
 from diar_ops._errors import ImageError
 from diar_ops.data.crop import crop_homography, frame_corners
 from diar_ops.data.flags import read_flags, read_mask
-from diar_ops.data.images import image_to_float, natural_key, read_image
-from diar_ops.data.rendered import RenderedFrame, RenderedSequence, read_sequence
+from diar_ops.data.images import image_to_float, read_image
+from diar_ops.data.rendered import (
+    RenderedFrame,
+    RenderedSequence,
+    read_sequence,
+    sequence_folders,
+)
 from diar_ops.data.sequence_document import DOCUMENT
 
 __all__ = ["SequenceDataset", "SequenceItem"]
@@ -209,9 +214,7 @@ def _sequence_folders(path: Path) -> list[Path]:
     try:
         if (path / DOCUMENT).is_file():
             return [path]
-        # What is hidden is a sequence that is still being written.
-        entries = [e for e in path.iterdir() if not e.name.startswith(".")]
-        found = [entry for entry in entries if (entry / DOCUMENT).is_file()]
+        found = sequence_folders(path)
     except FileNotFoundError as error:
         raise ImageError(f"{path} does not exist") from error
     except OSError as error:
@@ -220,7 +223,7 @@ def _sequence_folders(path: Path) -> list[Path]:
         raise ImageError(
             f"no sequences in the folder {path} (looked for {DOCUMENT} in sub-folders)"
         )
-    return sorted(found, key=natural_key)
+    return found
 
 
 def _is_aligned(sequence: RenderedSequence) -> bool:

@@ -100,11 +100,12 @@ def list_images(paths: str | PathLike[str] | Iterable[str | PathLike[str]]) -> l
         The files, at least one.
 
     Raises:
-        ImageError: A path does not exist or cannot be listed, a folder holds no photo, or its
-            ``sequence.json`` is of the right format but damaged or of another version.
+        ImageError: A path does not exist or cannot be listed, a folder holds no photo or is that
+            of a whole rendered data set, or its ``sequence.json`` is of the right format but
+            damaged or of another version.
     """
     # Imported late: scenes, which rendered sequences are of, read images themselves.
-    from diar_ops.data.rendered import is_sequence, read_sequence
+    from diar_ops.data.rendered import is_sequence, read_sequence, sequence_folders
 
     several = [paths] if isinstance(paths, (str, PathLike)) else list(paths)
     if not several:
@@ -127,8 +128,16 @@ def list_images(paths: str | PathLike[str] | Iterable[str | PathLike[str]]) -> l
                 and not entry.name.startswith(".")
                 and entry.is_file()
             ]
+            sequences = sequence_folders(path)
+            is_set = bool(sequences) and (not files or (path / "dataset.json").is_file())
         except OSError as error:
             raise _cannot_open(path, error) from error
+        if is_set:
+            names = ", ".join(folder.name for folder in sequences[:3])
+            raise ImageError(
+                f"{path} is a data set of {len(sequences)} rendered sequences, each of another "
+                f"picture; give one of its sub-folders ({names}{', ...' * (len(sequences) > 3)})"
+            )
         if not files:
             raise ImageError(
                 f"no photos in the folder {path} (looked for "

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from diar_ops._errors import ImageError
+from diar_ops.data.images import natural_key
 from diar_ops.data.scene.sample import KINDS
 from diar_ops.data.sequence_document import DOCUMENT, SEQUENCE_FORMAT, VERSION
 
@@ -21,6 +22,7 @@ __all__ = [
     "check_sequence_document",
     "is_sequence",
     "read_sequence",
+    "sequence_folders",
 ]
 
 #: How far, in pixels, a corner of the label may be from itself after both directions.
@@ -70,12 +72,31 @@ class RenderedSequence:
 
 
 def is_sequence(folder: str | PathLike[str]) -> bool:
-    """Return whether the folder has a ``sequence.json`` of this format, of whatever version."""
+    """Return whether the folder has a ``sequence.json`` of this format, of whatever version.
+
+    A damaged one counts where it still names the format: :func:`read_sequence` says what is wrong.
+    """
     try:
-        document = json.loads((Path(folder) / DOCUMENT).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        text = (Path(folder) / DOCUMENT).read_text(encoding="utf-8", errors="replace")
+    except OSError:
         return False
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        return f'"{SEQUENCE_FORMAT}"' in text
     return isinstance(document, dict) and document.get("format") == SEQUENCE_FORMAT
+
+
+def sequence_folders(folder: str | PathLike[str]) -> list[Path]:
+    """Return the sub-folders that hold a ``sequence.json``, in the order of their numbers.
+
+    Hidden ones are left out: they are sequences that are still being written.
+
+    Raises:
+        OSError: The folder cannot be listed.
+    """
+    entries = [entry for entry in Path(folder).iterdir() if not entry.name.startswith(".")]
+    return sorted((e for e in entries if (e / DOCUMENT).is_file()), key=natural_key)
 
 
 def read_sequence(folder: str | PathLike[str], *, files: bool = True) -> RenderedSequence:
@@ -106,9 +127,16 @@ def read_sequence(folder: str | PathLike[str], *, files: bool = True) -> Rendere
     for frame in sequence.frames:
         named += [file for file in (frame.path, frame.occluded, frame.flags) if file is not None]
     for file in named:
-        if files and not file.is_file():
+        if files and not _is_file(file):
             raise ImageError(f"{path} names {file.relative_to(folder)}, which does not exist")
     return sequence
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long, a folder that may not be read
+        return False
 
 
 def check_sequence_document(

@@ -19,7 +19,7 @@ from PIL import Image, ImageCms, ImageFile
 from diar_ops import DtypeError, ImageError
 from diar_ops.data import image_to_float, list_images, read_image
 from diar_ops.data import images as images_module
-from tests.sequences import write_sequence
+from tests.sequences import write_dataset, write_sequence
 
 RNG = np.random.default_rng(7)
 H, W = 20, 28
@@ -500,6 +500,25 @@ def test_the_folder_of_a_rendered_sequence_gives_its_frames(tmp_path: Path) -> N
     path.write_text(json.dumps({**document, "version": 2}))
     with pytest.raises(ImageError, match="is version 2 of the format"):
         list_images(tmp_path / "a")
+    path.write_text(json.dumps(document)[:400])
+    with pytest.raises(ImageError, match="is not JSON"):
+        list_images(tmp_path / "a")
     path.write_text('{"of": "another program"}')
     names = [file.name for file in list_images(tmp_path / "a")]
     assert names == ["00.png", "02.png", "label.png", "sheet.png"]
+
+
+def test_the_folder_of_a_whole_data_set_is_refused(tmp_path: Path) -> None:
+    folder = write_dataset(tmp_path / "set", sequences=4, frames=1)
+    sentence = (
+        f"{folder} is a data set of 4 rendered sequences, each of another picture; give one of its "
+        f"sub-folders (000000, 000001, 000002, ...)"
+    )
+    for name in (".hidden", "dataset.json", "contact_sheet.jpg"):
+        (folder / name).touch()
+        with pytest.raises(ImageError) as caught:
+            list_images(folder)
+        assert str(caught.value) == sentence
+    (folder / "dataset.json").unlink()
+    photos = [folder / "contact_sheet.jpg"]
+    assert list_images(folder) == photos, "photos beside somebody's sequences are photos"

@@ -310,6 +310,14 @@ def test_missing_files_are_named(tmp_path: Path, name: str) -> None:
         read_sequence(tmp_path / "a")
 
 
+def test_names_that_no_file_can_have_are_missing_files(tmp_path: Path) -> None:
+    document = write_sequence(tmp_path / "a")
+    document["label"]["file"] = "a" * 300
+    (tmp_path / "a" / "sequence.json").write_text(json.dumps(document))
+    with pytest.raises(ImageError, match=r"names aaa.*, which does not exist"):
+        read_sequence(tmp_path / "a")
+
+
 @pytest.mark.parametrize("text", ["", "{", "not json", "\x00", "[" * 100_000])
 def test_what_is_no_json_is_named(tmp_path: Path, text: str) -> None:
     (tmp_path / "sequence.json").write_text(text)
