@@ -34,9 +34,9 @@ class TextureSource:
     worker processes of a data loader: each fills a cache of its own.
 
     Args:
-        folders: Folders of images with their relative weights, or a sequence of equal weights; a
-            single file will do, too. Within a folder all files are equally likely.
-        procedural: Share of procedural textures, 0 to 1.
+        folders: A folder of images, several, or several with their relative weights; a single file
+            will do, too. Within a folder all files are equally likely.
+        procedural: Share of procedural textures, 0 to 1; by default half, or all without folders.
         kinds: The procedural kinds, equally likely; at the shares of :func:`procedural_texture`
             if None.
         area: Share of a picture that a crop covers, (low, high); uniform.
@@ -51,9 +51,13 @@ class TextureSource:
 
     def __init__(
         self,
-        folders: Mapping[str | PathLike[str], float] | Sequence[str | PathLike[str]] = (),
+        folders: str
+        | PathLike[str]
+        | Mapping[str | PathLike[str], float]
+        | Sequence[str | PathLike[str]]
+        | None = None,
         *,
-        procedural: float = 0.5,
+        procedural: float | None = None,
         kinds: Sequence[str] | None = None,
         area: tuple[float, float] = (0.25, 1.0),
         aspect: float = 1.3,
@@ -61,8 +65,10 @@ class TextureSource:
         cache_mib: float = 256,
     ) -> None:
         op = "TextureSource"
-        check_option(op, not isinstance(folders, (str, PathLike)), "several folders", folders)
-        weights = folders if isinstance(folders, Mapping) else dict.fromkeys(folders, 1.0)
+        if procedural is None:
+            procedural = 1.0 if folders is None else 0.5
+        several = [folders] if isinstance(folders, (str, PathLike)) else folders or ()
+        weights = several if isinstance(several, Mapping) else dict.fromkeys(several, 1.0)
         check_option(op, 0 <= procedural <= 1, "procedural, a share from 0 to 1", procedural)
         nothing = not weights and procedural < 1
         check_option(op, not nothing, "folders, or procedural=1", list(weights))
