@@ -135,8 +135,8 @@ def list_images(paths: str | PathLike[str] | Iterable[str | PathLike[str]]) -> l
         if is_set:
             names = ", ".join(folder.name for folder in sequences[:3])
             raise ImageError(
-                f"{path} is a data set of {len(sequences)} rendered sequences, each of another "
-                f"picture; give one of its sub-folders ({names}{', ...' * (len(sequences) > 3)})"
+                f"{path} is a whole data set, not one sequence; give one of its "
+                f"sub-folders ({names}{', ...' * (len(sequences) > 3)})"
             )
         if not files:
             raise ImageError(
