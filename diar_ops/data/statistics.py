@@ -18,6 +18,9 @@ from diar_ops.metrics import psnr
 
 __all__ = ["DatasetStatistics", "dataset_statistics", "statistics_table"]
 
+#: Wider tables do not fit on a page: counts of many frames are taken together.
+MAX_COLUMNS = 16
+
 
 @dataclass(frozen=True, eq=False)
 class DatasetStatistics:
@@ -124,14 +127,18 @@ def statistics_table(statistics: DatasetStatistics) -> str:
     rows.append(_row("the same after one colour gain", statistics.median_psnr_gain, "dB"))
     clean = statistics.clean.mean(dim=0) * 100
     mean = float((clean * torch.arange(len(clean))).sum() / 100)
+    step = -(-len(clean) // MAX_COLUMNS)
+    groups = list(clean.split(step))
+    bounds = [(i * step, i * step + len(group) - 1) for i, group in enumerate(groups)]
+    names = [str(low) if low == high else f"{low}-{high}" for low, high in bounds]
     rows += [
         "",
         "A pixel is clean (seen, nothing in front, no flag) in "
         f"{mean:.1f} of {len(clean) - 1} frames on average.",
         "",
-        "| clean in so many frames | " + " | ".join(str(n) for n in range(len(clean))) + " |",
-        "| --- |" + " ---: |" * len(clean),
-        "| share of pixels, % | " + " | ".join(f"{share:.1f}" for share in clean.tolist()) + " |",
+        "| clean in so many frames | " + " | ".join(names) + " |",
+        "| --- |" + " ---: |" * len(groups),
+        "| share of pixels, % | " + " | ".join(f"{float(g.sum()):.1f}" for g in groups) + " |",
     ]
     return "\n".join(rows) + "\n"
 

@@ -74,6 +74,16 @@ def test_the_table_says_it_in_words(tmp_path: Path) -> None:
         assert len({line.count("|") for line in lines}) == 1
 
 
+def test_many_frames_are_counted_together(tmp_path: Path) -> None:
+    write_dataset(tmp_path, 1, frames=21)
+    text = statistics_table(dataset_statistics(SequenceDataset(tmp_path, masks=MASKS)))
+    heading, _, shares = text.split("\n\n")[-1].splitlines()
+    assert heading == "| clean in so many frames | " + " | ".join(
+        [*(f"{n}-{n + 1}" for n in range(0, 20, 2)), "20-21"]
+    ) + " |"  # fmt: skip
+    assert sum(map(float, shares.split("|")[2:-1])) == pytest.approx(100, abs=1)
+
+
 def test_what_cannot_be_measured_is_refused(tmp_path: Path) -> None:
     write_sequence(tmp_path / "a", frames=2)
     write_sequence(tmp_path / "b", frames=3)
