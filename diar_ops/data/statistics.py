@@ -128,7 +128,7 @@ def statistics_table(statistics: DatasetStatistics) -> str:
     clean = statistics.clean.mean(dim=0) * 100
     mean = float((clean * torch.arange(len(clean))).sum() / 100)
     step = -(-len(clean) // MAX_COLUMNS)
-    groups = list(clean.split(step))
+    groups = list(torch.split(clean, step))
     bounds = [(i * step, i * step + len(group) - 1) for i, group in enumerate(groups)]
     names = [str(low) if low == high else f"{low}-{high}" for low, high in bounds]
     rows += [
