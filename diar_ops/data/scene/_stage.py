@@ -159,7 +159,8 @@ def _things(scene: PlanarScene, eye: Tensor, cast: Callable[[Tensor], Tensor]) -
     )
     keep = items.valid
     flat = items.kind >= ObjectKind.DISC
-    half = torch.where(keep[..., None], items.half_size, 1)
+    # Nothing is so small that its own coordinates, in which its half sizes are 1, are lost.
+    half = torch.where(keep[..., None], items.half_size, 1).clamp_min(1e-4)
     a, b, c = half.unbind(-1)
     # Mean of what a convex solid hides is a quarter of its surface (Cauchy); of an ellipsoid by
     # Thomsen's formula, of a cylinder as if it were round.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from diar_ops._checks import check_floating, check_option, check_shapes, solve_dtype
+from diar_ops._errors import DtypeError
 from diar_ops.data.scene._lighting import PlaneLight
 from diar_ops.data.scene._stage import Stage, stage_of
 from diar_ops.data.scene._trace import ROW, TAPS, TILE, Plane, Rays, Seen, pack, trace
@@ -82,7 +84,7 @@ def render_planar_scene(
 
     Raises:
         ShapeError: ``texture`` is not (B, 3, H, W) with the B of the scene.
-        DtypeError: It is not floating point.
+        DtypeError: It is not floating point, or the scene is not float64.
         OptionError: It has no pixels, or ``shadow_detail`` is not 1 to 8.
 
     Source: see ``_reflect.py`` and ``_solids.py`` for the closed forms.
@@ -92,6 +94,12 @@ def render_planar_scene(
     check_shapes(op, texture=(texture, "B 3 H W"))
     check_shapes(op, texture=(texture, "B 3 H W"), scene_K=(scene.K.to(texture.device), "B T 3 3"))
     check_floating(op, texture=texture)
+    dtypes = {value.dtype for value in _tensors(scene) if value.is_floating_point()}
+    if dtypes != {torch.float64}:
+        raise DtypeError(
+            f"{op}: a scene must be float64 throughout, whatever the texture is; got "
+            f"{', '.join(sorted(map(str, dtypes)))}"
+        )
     check_option(op, min(texture.shape[-2:]) > 0, "a texture with pixels", list(texture.shape))
     fits = isinstance(shadow_detail, int) and 1 <= shadow_detail <= 8
     check_option(op, fits, "shadow_detail from 1 to 8", shadow_detail)
@@ -123,6 +131,11 @@ def render_planar_scene(
         scene_homography(scene).to(device),
         *masks,
     )
+
+
+def _tensors(scene: PlanarScene) -> Iterator[Tensor]:
+    for value in scene[:-1]:
+        yield from (value,) if isinstance(value, Tensor) else value
 
 
 def _smooth_edges(
@@ -172,6 +185,8 @@ def _smooth_edges(
 def _chunks(batch: int, frames: int, limit: int) -> list[tuple[int, int]]:
     """Cut B T frames into chunks of about ``limit``: whole sequences, or equal parts of one."""
     total = batch * frames
+    if total == 0:
+        return []
     if limit >= frames:
         step = limit // frames * frames
         return [(i, min(i + step, total)) for i in range(0, total, step)]
@@ -216,7 +231,8 @@ def _shrink(linear: Tensor, size: tuple[int, int]) -> Tensor:
     target = [min(have, 2 * want) for have, want in zip(linear.shape[-2:], size, strict=True)]
     if list(linear.shape[-2:]) == target or len(linear) == 0:
         return linear
-    return F.interpolate(linear, size=target, mode="area")
+    # Not mode="area": its cells are whole texels, so that their centres are off by parts of one.
+    return F.interpolate(linear, size=target, mode="bilinear", antialias=True)
 
 
 def _label(linear: Tensor, size: tuple[int, int]) -> Tensor:

@@ -134,6 +134,13 @@ class TestRenderPlanarScene(OpTests):
     def test_exception_dtype(self) -> None:
         with pytest.raises(DtypeError, match="floating point"):
             render_planar_scene(torch.zeros(1, 3, 8, 8, dtype=torch.uint8), drawn(1, 1))
+        scene = drawn(1, 1)
+        for single in (
+            scene._replace(K=scene.K.float()),
+            scene._replace(lights=scene.lights._replace(power=scene.lights.power.float())),
+        ):
+            with pytest.raises(DtypeError, match=r"must be float64 .* torch\.float32"):
+                render_planar_scene(white(), single)
 
     def test_exception_option(self) -> None:
         with pytest.raises(OptionError, match="PlanarScene"):
@@ -156,6 +163,17 @@ class TestRenderPlanarScene(OpTests):
         for mask in out[3:]:
             assert mask.shape == (batch, frames, 1, *size)
             assert mask.dtype == torch.bool
+
+    def test_cardinality_no_frames(self) -> None:
+        scene = drawn(2, 1)
+        none = [value[:, :0] for value in (scene.K, scene.R, scene.t, scene.ambient)]
+        groups = [type(group)(*(value[:, :0] for value in group))
+                  for group in (scene.lights, scene.objects)]  # fmt: skip
+        scene = scene._replace(**dict(zip(("K", "R", "t", "ambient", "lights", "objects"),
+                                          [*none, *groups], strict=True)))  # fmt: skip
+        out = render_planar_scene(texture(2, (9, 9)), scene)
+        assert out.radiance.shape == (2, 0, 3, 32, 48)
+        assert out.label.shape == (2, 3, 32, 48)
 
     def test_cardinality_nothing_there(self) -> None:
         """Without lights, things and surroundings it is dark; with surroundings it is not."""
@@ -394,6 +412,20 @@ class TestRenderPlanarScene(OpTests):
         assert (colours - 0.5).abs().max() < 0.02
         assert (out.label - 0.7354).abs().max() < 0.01
 
+    @pytest.mark.parametrize("texels", [100, 139, 300])
+    def test_oracle_label_of_any_texture(self, texels: int) -> None:
+        """The label is the area mean also where no whole number of texels falls into a pixel."""
+        image = texture(1, (texels, texels))
+        label = render_planar_scene(image, stage(size=(48, 48))).label
+        reach = torch.arange(texels + 1, dtype=torch.float64)
+        # Overlap of each pixel with each texel, along one axis.
+        edge = torch.linspace(0, texels, 49, dtype=torch.float64)
+        low = torch.maximum(edge[:-1, None], reach[:-1])
+        overlap = (torch.minimum(edge[1:, None], reach[1:]) - low).clamp_min(0) * 48 / texels
+        mean = overlap @ srgb_to_linear(image) @ overlap.mT
+        error = (srgb_to_linear(label) - mean).square().mean()
+        assert -10 * error.log10() > 45
+
     def test_oracle_edges_are_smooth(self) -> None:
         """The covered share of edge pixels adds up to the area, closer than whole pixels do."""
         radius = 0.2
@@ -403,6 +435,14 @@ class TestRenderPlanarScene(OpTests):
         dark = float((1 - image).clamp(0, 1).round(decimals=6)[image < 0.99].sum()) / 64**2
         covered = math.pi * radius**2 * (2 / 1.999) ** 2
         assert abs(dark / covered - 1) < 0.02
+
+    @pytest.mark.parametrize("kind", ["sphere", "box", "cylinder", "disc", "card"])
+    def test_a_thing_without_size_is_not_there(self, kind: str) -> None:
+        source = lamp("point", [0.3, 0.0, -1.0], size=0.05)
+        item = thing(kind, [0.1, 0.0, -0.5], half_size=[0.0] * 3)
+        out, free = (render_planar_scene(white(), stage([source], items, ambient=0.2))
+                     for items in ([item], []))  # fmt: skip
+        assert_close(out.radiance, free.radiance, rtol=1e-3, atol=1e-3)
 
     # Properties.
 
