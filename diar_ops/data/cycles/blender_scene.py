@@ -26,6 +26,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ WALL_GAP = 2e-4
 WALL_HALF_SIZE = 60.0
 #: Corners of round outlines; 128 keep the chord within 0.03 % of the radius.
 ROUND = 128
-#: Share of a spot's cone in which it fades; ``diar_ops.data.cycles.light`` has the same number.
+#: Share of a spot's cone in which it fades; ``diar_ops.data.scene.types`` has the same number.
 SPOT_BLEND = 0.15
 
 Node = Any
@@ -56,6 +57,9 @@ def main() -> None:
         answer(event="failed", kind="version", message=bpy.app.version_string)
         return
     bpy.ops.wm.read_factory_settings(use_empty=True)
+    with suppress(OSError):
+        # An empty folder that no render needs; it would outlive a process that is killed.
+        Path(bpy.app.tempdir).rmdir()
     try:
         device = choose_device(bpy, json.loads(sys.stdin.readline() or "{}").get("device", "cpu"))
     except RuntimeError as error:
@@ -204,6 +208,8 @@ def camera(bpy: Any, scene: Any, frame: dict[str, Any], size: list[int]) -> Any:
     # Blender's frame reaches from corner to corner, ours from centre to centre: half a pixel.
     if abs(cx + 0.5 - width / 2) > 1e-6 or abs(cy + 0.5 - height / 2) > 1e-6 or skew != 0:
         raise ValueError("the principal point must be the centre of the frame, without skew")
+    if max(fx / fy, fy / fx) > 200:
+        raise ValueError("Blender's pixels are at most 200 times as long as wide")
     data = bpy.data.cameras.new("camera")
     data.sensor_fit, data.sensor_width = "HORIZONTAL", SENSOR
     data.lens = fx * SENSOR / width

@@ -8,11 +8,10 @@ import torch
 from torch import Tensor
 
 from diar_ops.data.scene import LightKind, PlanarScene, picture_plane, scene_homography
+from diar_ops.data.scene.types import SPOT_BLEND
 
-__all__ = ["SPOT_BLEND", "plane_points", "unshadowed_radiance"]
+__all__ = ["plane_points", "unshadowed_radiance"]
 
-#: Share of a spot's cone in which it fades, as in ``blender_scene.py``.
-SPOT_BLEND = 0.15
 #: Points by which the side of an area light, or the disc of a spot's sphere, is sampled.
 _GRID = 6
 

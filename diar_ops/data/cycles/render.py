@@ -100,7 +100,7 @@ def render_dataset(
         The :class:`RenderedSet`.
 
     Raises:
-        ImageError: ``images`` has no picture that can be read.
+        ImageError: ``images`` has no picture that can be used.
         OptionError: An option is not as stated.
         OutputError: ``out`` holds something else, another run works in it, or it cannot be
             written to.
@@ -113,6 +113,12 @@ def render_dataset(
     if timeout is None:
         timeout = 300 + 2e-4 * settings.samples * settings.size[0] * settings.size[1]
     files = list_images(images)
+    check_option(
+        op, out.resolve() not in {file.resolve().parent for file in files},
+        "another folder for out than that of the pictures", str(out),
+    )  # fmt: skip
+    choice = TextureChoice(files, settings.seed, settings.kind, settings.size)
+    choice.read(0)  # before anything is written: is there a picture to render at all?
     command = blender_command(blender)
     try:
         probe = BlenderProcess(command, settings.device)
@@ -125,13 +131,14 @@ def render_dataset(
     document = settings.document(files, software)
     with _locked(out):
         there = check_same_dataset(out / DATASET, document)
+        if there is None and any(out.glob(f"[0-9]*/{DOCUMENT}")):
+            raise OutputError(f"{out} holds sequences but no {DATASET}; choose another folder")
         remove_stale_folders(out)
         if there is not None:
             document["sequences"] = max(document["sequences"], int(there.get("sequences", 0)))
         if there != document:
             write_text_atomic(out / DATASET, format_document(document), overwrite=True)
         todo = [i for i in range(settings.sequences) if not _is_done(out, i)]
-        choice = TextureChoice(files, settings.seed, settings.kind)
         run = _Run(out, settings, choice, command, retries, timeout, deque(todo))
         finished, failed = _supervise(run, min(workers, len(todo)), progress, note)
     return RenderedSet(finished, settings.sequences - len(todo), failed)

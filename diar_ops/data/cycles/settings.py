@@ -95,7 +95,10 @@ def check_same_dataset(path: Path, document: Mapping[str, Any]) -> dict[str, Any
         raise OutputError(f"cannot continue the data set: {path} is damaged ({error})") from error
     if not isinstance(there, dict) or there.get("format") != document["format"]:
         raise OutputError(f"{path} does not describe a data set; choose another folder")
-    differences = list(_differences(there, document))
+    try:
+        differences = list(_differences(there, document))
+    except (LookupError, TypeError, AttributeError) as error:
+        raise OutputError(f"cannot continue the data set: {path} is damaged ({error!r})") from error
     if differences:
         shown = "; ".join(differences[:3]) + ("; ..." if len(differences) > 3 else "")
         raise OutputError(
@@ -111,6 +114,8 @@ def _differences(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> Any:
             continue
         if there.get(name) != value:
             yield f"{name} is {_short(there.get(name))}, asked for {_short(value)}"
+            if name == "version":
+                return  # what else is there may mean something else
     for group, names in (("ranges", wanted["ranges"]), ("software", ("blender",))):
         have = there.get(group) or {}
         for name in names:

@@ -16,6 +16,10 @@ from diar_ops.data.images import Photo, image_to_float, read_image
 
 __all__ = ["TextureChoice", "generator_for", "prepare_texture"]
 
+#: How many times as long as wide a pixel may be. Free cameras no longer fit a longer picture into
+#: their frames, and Blender takes any above 200 for 200.
+MAX_STRETCH = 32
+
 
 def generator_for(*parts: object) -> torch.Generator:
     """Return a generator seeded by words and numbers, the same on every machine."""
@@ -27,17 +31,19 @@ class TextureChoice:
     """Which picture each sequence of a set shows.
 
     Every round over the files is a permutation of its own, so that each picture is used once
-    before any is used twice. A sequence whose picture cannot be read takes the first readable one
-    of a permutation of its own: what one sequence shows never depends on another.
+    before any is used twice. A sequence whose picture cannot be read, or is too long and narrow,
+    takes the first usable one of a permutation of its own: what one sequence shows never depends
+    on another.
 
     Args:
         files: The pictures, in a fixed order.
         seed: Of the data set.
         kind: Of the data set.
+        size: (height, width) of the label.
     """
 
-    def __init__(self, files: list[Path], seed: int, kind: str) -> None:
-        self.files, self.seed, self.kind = files, seed, kind
+    def __init__(self, files: list[Path], seed: int, kind: str, size: tuple[int, int]) -> None:
+        self.files, self.seed, self.kind, self.size = files, seed, kind, size
 
     def candidates(self, index: int) -> list[Path]:
         """Return the files for a sequence in order of preference."""
@@ -51,15 +57,24 @@ class TextureChoice:
         """Return file and pixels for a sequence, and a sentence for each file passed over.
 
         Raises:
-            ImageError: None of the files can be read.
+            ImageError: None of the files can be used.
         """
         skipped: list[str] = []
         for path in self.candidates(index):
             try:
-                return path, read_image(path), skipped
+                photo = read_image(path)
             except ImageError as error:
                 skipped.append(str(error))
-        raise ImageError(f"none of the {len(self.files)} files is a readable picture: {skipped[0]}")
+                continue
+            (high, wide), (height, width) = photo.size, self.size
+            stretch = height * wide / (width * high)
+            if max(stretch, 1 / stretch) <= MAX_STRETCH:
+                return path, photo, skipped
+            skipped.append(
+                f"{path} is too long and narrow, {wide} x {high} pixels, for a label of "
+                f"{width} x {height}"
+            )
+        raise ImageError(f"none of the {len(self.files)} files is a usable picture: {skipped[0]}")
 
     def _permutation(self, count: int, *parts: object) -> list[int]:
         generator = generator_for(self.seed, self.kind, *parts)
@@ -70,6 +85,8 @@ class TextureChoice:
 def prepare_texture(photo: Photo, size: tuple[int, int]) -> Tensor:
     """Return a picture as the texture of a plane: sRGB, 8 bits, at most twice the label's size.
 
+    What is transparent becomes white, as in a viewer.
+
     Args:
         photo: The picture.
         size: (height, width) of the label.
@@ -79,6 +96,10 @@ def prepare_texture(photo: Photo, size: tuple[int, int]) -> Tensor:
         label is the mean of a few samples.
     """
     pixels = _to_srgb(photo)
+    if photo.valid is not None:
+        white = 255 if pixels.dtype == torch.uint8 else 65535
+        # torch.where knows no 16 bits.
+        pixels = torch.where(photo.valid, pixels.int(), white).to(pixels.dtype)
     target = tuple(min(have, 2 * want) for have, want in zip(photo.size, size, strict=True))
     if target == photo.size and pixels.dtype == torch.uint8:
         return pixels

@@ -21,12 +21,10 @@ from diar_ops.data.scene._reflect import (
 from diar_ops.data.scene._shadows import Nodes, visibility
 from diar_ops.data.scene._solids import Vector
 from diar_ops.data.scene._stage import Stage, Things
-from diar_ops.data.scene.types import Finish, LightKind, ObjectKind
+from diar_ops.data.scene.types import SPOT_BLEND, Finish, LightKind, ObjectKind
 
-__all__ = ["SPOT_BLEND", "VARNISH", "PlaneLight", "cone_share", "light_plane"]
+__all__ = ["VARNISH", "PlaneLight", "cone_share", "light_plane"]
 
-#: Share of a spot's cone in which it fades.
-SPOT_BLEND = 0.15
 #: Reflectance at the normal of an index of 1.5.
 VARNISH = 0.04
 #: Corners of a square, and Gauss-Legendre points along its side with their weights.

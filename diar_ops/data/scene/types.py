@@ -20,6 +20,10 @@ __all__ = [
 ]  # fmt: skip
 
 
+#: Share of a spot's cone, measured as 1 - cosine, in which it fades.
+SPOT_BLEND = 0.15
+
+
 class LightKind(IntEnum):
     """How a light emits."""
 

@@ -5,8 +5,10 @@ import math
 import pytest
 import torch
 
-from diar_ops.data.cycles.light import SPOT_BLEND, plane_points, unshadowed_radiance
+from diar_ops.data.cycles import blender_scene
+from diar_ops.data.cycles.light import plane_points, unshadowed_radiance
 from diar_ops.data.scene import LightKind, Lights, sample_planar_scene, scene_homography
+from diar_ops.data.scene.types import SPOT_BLEND
 from tests.harness import generator
 
 
@@ -55,6 +57,11 @@ def test_spot_is_a_point_within_and_nothing_beyond():
     options = {"position": (0.0, 0.0, -2.0), "power": 3.0, "size": 1e-4, "cone": cone}
     spot, point = (at(scene_with(k, **options), *points) for k in (LightKind.SPOT, LightKind.POINT))
     torch.testing.assert_close(spot, point * torch.tensor([1, 1, 0, 0.5]), rtol=2e-3, atol=1e-6)
+
+
+def test_blender_is_told_the_same_about_spots():
+    # Its script imports nothing of ours.
+    assert blender_scene.SPOT_BLEND == SPOT_BLEND
 
 
 def test_area_light_against_the_form_factor_of_a_square():

@@ -286,6 +286,35 @@ def test_other_pictures_versions_and_documents_are_refused(render, tmp_path, pic
         render(settings=small)
 
 
+@pytest.mark.parametrize(
+    "text",
+    ['{"format": "diar_ops dataset", "version": 2, "images": ["a"]}',
+     '{"format": "diar_ops dataset", "version": 1, "images": 5}',
+     '{"format": "diar_ops dataset", "version": 1, "images": [], "ranges": [1]}'],
+)  # fmt: skip
+def test_documents_that_are_not_understood_are_one_sentence(render, tmp_path, text):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "dataset.json").write_text(text)
+    with pytest.raises(OutputError, match=r"version is 2, asked for 1|is damaged"):
+        render()
+    assert (tmp_path / "out" / "dataset.json").read_text() == text
+
+
+def test_sequences_of_an_unknown_set_are_refused(render, tmp_path):
+    small = replace(SETTINGS, sequences=1)
+    render(settings=small)
+    (tmp_path / "out" / "dataset.json").unlink()
+    with pytest.raises(OutputError, match=r"holds sequences but no dataset\.json"):
+        render(settings=small)
+
+
+def test_the_folder_of_the_pictures_is_refused(render, pictures):
+    before = contents(pictures)
+    with pytest.raises(OptionError, match="another folder for out than that of the pictures"):
+        render(pictures)
+    assert contents(pictures) == before
+
+
 def test_a_second_run_in_the_same_folder_is_refused(render, tmp_path):
     pytest.importorskip("fcntl")
     with driver._locked(tmp_path / "out"), pytest.raises(OutputError, match="another run is"):
@@ -306,11 +335,12 @@ def test_a_corrupt_picture_among_good_ones(render, pictures, tmp_path):
     assert contents(tmp_path / "out") == contents(tmp_path / "again")
 
 
-def test_no_pictures(render, pictures):
+def test_no_pictures(render, pictures, tmp_path):
     for path in pictures.iterdir():
         path.write_bytes(b"no picture")
-    with pytest.raises(ImageError, match="none of the 3 files is a readable picture"):
+    with pytest.raises(ImageError, match="none of the 3 files is a usable picture"):
         render()
+    assert not (tmp_path / "out").exists()
     for path in pictures.iterdir():
         path.unlink()
     with pytest.raises(ImageError, match="no photos in the folder"):
@@ -375,7 +405,7 @@ def test_settings_are_checked(options):
 
 
 def test_seeds_do_not_depend_on_torch(pictures):
-    choice = driver.TextureChoice(sorted(pictures.iterdir()), 5, "aligned")
+    choice = driver.TextureChoice(sorted(pictures.iterdir()), 5, "aligned", (24, 32))
     before = torch.random.get_rng_state()
     rounds = [[choice.candidates(3 * r + k)[0].name for k in range(3)] for r in range(8)]
     assert torch.equal(before, torch.random.get_rng_state())

@@ -5,6 +5,7 @@ import pytest
 import torch
 from PIL import Image, ImageCms
 
+from diar_ops import ImageError
 from diar_ops.data import Photo, read_image
 from diar_ops.data.cycles.texture import TextureChoice, generator_for, prepare_texture
 
@@ -45,6 +46,18 @@ def test_sixteen_bits_become_eight():
     pixels = noise(8, 8, np.uint16)
     texture = prepare_texture(photo(pixels), (8, 8)).permute(1, 2, 0).int().numpy()
     assert np.abs(texture - pixels / 257).max() <= 0.501
+
+
+@pytest.mark.parametrize("levels", [np.uint8, np.uint16])
+def test_transparent_is_white(levels):
+    pixels = noise(8, 8, levels)
+    valid = torch.ones(1, 8, 8, dtype=torch.bool)
+    valid[:, 2:5] = False
+    texture = prepare_texture(photo(pixels, valid=valid), (8, 8)).permute(1, 2, 0)
+    opaque = prepare_texture(photo(pixels), (8, 8)).permute(1, 2, 0)
+    assert bool((texture[2:5] == 255).all())
+    assert torch.equal(texture[:2], opaque[:2])
+    assert torch.equal(texture[5:], opaque[5:])
 
 
 def test_another_colour_profile_becomes_srgb(tmp_path):
@@ -105,7 +118,27 @@ def test_generator_is_the_documented_one():
 
 def test_the_choice_for_a_sequence_depends_on_nothing_else(tmp_path):
     files = [tmp_path / f"{i}.png" for i in range(5)]
-    first = [TextureChoice(files, 1, "aligned").candidates(i) for i in range(12)]
-    again = [TextureChoice(files, 1, "aligned").candidates(i) for i in (11, 3)]
+    size = (16, 16)
+    first = [TextureChoice(files, 1, "aligned", size).candidates(i) for i in range(12)]
+    again = [TextureChoice(files, 1, "aligned", size).candidates(i) for i in (11, 3)]
     assert again == [first[11], first[3]]
-    assert first != [TextureChoice(files, 2, "aligned").candidates(i) for i in range(12)]
+    assert first != [TextureChoice(files, 2, "aligned", size).candidates(i) for i in range(12)]
+
+
+@pytest.mark.parametrize("size", [(1, 40), (40, 1)])
+def test_a_strip_is_passed_over(tmp_path, size):
+    files = [tmp_path / "strip.png", tmp_path / "panorama.png"]
+    for path, shape in zip(files, (size, (6, 60)), strict=True):
+        Image.fromarray(noise(*shape)).save(path)
+    choice = TextureChoice(files, 1, "aligned", (64, 64))
+    used = [choice.read(i) for i in range(4)]
+    assert {path for path, _, _ in used} == {files[1]}
+    said = {sentence for _, _, skipped in used for sentence in skipped}
+    assert said == {
+        f"{files[0]} is too long and narrow, {size[1]} x {size[0]} pixels, for a label of 64 x 64"
+    }
+    with pytest.raises(ImageError, match=r"none of the 1 .*narrow"):
+        TextureChoice(files[:1], 1, "aligned", (64, 64)).read(0)
+    # Its own shape suits it.
+    shape = (16, 640) if size[0] == 1 else (640, 16)
+    assert TextureChoice(files[:1], 1, "aligned", shape).read(0)[2] == []
