@@ -27,7 +27,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from diar_ops import DiarError, photograph, render_planar_scene, warp_homography
+from _cli import argument_parser, exit_code
+from diar_ops import photograph, render_planar_scene, warp_homography
 from diar_ops.data import (
     CameraRanges,
     FrameFlag,
@@ -47,12 +48,7 @@ BINS = 81
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Parse the command line."""
-    summary, _, rest = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        description=summary,
-        epilog=rest,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = argument_parser(__doc__)
     add = parser.add_argument
     add("set", metavar="SET", help="folder that examples/render_dataset.py rendered")
     add("images", metavar="IMAGES_DIR", help="folder of the pictures that it shows")
@@ -155,17 +151,13 @@ def plot_residuals(histograms: Tensor, path: Path) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run, and turn every failure into one sentence and an exit code."""
+    """Run the script and return its exit code."""
     options = parse_arguments(argv)
-    try:
-        print(run(options))
-    except DiarError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped; nothing was written", file=sys.stderr)
-        return 130
-    return 0
+    return exit_code(
+        lambda: run(options),
+        less_memory="compare fewer --sequences",
+        stopped="nothing was written",
+    )
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from _cli import argument_parser, exit_code
 from diar_ops import DiarError, Reason, align_sequence, reconstruct_sequence
 from diar_ops.data import (
     check_results_folder,
@@ -52,12 +53,7 @@ BUNDLED = Path(__file__).resolve().parent / "demo_sequence"
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Parse the command line."""
-    summary, _, rest = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        description=summary,
-        epilog=rest,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = argument_parser(__doc__)
     add = parser.add_argument
     add("photos", nargs="*", metavar="DIR|FILE", help="photos or folders of photos; at least two")
     add("--out", metavar="DIR", default="diar_out", help="output folder (default: %(default)s)")
@@ -176,20 +172,13 @@ def step(timings: dict[str, float], name: str) -> Iterator[Callable[..., None]]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run, and turn every failure into one sentence and an exit code."""
+    """Run the script and return its exit code."""
     options = parse_arguments(argv)
-    try:
-        print(run(options))
-    except DiarError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except MemoryError:
-        print("error: not enough memory; shrink the photos with --max-size", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped; files that were written are complete", file=sys.stderr)
-        return 130
-    return 0
+    return exit_code(
+        lambda: run(options),
+        less_memory="shrink the photos with --max-size",
+        stopped="files that were written are complete",
+    )
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from _cli import argument_parser, exit_code
 from diar_ops import DiarError, OptionError
 from diar_ops.data import (
     SequenceDataset,
@@ -46,12 +47,7 @@ from diar_ops.data.cycles import DEVICES, RenderSettings, render_dataset, write_
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Parse the command line."""
-    summary, _, rest = (__doc__ or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        description=summary,
-        epilog=rest,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = argument_parser(__doc__)
     add = parser.add_argument
     add("images", metavar="IMAGES_DIR", help="folder of pictures")
     add("out", metavar="OUT", help="folder of the data set; an unfinished one is continued")
@@ -121,30 +117,25 @@ def run(options: argparse.Namespace) -> str:
     indices = tqdm(range(len(dataset)), desc="measuring", leave=False, disable=None)
     print(statistics_table(dataset_statistics(dataset[i] for i in indices)))
     sheet = write_contact_sheet(out)
-    had = f" ({result.already} were there)" if result.already else ""
+    # The set may be larger than what was asked for now.
+    already = len(dataset) - len(result.finished)
+    had = f" ({already} were there)" if already else ""
     if result.failed:
         raise DiarError(
             f"{len(result.failed)} of {settings.sequences} sequences failed; "
             "the same command tries them again"
         )
-    return f"{settings.sequences} sequences of {settings.frames} frames{had}; see {sheet}"
+    return f"{len(dataset)} sequences of {settings.frames} frames{had}; see {sheet}"
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run, and turn every failure into one sentence and an exit code."""
+    """Run the script and return its exit code."""
     options = parse_arguments(argv)
-    try:
-        print(run(options))
-    except DiarError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except MemoryError:
-        print("error: not enough memory; use fewer --workers", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped; finished sequences stay, the same command goes on", file=sys.stderr)
-        return 130
-    return 0
+    return exit_code(
+        lambda: run(options),
+        less_memory="use fewer --workers",
+        stopped="finished sequences stay, the same command goes on",
+    )
 
 
 if __name__ == "__main__":

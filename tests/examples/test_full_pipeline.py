@@ -598,7 +598,7 @@ def test_ctrl_c_in_the_middle(run: Callable[..., Run], good: Path, tmp_path: Pat
     process = subprocess.Popen(
         [sys.executable, "-c", INTERRUPTED, SCRIPT, good, "--out", out, "--overwrite"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'examples'}"},
     )  # fmt: skip
     with process:
         assert process.stdout is not None

@@ -35,7 +35,7 @@ def run(program, capsys, tmp_path, monkeypatch):
 
     def call(*arguments):
         options = ["--sequences", 2, "--frames", 2, "--size", 24, 32, "--blender", fake]
-        code = program.main([str(a) for a in (*arguments, *options)])
+        code = program.main([str(a) for a in (*options, *arguments)])
         return code, *capsys.readouterr()
 
     return call
@@ -74,6 +74,10 @@ def test_renders_and_continues(run, pictures, tmp_path):
     with Image.open(sheet) as image:
         assert image.format == "JPEG"
     code, out, err = run(pictures, tmp_path / "out")
+    assert (code, err) == (0, "")
+    assert "2 sequences of 2 frames (2 were there)" in out
+    # What is measured is the whole set, and so is what is said.
+    code, out, err = run(pictures, tmp_path / "out", "--sequences", 1)
     assert (code, err) == (0, "")
     assert "2 sequences of 2 frames (2 were there)" in out
 
