@@ -595,10 +595,11 @@ def test_ctrl_c_in_the_middle(run: Callable[..., Run], good: Path, tmp_path: Pat
     out = tmp_path / "out"
     assert run(good, "--out", out).code == 0
     before = contents(out)
+    paths = f"{ROOT}{os.pathsep}{SCRIPT.parent}"
     process = subprocess.Popen(
         [sys.executable, "-c", INTERRUPTED, SCRIPT, good, "--out", out, "--overwrite"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'examples'}"},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths},
     )  # fmt: skip
     with process:
         assert process.stdout is not None
