@@ -1,6 +1,6 @@
 """Rendering planar scenes: torch against Cycles, the same scenes on one thread each.
 
-Cycles renders 24 samples with its denoiser, as the sets are rendered, if the environment of
+Cycles renders 24 samples with its denoiser, frames without masks and label, if the environment of
 ``make render-env`` is there or ``DIAR_OPS_BLENDER`` names a Blender or a Python with bpy; its start
 is not counted. On a GPU (``--bench-device cuda``) only ours runs there.
 """
@@ -88,4 +88,5 @@ def test_render(
             )  # fmt: skip
         finally:
             process.close()
-    benchmark.extra_info["ms per frame"] = 1e3 * benchmark.stats.stats.median / count
+    if benchmark.stats:  # none with --benchmark-disable
+        benchmark.extra_info["ms per frame"] = 1e3 * benchmark.stats.stats.median / count
