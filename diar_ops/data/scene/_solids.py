@@ -146,6 +146,7 @@ def beam_cover(
     A beam is as wide as stated at both of its ends and linearly between (world units, (n, 1)).
     The share is that of a line's signed distance from the silhouette over the beam's width there,
     on both sides, so that it is right for beams that are much wider or narrower than the thing.
+    A beam that begins within a solid is blocked.
 
     Args:
         kind: Of all the things.
@@ -158,6 +159,7 @@ def beam_cover(
     d = (end[0] - source[0], end[1] - source[1], end[2] - source[2])
     if kind in (ObjectKind.DISC, ObjectKind.CARD):
         return _sheet_cover(kind, shape, source, d, wide_at_source, wide_at_end)
+    enclosed = _encloses(kind, source)
     if kind == ObjectKind.BOX:
         # Distances are measured along the axes: lengths must be the world's.
         size = [shape.scale[:, i : i + 1] for i in range(3)]
@@ -197,7 +199,16 @@ def beam_cover(
         along = (lean * d[0] * inverse[0]) ** 2 + (lean * d[1] * inverse[1]) ** 2
         along = (along + (side / length * inverse[2]) ** 2).sqrt()
         cover = _within(u, 1.0, wide * across) * _within(v, reach, wide * along)
-    return cover * (at > 0) * (at < 1)
+    return torch.where(enclosed, 1, cover * (at > 0) * (at < 1))
+
+
+def _encloses(kind: int, p: Vector) -> Tensor:
+    """Return whether points, in own coordinates, are within a solid."""
+    if kind == ObjectKind.BOX:
+        return torch.maximum(torch.maximum(p[0].abs(), p[1].abs()), p[2].abs()) < 1
+    if kind == ObjectKind.CYLINDER:
+        return (p[0] * p[0] + p[1] * p[1] < 1) & (p[2].abs() < 1)
+    return dot(p, p) < 1
 
 
 def _sheet_cover(

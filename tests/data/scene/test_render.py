@@ -349,6 +349,15 @@ class TestRenderPlanarScene(OpTests):
         assert error.max() < 0.15
         assert expected[seen].min() < 0.85, "there is a shadow to look at"
 
+    @pytest.mark.parametrize("kind", ["sphere", "box", "cylinder"])
+    def test_oracle_light_within_a_thing(self, kind: str) -> None:
+        """Nothing comes out, wherever in it the light is."""
+        for aside, deep in ((0.0, 0.0), (0.05, 0.0), (0.02, 0.08), (-0.03, -0.08)):
+            item = thing(kind, [0.1, -0.05, -0.5], rotation=_some_rotation().tolist())
+            source = lamp("point", [0.1 + aside, -0.05, -0.5 + deep], size=1e-3)
+            out = render_planar_scene(white(), stage([source], [item]))
+            assert float(grey(out)[~out.occluded[0, 0, 0]].max()) < 1e-6
+
     def test_oracle_tinted_shadow(self) -> None:
         """What a tinted sheet lets through is its colour, times what it does not scatter."""
         item = thing("card", [0, 0, -0.3], half_size=[0.1, 0.1, 0.0], finish="tinted",
