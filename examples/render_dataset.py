@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Render spoiled views of pictures with Blender Cycles, with the exact truth beside them.
 
-Give a folder of pictures of any size and shape. Each sequence shows one of them in random light,
-with shadows, highlights and things in the way: an aligned one always from straight ahead, a
-misaligned one from random cameras, except for its first frame. Beside the frames are the clean
+Give a folder of pictures of any size and shape; only strips much longer than the frames are passed
+over, and what is transparent becomes white. Each sequence shows one of them in random light, with
+shadows, highlights and things in the way: an aligned one always from straight ahead, a misaligned
+one from random cameras, except for its first frame. Beside the frames are the clean
 picture, the exact homographies, masks of what spoils each pixel, and the whole scene.
 
 Stopped or killed, the same command goes on where it was; the result does not depend on that, nor
