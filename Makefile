@@ -59,4 +59,4 @@ $(RENDER_STAMP): constraints-render.txt
 	@touch $@
 
 clean: ## remove the environment and everything that was generated
-	rm -rf $(VENV) $(RENDER_VENV) demo_out diar_out bench_out .pytest_cache .mypy_cache .ruff_cache .benchmarks .hypothesis
+	rm -rf $(VENV) $(RENDER_VENV) demo_out diar_out bench_out comparison .pytest_cache .mypy_cache .ruff_cache .benchmarks .hypothesis
