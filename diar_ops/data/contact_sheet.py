@@ -42,7 +42,7 @@ def contact_sheet(
     Raises:
         ShapeError: A tensor is not shaped as stated.
         DtypeError: A tensor is neither uint8 nor floating point.
-        OptionError: There is no sequence, or an option is not positive.
+        OptionError: There is no sequence, a picture has no pixels, or an option is not positive.
     """
     op, several = "contact_sheet", list(sequences)
     check_option(op, bool(several), "at least one sequence", several)
@@ -55,6 +55,8 @@ def contact_sheet(
         overlay = None if overlays is None else overlays[number]
         check_shapes(op, label=(label, "3 H W"), frames=(frames, "T 3 h w"),
                      overlay=(overlay, "T 3 h w"))  # fmt: skip
+        smallest = min(*label.shape[-2:], *frames.shape[-2:])
+        check_option(op, smallest > 0, "pictures with pixels", list(frames.shape))
         width = columns or max(1, len(frames))
         lead = _tiles(label[None], tile)
         for start in range(0, max(1, len(frames)), width):

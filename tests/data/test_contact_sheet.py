@@ -85,6 +85,8 @@ def test_wrong_arguments_are_refused() -> None:
         contact_sheet([good], columns=0)
     with pytest.raises(OptionError, match="tile above 0"):
         contact_sheet([good], tile=0)
+    with pytest.raises(OptionError, match="pictures with pixels"):
+        contact_sheet([(torch.zeros(3, 0, 4), torch.zeros(2, 3, 4, 4))])
     with pytest.raises(OptionError, match="1 overlays, got 0"):
         contact_sheet([good], overlays=[])
     with pytest.raises(ShapeError, match="label"):

@@ -78,7 +78,10 @@ def sample_planar_scene(
     check_option(op, kind in KINDS, f"kind to be one of {', '.join(KINDS)}", kind)
     check_size(op, size)
     draw = _Draw(generator)
-    shape = torch.as_tensor(picture_size, dtype=torch.float64, device=draw.device)
+    try:
+        shape = torch.as_tensor(picture_size, dtype=torch.float64, device=draw.device)
+    except (TypeError, ValueError, RuntimeError):
+        shape = torch.empty(0)  # refused in the next line, like numbers of another shape
     fits = shape.shape in ((2,), (batch, 2)) and bool((shape > 0).all() & shape.isfinite().all())
     check_option(op, fits, "picture_size (height, width) or (B, 2), positive", picture_size)
     shape = shape.expand(batch, 2)

@@ -401,6 +401,7 @@ def test_few_are_possible(kind: str, batch: int, frames: int) -> None:
         ({"picture_size": (1, 0)}, "picture_size"),
         ({"picture_size": (1, float("inf"))}, "picture_size"),
         ({"picture_size": (1, 2, 3)}, "picture_size"),
+        ({"picture_size": "ab"}, "picture_size"),
     ],
 )
 def test_arguments_are_checked(arguments: dict[str, Any], words: str) -> None:
