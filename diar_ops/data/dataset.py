@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from os import PathLike
 from pathlib import Path
@@ -23,6 +22,7 @@ from diar_ops.data.rendered import (
     read_sequence,
     sequence_folders,
 )
+from diar_ops.data.seeds import generator_for
 from diar_ops.data.sequence_document import DOCUMENT
 
 __all__ = ["SequenceDataset", "SequenceItem"]
@@ -180,9 +180,7 @@ class SequenceDataset(Dataset[SequenceItem]):
         return item
 
     def _generator(self, index: int) -> torch.Generator:
-        key = f"{self.seed}/{int(self._epoch)}/{index}"
-        digest = hashlib.sha256(key.encode()).digest()
-        return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+        return generator_for(self.seed, int(self._epoch), index)
 
     def _taken(self, sequence: RenderedSequence, generator: torch.Generator) -> list[int]:
         """Choose which frames of the sequence the item has."""

@@ -12,7 +12,7 @@ from diar_ops._errors import ImageError
 from diar_ops.data.cycles.exr import read_exr
 from diar_ops.data.cycles.passes import frame_masks, frame_picture
 from diar_ops.data.cycles.settings import RenderSettings
-from diar_ops.data.cycles.texture import TextureChoice, generator_for, prepare_texture
+from diar_ops.data.cycles.texture import TextureChoice, prepare_texture
 from diar_ops.data.cycles.worker import BlenderProcess, WorkerCrash
 from diar_ops.data.flags import FrameShares, frame_shares, write_flags, write_mask
 from diar_ops.data.folder import atomic_folder
@@ -23,6 +23,7 @@ from diar_ops.data.scene import (
     scene_homography,
     scene_to_document,
 )
+from diar_ops.data.seeds import generator_for
 from diar_ops.data.sequence_document import (
     DOCUMENT,
     LABEL,

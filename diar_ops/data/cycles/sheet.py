@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from os import PathLike
 from pathlib import Path
 
@@ -13,8 +12,7 @@ from diar_ops._errors import ImageError
 from diar_ops.data.contact_sheet import contact_sheet
 from diar_ops.data.images import read_image
 from diar_ops.data.output import atomic_path
-from diar_ops.data.rendered import RenderedSequence, read_sequence
-from diar_ops.data.sequence_document import DOCUMENT
+from diar_ops.data.rendered import read_sequence, sequence_folders
 
 __all__ = ["SHEET", "write_contact_sheet"]
 
@@ -37,17 +35,21 @@ def write_contact_sheet(
 
     Raises:
         ImageError: There is no sequence, or one is damaged.
+        OSError: The folder cannot be listed.
         OutputError: As :func:`atomic_path`.
     """
     from PIL import Image
 
     rows = []
-    for sequence in _sequences(Path(folder)):
+    for place in sequence_folders(folder):
+        sequence = read_sequence(place)
         pictures = [read_image(frame.path).pixels for frame in sequence.frames[:frames]]
         if len({picture.shape for picture in pictures}) == 1:
             rows.append((read_image(sequence.label).pixels, torch.stack(pictures)))
         if len(rows) == sequences:
             break
+    if not rows:
+        raise ImageError(f"{folder} holds no sequences")
     sheet = contact_sheet(rows, tile=tile)
     path = Path(folder) / SHEET
     with io.BytesIO() as buffer:
@@ -56,12 +58,3 @@ def write_contact_sheet(
         with atomic_path(path, overwrite=True) as temporary:
             temporary.write_bytes(buffer.getvalue())
     return path
-
-
-def _sequences(folder: Path) -> Iterator[RenderedSequence]:
-    found = sorted(path.parent for path in folder.glob(f"*/{DOCUMENT}"))
-    found = [path for path in found if not path.name.startswith(".")]
-    if not found:
-        raise ImageError(f"{folder} holds no sequences")
-    for path in found:
-        yield read_sequence(path)

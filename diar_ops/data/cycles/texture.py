@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 from pathlib import Path
 
@@ -13,18 +12,13 @@ from torch.nn import functional as F
 
 from diar_ops._errors import ImageError
 from diar_ops.data.images import Photo, image_to_float, read_image
+from diar_ops.data.seeds import generator_for
 
-__all__ = ["TextureChoice", "generator_for", "prepare_texture"]
+__all__ = ["TextureChoice", "prepare_texture"]
 
 #: How many times as long as wide a pixel may be. Free cameras no longer fit a longer picture into
 #: their frames, and Blender takes any above 200 for 200.
 MAX_STRETCH = 32
-
-
-def generator_for(*parts: object) -> torch.Generator:
-    """Return a generator seeded by words and numbers, the same on every machine."""
-    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 
 class TextureChoice:
