@@ -160,7 +160,7 @@ def remove_everything(bpy: Any) -> None:
 def set_up_render(
     scene: Any, size: list[int], job: dict[str, Any], device: str, emission: bool
 ) -> None:
-    """Apply the settings that were measured: see docs/data.md."""
+    """Apply the settings that render best for their time: see docs/data.md."""
     render, cycles = scene.render, scene.cycles
     render.engine = "CYCLES"
     render.resolution_y, render.resolution_x = size

@@ -1,4 +1,8 @@
-"""What would light the picture if nothing were in the way."""
+"""What would light the picture if nothing were in the way.
+
+Summed over points of each light: the closed forms of the torch renderer are faster, but up to
+40 % off in the fading rim of a narrow spot with a large sphere, and a mask should not be.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ import torch
 from torch import Tensor
 
 from diar_ops.data.scene import LightKind, PlanarScene, picture_plane, scene_homography
+from diar_ops.data.scene._turn import shortest_turn
 from diar_ops.data.scene.types import SPOT_BLEND
 
 __all__ = ["plane_points", "unshadowed_radiance"]
@@ -79,10 +84,7 @@ def _sources(kind: LightKind, position: Tensor, direction: Tensor, size: float) 
     """Return points that stand for a light, each with the same share of its power."""
     if kind == LightKind.POINT:
         return [position]  # a sphere's irradiance is that of its centre
-    x, y, z = direction.tolist()
-    k = 1 / (1 + z) if z > -1 + 1e-9 else 0.0
-    right = direction.new_tensor([1 - k * x * x, -k * x * y, -x])
-    down = direction.new_tensor([-k * x * y, 1 - k * y * y, -y])
+    right, down, _ = shortest_turn(direction)
     offsets = [((i + 0.5) / _GRID - 0.5) for i in range(_GRID)]
     square = [(u, v) for u in offsets for v in offsets]
     if kind == LightKind.SPOT:

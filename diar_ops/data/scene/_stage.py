@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from diar_ops.data.scene._solids import Shape
+from diar_ops.data.scene._turn import shortest_turn
 from diar_ops.data.scene.sample import bounding_radius, picture_plane, scene_homography
 from diar_ops.data.scene.types import (
     Finish,
@@ -138,10 +139,7 @@ def _lamps(scene: PlanarScene, cast: Callable[[Tensor], Tensor]) -> Lamps:
     lights = scene.lights._replace(
         **{name: value.flatten(0, 1) for name, value in scene.lights._asdict().items()}
     )
-    x, y, z = lights.direction.unbind(-1)
-    k = torch.where(z > -1 + 1e-9, 1 / (1 + z).clamp_min(1e-9), 0)
-    right = torch.stack((1 - k * x * x, -k * x * y, -x), dim=-1)
-    down = torch.stack((-k * x * y, 1 - k * y * y, -y), dim=-1)
+    right, down, _ = shortest_turn(lights.direction).unbind(-2)
     keep = lights.valid
     power = torch.where(keep[..., None], lights.power, 0)
     # Slots without a light must not make NaN: a light of size 1 that is nowhere near.

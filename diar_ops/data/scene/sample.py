@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from diar_ops._checks import check_option, check_size
+from diar_ops.data.scene._turn import shortest_turn
 from diar_ops.data.scene.ranges import TARGET, SceneRanges
 from diar_ops.data.scene.types import (
     Finish,
@@ -70,7 +71,7 @@ def sample_planar_scene(
     Raises:
         OptionError: An argument is not as stated.
 
-    Source: Kwiatkowski and Hellwich, DIAR, section 3. Ranges: measured against its figures.
+    Source: Kwiatkowski and Hellwich, DIAR, section 3.
     """
     op = "sample_planar_scene"
     check_option(op, isinstance(batch, int) and batch >= 0, "batch >= 0", batch)
@@ -232,11 +233,7 @@ def _cameras(
     )
     # Turn the aligned camera so that it looks ahead by the shortest way, then around that axis:
     # unlike a fixed "up", this has no preferred direction.
-    x, y, z = ahead.unbind(-1)
-    k = 1 / (1 + z)
-    turn = torch.stack(
-        (1 - k * x * x, -k * x * y, -x, -k * x * y, 1 - k * y * y, -y, x, y, z), dim=-1
-    ).reshape(*many, 3, 3)
+    turn = shortest_turn(ahead)
     cos, sin, zero = roll.cos(), roll.sin(), torch.zeros_like(roll)
     around = torch.stack((cos, -sin, zero, sin, cos, zero, zero, zero, zero + 1), dim=-1)
     R = around.reshape(*many, 3, 3) @ turn
