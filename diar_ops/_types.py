@@ -15,7 +15,9 @@ __all__ = [
     "PairMatches",
     "Reason",
     "Reconstruction",
+    "Restored",
     "Warped",
+    "Whole",
 ]
 
 
@@ -189,3 +191,37 @@ class Reconstruction(NamedTuple):
     coverage: Tensor
     weights: Tensor
     gain: Tensor
+
+
+class Whole(NamedTuple):
+    """Small copies of whole frames, beside a part of them that a network works on.
+
+    Light and shadow are larger than a part. A network that is given a window of a large picture
+    learns from the small copies what the window is part of.
+
+    Attributes:
+        frames: (B, T, 3, h, w) sRGB in [0, 1], the whole frames, reduced.
+        valid: (B, T, 1, h, w) bool.
+        window: (B, 4) floating point: top, left, bottom and right edge of the part, in shares of
+            the whole: (0, 0, 1, 1) is all of it.
+    """
+
+    frames: Tensor
+    valid: Tensor
+    window: Tensor
+
+
+class Restored(NamedTuple):
+    """What a network makes of aligned frames.
+
+    Attributes:
+        image: (B, 3, H, W) sRGB in [0, 1], the clean picture; 0 where no frame is valid.
+        weights: (B, T, 1, H, W) share of each frame in each pixel, which sums to 1 over T where a
+            frame is valid; ``None`` from networks that do not know it.
+        gain: (B, T, 3, h, w) log of the factor that a frame is brought to the picture's light
+            with, smooth over the whole frames; ``None`` from networks that do not know it.
+    """
+
+    image: Tensor
+    weights: Tensor | None = None
+    gain: Tensor | None = None
