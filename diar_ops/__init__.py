@@ -26,15 +26,21 @@ from diar_ops._types import (
 )
 from diar_ops.aggregate import (
     ConsensusLogits,
+    EmbeddedMeanAggregate,
     ExposureGain,
     MeanAggregate,
     MedianAggregate,
     SoftmaxAggregate,
+    SwinAggregate,
+    SwinBlock,
     consensus_logits,
+    embedded_mean_aggregate,
     exposure_gain,
     mean_aggregate,
     median_aggregate,
     softmax_aggregate,
+    swin_aggregate,
+    swin_block,
 )
 from diar_ops.data import (
     JpegCompress,
@@ -163,6 +169,12 @@ __all__ = [  # noqa: RUF022 - grouped by purpose
     "mean_aggregate",
     "median_aggregate",
     "softmax_aggregate",
+    "embedded_mean_aggregate",
+    "EmbeddedMeanAggregate",
+    "swin_aggregate",
+    "SwinAggregate",
+    "swin_block",
+    "SwinBlock",
     # pipeline
     "align_sequence",
     "reconstruct_sequence",
