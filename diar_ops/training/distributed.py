@@ -41,11 +41,6 @@ class Processes(NamedTuple):
         dist.all_reduce(total)
         return total
 
-    def wait(self) -> None:
-        """Wait for the others."""
-        if self.number > 1:
-            dist.barrier()
-
 
 @contextmanager
 def joined_processes(device: torch.device) -> Iterator[Processes]:

@@ -156,14 +156,13 @@ class Trainer:
                 marked = now
                 if self.progress is not None:
                     self.progress(Progress(state.step, self.done, state.seconds, loss, self.scores))
-                if state.step % every == 0:
+                measured = state.step % every == 0
+                if measured:
                     self._validate()
-                late = time.perf_counter() - saved > 60 * config.checkpoint_minutes
-                if state.step % every == 0 or late:
+                if measured or now - saved > 60 * config.checkpoint_minutes:
                     self._save()
-                    saved = time.perf_counter()
-                # Validation and files are no training.
-                marked = time.perf_counter() if state.step % every == 0 or late else marked
+                    # Validation and files are no training.
+                    saved = marked = time.perf_counter()
             if not stopped and (not state.rows or state.rows[-1]["step"] != state.step):
                 self._validate()
             self._save()
@@ -229,7 +228,8 @@ class Trainer:
         if state.in_a_row >= MOST_SKIPPED:
             raise DiarError(
                 f"loss or gradient was not finite in {MOST_SKIPPED} steps in a row (up to step "
-                f"{state.step}); try a lower --lr, or --precision float32"
+                f"{state.step}); begin another run from the weights so far, with a lower lr "
+                f"or with precision float32"
             )
         if self._logs is not None and state.step % LOG_EVERY == 0:
             numbers = {
@@ -282,17 +282,17 @@ class Trainer:
 
     def _save(self) -> None:
         """Write checkpoint, curve and weights."""
+        if not self.processes.first:
+            return
         state = self.state
-        if self.processes.first:
-            state.network, state.mean = self.network.state_dict(), self.mean.network.state_dict()
-            state.optimizer, state.scaler = self.optimizer.state_dict(), self.scaler.state_dict()
-            save_checkpoint(self.out / "checkpoint.pt", state)
-            if state.rows:
-                write_curve(self.out / "curve.csv", state.rows)
-                plot_curve(self.out / "curve.png", state.rows, title=self.config.network)
-            if self.export is not None:
-                self.export(self.mean.network, self._facts())
-        self.processes.wait()
+        state.network, state.mean = self.network.state_dict(), self.mean.network.state_dict()
+        state.optimizer, state.scaler = self.optimizer.state_dict(), self.scaler.state_dict()
+        save_checkpoint(self.out / "checkpoint.pt", state)
+        if state.rows:
+            write_curve(self.out / "curve.csv", state.rows)
+            plot_curve(self.out / "curve.png", state.rows, title=self.config.network)
+        if self.export is not None:
+            self.export(self.mean.network, self._facts())
 
     def _facts(self) -> dict[str, str]:
         """Return words on the run for the file of weights."""

@@ -64,7 +64,7 @@ def test_augmentation_is_that_of_the_options() -> None:
 def test_a_run_goes_on_with_the_same_options() -> None:
     earlier = TrainConfig(lr=1e-3, sequences=(100,)).to_json()
     TrainConfig(lr=1e-3, sequences=(200,), minutes=5, workers=2).check_continues(earlier)
-    with pytest.raises(OptionError, match="began with lr = 0.001, now it is 0.002; give the same"):
+    with pytest.raises(OptionError, match=r"began with lr = 0.001, now it is 0.002; give the same"):
         TrainConfig(lr=2e-3).check_continues(earlier)
     with pytest.raises(OptionError, match="began with cycles = nothing, now it is one two;"):
         TrainConfig(lr=1e-3, cycles=("one", "two")).check_continues(earlier)
