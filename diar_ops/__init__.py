@@ -89,6 +89,10 @@ from diar_ops.metrics import (
     ssim,
 )
 from diar_ops.models import (
+    DIAR,
+    DeepResidualSets,
+    DeepResidualSetsConfig,
+    DIARConfig,
     ResNetTrunk,
     load_descriptor,
     load_pretrained,
@@ -155,6 +159,10 @@ __all__ = [  # noqa: RUF022 - grouped by purpose
     "render_planar_scene",
     "sample_planar_scene",
     # models
+    "DeepResidualSets",
+    "DeepResidualSetsConfig",
+    "DIAR",
+    "DIARConfig",
     "load_descriptor",
     "load_pretrained",
     "ResNetTrunk",
