@@ -96,6 +96,7 @@ from diar_ops.models import (
     ResNetTrunk,
     load_descriptor,
     load_pretrained,
+    save_pretrained,
 )
 from diar_ops.pipeline import align_sequence, reconstruct_sequence
 
@@ -166,6 +167,7 @@ __all__ = [  # noqa: RUF022 - grouped by purpose
     "load_descriptor",
     "load_pretrained",
     "ResNetTrunk",
+    "save_pretrained",
     # aggregate
     "consensus_logits",
     "ConsensusLogits",

@@ -4,7 +4,7 @@ from diar_ops.models.deep_sets import DeepResidualSets, DeepResidualSetsConfig
 from diar_ops.models.descriptor import load_descriptor
 from diar_ops.models.diar import DIAR, DIARConfig
 from diar_ops.models.resnet import ResNetTrunk
-from diar_ops.models.weights import load_pretrained
+from diar_ops.models.weights import load_pretrained, save_pretrained
 
 __all__ = [
     "DIAR",
@@ -14,4 +14,5 @@ __all__ = [
     "ResNetTrunk",
     "load_descriptor",
     "load_pretrained",
+    "save_pretrained",
 ]
