@@ -26,15 +26,21 @@ from diar_ops._types import (
 )
 from diar_ops.aggregate import (
     ConsensusLogits,
+    EmbeddedMeanAggregate,
     ExposureGain,
     MeanAggregate,
     MedianAggregate,
     SoftmaxAggregate,
+    SwinAggregate,
+    SwinBlock,
     consensus_logits,
+    embedded_mean_aggregate,
     exposure_gain,
     mean_aggregate,
     median_aggregate,
     softmax_aggregate,
+    swin_aggregate,
+    swin_block,
 )
 from diar_ops.data import (
     JpegCompress,
@@ -83,9 +89,14 @@ from diar_ops.metrics import (
     ssim,
 )
 from diar_ops.models import (
+    DIAR,
+    DeepResidualSets,
+    DeepResidualSetsConfig,
+    DIARConfig,
     ResNetTrunk,
     load_descriptor,
     load_pretrained,
+    save_pretrained,
 )
 from diar_ops.pipeline import align_sequence, reconstruct_sequence
 
@@ -149,9 +160,14 @@ __all__ = [  # noqa: RUF022 - grouped by purpose
     "render_planar_scene",
     "sample_planar_scene",
     # models
+    "DeepResidualSets",
+    "DeepResidualSetsConfig",
+    "DIAR",
+    "DIARConfig",
     "load_descriptor",
     "load_pretrained",
     "ResNetTrunk",
+    "save_pretrained",
     # aggregate
     "consensus_logits",
     "ConsensusLogits",
@@ -163,6 +179,12 @@ __all__ = [  # noqa: RUF022 - grouped by purpose
     "mean_aggregate",
     "median_aggregate",
     "softmax_aggregate",
+    "embedded_mean_aggregate",
+    "EmbeddedMeanAggregate",
+    "swin_aggregate",
+    "SwinAggregate",
+    "swin_block",
+    "SwinBlock",
     # pipeline
     "align_sequence",
     "reconstruct_sequence",

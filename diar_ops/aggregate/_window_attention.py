@@ -1,0 +1,270 @@
+"""Attention within windows of a (T, H, W) map, with a learned bias on the fast kernel."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from diar_ops.aggregate._windows import Region, cut_map, expand_bias, reduce_bias, to_windows
+
+__all__ = ["window_attention"]
+
+#: Attention scores that are held at a time on a CPU: they stay in the cache.
+SCORES = 2**19
+
+
+def window_attention(
+    qkv: Tensor,
+    table: Tensor,
+    usable: Tensor | None,
+    window: tuple[int | None, int, int],
+    shift: bool,
+    heads: int,
+) -> Tensor:
+    """Attend within windows.
+
+    Args:
+        qkv: (B, T, H, W, 3 C): queries, keys and values, each (heads, C / heads).
+        table: Relative position bias, see :func:`expand_bias`.
+        usable: Optional (B, T, H, W) bool; other tokens are no keys. A window without any gives 0.
+        window: (t, h, w), t ``None`` for all frames.
+        shift: Whether the windows are shifted by half a window.
+        heads: Number of heads.
+
+    Returns:
+        (B, T, H, W, C). On a CPU once differentiable.
+    """
+    table = table.to(qkv.dtype)
+    if qkv.device.type == "cpu":
+        t, h, w = window
+        frames = qkv.shape[1] if t is None else t
+        out: Tensor = _attend(qkv, table, usable, frames, h, w, shift, heads)
+        return out
+    rows = []
+    for plane in cut_map((qkv.shape[1], qkv.shape[2], qkv.shape[3]), window, shift):
+        strips = [
+            torch.cat([_attend_region(qkv, table, usable, r, heads) for r in strip], dim=3)
+            for strip in plane
+        ]
+        rows.append(torch.cat(strips, dim=2))
+    return torch.cat(rows, dim=1)
+
+
+def _attend_region(
+    qkv: Tensor, table: Tensor, usable: Tensor | None, region: Region, heads: int
+) -> Tensor:
+    """Return the attention (B, T', H', W', C) of one region, in plain differentiable torch."""
+    windows = to_windows(_by_head(qkv, 3, heads), region)
+    grid, size, d = windows.shape[:4], windows.shape[4:7], windows.shape[-1]
+    q, k, v = windows.flatten(4, 6).flatten(0, 3).permute(2, 0, 3, 1, 4)  # [M, heads, N, d] each
+    mask = expand_bias(table, region)[None]
+    if usable is None:
+        out = F.scaled_dot_product_attention(q, k, v, mask.expand(len(q), -1, -1, -1))
+    else:
+        keys = to_windows(usable, region).reshape(len(q), 1, 1, -1)
+        out = F.scaled_dot_product_attention(q, k, v, _mask(mask, keys))
+        out = out * keys.any(-1, keepdim=True)
+    out = out.transpose(1, 2).reshape(*grid, *size, heads * d)
+    out = out.permute(0, 1, 4, 2, 5, 3, 6, 7)
+    return out.flatten(5, 6).flatten(3, 4).flatten(1, 2)
+
+
+def _mask(bias: Tensor, keys: Tensor) -> Tensor:
+    """Return the bias (M, heads, N, N) that shuts out all but ``keys`` (M, 1, 1, N).
+
+    A large finite number: its softmax is exactly 0 next to any key, and never NaN without one.
+    """
+    return torch.where(keys, bias, torch.finfo(bias.dtype).min / 2)
+
+
+def _chunks(grid: tuple[int, ...], scores: int) -> Iterator[tuple[int | slice, ...]]:
+    """Yield indices into the windows (B, nt, nh, nw) that keep one axis, a few windows long."""
+    axis = max(range(4), key=lambda i: grid[i])
+    most = max(1, SCORES // scores)
+    # Equal shares: a short rest costs as much overhead as a whole chunk.
+    step = -(-grid[axis] // -(-grid[axis] // most))
+    places: list[list[int | slice]] = [list(range(n)) for n in grid]
+    places[axis] = [slice(i, i + step) for i in range(0, grid[axis], step)]
+    yield from itertools.product(*places)
+
+
+def _regions(qkv: Tensor, window: tuple[int, int, int], shift: bool) -> Iterator[Region]:
+    if qkv.numel():
+        for plane in cut_map((qkv.shape[1], qkv.shape[2], qkv.shape[3]), window, shift):
+            for strip in plane:
+                yield from strip
+
+
+def _by_head(x: Tensor, *groups: int) -> Tensor:
+    """Return the view (..., *groups, d) of ``x`` (..., C)."""
+    return x.view(*x.shape[:-1], *groups, x.shape[-1] // math.prod(groups))
+
+
+def _gather(windows: Tensor) -> Tensor:
+    """Return (groups, m, heads, N, d) in one copy of ``windows`` (m, t, h, w, groups, heads, d)."""
+    return windows.permute(4, 0, 5, 1, 2, 3, 6).flatten(3, 5)
+
+
+def _scatter(target: Tensor, values: Tensor) -> None:
+    """Write ``values`` (m, heads, N, d) to ``target`` (m, t, h, w, heads, d)."""
+    target.copy_(values.transpose(1, 2).view(target.shape))
+
+
+def _chunk_mask(bias: Tensor, keys: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Return the bias (1 or m, heads, N, N), and (m, 1, 1, 1) which windows have a key."""
+    if keys is None or keys.all():
+        return bias[None], None
+    flat = keys.reshape(len(keys), 1, 1, -1)
+    return _mask(bias[None], flat), flat.any(-1, keepdim=True)
+
+
+@torch.library.custom_op("diar_ops::window_attention", mutates_args=())
+def _attend(
+    qkv: Tensor,
+    table: Tensor,
+    usable: Tensor | None,
+    t: int,
+    h: int,
+    w: int,
+    shift: bool,
+    heads: int,
+) -> Tensor:
+    out = qkv.new_empty(*qkv.shape[:-1], qkv.shape[-1] // 3)
+    for region in _regions(qkv, (t, h, w), shift):
+        bias = expand_bias(table, region)
+        source = to_windows(_by_head(qkv, 3, heads), region)
+        target = to_windows(_by_head(out, heads), region)
+        keys = None if usable is None else to_windows(usable, region)
+        for index in _chunks(source.shape[:4], bias.numel()):
+            q, k, v = _gather(source[index])
+            mask, some = _chunk_mask(bias, None if keys is None else keys[index])
+            part = F.scaled_dot_product_attention(q, k, v, mask.expand(len(q), -1, -1, -1))
+            _scatter(target[index], part if some is None else part * some)
+    return out
+
+
+@_attend.register_fake
+def _(
+    qkv: Tensor,
+    table: Tensor,
+    usable: Tensor | None,
+    t: int,
+    h: int,
+    w: int,
+    shift: bool,
+    heads: int,
+) -> Tensor:
+    return qkv.new_empty(*qkv.shape[:-1], qkv.shape[-1] // 3)
+
+
+@torch.library.custom_op("diar_ops::window_attention_backward", mutates_args=())
+def _attend_backward(
+    grad: Tensor,
+    qkv: Tensor,
+    table: Tensor,
+    usable: Tensor | None,
+    t: int,
+    h: int,
+    w: int,
+    shift: bool,
+    heads: int,
+) -> tuple[Tensor, Tensor]:
+    grad_qkv, grad_table = torch.empty_like(qkv), torch.zeros_like(table)
+    for region in _regions(qkv, (t, h, w), shift):
+        bias = expand_bias(table, region)
+        grad_bias = torch.zeros_like(bias)
+        source = to_windows(_by_head(qkv, 3, heads), region)
+        target = to_windows(_by_head(grad_qkv, 3, heads), region)
+        above = to_windows(_by_head(grad, 1, heads), region)
+        keys = None if usable is None else to_windows(usable, region)
+        for index in _chunks(source.shape[:4], bias.numel()):
+            mask, some = _chunk_mask(bias, None if keys is None else keys[index])
+            (g,) = _gather(above[index])
+            q, k, v = _gather(source[index])
+            _differentiate_chunk(
+                g if some is None else g * some, q, k, v, mask, grad_bias, target[index]
+            )
+        grad_table += reduce_bias(grad_bias, table, region)
+    return grad_qkv, grad_table
+
+
+def _differentiate_chunk(
+    g: Tensor, q: Tensor, k: Tensor, v: Tensor, mask: Tensor, grad_bias: Tensor, target: Tensor
+) -> None:
+    """Add to ``grad_bias`` and write ``target`` (m, t, h, w, 3, heads, d), from one chunk."""
+    m, heads, n, d = q.shape
+    g, q, k, v = (x.reshape(m * heads, n, d) for x in (g, q, k, v))
+    mask = mask.expand(m, -1, -1, -1).reshape(m * heads, n, n)
+    share = torch.baddbmm(mask, q, k.mT, alpha=d**-0.5).softmax(-1)
+    grad_v = share.mT @ g
+    score = g @ v.mT
+    score -= (score * share).sum(-1, keepdim=True)
+    score *= share
+    grad_bias += score.view(m, heads, n, n).sum(0)
+    grad_q = torch.bmm(score, k).mul_(d**-0.5)
+    grad_k = torch.bmm(score.mT, q).mul_(d**-0.5)
+    for i, part in enumerate((grad_q, grad_k, grad_v)):
+        _scatter(target[..., i, :, :], part.view(m, heads, n, d))
+
+
+@_attend_backward.register_fake
+def _(
+    grad: Tensor,
+    qkv: Tensor,
+    table: Tensor,
+    usable: Tensor | None,
+    t: int,
+    h: int,
+    w: int,
+    shift: bool,
+    heads: int,
+) -> tuple[Tensor, Tensor]:
+    return torch.empty_like(qkv), torch.empty_like(table)
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    ctx.save_for_backward(*inputs[:3])
+    ctx.options = inputs[3:]
+
+
+def _differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    grad_qkv, grad_table = _attend_backward(grad, *ctx.saved_tensors, *ctx.options)
+    return grad_qkv, grad_table, *(None,) * 6
+
+
+_attend.register_autograd(_differentiate, setup_context=_save)
+
+
+@_attend.register_vmap
+def _(info: Any, in_dims: tuple[Any, ...], *args: Any) -> tuple[Tensor, int]:
+    if in_dims[1] is None:  # one table: mapped items are further batch items
+        qkv, usable = (_merge(args[i], in_dims[i], info.batch_size) for i in (0, 2))
+        out = _attend(qkv, args[1], usable, *args[3:])
+        return out.view(info.batch_size, len(out) // info.batch_size, *out.shape[1:]), 0
+    parts = [_attend(*_item(args, in_dims, i)) for i in range(info.batch_size)]
+    return torch.stack(parts), 0
+
+
+@_attend_backward.register_vmap
+def _(
+    info: Any, in_dims: tuple[Any, ...], *args: Any
+) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
+    parts = [_attend_backward(*_item(args, in_dims, i)) for i in range(info.batch_size)]
+    return (torch.stack([p[0] for p in parts]), torch.stack([p[1] for p in parts])), (0, 0)
+
+
+def _merge(x: Tensor | None, dim: int | None, count: int) -> Tensor | None:
+    if x is None:
+        return None
+    x = x.expand(count, *x.shape) if dim is None else x.movedim(dim, 0)
+    return x.flatten(0, 1)
+
+
+def _item(args: tuple[Any, ...], in_dims: tuple[Any, ...], i: int) -> list[Any]:
+    return [x if dim is None else x.select(dim, i) for x, dim in zip(args, in_dims, strict=True)]
