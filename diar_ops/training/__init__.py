@@ -14,6 +14,7 @@ from diar_ops.training.dataset import (
 )
 from diar_ops.training.distributed import Processes, joined_processes
 from diar_ops.training.ema import MeanWeights
+from diar_ops.training.initial import initial_network
 from diar_ops.training.loss import restoration_loss
 from diar_ops.training.rendered import RenderedSequences
 from diar_ops.training.trainer import Progress, Trainer
@@ -36,6 +37,7 @@ __all__ = [
     "Trainer",
     "TrainingSequences",
     "ValidationItem",
+    "initial_network",
     "joined_processes",
     "load_checkpoint",
     "restoration_loss",

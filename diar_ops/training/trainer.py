@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
-from diar_ops._errors import DiarError
+from diar_ops._errors import DiarError, WeightsError
 from diar_ops._types import Restored, Whole
 from diar_ops.data.seeds import generator_for
 from diar_ops.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -181,7 +181,9 @@ class Trainer:
             self.optimizer.load_state_dict(state.optimizer)
             self.scaler.load_state_dict(state.scaler)
         except (RuntimeError, ValueError, KeyError) as error:
-            raise DiarError(f"{path} is of another network; give another output folder") from error
+            raise WeightsError(
+                f"{path} is of another network; give another output folder"
+            ) from error
         state.config = self.config.to_json()
         self.sampler.start = state.step
         return state
