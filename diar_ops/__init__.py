@@ -89,9 +89,14 @@ from diar_ops.metrics import (
     ssim,
 )
 from diar_ops.models import (
+    DIAR,
+    DeepResidualSets,
+    DeepResidualSetsConfig,
+    DIARConfig,
     ResNetTrunk,
     load_descriptor,
     load_pretrained,
+    save_pretrained,
 )
 from diar_ops.pipeline import align_sequence, reconstruct_sequence
 
@@ -155,9 +160,14 @@ __all__ = [  # noqa: RUF022 - grouped by purpose
     "render_planar_scene",
     "sample_planar_scene",
     # models
+    "DeepResidualSets",
+    "DeepResidualSetsConfig",
+    "DIAR",
+    "DIARConfig",
     "load_descriptor",
     "load_pretrained",
     "ResNetTrunk",
+    "save_pretrained",
     # aggregate
     "consensus_logits",
     "ConsensusLogits",

@@ -1,5 +1,49 @@
 """Training: data, loss, loop, checkpoints."""
 
+from diar_ops.training.assemble import training_sequences, validation_sets
+from diar_ops.training.augment import AugmentRanges
+from diar_ops.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from diar_ops.training.config import TrainConfig
+from diar_ops.training.dataset import (
+    CyclesSource,
+    RenderedSource,
+    Source,
+    StepSampler,
+    Taken,
+    TrainingSequences,
+)
+from diar_ops.training.distributed import Processes, joined_processes
+from diar_ops.training.ema import MeanWeights
+from diar_ops.training.initial import initial_network
+from diar_ops.training.loss import restoration_loss
 from diar_ops.training.rendered import RenderedSequences
+from diar_ops.training.trainer import Progress, Trainer
+from diar_ops.training.validation import SCORES, ValidationItem, score_network, validation_items
 
-__all__ = ["RenderedSequences"]
+__all__ = [
+    "SCORES",
+    "AugmentRanges",
+    "Checkpoint",
+    "CyclesSource",
+    "MeanWeights",
+    "Processes",
+    "Progress",
+    "RenderedSequences",
+    "RenderedSource",
+    "Source",
+    "StepSampler",
+    "Taken",
+    "TrainConfig",
+    "Trainer",
+    "TrainingSequences",
+    "ValidationItem",
+    "initial_network",
+    "joined_processes",
+    "load_checkpoint",
+    "restoration_loss",
+    "save_checkpoint",
+    "score_network",
+    "training_sequences",
+    "validation_items",
+    "validation_sets",
+]

@@ -196,14 +196,14 @@ def test_names_download_once(
     state: dict[str, Tensor],
 ) -> None:
     url, digest = server
-    monkeypatch.setitem(weights._URLS, "resnet18", f"{url}/resnet18-{digest}.pth")
+    monkeypatch.setitem(weights.URLS, "resnet18", f"{url}/resnet18-{digest}.pth")
     trunk = load_pretrained("resnet18")
     assert torch.equal(trunk.conv1.weight, state["conv1.weight"])
     assert f"resnet18-{digest}.pth" in capsys.readouterr().err
     assert leftovers(tmp_path / "hub") == [f"resnet18-{digest}.pth"]
 
     # The file is there: nothing is fetched or reported again.
-    monkeypatch.setitem(weights._URLS, "resnet18", f"http://127.0.0.1:9/resnet18-{digest}.pth")
+    monkeypatch.setitem(weights.URLS, "resnet18", f"http://127.0.0.1:9/resnet18-{digest}.pth")
     load_pretrained("resnet18")
     assert capsys.readouterr().err == ""
 
@@ -217,7 +217,7 @@ def test_progress_can_be_silenced(
     server: tuple[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     url, digest = server
-    monkeypatch.setitem(weights._URLS, "resnet18", f"{url}/resnet18-{digest}.pth")
+    monkeypatch.setitem(weights.URLS, "resnet18", f"{url}/resnet18-{digest}.pth")
     load_pretrained("resnet18", progress=False)
     captured = capsys.readouterr()
     assert captured.err == captured.out == ""
@@ -238,7 +238,7 @@ def test_failed_downloads_leave_nothing(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(weights._URLS, "resnet18", f"{server[0]}/{file}")
+    monkeypatch.setitem(weights.URLS, "resnet18", f"{server[0]}/{file}")
     with pytest.raises(WeightsError, match=message):
         load_pretrained("resnet18", progress=False)
     assert leftovers(tmp_path / "hub") == []
@@ -247,7 +247,7 @@ def test_failed_downloads_leave_nothing(
 def test_offline_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
     url = "http://127.0.0.1:9/resnet18-11111111.pth"  # nobody listens on the discard port
-    monkeypatch.setitem(weights._URLS, "resnet18", url)
+    monkeypatch.setitem(weights.URLS, "resnet18", url)
     with pytest.raises(WeightsError) as error:
         load_pretrained("resnet18")
     for part in (url, str(tmp_path / "hub" / "checkpoints"), "DenseSIFT"):
@@ -255,8 +255,8 @@ def test_offline_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_table_names_torchvisions_files() -> None:
-    assert set(weights._URLS) == {"resnet18", "resnet34", "resnet50"}
-    for name, url in weights._URLS.items():
+    assert set(weights.URLS) == {"resnet18", "resnet34", "resnet50"}
+    for name, url in weights.URLS.items():
         file = url.rsplit("/", 1)[-1]
         assert file.startswith(f"{name}-")
         assert len(bytes.fromhex(file.removesuffix(".pth").rsplit("-", 1)[-1])) == 4

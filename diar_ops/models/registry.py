@@ -1,0 +1,32 @@
+"""The networks whose weight files say what they are."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from torch import nn
+
+from diar_ops.models.deep_sets import DeepResidualSets, DeepResidualSetsConfig
+from diar_ops.models.diar import DIAR, DIARConfig
+
+__all__ = ["NETWORKS", "Registered"]
+
+
+class Registered(NamedTuple):
+    """A network that :func:`save_pretrained` writes and :func:`load_pretrained` reads.
+
+    Attributes:
+        network: The class; ``network(config)`` builds one and its ``config`` gives the config back.
+        config: A frozen dataclass that validates itself, of numbers, words, ``None`` and tuples of
+            such.
+    """
+
+    network: type[nn.Module]
+    config: type[Any]
+
+
+#: By the name that stands in the files, which is the name of the class.
+NETWORKS: dict[str, Registered] = {
+    "DeepResidualSets": Registered(DeepResidualSets, DeepResidualSetsConfig),
+    "DIAR": Registered(DIAR, DIARConfig),
+}

@@ -1,0 +1,177 @@
+"""Make more of few sequences: each is seen differently every time."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+from diar_ops._checks import check_option
+from diar_ops._types import Warped
+from diar_ops.data import linear_to_srgb, photograph, srgb_to_linear
+from diar_ops.geometry import homography_dlt, warp_homography
+
+__all__ = ["AugmentRanges", "cover_partly", "misalign", "take_photos", "turn"]
+
+#: The darkest that a picture is made, as a factor of linear light.
+DARKEST = 0.6
+#: How far the corners of a frame move that is far off, in shares of its size.
+FAR = (0.05, 0.3)
+#: Fewest frames of a sequence one of which may be far off: the others outvote it.
+FEWEST_FAR = 5
+#: Share of the frames of a partly covered sequence that show only a part, and share of such
+#: sequences of which one frame surely shows all.
+CUT, ONE_WHOLE = 0.5, 0.9
+
+
+@dataclass(frozen=True)
+class AugmentRanges:
+    """How often, and how much, sequences are changed.
+
+    Attributes:
+        plain: Share of sequences whose photos an ideal camera takes: light is clipped, coded as
+            sRGB and rounded to 8 bits. The camera of :func:`photograph` takes the others.
+        albedo: Share of sequences whose picture is darkened, by a factor down to 0.6.
+        permute: Share of sequences whose colour channels are permuted.
+        exact: Share of sequences that stay exactly aligned.
+        jitter: Largest standard deviation of the frames' corners in the others, in pixels.
+        misaligned: Share of sequences one of whose frames, if there are 5, is far off.
+        partial: Share of sequences with frames that show only a part of the picture.
+    """
+
+    plain: float = 0.6
+    albedo: float = 0.3
+    permute: float = 0.5
+    exact: float = 0.5
+    jitter: float = 1.0
+    misaligned: float = 0.1
+    partial: float = 0.3
+
+    def __post_init__(self) -> None:
+        """Refuse what is no share."""
+        for f in fields(self):
+            value = getattr(self, f.name)
+            fits = value >= 0 and (value <= 1 or f.name == "jitter")
+            check_option(f"AugmentRanges.{f.name}", fits, "a share from 0 to 1", value)
+
+
+def turn(
+    pictures: Tensor, label: Tensor, ranges: AugmentRanges, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Mirror and transpose a sequence, and permute its channels, at random.
+
+    Args:
+        pictures: (T, 3, H, W), light or photos.
+        label: (3, H, W).
+        ranges: How often.
+        generator: Source of randomness.
+
+    Returns:
+        Both, changed alike; only square pictures are transposed.
+    """
+    flags = torch.rand(4, generator=generator).tolist()
+    channels = torch.randperm(3, generator=generator)
+    both = torch.cat((pictures, label[None].to(pictures.dtype)))
+    if flags[0] < ranges.permute:
+        both = both[:, channels]
+    sides = [side for side, flag in zip((-2, -1), flags[1:3], strict=True) if flag < 0.5]
+    both = both.flip(sides) if sides else both
+    if flags[3] < 0.5 and both.shape[-1] == both.shape[-2]:
+        both = both.mT
+    return both[:-1].contiguous(), both[-1].contiguous()
+
+
+def take_photos(
+    radiance: Tensor, label: Tensor, ranges: AugmentRanges, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Take photos of the light of a sequence, of whose picture a darker one may be made.
+
+    Args:
+        radiance: (T, 3, H, W) float32 linear light.
+        label: (3, H, W) sRGB in [0, 1].
+        ranges: How often.
+        generator: Source of randomness.
+
+    Returns:
+        frames (T, 3, H, W) and label, both sRGB in [0, 1].
+    """
+    darker, how, camera = torch.rand(3, generator=generator).tolist()
+    if darker < ranges.albedo:
+        factor = DARKEST**how
+        radiance, label = radiance * factor, linear_to_srgb(srgb_to_linear(label) * factor)
+    if camera < ranges.plain:
+        return ideal_photos(radiance), label
+    return photograph(radiance[None], generator=generator)[0], label
+
+
+def ideal_photos(radiance: Tensor) -> Tensor:
+    """Return light of any shape as clipped, coded and rounded to 8 bits: what Cycles stores."""
+    return (linear_to_srgb(radiance.clamp(0, 1)) * 255).round() / 255
+
+
+def misalign(frames: Tensor, ranges: AugmentRanges, generator: torch.Generator) -> Warped:
+    """Move the frames (T, 3, H, W) of a sequence a little, and one of them perhaps far.
+
+    No frame is the reference: all corners scatter around the truth.
+    """
+    T, _, height, width = frames.shape
+    exact, off, sigma = torch.rand(3, generator=generator).tolist()
+    noise = torch.randn(T, 4, 2, generator=generator).clamp(-3, 3)
+    far = torch.rand(4, 2, generator=generator)
+    which = int(torch.randint(T, (), generator=generator))
+    jittered = exact >= ranges.exact and ranges.jitter > 0
+    lost = off < ranges.misaligned and T >= FEWEST_FAR
+    moved = torch.full((T,), jittered)
+    shift = noise * (sigma * ranges.jitter if jittered else 0)
+    if lost:
+        moved[which] = True
+        length, angle = FAR[0] + (FAR[1] - FAR[0]) * far[:, 0], 2 * math.pi * far[:, 1]
+        direction = torch.stack((angle.cos() * width, angle.sin() * height), dim=-1)
+        shift[which] = length[:, None] * direction
+    valid = torch.ones(T, 1, height, width, dtype=torch.bool)
+    if not bool(moved.any()):
+        return Warped(frames, valid)
+    right, bottom = width - 0.5, height - 0.5
+    corners = torch.tensor([[-0.5, -0.5], [right, -0.5], [right, bottom], [-0.5, bottom]])
+    H = homography_dlt(corners.expand(int(moved.sum()), 4, 2), corners + shift[moved])
+    warped = warp_homography(frames[moved], H)
+    if bool(moved.all()):
+        return warped
+    frames = frames.clone()
+    frames[moved], valid[moved] = warped.image, warped.valid
+    return Warped(frames, valid)
+
+
+def cover_partly(valid: Tensor, ranges: AugmentRanges, generator: torch.Generator) -> Tensor:
+    """Let some frames show only a part of the picture.
+
+    Args:
+        valid: (T, 1, H, W) bool.
+        ranges: How often.
+        generator: Source of randomness.
+
+    Returns:
+        valid, False also beyond a random line through a frame, or outside a random quadrilateral.
+    """
+    T, _, height, width = valid.shape
+    sequence, whole = torch.rand(2, generator=generator).tolist()
+    unit = torch.rand(T, 11, generator=generator)
+    keep = int(torch.randint(T, (), generator=generator))
+    if sequence >= ranges.partial:
+        return valid
+    cut = unit[:, 0] < CUT
+    if whole < ONE_WHOLE:
+        cut[keep] = False
+    # Four lines around the middle, in shares of the picture; of half the frames only one.
+    angle = 2 * math.pi * unit[:, 1:2] + torch.arange(4) * math.pi / 2 + (unit[:, 3:7] - 0.5) * 0.7
+    distance = 0.2 + 0.45 * unit[:, 7:11]
+    single = unit[:, 2] < 0.5
+    distance[single, 0] = -0.15 + 0.6 * unit[single, 7]
+    distance[single, 1:] = math.inf
+    y = ((torch.arange(height) + 0.5) / height - 0.5)[:, None]
+    x = (torch.arange(width) + 0.5) / width - 0.5
+    normal = torch.stack((angle.cos(), angle.sin()), dim=-1)[..., None, None]
+    inside = (normal[:, :, 0] * x + normal[:, :, 1] * y <= distance[..., None, None]).all(dim=1)
+    return valid & (inside | ~cut[:, None, None])[:, None]

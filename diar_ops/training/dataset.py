@@ -1,0 +1,234 @@
+"""A stream of training items: each depends on seed, step and place in the batch alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from os import PathLike
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import Dataset, Sampler
+
+from diar_ops._checks import check_option
+from diar_ops._errors import ImageError
+from diar_ops.data import SequenceDataset
+from diar_ops.data.seeds import generator_for
+from diar_ops.training.augment import AugmentRanges, cover_partly, misalign, take_photos, turn
+from diar_ops.training.rendered import RenderedSequences
+
+__all__ = [
+    "CyclesSource",
+    "RenderedSource",
+    "Source",
+    "StepSampler",
+    "Taken",
+    "TrainingSequences",
+    "shrink_whole",
+]
+
+
+class Taken(NamedTuple):
+    """Frames of a sequence as they are kept."""
+
+    pictures: Tensor  #: (T, 3, H, W) float32: linear light, or photos in [0, 1]
+    label: Tensor  #: (3, H, W) float32 sRGB in [0, 1]
+    light: bool  #: whether they are light
+
+
+class Source(Protocol):
+    """Where sequences come from."""
+
+    frames: int  #: of every sequence, at least
+    side: int  #: shorter side of every sequence, in pixels, at least
+
+    def __len__(self) -> int: ...
+
+    def take(self, index: int, frames: Sequence[int]) -> Taken:
+        """Read frames of sequence ``index``."""
+        ...
+
+
+class RenderedSource:
+    """Sequences of the torch renderer from ``first`` on: those before it are held out."""
+
+    def __init__(self, sequences: RenderedSequences, first: int = 0) -> None:
+        check_option("RenderedSource", 0 <= first < len(sequences), "one sequence or more", first)
+        self.sequences, self.first = sequences, first
+        self.frames, self.side = sequences.frames, min(sequences.size)
+
+    def __len__(self) -> int:
+        return len(self.sequences) - self.first
+
+    def take(self, index: int, frames: Sequence[int]) -> Taken:
+        """Return the light of a sequence."""
+        item = self.sequences[self.first + index]
+        return Taken(item["radiance"][list(frames)].float(), item["label"].float() / 255, True)
+
+
+class CyclesSource:
+    """Aligned sequences that ``examples/render_dataset.py`` rendered.
+
+    Raises:
+        ImageError: There are none, or one is misaligned or of too few frames.
+    """
+
+    def __init__(
+        self, folders: str | PathLike[str] | Iterable[str | PathLike[str]], *, frames: int
+    ) -> None:
+        self.sequences = SequenceDataset(folders)
+        self.frames, sides = frames, []
+        eye = torch.eye(3, dtype=torch.float64)
+        for index, folder in enumerate(self.sequences.folders):
+            document = self.sequences.sequence(index)
+            if not all(torch.equal(f.homography_frame_label, eye) for f in document.frames):
+                raise ImageError(
+                    f"{folder} is a misaligned sequence; networks learn from aligned ones "
+                    f"(render_dataset.py --kind aligned)"
+                )
+            if len(document.frames) < frames:
+                raise ImageError(f"{folder} has {len(document.frames)} frames, {frames} are needed")
+            if any(f.size != document.label_size for f in document.frames):
+                raise ImageError(f"{folder} has frames of another size than its label")
+            sides.append(min(document.label_size))
+        self.side = min(sides)
+
+    def __len__(self) -> int:
+        return len(self.sequences)
+
+    def take(self, index: int, frames: Sequence[int]) -> Taken:
+        """Return the photos of a sequence."""
+        item = self.sequences[index]
+        return Taken(item["frames"][list(frames)], item["label"], False)
+
+
+class TrainingSequences(Dataset[dict[str, Tensor]]):
+    """An endless stream of training items, indexed by (step, place in the batch).
+
+    The number of frames T and the side c of the crops are drawn for each step, so that the items
+    of a batch go together; everything else for each item.
+
+    Args:
+        sources: Where sequences come from, and how often an item is of each (relative weights).
+        frames: (fewest, most) frames.
+        favour: T frames have a weight of T to this power.
+        crops: Sides of crops in pixels, equally likely; larger ones than a picture of the sources
+            are as large as that.
+        whole: Side of the small copies of whole frames, in pixels.
+        ranges: How sequences are changed.
+        seed: Of everything that is random.
+
+    Items: ``frames`` (T, 3, c, c) float32 sRGB in [0, 1] and ``valid`` (T, 1, c, c) bool, frames
+    being 0 where they are not valid; ``label`` (3, c, c), the clean picture; ``whole_frames`` (T,
+    3, s, s), ``whole_valid`` (T, 1, s, s) and ``whole_label`` (3, s, s), the whole pictures
+    reduced; ``window`` (4,), top, left, bottom and right edge of the crop in shares of the whole.
+
+    Raises:
+        OptionError: An option is not as stated.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[tuple[Source, float]],
+        *,
+        frames: tuple[int, int] = (2, 10),
+        favour: float = 1.0,
+        crops: Sequence[int] = (64,),
+        whole: int = 64,
+        ranges: AugmentRanges | None = None,
+        seed: int = 0,
+    ) -> None:
+        op = "TrainingSequences"
+        used = [(source, share) for source, share in sources if share > 0]
+        check_option(op, bool(used), "sources with a share above 0", sources)
+        self.sources = [source for source, _ in used]
+        self.shares = torch.tensor([share for _, share in used], dtype=torch.float64)
+        most = min(source.frames for source in self.sources)
+        fits = 1 <= frames[0] <= frames[1] <= most
+        check_option(op, fits, f"frames 1 <= fewest <= most <= {most}, as there are", frames)
+        check_option(op, bool(crops) and min(crops) >= 1, "sides of crops", crops)
+        check_option(op, whole >= 1, "whole >= 1", whole)
+        side = min(source.side for source in self.sources)
+        self.frames, self.favour, self.whole, self.seed = frames, favour, whole, seed
+        self.crops = tuple(min(crop, side) for crop in crops)
+        self.ranges = AugmentRanges() if ranges is None else ranges
+
+    @property
+    def sequences(self) -> int:
+        """Number of different sequences."""
+        return sum(map(len, self.sources))
+
+    def shape_of(self, step: int) -> tuple[int, int]:
+        """Return number of frames and side of the crops of a step."""
+        generator = generator_for(self.seed, "step", step)
+        numbers = torch.arange(self.frames[0], self.frames[1] + 1, dtype=torch.float64)
+        T = torch.multinomial(numbers**self.favour, 1, generator=generator)
+        crop = torch.randint(len(self.crops), (), generator=generator)
+        return int(numbers[T]), self.crops[int(crop)]
+
+    def __getitem__(self, at: tuple[int, int]) -> dict[str, Tensor]:
+        step, place = at
+        T, crop = self.shape_of(step)
+        generator = generator_for(self.seed, "item", step, place)
+        source = self.sources[int(torch.multinomial(self.shares, 1, generator=generator))]
+        index = int(torch.randint(len(source), (), generator=generator))
+        taken = source.take(index, torch.randperm(source.frames, generator=generator)[:T].tolist())
+        frames, label = turn(taken.pictures, taken.label, self.ranges, generator)
+        if taken.light:
+            frames, label = take_photos(frames, label, self.ranges, generator)
+        frames, valid = misalign(frames, self.ranges, generator)
+        valid = cover_partly(valid, self.ranges, generator)
+        frames = frames * valid
+        whole_frames, whole_valid = shrink_whole(frames, valid, self.whole)
+        height, width = label.shape[-2:]
+        top, left = (
+            int(torch.randint(side - crop + 1, (), generator=generator)) for side in (height, width)
+        )
+        cut = (..., slice(top, top + crop), slice(left, left + crop))
+        edges = (top / height, left / width, (top + crop) / height, (left + crop) / width)
+        return {
+            "frames": frames[cut].contiguous(),
+            "valid": valid[cut].contiguous(),
+            "label": label[cut].contiguous(),
+            "whole_frames": whole_frames,
+            "whole_valid": whole_valid,
+            "whole_label": F.adaptive_avg_pool2d(label, self.whole),
+            "window": torch.tensor(edges),
+        }
+
+
+def shrink_whole(frames: Tensor, valid: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    """Return small copies of frames: means over valid pixels, valid where more than half are.
+
+    Args:
+        frames: (T, 3, H, W), 0 where they are not valid.
+        valid: (T, 1, H, W) bool.
+        side: Height and width of the copies.
+    """
+    share = F.adaptive_avg_pool2d(valid.to(frames.dtype), side)
+    small = F.adaptive_avg_pool2d(frames, side)
+    seen = share > 0.5
+    return torch.where(seen, small / share.clamp_min(0.5), 0), seen
+
+
+class StepSampler(Sampler[list[tuple[int, int]]]):
+    """The indices of the batches of :class:`TrainingSequences`, from a step on, without end.
+
+    Args:
+        start: First step.
+        batch: Items of a step, in all processes together.
+        rank: Of this process, which has every ``processes``-th item.
+        processes: Number of processes, a divisor of ``batch``.
+    """
+
+    def __init__(self, start: int, batch: int, *, rank: int = 0, processes: int = 1) -> None:
+        fits = batch % processes == 0
+        check_option("StepSampler", fits, f"a batch that {processes} processes can share", batch)
+        self.start, self.places = start, range(rank, batch, processes)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        step = self.start
+        while True:
+            yield [(step, place) for place in self.places]
+            step += 1

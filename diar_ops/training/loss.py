@@ -1,0 +1,42 @@
+"""What training minimises."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from diar_ops._types import Restored
+from diar_ops.metrics import ssim
+
+__all__ = ["restoration_loss"]
+
+#: Keeps the logarithm of the error finite; 40 dB are as good as perfect.
+FLOOR = 1e-4
+
+
+def restoration_loss(
+    output: Restored, batch: Mapping[str, Tensor], *, ssim_weight: float = 5.0
+) -> Tensor:
+    r"""Return the mean over items of :math:`10 \log_{10}(MSE + 10^{-4}) + w (1 - SSIM)`, in dB.
+
+    What the mean PSNR is measured by, not the mean error, which the worst items would rule.
+    Pixels that no frame shows do not count.
+
+    Args:
+        output: What a network made of a batch of :class:`TrainingSequences`.
+        batch: The batch: ``label`` (B, 3, H, W) and ``valid`` (B, T, 1, H, W).
+        ssim_weight: Weight w, in dB.
+
+    Returns:
+        A scalar, in float32 at least; a mean over items, so that batches can be split.
+    """
+    label = batch["label"]
+    shown = batch["valid"].any(dim=1)
+    image = torch.where(shown, output.image.to(label.dtype), label)
+    error = (image - label).square().flatten(1).mean(dim=1)
+    loss = 10 * (error + FLOOR).log10()
+    if ssim_weight > 0:
+        loss = loss + ssim_weight * (1 - ssim(image, label))
+    return loss.mean()
