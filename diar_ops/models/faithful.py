@@ -145,7 +145,7 @@ class FaithfulDIAR(nn.Module):
     def restore(self, frames: Tensor, valid: Tensor, light: Light, window: Tensor) -> Restored:
         B, T, _, H, W = frames.shape
         known = valid.to(frames.dtype)
-        y = compensate(frames, light, window)
+        y = compensate(frames, light.gain, light.veil, window)
         apart = (y - _median(y, valid)) * known
         full = torch.cat((y * known, apart, known, frames * known), dim=2).flatten(0, 1)
         s = self.stem(F.pixel_unshuffle(full, 4))
@@ -198,9 +198,13 @@ class _Stage(nn.Module):
         return x
 
 
-def compensate(frames: Tensor, light: Light, window: Tensor) -> Tensor:
+def compensate(
+    frames: Tensor, gain: Tensor, veil: Tensor, window: Tensor | None = None
+) -> Tensor:
     size = (frames.shape[-2], frames.shape[-1])
-    return _amplify(frames, _sample(light.gain, window, size)) - _sample(light.veil, window, size)
+    if window is None:
+        window = frames.new_tensor([[0.0, 0.0, 1.0, 1.0]]).expand(len(frames), 4)
+    return _amplify(frames, _sample(gain, window, size)) - _sample(veil, window, size)
 
 
 def whole_view(frames: Tensor, valid: Tensor) -> Whole:
