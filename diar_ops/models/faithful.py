@@ -13,9 +13,9 @@ from diar_ops._checks import check_option
 from diar_ops._types import Restored, Whole
 from diar_ops.aggregate import SwinBlock, softmax_aggregate
 from diar_ops.models._inputs import check_sequence, pad_to_multiple
-from diar_ops.models._light import TOE, amplify, compensate, median, sample_field, whole_view
+from diar_ops.models.light import TOE, amplify, compensate, median, sample_field, whole_view
 
-__all__ = ["Evidence", "FaithfulDIAR", "FaithfulDIARConfig", "Light"]
+__all__ = ["STRIDE", "Evidence", "FaithfulDIAR", "FaithfulDIARConfig", "Light"]
 
 #: Pixels of a side that share one token of attention, in small copies and in the picture.
 STRIDE = 8

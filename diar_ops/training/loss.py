@@ -9,7 +9,7 @@ from torch import Tensor
 
 from diar_ops._types import Restored
 from diar_ops.metrics import ssim
-from diar_ops.models._light import compensate
+from diar_ops.models.light import compensate
 
 __all__ = ["restoration_loss"]
 
