@@ -27,13 +27,17 @@ from diar_ops._types import (
 from diar_ops.aggregate import (
     ConsensusLogits,
     ExposureGain,
+    IntrinsicAggregate,
     MeanAggregate,
     MedianAggregate,
+    RPCAAggregate,
     SoftmaxAggregate,
     consensus_logits,
     exposure_gain,
+    intrinsic_aggregate,
     mean_aggregate,
     median_aggregate,
+    rpca_aggregate,
     softmax_aggregate,
 )
 from diar_ops.data import (
@@ -158,10 +162,14 @@ __all__ = [  # noqa: RUF022 - grouped by purpose
     "exposure_gain",
     "ExposureGain",
     "MeanAggregate",
+    "IntrinsicAggregate",
     "MedianAggregate",
+    "RPCAAggregate",
     "SoftmaxAggregate",
     "mean_aggregate",
+    "intrinsic_aggregate",
     "median_aggregate",
+    "rpca_aggregate",
     "softmax_aggregate",
     # pipeline
     "align_sequence",

@@ -2,19 +2,25 @@
 
 from diar_ops.aggregate.consensus import ConsensusLogits, consensus_logits
 from diar_ops.aggregate.exposure import ExposureGain, exposure_gain
+from diar_ops.aggregate.intrinsic import IntrinsicAggregate, intrinsic_aggregate
 from diar_ops.aggregate.mean import MeanAggregate, mean_aggregate
 from diar_ops.aggregate.median import MedianAggregate, median_aggregate
+from diar_ops.aggregate.rpca import RPCAAggregate, rpca_aggregate
 from diar_ops.aggregate.softmax import SoftmaxAggregate, softmax_aggregate
 
 __all__ = [
     "ConsensusLogits",
     "ExposureGain",
+    "IntrinsicAggregate",
     "MeanAggregate",
     "MedianAggregate",
+    "RPCAAggregate",
     "SoftmaxAggregate",
     "consensus_logits",
     "exposure_gain",
+    "intrinsic_aggregate",
     "mean_aggregate",
     "median_aggregate",
+    "rpca_aggregate",
     "softmax_aggregate",
 ]
