@@ -71,7 +71,7 @@ def intrinsic_aggregate(
         weights = (torch.where(seen, 1.0, UNSEEN).double() for seen in (seen_across, seen_down))
         picture = solve_poisson(divergence(across, down), *weights, tolerance)
     picture = picture + _typical(log - picture.unsqueeze(1), usable)
-    out = picture.exp()
+    out: Tensor = picture.exp()
     if usable is not None:
         out = torch.where(covered, out, 0)
     return out.to(features.dtype)
