@@ -17,6 +17,8 @@ __all__ = ["window_attention"]
 
 #: Attention scores that are held at a time on a CPU: they stay in the cache.
 SCORES = 2**19
+#: Where scaled_dot_product_attention is slow as soon as its bias requires a gradient.
+FAST_DEVICE = "cpu"
 
 
 def window_attention(
@@ -41,7 +43,7 @@ def window_attention(
         (B, T, H, W, C). On a CPU once differentiable.
     """
     table = table.to(qkv.dtype)
-    if qkv.device.type == "cpu":
+    if qkv.device.type == FAST_DEVICE:
         t, h, w = window
         frames = qkv.shape[1] if t is None else t
         out: Tensor = _attend(qkv, table, usable, frames, h, w, shift, heads)
@@ -249,14 +251,6 @@ def _(info: Any, in_dims: tuple[Any, ...], *args: Any) -> tuple[Tensor, int]:
         return out.view(info.batch_size, len(out) // info.batch_size, *out.shape[1:]), 0
     parts = [_attend(*_item(args, in_dims, i)) for i in range(info.batch_size)]
     return torch.stack(parts), 0
-
-
-@_attend_backward.register_vmap
-def _(
-    info: Any, in_dims: tuple[Any, ...], *args: Any
-) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
-    parts = [_attend_backward(*_item(args, in_dims, i)) for i in range(info.batch_size)]
-    return (torch.stack([p[0] for p in parts]), torch.stack([p[1] for p in parts])), (0, 0)
 
 
 def _merge(x: Tensor | None, dim: int | None, count: int) -> Tensor | None:
