@@ -13,16 +13,19 @@ from diar_ops._checks import check_option
 from diar_ops._types import Restored, Whole
 from diar_ops.aggregate import SwinBlock, softmax_aggregate
 from diar_ops.models._inputs import check_sequence, pad_to_multiple
-from diar_ops.models.light import TOE, amplify, compensate, median, sample_field, whole_view
+from diar_ops.models.light import TOE, compensate, median, relight, sample_field, whole_view
 
 __all__ = ["STRIDE", "Evidence", "FaithfulDIAR", "FaithfulDIARConfig", "Light"]
 
 #: Pixels of a side that share one token of attention, in small copies and in the picture.
 STRIDE = 8
-#: Bounds of logs of factors on ``value + 0.055`` and of what is taken off, by where they apply: a
-#: frame's light, what the pass over pixels adds to it, and the picture. The last two are linear
-#: between the centres of tokens: they shade, and cannot draw.
-MOST_GAIN, MOST_VEIL, MOST_DETAIL, MOST_CORRECTION = 2.0, 0.3, 0.4, 0.2
+#: Bounds of log factors and veils (see ``relight``), by where they apply: a frame's light, what
+#: the pass over pixels adds to it, and the picture. The last two are linear between the centres of
+#: tokens: they shade, and cannot draw.
+MOST_LIGHT, MOST_DETAIL, MOST_CORRECTION = (2.0, 0.2), (0.4, 0.05), (0.2, 0.02)
+
+#: Veils are dim: what the layers say is taken in this unit.
+VEIL_UNIT = 0.05
 
 
 @dataclass(frozen=True)
@@ -68,8 +71,8 @@ class Light(NamedTuple):
     """What the small copies tell of every frame, on coarse grids over the whole of it.
 
     Attributes:
-        gain: (B, T, 3, h, w) log of the factor on ``value + 0.055``.
-        veil: (B, T, 3, h, w) what is taken off behind it.
+        gain: (B, T, 3, h, w) log factors, see ``relight``.
+        veil: (B, T, 3, h, w) what is taken off behind them.
         context: (B, T, K, h', w') features for the pass over pixels.
     """
 
@@ -83,8 +86,9 @@ class Evidence(NamedTuple):
 
     Attributes:
         score: (B, T, 1, H, W) logits of the frames' weights.
-        detail: (B, T, 3, h, w) log factors beside :attr:`Light.gain`, one per token of 8 pixels.
-        correction: (B, 3, h, w) log factors on the picture, likewise.
+        detail: (B, T, 6, h, w) log factors and veils beside those of :class:`Light`, one per token
+            of 8 pixels.
+        correction: (B, 6, h, w) log factors and veils on the picture, likewise.
     """
 
     score: Tensor
@@ -145,9 +149,9 @@ class FaithfulDIAR(nn.Module):
         self.fine = nn.Conv2d(half, 16 * c.detail_channels // 2, 1)
         self.score_in = nn.Conv2d(c.detail_channels // 2 + 10, c.detail_channels, 3, padding=1)
         self.score_out = nn.Conv2d(c.detail_channels, 1, 3, padding=1)
-        self.detail = nn.Linear(c.channels, 3)
+        self.detail = nn.Linear(c.channels, 6)
         self.say = nn.Linear(c.channels, 1)
-        self.correction = nn.Linear(c.channels, 3)
+        self.correction = nn.Linear(c.channels, 6)
         # The start is the mean of frames that are made equally bright.
         layers = (self.light, self.detail, self.correction, self.score_out)
         for name, value in ((n, p) for m in layers for n, p in m.named_parameters()):
@@ -198,8 +202,8 @@ class FaithfulDIAR(nn.Module):
         # How far a frame is from the median, on the whole, is where its factor starts.
         mean = apart.sum((3, 4), keepdim=True) / known.sum((3, 4), keepdim=True).clamp_min(1)
         return Light(
-            _bound(log_factor - mean, MOST_GAIN),
-            _bound(veil, MOST_VEIL),
+            _bound(log_factor - mean, MOST_LIGHT[0]),
+            _bound(VEIL_UNIT * veil, MOST_LIGHT[1]),
             self.context(x).movedim(-1, 2),
         )
 
@@ -236,8 +240,8 @@ class FaithfulDIAR(nn.Module):
         correction = self.correction(together.movedim(1, -1)).movedim(-1, 1)
         return Evidence(
             score,
-            MOST_DETAIL * torch.tanh(self.detail(x)).movedim(-1, 2),
-            MOST_CORRECTION * torch.tanh(correction),
+            _bounded_pair(self.detail(x).movedim(-1, 2), MOST_DETAIL, 2),
+            _bounded_pair(correction, MOST_CORRECTION, 1),
         )
 
     def compose(
@@ -264,11 +268,12 @@ class FaithfulDIAR(nn.Module):
         if evidence_window is None:  # the last tokens reach beyond the part
             share = [n / (n + -n % STRIDE) for n in size]
             evidence_window = frames.new_tensor([[0.0, 0.0, *share]]).expand(len(frames), 4)
-        lit = compensate(frames, light.gain, light.veil, window)
-        lit = amplify(lit, sample_field(evidence.detail, size, evidence_window))
+        gain = sample_field(torch.cat((light.gain, light.veil), dim=2), size, window)
+        gain, veil = (gain + sample_field(evidence.detail, size, evidence_window)).chunk(2, dim=2)
+        lit = relight(frames, gain, veil)
         mean, weights = softmax_aggregate(lit, evidence.score, valid, return_weights=True)
-        correction = sample_field(evidence.correction[:, None], size, evidence_window)
-        picture = amplify(mean, correction[:, 0])
+        correction = sample_field(evidence.correction[:, None], size, evidence_window)[:, 0]
+        picture = relight(mean, *correction.chunk(2, dim=1))
         # Clipped, yet with the gradient of what is not: a pixel beyond white can come back.
         picture = picture + (picture.clamp(0, 1) - picture).detach()
         return Restored(picture * valid.any(dim=1), weights, light.gain, light.veil)
@@ -321,3 +326,9 @@ def _frames(x: Tensor, count: int) -> Tensor:
 
 def _bound(x: Tensor, most: float) -> Tensor:
     return most * torch.tanh(x / most)
+
+
+def _bounded_pair(x: Tensor, most: tuple[float, float], dim: int) -> Tensor:
+    """Bound log factors and veils, the two halves of ``x``."""
+    gain, veil = x.chunk(2, dim=dim)
+    return torch.cat((_bound(gain, most[0]), _bound(VEIL_UNIT * veil, most[1])), dim=dim)

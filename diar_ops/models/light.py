@@ -9,17 +9,33 @@ from torch.nn import functional as F
 from diar_ops._types import Whole
 from diar_ops.aggregate import median_aggregate
 
-__all__ = ["TOE", "WHOLE_SIZE", "amplify", "compensate", "median", "sample_field", "whole_view"]
+__all__ = ["TOE", "WHOLE_SIZE", "compensate", "median", "relight", "sample_field", "whole_view"]
 
 #: Side of the small copies in which light is judged, in pixels.
 WHOLE_SIZE = 64
 #: sRGB codes light x as 1.055 x^(1 / 2.4) - 0.055: a factor on light is one on the value + 0.055.
 TOE = 0.055
+#: Light of black in this power law.
+BLACK = (TOE / (1 + TOE)) ** 2.4
 
 
-def amplify(values: Tensor, log_factor: Tensor) -> Tensor:
-    """Multiply ``values + 0.055``, and so light by the 2.4th power of the factor."""
-    return (values + TOE) * log_factor.exp() - TOE
+def relight(values: Tensor, gain: Tensor, veil: Tensor) -> Tensor:
+    r"""Multiply light and take a veil off it: :math:`y^{2.4} = e^{2.4 g} x^{2.4} - v`.
+
+    ``x`` and ``y`` are (value + 0.055) / 1.055, so that their power is light but for the last
+    steps above black.
+
+    Args:
+        values: Any shape, sRGB, at least 0.
+        gain: Logarithm of the factor on ``value + 0.055``; 2.4 times it in light.
+        veil: Light that is taken off behind it.
+
+    Returns:
+        sRGB, at least 0, not clipped at 1. What would be below black has the gradient of black.
+    """
+    light = (2.4 * (((values + TOE) / (1 + TOE)).log() + gain)).exp() - veil
+    light = light + (light.clamp_min(BLACK) - light).detach()
+    return (1 + TOE) * light ** (1 / 2.4) - TOE
 
 
 def compensate(frames: Tensor, gain: Tensor, veil: Tensor, window: Tensor | None = None) -> Tensor:
@@ -27,15 +43,15 @@ def compensate(frames: Tensor, gain: Tensor, veil: Tensor, window: Tensor | None
 
     Args:
         frames: (B, T, C, H, W) sRGB, a part of the whole frames.
-        gain: (B, T, C, h, w) log factors on ``value + 0.055``, over the whole frames.
+        gain: (B, T, C, h, w) log factors over the whole frames, see :func:`relight`.
         veil: (B, T, C, h, w) what is taken off behind them.
         window: (B, 4) where the part lies, see :class:`Whole`; all of it by default.
 
     Returns:
-        (B, T, C, H, W), not clipped.
+        (B, T, C, H, W) sRGB, not clipped at 1.
     """
     size = (frames.shape[-2], frames.shape[-1])
-    return amplify(frames, sample_field(gain, size, window)) - sample_field(veil, size, window)
+    return relight(frames, sample_field(gain, size, window), sample_field(veil, size, window))
 
 
 def sample_field(field: Tensor, size: tuple[int, int], window: Tensor | None = None) -> Tensor:

@@ -77,7 +77,7 @@ def gather_evidence(
     cut = tiles(size, frames, pixels)
     h, w = (-(-n // STRIDE) for n in size)
     score, seen = torch.zeros(1, frames, 1, *size), torch.zeros(size)
-    detail, correction = torch.zeros(1, frames, 3, h, w), torch.zeros(1, 3, h, w)
+    detail, correction = torch.zeros(1, frames, 6, h, w), torch.zeros(1, 6, h, w)
     seen_tokens = torch.zeros(h, w)
     for done, tile in enumerate(cut):
         top, left, bottom, right = tile.around
