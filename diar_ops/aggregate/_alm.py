@@ -12,6 +12,8 @@ CHUNK_ELEMENTS = 2**16
 # Penalty of the constraint low rank + sparse = data, and its growth per iteration, from the paper.
 FIRST_PENALTY, LARGEST_PENALTY = 1.25, 1.25e7
 GROWTH, GROWTH_WITH_GAPS = 1.5, 1.2
+#: From this penalty on singular values are shrunk by less than float32 sums can tell.
+EXACT_PENALTY = 1e3
 
 
 @torch.library.custom_op("diar_ops::low_rank_part", mutates_args=())
@@ -30,8 +32,10 @@ def low_rank_part(
         S = shrink(D - L + U, sparsity / mu),  M = D - S + U,  L = M W,  U <- M - L
 
     where W (T x T) shrinks the singular values of M by 1 / mu. It comes from the eigenvectors of
-    the Gram matrix of M in float64: that leaves singular values down to 1e-8 of the largest,
-    which is what float32 data hold. So the long matrices are passed over once per iteration.
+    the Gram matrix of M, so that the long matrices are passed over once per iteration. A Gram
+    matrix squares: rounded to float32 it leaves singular values down to 3e-4 of the largest, which
+    will do while they are shrunk by more than that. Then it is summed in float64, which leaves
+    them down to 1e-8, what float32 data hold.
 
     Args:
         data: (B, T, C, P) float32 or float64, finite, 0 where not observed.
@@ -122,7 +126,7 @@ def _solve(
             seen.append(observed[..., span].to(data.dtype).contiguous())
             _keep(M[-1], seen[-1])
             M[-1] += (fill[..., span].flatten(2)) * scale
-        _add_gram(gram, M[-1], wide)
+        _add_gram(gram, M[-1], None)
 
     out = torch.empty_like(data, memory_format=torch.contiguous_format)
     waiting = list(range(B))
@@ -157,15 +161,18 @@ def _solve(
             if seen:
                 _keep(r, seen[i])
             r.add_(low)
-            _add_gram(gram, r, wide)
+            _add_gram(gram, r, wide if penalty >= EXACT_PENALTY else None)
             M[i], R[i] = r, m
         done = (residual.sqrt() <= tolerance * total).tolist()
         finished = [b for b in waiting if done[b]]
     return out
 
 
-def _add_gram(gram: Tensor, matrix: Tensor, wide: Tensor) -> None:
-    """Add matrix @ matrix.mT in float64, copied to the front of the flat buffer ``wide``."""
+def _add_gram(gram: Tensor, matrix: Tensor, wide: Tensor | None) -> None:
+    """Add matrix @ matrix.mT, in float64 by way of the flat buffer ``wide`` if there is one."""
+    if wide is None:
+        gram += torch.bmm(matrix, matrix.mT)
+        return
     exact = wide[: matrix.numel()].view_as(matrix).copy_(matrix)
     gram.baddbmm_(exact, exact.mT)
 
