@@ -13,7 +13,7 @@ CHUNK_ELEMENTS = 2**16
 FIRST_PENALTY, LARGEST_PENALTY = 1.25, 1.25e7
 GROWTH, GROWTH_WITH_GAPS = 1.5, 1.2
 #: From this penalty on singular values are shrunk by less than float32 sums can tell.
-EXACT_PENALTY = 1e3
+EXACT_PENALTY = 1e2
 
 
 @torch.library.custom_op("diar_ops::low_rank_part", mutates_args=())
