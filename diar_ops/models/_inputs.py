@@ -8,8 +8,16 @@ from torch import Tensor
 
 from diar_ops._checks import check_bool, check_floating, check_shapes
 from diar_ops._errors import ShapeError
+from diar_ops._types import Whole
 
-__all__ = ["check_sequence", "finish_image", "pad_to_multiple", "token_valid", "usable_pixels"]
+__all__ = [
+    "check_sequence",
+    "check_whole",
+    "finish_image",
+    "pad_to_multiple",
+    "token_valid",
+    "usable_pixels",
+]
 
 
 def check_sequence(op: str, frames: Tensor, valid: Tensor | None) -> dict[str, int]:
@@ -22,6 +30,22 @@ def check_sequence(op: str, frames: Tensor, valid: Tensor | None) -> dict[str, i
             f"{op}: frames must hold at least one frame and one pixel, got {list(frames.shape)}"
         )
     return sizes
+
+
+def check_whole(op: str, frames: Tensor, whole: Whole | None) -> None:
+    """Check that small copies are of as many frames as ``frames`` (B, T, 3, H, W)."""
+    if whole is None:
+        return
+    small, valid, window = whole
+    named = {
+        "frames": (frames, "B T 3 H W"),
+        "whole.frames": (small, "B T 3 h w"),
+        "whole.valid": (valid, "B T 1 h w"),
+        "whole.window": (window, "B 4"),
+    }
+    check_shapes(op, **named)
+    check_floating(op, **{"whole.frames": small, "whole.window": window})
+    check_bool(op, **{"whole.valid": valid})
 
 
 def usable_pixels(

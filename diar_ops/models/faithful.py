@@ -11,9 +11,19 @@ from torch.nn import functional as F
 
 from diar_ops._checks import check_option
 from diar_ops._types import Restored, Whole
-from diar_ops.aggregate import SwinBlock, softmax_aggregate
-from diar_ops.models._inputs import check_sequence, pad_to_multiple
-from diar_ops.models.light import TOE, compensate, median, relight, sample_field, whole_view
+from diar_ops.aggregate import softmax_aggregate
+from diar_ops.models._inputs import check_sequence, check_whole, pad_to_multiple
+from diar_ops.models._stage import Stage
+from diar_ops.models.light import (
+    TOE,
+    compensate,
+    median,
+    relight,
+    sample_field,
+    token_window,
+    whole_view,
+    window_of,
+)
 
 __all__ = ["STRIDE", "Evidence", "FaithfulDIAR", "FaithfulDIARConfig", "Light"]
 
@@ -65,6 +75,15 @@ class FaithfulDIARConfig:
         for name in ("channels", "detail_channels"):
             value = getattr(self, name)
             check_option(f"FaithfulDIARConfig.{name}", value % 2 == 0, "an even number", value)
+        for name in ("whole_channels", "channels"):
+            value = getattr(self, name)
+            words = f"a number that {self.heads} heads divide"
+            check_option(f"FaithfulDIARConfig.{name}", value % self.heads == 0, words, value)
+        window = self.window
+        fits = isinstance(window, tuple) and len(window) == 3
+        fits = fits and all(type(n) is int and n >= 1 for n in window[window[0] is None :])
+        words = "(frames or None, rows, columns) of positive sizes"
+        check_option("FaithfulDIARConfig.window", fits, words, window)
 
 
 class Light(NamedTuple):
@@ -129,7 +148,7 @@ class FaithfulDIAR(nn.Module):
             nn.Conv2d(48, c.whole_channels, 3, 2, 1),
         )  # fmt: skip
         self.whole_stages = nn.ModuleList(
-            _Stage(c.whole_channels, c.heads, (None, 4, 4), bool(i % 2), pool=True)
+            Stage(c.whole_channels, c.heads, (None, 4, 4), bool(i % 2), pool=True)
             for i in range(c.whole_blocks)
         )
         self.whole_norm = nn.LayerNorm(c.whole_channels)
@@ -142,7 +161,7 @@ class FaithfulDIAR(nn.Module):
         self.down = nn.Conv2d(half, c.channels, 2, 2)
         self.mix_context = nn.Linear(c.context_channels, c.channels)
         self.stages = nn.ModuleList(
-            _Stage(c.channels, c.heads, c.window, bool(i % 2)) for i in range(c.blocks)
+            Stage(c.channels, c.heads, c.window, bool(i % 2)) for i in range(c.blocks)
         )
         self.norm = nn.LayerNorm(c.channels)
         self.up = nn.Conv2d(c.channels, 4 * half, 1)
@@ -169,42 +188,50 @@ class FaithfulDIAR(nn.Module):
             whole: Small copies of the whole frames, where ``frames`` are a part of them.
 
         Returns:
-            :class:`Restored`, all of it.
+            :class:`Restored`, all of it, in the dtype of ``frames``; computed in the parameters'.
 
         Raises:
             ShapeError: A shape does not fit, or there is no frame or no pixel.
             DtypeError: ``frames`` is not floating point or ``valid`` not bool.
         """
         check_sequence("FaithfulDIAR", frames, valid)
+        check_whole("FaithfulDIAR", frames, whole)
+        if len(frames) == 0:  # some of what follows knows no empty batch
+            one = self(frames.new_zeros(1, *frames.shape[1:]))
+            return Restored(*(x[:0] for x in one))
         usable = frames.isfinite().all(dim=2, keepdim=True)
         usable = usable if valid is None else usable & valid
         clean = torch.where(usable, frames, 0).to(self.light.weight.dtype)
         if whole is None:
             whole = whole_view(clean, usable)
-        light = self.judge_light(whole.frames.to(clean), whole.valid)
+        seen = whole.frames.isfinite().all(dim=2, keepdim=True) & whole.valid
+        light = self.judge_light(torch.where(seen, whole.frames, 0).to(clean), seen)
         evidence = self.weigh(clean, usable, light, whole.window)
         restored = self.compose(clean, usable, light, evidence, whole.window)
         return Restored(*(x.to(frames.dtype) for x in restored if x is not None))
 
     def judge_light(self, frames: Tensor, valid: Tensor) -> Light:
         """Tell the light from small copies: (B, T, 3, h, w), 0 where not valid, and their mask."""
-        T = frames.shape[1]
-        known = valid.to(frames.dtype)
-        log = ((frames + TOE) / (1 + TOE)).log()
+        T, dtype = frames.shape[1], frames.dtype
+        known = valid.to(dtype)
+        log = ((frames.clamp_min(0) + TOE) / (1 + TOE)).log()
         apart = (log - median(log, valid)) * known
         x = torch.cat((frames, log * known, apart, known), dim=2).flatten(0, 1)
         x = _frames(self.whole_stem(x), T)
+        # All tokens of a frame count, but a frame that shows nothing has no say.
+        tokens = valid.flatten(2).any(dim=2)[..., None, None, None]
+        tokens = tokens.expand(*x.shape[:2], 1, *x.shape[3:])
         for stage in self.whole_stages:
-            x = stage(x, None)
+            x = stage(x, tokens)
         x = self.whole_norm(x.movedim(2, -1))
         fields = F.pixel_shuffle(self.light(x).movedim(-1, 2).flatten(0, 1), 2)
         log_factor, veil = _frames(fields, T).chunk(2, dim=2)
         # How far a frame is from the median, on the whole, is where its factor starts.
         mean = apart.sum((3, 4), keepdim=True) / known.sum((3, 4), keepdim=True).clamp_min(1)
         return Light(
-            _bound(log_factor - mean, MOST_LIGHT[0]),
-            _bound(VEIL_UNIT * veil, MOST_LIGHT[1]),
-            self.context(x).movedim(-1, 2),
+            _bound(log_factor.to(dtype) - mean, MOST_LIGHT[0]),
+            _bound(VEIL_UNIT * veil.to(dtype), MOST_LIGHT[1]),
+            self.context(x).movedim(-1, 2).to(dtype),
         )
 
     def weigh(
@@ -218,15 +245,17 @@ class FaithfulDIAR(nn.Module):
             light: Of the whole frames.
             window: (B, 4) where the part lies, see :class:`Whole`; all of it by default.
         """
-        T, (H, W) = frames.shape[1], frames.shape[-2:]
-        known = valid.to(frames.dtype)
+        T, (H, W), dtype = frames.shape[1], frames.shape[-2:], frames.dtype
+        known = valid.to(dtype)
         lit = compensate(frames, light.gain, light.veil, window)
         apart = (lit - median(lit, valid)) * known
         planes = pad_to_multiple(torch.cat((lit * known, apart, known, frames), dim=2), STRIDE)
         planes = planes.flatten(0, 1)
         near = self.stem(F.pixel_unshuffle(planes, 4))
         x = _frames(self.down(F.gelu(near)), T)
-        context = sample_field(light.context, (x.shape[-2], x.shape[-1]), window)
+        context = sample_field(
+            light.context, (x.shape[-2], x.shape[-1]), token_window(frames, window, STRIDE)
+        )
         x = x + self.mix_context(context.movedim(2, -1)).movedim(-1, 2)
         tokens = _frames(F.max_pool2d(planes[:, 6:7], STRIDE) > 0, T)
         for stage in self.stages:
@@ -237,11 +266,12 @@ class FaithfulDIAR(nn.Module):
         near = torch.cat((F.pixel_shuffle(self.fine(near), 4), planes), dim=1)
         score = _frames(self.score_out(F.gelu(self.score_in(near))), T)[..., :H, :W]
         together = softmax_aggregate(x.movedim(-1, 2), self.say(x).movedim(-1, 2), tokens)
+        detail = self.detail(x).movedim(-1, 2)
         correction = self.correction(together.movedim(1, -1)).movedim(-1, 1)
         return Evidence(
-            score,
-            _bounded_pair(self.detail(x).movedim(-1, 2), MOST_DETAIL, 2),
-            _bounded_pair(correction, MOST_CORRECTION, 1),
+            score.to(dtype),
+            _bounded_pair(detail.to(dtype), MOST_DETAIL, 2),
+            _bounded_pair(correction.to(dtype), MOST_CORRECTION, 1),
         )
 
     def compose(
@@ -267,7 +297,7 @@ class FaithfulDIAR(nn.Module):
         size = (frames.shape[-2], frames.shape[-1])
         if evidence_window is None:  # the last tokens reach beyond the part
             share = [n / (n + -n % STRIDE) for n in size]
-            evidence_window = frames.new_tensor([[0.0, 0.0, *share]]).expand(len(frames), 4)
+            evidence_window = window_of(frames, [0.0, 0.0, *share])
         gain = sample_field(torch.cat((light.gain, light.veil), dim=2), size, window)
         gain, veil = (gain + sample_field(evidence.detail, size, evidence_window)).chunk(2, dim=2)
         lit = relight(frames, gain, veil)
@@ -277,46 +307,6 @@ class FaithfulDIAR(nn.Module):
         # Clipped, yet with the gradient of what is not: a pixel beyond white can come back.
         picture = picture + (picture.clamp(0, 1) - picture).detach()
         return Restored(picture * valid.any(dim=1), weights, light.gain, light.veil)
-
-
-class _Stage(nn.Module):
-    """A depthwise convolution, a Swin block, and with ``pool`` what whole frames say together."""
-
-    def __init__(
-        self,
-        channels: int,
-        heads: int,
-        window: tuple[int | None, int, int],
-        shift: bool,
-        *,
-        pool: bool = False,
-    ) -> None:
-        super().__init__()
-        self.near = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
-        self.block = SwinBlock(channels, window=window, shift=shift, heads=heads)
-        self.pool: nn.Module | None = None
-        if pool:
-            self.pool = nn.Sequential(
-                nn.Linear(3 * channels, channels), nn.GELU(), nn.Linear(channels, channels)
-            )
-        # Swin's deviation of 0.02 is made for many more channels; here it would begin as nothing.
-        for layer in (self.block.qkv, self.block.proj, self.block.mlp_in, self.block.mlp_out):
-            nn.init.xavier_uniform_(layer.weight)
-        nn.init.trunc_normal_(self.near.weight, std=0.02)
-
-    def forward(self, x: Tensor, tokens: Tensor | None) -> Tensor:
-        """Map (B, T, C, h, w), whose ``tokens`` (B, T, 1, h, w) count, to the same shape."""
-        x = x + self.near(x.flatten(0, 1)).view(x.shape)
-        x = self.block(x, tokens)
-        if self.pool is None:
-            return x
-        # Of each frame, of the mean frame, and of the extreme one: how bright the picture is shows
-        # in how the light of all frames is spread.
-        frame = x.mean((3, 4))
-        everything = torch.cat((frame.mean(1), frame.amax(1)), dim=-1)[:, None]
-        both = torch.cat((frame, everything.expand(-1, x.shape[1], -1)), dim=-1)
-        said: Tensor = self.pool(both)[..., None, None]
-        return x + said
 
 
 def _frames(x: Tensor, count: int) -> Tensor:

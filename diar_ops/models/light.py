@@ -6,10 +6,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from diar_ops._checks import solve_dtype
 from diar_ops._types import Whole
 from diar_ops.aggregate import median_aggregate
 
-__all__ = ["TOE", "WHOLE_SIZE", "compensate", "median", "relight", "sample_field", "whole_view"]
+__all__ = [
+    "TOE",
+    "WHOLE_SIZE",
+    "compensate",
+    "median",
+    "relight",
+    "sample_field",
+    "token_window",
+    "whole_view",
+    "window_of",
+]
 
 #: Side of the small copies in which light is judged, in pixels.
 WHOLE_SIZE = 64
@@ -70,10 +81,15 @@ def sample_field(field: Tensor, size: tuple[int, int], window: Tensor | None = N
         return F.interpolate(field.flatten(0, 1), size, mode="bilinear").view(
             *field.shape[:3], *size
         )
-    top, left, bottom, right = window.to(field).unbind(1)
-    # Linear in both axes: two products with interpolation matrices, cheaper than a gather.
-    across = torch.einsum("btchw,bWw->btchW", field, _tents(left, right, size[1], field.shape[-1]))
-    return torch.einsum("btchW,bHh->btcHW", across, _tents(top, bottom, size[0], field.shape[-2]))
+    # Places need all digits, in half precision too.
+    exact = field.to(solve_dtype(field.dtype))
+    top, left, bottom, right = window.to(exact).unbind(1)
+    with torch.autocast(field.device.type, enabled=False):
+        # Linear in both axes: two products with interpolation matrices, cheaper than a gather.
+        down = _tents(top, bottom, size[0], field.shape[-2])
+        across = _tents(left, right, size[1], field.shape[-1])
+        rows = torch.einsum("btchw,bHh->btcHw", exact, down)
+        return torch.einsum("btcHw,bWw->btcHW", rows, across).to(field.dtype)
 
 
 def _tents(start: Tensor, stop: Tensor, count: int, cells: int) -> Tensor:
@@ -102,5 +118,23 @@ def whole_view(frames: Tensor, valid: Tensor) -> Whole:
     small = F.interpolate(frames.flatten(0, 1), size, mode="area")
     seen = share > 0.5
     small = torch.where(seen, small / share.clamp_min(0.5), 0)
-    window = frames.new_tensor([[0.0, 0.0, 1.0, 1.0]]).expand(shape[0], 4)
+    window = window_of(frames, [0.0, 0.0, 1.0, 1.0])
     return Whole(small.view(*shape, 3, *size), seen.view(*shape, 1, *size), window)
+
+
+def window_of(frames: Tensor, edges: list[float]) -> Tensor:
+    """Return the window (B, 4) with the same edges for all items, exact in half precision too."""
+    row = torch.tensor([edges], dtype=solve_dtype(frames.dtype), device=frames.device)
+    return row.expand(len(frames), 4)
+
+
+def token_window(frames: Tensor, window: Tensor | None, stride: int) -> Tensor | None:
+    """Return the window (B, 4) of a part's tokens: the last ones may reach beyond the part."""
+    height, width = frames.shape[-2:]
+    beyond = [-height % stride / height, -width % stride / width]
+    if not any(beyond):
+        return window
+    if window is None:
+        window = window_of(frames, [0.0, 0.0, 1.0, 1.0])
+    sides = window[:, 2:] - window[:, :2]
+    return torch.cat((window[:, :2], window[:, 2:] + sides * sides.new_tensor(beyond)), dim=1)

@@ -1,0 +1,54 @@
+"""A step of attention between frames."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from diar_ops.aggregate import SwinBlock
+
+__all__ = ["Stage"]
+
+
+class Stage(nn.Module):
+    """A depthwise convolution, a Swin block, and with ``pool`` what whole frames say together."""
+
+    def __init__(
+        self,
+        channels: int,
+        heads: int,
+        window: tuple[int | None, int, int],
+        shift: bool,
+        *,
+        pool: bool = False,
+    ) -> None:
+        super().__init__()
+        self.near = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
+        self.block = SwinBlock(channels, window=window, shift=shift, heads=heads)
+        self.pool: nn.Module | None = None
+        if pool:
+            self.pool = nn.Sequential(
+                nn.Linear(3 * channels, channels), nn.GELU(), nn.Linear(channels, channels)
+            )
+        # Swin's deviation of 0.02 is made for many more channels; here it would begin as nothing.
+        for layer in (self.block.qkv, self.block.proj, self.block.mlp_in, self.block.mlp_out):
+            nn.init.xavier_uniform_(layer.weight)
+        nn.init.trunc_normal_(self.near.weight, std=0.02)
+
+    def forward(self, x: Tensor, tokens: Tensor) -> Tensor:
+        """Map (B, T, C, h, w), whose ``tokens`` (B, T, 1, h, w) count, to the same shape."""
+        x = x + self.near(x.flatten(0, 1)).view(x.shape)
+        x = self.block(x, tokens)
+        if self.pool is None:
+            return x
+        # Of each frame, of the mean frame, and of the extreme one: how bright the picture is shows
+        # in how the light of all frames is spread.
+        frame = x.mean((3, 4))
+        seen = tokens.flatten(2).any(dim=2, keepdim=True)  # [B, T, 1]
+        count = seen.sum(dim=1).clamp_min(1)
+        extreme = torch.where(seen, frame, torch.finfo(frame.dtype).min).amax(1)
+        extreme = torch.where(seen.any(dim=1), extreme, 0)
+        everything = torch.cat(((frame * seen).sum(1) / count, extreme), dim=-1)[:, None]
+        both = torch.cat((frame, everything.expand(-1, x.shape[1], -1)), dim=-1)
+        said: Tensor = self.pool(both)[..., None, None]
+        return x + said
