@@ -34,6 +34,11 @@ STRIDE = 8
 #: tokens: they shade, and cannot draw.
 MOST_LIGHT, MOST_DETAIL, MOST_CORRECTION = (2.0, 0.2), (0.4, 0.05), (0.2, 0.02)
 
+#: Clues by which a pixel is scored, see _scored; the unit of their shares; where clipping is near.
+CLUES, CLUE_UNIT, NEARLY_CLIPPED = 5, 10.0, 0.9
+#: Reach of a sample of light, in cells of 4 pixels of the small copies, and the support below which
+#: the mean of a frame counts more than what is near.
+SPREAD, LEAST_SUPPORT = 1.0, 0.01
 #: Veils are dim: what the layers say is taken in this unit.
 VEIL_UNIT = 0.05
 
@@ -51,7 +56,6 @@ class FaithfulDIARConfig:
         heads: Heads of all attention; they divide both numbers of channels.
         window: (frames, rows, columns) of its windows, in tokens of 8 pixels; ``None`` frames are
             all of them.
-        detail_channels: Channels at full resolution; even.
 
     Raises:
         OptionError: A field is not as stated.
@@ -64,17 +68,15 @@ class FaithfulDIARConfig:
     blocks: int = 3
     heads: int = 4
     window: tuple[int | None, int, int] = (None, 4, 4)
-    detail_channels: int = 12
 
     def __post_init__(self) -> None:
         for name in ("whole_channels", "whole_blocks", "context_channels", "channels", "blocks",
-                     "heads", "detail_channels"):  # fmt: skip
+                     "heads"):  # fmt: skip
             value = getattr(self, name)
             fits = type(value) is int and value >= 1
             check_option(f"FaithfulDIARConfig.{name}", fits, "a positive integer", value)
-        for name in ("channels", "detail_channels"):
-            value = getattr(self, name)
-            check_option(f"FaithfulDIARConfig.{name}", value % 2 == 0, "an even number", value)
+        even = self.channels % 2 == 0
+        check_option("FaithfulDIARConfig.channels", even, "an even number", self.channels)
         for name in ("whole_channels", "channels"):
             value = getattr(self, name)
             words = f"a number that {self.heads} heads divide"
@@ -143,21 +145,22 @@ class FaithfulDIAR(nn.Module):
         check_option("FaithfulDIAR", fits, "a FaithfulDIARConfig", config)
         # Small copies: values, their logs, distance to the median over frames, mask.
         self.whole_stem = nn.Sequential(
-            nn.Conv2d(10, 24, 3, 2, 1), nn.GELU(),
-            nn.Conv2d(24, 48, 3, 2, 1), nn.GELU(),
-            nn.Conv2d(48, c.whole_channels, 3, 2, 1),
+            nn.PixelUnshuffle(4), nn.Conv2d(10 * 16, 64, 1), nn.GELU(),
+            nn.Conv2d(64, c.whole_channels, 3, 2, 1),
         )  # fmt: skip
         self.whole_stages = nn.ModuleList(
             Stage(c.whole_channels, c.heads, (None, 4, 4), bool(i % 2), pool=True)
             for i in range(c.whole_blocks)
         )
         self.whole_norm = nn.LayerNorm(c.whole_channels)
+        self.trust = nn.Linear(c.whole_channels, 4)
         self.light = nn.Linear(c.whole_channels, 4 * 6)
+        self.common = nn.Linear(c.whole_channels, 4 * 6)
         self.context = nn.Linear(c.whole_channels, c.context_channels)
 
-        # Pixels: compensated values, distance to their median, mask, values as they are.
+        # Means over blocks of pixels of what _blocks lists.
         half = c.channels // 2
-        self.stem = nn.Conv2d(10 * 16, half, 1)
+        self.stem = nn.Conv2d(14, half, 3, padding=1)
         self.down = nn.Conv2d(half, c.channels, 2, 2)
         self.mix_context = nn.Linear(c.context_channels, c.channels)
         self.stages = nn.ModuleList(
@@ -165,16 +168,16 @@ class FaithfulDIAR(nn.Module):
         )
         self.norm = nn.LayerNorm(c.channels)
         self.up = nn.Conv2d(c.channels, 4 * half, 1)
-        self.fine = nn.Conv2d(half, 16 * c.detail_channels // 2, 1)
-        self.score_in = nn.Conv2d(c.detail_channels // 2 + 10, c.detail_channels, 3, padding=1)
-        self.score_out = nn.Conv2d(c.detail_channels, 1, 3, padding=1)
+        self.judge = nn.Conv2d(half, 1 + CLUES, 1)
         self.detail = nn.Linear(c.channels, 6)
         self.say = nn.Linear(c.channels, 1)
         self.correction = nn.Linear(c.channels, 6)
-        # The start is the mean of frames that are made equally bright.
-        layers = (self.light, self.detail, self.correction, self.score_out)
+        # The start is what frames of equal brightness agree on.
+        layers = (self.trust, self.light, self.common, self.detail, self.correction, self.judge)
         for name, value in ((n, p) for m in layers for n, p in m.named_parameters()):
             nn.init.zeros_(value) if name == "bias" else nn.init.trunc_normal_(value, std=0.01)
+        start = torch.tensor([0.0, -1.0, -1.0, -1.0, 0.0, -1.0])
+        self.judge.bias = nn.Parameter(start)
 
     def forward(
         self, frames: Tensor, valid: Tensor | None = None, *, whole: Whole | None = None
@@ -215,22 +218,31 @@ class FaithfulDIAR(nn.Module):
         T, dtype = frames.shape[1], frames.dtype
         known = valid.to(dtype)
         log = ((frames.clamp_min(0) + TOE) / (1 + TOE)).log()
-        apart = (log - median(log, valid)) * known
+        # Exposure first, so that the median mixes frames of equal brightness.
+        start = _mean((log - median(log, valid)) * known, known)
+        log = log - start
+        middle = median(log, valid)
+        apart = (log - middle) * known
         x = torch.cat((frames, log * known, apart, known), dim=2).flatten(0, 1)
         x = _frames(self.whole_stem(x), T)
         # All tokens of a frame count, but a frame that shows nothing has no say.
-        tokens = valid.flatten(2).any(dim=2)[..., None, None, None]
-        tokens = tokens.expand(*x.shape[:2], 1, *x.shape[3:])
+        seen = valid.flatten(2).any(dim=2)[..., None, None, None]
+        tokens = seen.expand(*x.shape[:2], 1, *x.shape[3:])
         for stage in self.whole_stages:
             x = stage(x, tokens)
         x = self.whole_norm(x.movedim(2, -1))
-        fields = F.pixel_shuffle(self.light(x).movedim(-1, 2).flatten(0, 1), 2)
-        log_factor, veil = _frames(fields, T).chunk(2, dim=2)
-        # How far a frame is from the median, on the whole, is where its factor starts.
-        mean = apart.sum((3, 4), keepdim=True) / known.sum((3, 4), keepdim=True).clamp_min(1)
+        # How far a frame is from the median, where it can be trusted, is the frame's light.
+        trust = _cells(self.trust(x).to(dtype)).sigmoid()
+        weight = known * middle.exp().mean(2, keepdim=True)  # of dark pixels, veils are most
+        field = _spread(_blocks_of(apart * weight, 4) * trust, _blocks_of(weight, 4) * trust)
+        mean = (x * seen.movedim(2, -1)).sum(1, keepdim=True) / seen.sum(1, keepdim=True).clamp_min(
+            1
+        )
+        own, shared = _cells(self.light(x).to(dtype)), _cells(self.common(mean).to(dtype))
+        gain, veil = (own + shared).chunk(2, dim=2)
         return Light(
-            _bound(log_factor.to(dtype) - mean, MOST_LIGHT[0]),
-            _bound(VEIL_UNIT * veil.to(dtype), MOST_LIGHT[1]),
+            _bound(gain - field - start, MOST_LIGHT[0]),
+            _bound(VEIL_UNIT * veil, MOST_LIGHT[1]),
             self.context(x).movedim(-1, 2).to(dtype),
         )
 
@@ -249,27 +261,26 @@ class FaithfulDIAR(nn.Module):
         known = valid.to(dtype)
         lit = compensate(frames, light.gain, light.veil, window)
         apart = (lit - median(lit, valid)) * known
-        planes = pad_to_multiple(torch.cat((lit * known, apart, known, frames), dim=2), STRIDE)
-        planes = planes.flatten(0, 1)
-        near = self.stem(F.pixel_unshuffle(planes, 4))
+        blocks = _blocks(lit, apart, known, frames)
+        near = self.stem(blocks)
         x = _frames(self.down(F.gelu(near)), T)
         context = sample_field(
             light.context, (x.shape[-2], x.shape[-1]), token_window(frames, window, STRIDE)
         )
         x = x + self.mix_context(context.movedim(2, -1)).movedim(-1, 2)
-        tokens = _frames(F.max_pool2d(planes[:, 6:7], STRIDE) > 0, T)
+        tokens = _frames(F.max_pool2d(blocks[:, :1], 2) > 0, T)
         for stage in self.stages:
             x = stage(x, tokens)
         x = self.norm(x.movedim(2, -1))
         up = self.up(x.movedim(-1, 2).flatten(0, 1))
-        near = F.gelu(near + F.pixel_shuffle(up, 2))
-        near = torch.cat((F.pixel_shuffle(self.fine(near), 4), planes), dim=1)
-        score = _frames(self.score_out(F.gelu(self.score_in(near))), T)[..., :H, :W]
+        judged = self.judge(F.gelu(near + F.pixel_shuffle(up, 2))).to(dtype)
+        judged = F.interpolate(judged, scale_factor=4, mode="bilinear")[..., :H, :W]
+        score = _frames(judged[:, :1], T) + _scored(_frames(judged[:, 1:], T), apart, frames)
         together = softmax_aggregate(x.movedim(-1, 2), self.say(x).movedim(-1, 2), tokens)
         detail = self.detail(x).movedim(-1, 2)
         correction = self.correction(together.movedim(1, -1)).movedim(-1, 1)
         return Evidence(
-            score.to(dtype),
+            score,
             _bounded_pair(detail.to(dtype), MOST_DETAIL, 2),
             _bounded_pair(correction.to(dtype), MOST_CORRECTION, 1),
         )
@@ -307,6 +318,61 @@ class FaithfulDIAR(nn.Module):
         # Clipped, yet with the gradient of what is not: a pixel beyond white can come back.
         picture = picture + (picture.clamp(0, 1) - picture).detach()
         return Restored(picture * valid.any(dim=1), weights, light.gain, light.veil)
+
+
+def _mean(x: Tensor, weight: Tensor) -> Tensor:
+    """Return the mean of ``x`` / weight over pixels, weighted, (B, T, C, 1, 1)."""
+    return x.sum((3, 4), keepdim=True) / weight.sum((3, 4), keepdim=True).clamp_min(1e-6)
+
+
+def _blocks_of(x: Tensor, side: int) -> Tensor:
+    """Return means over blocks of (B, T, C, H, W)."""
+    return _frames(F.avg_pool2d(x.flatten(0, 1), side), x.shape[1])
+
+
+def _cells(x: Tensor) -> Tensor:
+    """Return (B, T, C, 2 h, 2 w) of tokens (B, T, h, w, 4 C)."""
+    return _frames(F.pixel_shuffle(x.movedim(-1, 2).flatten(0, 1), 2), x.shape[1])
+
+
+def _spread(x: Tensor, weight: Tensor) -> Tensor:
+    """Return the smooth field whose weighted samples ``x`` / ``weight`` are: normalised convolution.
+
+    Far from all samples it is their mean.
+    """
+    B, T, C, h, w = x.shape
+    both = torch.cat((x, weight), dim=2)
+    kernel = torch.exp(
+        -torch.arange(-3, 4, dtype=x.dtype, device=x.device).square() / (2 * SPREAD**2)
+    )
+    kernel = kernel / kernel.sum()
+    flat = both.view(B * T * (C + 1), 1, h, w)
+    flat = F.conv2d(flat, kernel.view(1, 1, 7, 1), padding=(3, 0))
+    flat = F.conv2d(flat, kernel.view(1, 1, 1, 7), padding=(0, 3)).view(both.shape)
+    total = both.mean((3, 4), keepdim=True)
+    total = total[:, :, :C] / total[:, :, C:].clamp_min(1e-6)
+    near, support = flat[:, :, :C], flat[:, :, C:]
+    return (near + LEAST_SUPPORT * total) / (support + LEAST_SUPPORT)
+
+
+def _blocks(lit: Tensor, apart: Tensor, known: Tensor, frames: Tensor) -> Tensor:
+    """Return means over blocks of 4 pixels, (B T, 14, 2 h, 2 w): mask first, most distant last."""
+    far = apart.abs()
+    planes = (known, lit * known, apart, far, frames)
+    means = [F.avg_pool2d(pad_to_multiple(p, STRIDE).flatten(0, 1), 4) for p in planes]
+    most = F.max_pool2d(pad_to_multiple(far.amax(2, keepdim=True), STRIDE).flatten(0, 1), 4)
+    return torch.cat((*means, most), dim=1)
+
+
+def _scored(shares: Tensor, apart: Tensor, frames: Tensor) -> Tensor:
+    """Return what the clues of every pixel add to its score, (B, T, 1, H, W).
+
+    The clues: how far each channel is from the median, which way all are, and how clipped it is.
+    """
+    score = (shares[:, :, :3] * apart.abs()).sum(2, keepdim=True)
+    score = score + shares[:, :, 3:4] * apart.sum(2, keepdim=True)
+    clipped = (frames.amax(2, keepdim=True) - NEARLY_CLIPPED).clamp_min(0)
+    return CLUE_UNIT * (score + shares[:, :, 4:] * clipped)
 
 
 def _frames(x: Tensor, count: int) -> Tensor:
