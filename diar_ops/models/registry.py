@@ -8,6 +8,7 @@ from torch import nn
 
 from diar_ops.models.deep_sets import DeepResidualSets, DeepResidualSetsConfig
 from diar_ops.models.diar import DIAR, DIARConfig
+from diar_ops.models.faithful import FaithfulDIAR, FaithfulDIARConfig
 
 __all__ = ["NETWORKS", "Registered"]
 
@@ -29,4 +30,5 @@ class Registered(NamedTuple):
 NETWORKS: dict[str, Registered] = {
     "DeepResidualSets": Registered(DeepResidualSets, DeepResidualSetsConfig),
     "DIAR": Registered(DIAR, DIARConfig),
+    "FaithfulDIAR": Registered(FaithfulDIAR, FaithfulDIARConfig),
 }

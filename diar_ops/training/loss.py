@@ -9,6 +9,7 @@ from torch import Tensor
 
 from diar_ops._types import Restored
 from diar_ops.metrics import ssim
+from diar_ops.models.faithful import compensate
 
 __all__ = ["restoration_loss"]
 
@@ -17,7 +18,7 @@ FLOOR = 1e-4
 
 
 def restoration_loss(
-    output: Restored, batch: Mapping[str, Tensor], *, ssim_weight: float = 5.0
+    output: Restored, batch: Mapping[str, Tensor], *, ssim_weight: float = 5.0, light_weight: float = 20.0
 ) -> Tensor:
     r"""Return the mean over items of :math:`10 \log_{10}(MSE + 10^{-4}) + w (1 - SSIM)`, in dB.
 
@@ -39,4 +40,9 @@ def restoration_loss(
     loss = 10 * (error + FLOOR).log10()
     if ssim_weight > 0:
         loss = loss + ssim_weight * (1 - ssim(image, label))
+    if light_weight > 0 and output.gain is not None and output.veil is not None:
+        lit = compensate(batch["whole_frames"], output.gain, output.veil)
+        off = (lit - batch["whole_label"][:, None]).abs() * batch["whole_valid"]
+        seen = 3 * batch["whole_valid"].flatten(1).sum(dim=1).clamp_min(1)
+        loss = loss + light_weight * off.flatten(1).sum(dim=1) / seen
     return loss.mean()
