@@ -218,10 +218,10 @@ class Restored(NamedTuple):
         image: (B, 3, H, W) sRGB in [0, 1], the clean picture; 0 where no frame is valid.
         weights: (B, T, 1, H, W) share of each frame in each pixel, which sums to 1 over T where a
             frame is valid; ``None`` from networks that do not know it.
-        gain: (B, T, 3, h, w) smooth over the whole frames: log of the factor on ``value + 0.055``
-            that brings a frame to the picture's light (2.4 times it in linear light); ``None``
+        gain: (B, T, 3, h, w) log of the factor on ``value + 0.055`` that brings a frame to the
+            picture's light, 2.4 times it in linear light; smooth over the whole frames. ``None``
             from networks that do not know it.
-        veil: (B, T, 3, h, w) smooth, what is taken off behind the factor; ``None`` likewise.
+        veil: (B, T, 3, h, w) light that is taken off behind the factor, likewise.
     """
 
     image: Tensor

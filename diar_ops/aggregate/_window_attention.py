@@ -17,6 +17,8 @@ __all__ = ["window_attention"]
 
 #: Attention scores that are held at a time on a CPU: they stay in the cache.
 SCORES = 2**19
+#: Where scaled_dot_product_attention is slow as soon as its bias requires a gradient.
+FAST_DEVICE = "cpu"
 
 
 def window_attention(
@@ -41,7 +43,7 @@ def window_attention(
         (B, T, H, W, C). On a CPU once differentiable.
     """
     table = table.to(qkv.dtype)
-    if qkv.device.type == "cpu":
+    if qkv.device.type == FAST_DEVICE:
         t, h, w = window
         frames = qkv.shape[1] if t is None else t
         out: Tensor = _attend(qkv, table, usable, frames, h, w, shift, heads)
@@ -183,34 +185,56 @@ def _attend_backward(
         target = to_windows(_by_head(grad_qkv, 3, heads), region)
         above = to_windows(_by_head(grad, 1, heads), region)
         keys = None if usable is None else to_windows(usable, region)
+        scratch: list[Tensor] = []
         for index in _chunks(source.shape[:4], bias.numel()):
             mask, some = _chunk_mask(bias, None if keys is None else keys[index])
             (g,) = _gather(above[index])
-            q, k, v = _gather(source[index])
-            _differentiate_chunk(
-                g if some is None else g * some, q, k, v, mask, grad_bias, target[index]
+            parts = _differentiate_chunk(
+                g if some is None else g * some,
+                _gather(source[index]),
+                mask,
+                grad_bias,
+                scratch,
             )
+            for i, part in enumerate(parts):
+                _scatter(target[index][..., i, :, :], part)
         grad_table += reduce_bias(grad_bias, table, region)
     return grad_qkv, grad_table
 
 
 def _differentiate_chunk(
-    g: Tensor, q: Tensor, k: Tensor, v: Tensor, mask: Tensor, grad_bias: Tensor, target: Tensor
-) -> None:
-    """Add to ``grad_bias`` and write ``target`` (m, t, h, w, 3, heads, d), from one chunk."""
-    m, heads, n, d = q.shape
-    g, q, k, v = (x.reshape(m * heads, n, d) for x in (g, q, k, v))
-    mask = mask.expand(m, -1, -1, -1).reshape(m * heads, n, n)
-    share = torch.baddbmm(mask, q, k.mT, alpha=d**-0.5).softmax(-1)
-    grad_v = share.mT @ g
-    score = g @ v.mT
-    score -= (score * share).sum(-1, keepdim=True)
-    score *= share
-    grad_bias += score.view(m, heads, n, n).sum(0)
-    grad_q = torch.bmm(score, k).mul_(d**-0.5)
-    grad_k = torch.bmm(score.mT, q).mul_(d**-0.5)
-    for i, part in enumerate((grad_q, grad_k, grad_v)):
-        _scatter(target[..., i, :, :], part.view(m, heads, n, d))
+    grad: Tensor, qkv: Tensor, mask: Tensor, grad_bias: Tensor, scratch: list[Tensor]
+) -> list[Tensor]:
+    """Return the gradients (m, heads, N, d) of q, k and v of a chunk; add to ``grad_bias``.
+
+    Every score is computed again, softmax and all, and is read by the three gradients and by the
+    bias's while it is in the cache.
+
+    Args:
+        grad: (m, heads, N, d), of the output.
+        qkv: (3, m, heads, N, d).
+        mask: (1 or m, heads, N, N), added to the scores.
+        grad_bias: (heads, N, N), changed.
+        scratch: Memory for the scores, kept from chunk to chunk: memory that is given back and
+            taken anew costs as much as a product of matrices.
+    """
+    _, m, heads, n, d = qkv.shape
+    q, k, v = qkv.flatten(1, 2)
+    g, scale = grad.reshape(m * heads, n, d), d**-0.5
+    if not scratch or len(scratch[0]) < m * heads:
+        scratch[:] = [q.new_empty(m * heads, n, n) for _ in range(2)]
+    share, score = (x[: m * heads] for x in scratch)
+    share.view(m, heads, n, n).copy_(mask)
+    share.baddbmm_(q, k.mT, alpha=scale)
+    torch.softmax(share, -1, out=share)
+    torch.bmm(g, v.mT, out=score)
+    grad_v = torch.bmm(share.mT, g)
+    torch._softmax_backward_data(score, share, -1, share.dtype, grad_input=score)
+    # Their sum over the windows, without a copy of it.
+    grad_bias.view(-1).addmv_(score.view(m, -1).T, score.new_ones(m))
+    grad_q = torch.baddbmm(q, score, k, beta=0, alpha=scale)
+    grad_k = torch.baddbmm(k, score.mT, q, beta=0, alpha=scale)
+    return [x.view(m, heads, n, d) for x in (grad_q, grad_k, grad_v)]
 
 
 @_attend_backward.register_fake
@@ -249,14 +273,6 @@ def _(info: Any, in_dims: tuple[Any, ...], *args: Any) -> tuple[Tensor, int]:
         return out.view(info.batch_size, len(out) // info.batch_size, *out.shape[1:]), 0
     parts = [_attend(*_item(args, in_dims, i)) for i in range(info.batch_size)]
     return torch.stack(parts), 0
-
-
-@_attend_backward.register_vmap
-def _(
-    info: Any, in_dims: tuple[Any, ...], *args: Any
-) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
-    parts = [_attend_backward(*_item(args, in_dims, i)) for i in range(info.batch_size)]
-    return (torch.stack([p[0] for p in parts]), torch.stack([p[1] for p in parts])), (0, 0)
 
 
 def _merge(x: Tensor | None, dim: int | None, count: int) -> Tensor | None:

@@ -144,7 +144,9 @@ def _split_params(op: str, params: Mapping[str, Tensor]) -> list[dict[str, Tenso
         root, _, rest = name.partition(".")
         index, _, leaf = rest.partition(".")
         if root != "blocks" or not leaf:
-            raise WeightsError(f"{op}: params must be named blocks.0.qkv.weight and so on: {name}")
+            raise WeightsError(
+                f"{op}: params must be named blocks.0.qkv.weight and so on, got {name}"
+            )
         blocks.setdefault(index, {})[leaf] = value
     order = [str(i) for i in range(len(blocks))]
     if not blocks or set(blocks) != set(order):

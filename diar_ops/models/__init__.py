@@ -3,16 +3,25 @@
 from diar_ops.models.deep_sets import DeepResidualSets, DeepResidualSetsConfig
 from diar_ops.models.descriptor import load_descriptor
 from diar_ops.models.diar import DIAR, DIARConfig
+from diar_ops.models.faithful import Evidence, FaithfulDIAR, FaithfulDIARConfig, Light
+from diar_ops.models.light import WHOLE_SIZE, compensate, sample_field
 from diar_ops.models.resnet import ResNetTrunk
 from diar_ops.models.weights import load_pretrained, save_pretrained
 
 __all__ = [
     "DIAR",
+    "WHOLE_SIZE",
     "DIARConfig",
     "DeepResidualSets",
     "DeepResidualSetsConfig",
+    "Evidence",
+    "FaithfulDIAR",
+    "FaithfulDIARConfig",
+    "Light",
     "ResNetTrunk",
+    "compensate",
     "load_descriptor",
     "load_pretrained",
+    "sample_field",
     "save_pretrained",
 ]

@@ -84,7 +84,7 @@ def check_fit(file: StateFile, network: nn.Module, name: str, *, hint: str = "")
     retyped = [
         f"{k} {v.dtype} instead of {expected[k].dtype}"
         for k, v in common.items()
-        if v.is_floating_point() != expected[k].is_floating_point() or v.is_complex()
+        if v.is_floating_point() != expected[k].is_floating_point()
     ]
     problems = [
         f"{what} {some(keys)}"

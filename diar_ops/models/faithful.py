@@ -1,4 +1,4 @@
-"""The faithful network: attention that weighs the input pixels themselves."""
+"""The faithful network: attention weighs the input pixels themselves."""
 
 from __future__ import annotations
 
@@ -9,20 +9,23 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from diar_ops._checks import check_bool, check_floating, check_option, check_shapes
+from diar_ops._checks import check_option
 from diar_ops._types import Restored, Whole
-from diar_ops.aggregate import SwinBlock, median_aggregate, softmax_aggregate
+from diar_ops.aggregate import SwinBlock, softmax_aggregate
+from diar_ops.models._inputs import check_sequence, pad_to_multiple
+from diar_ops.models.light import TOE, compensate, median, relight, sample_field, whole_view
 
-__all__ = ["FaithfulDIAR", "FaithfulDIARConfig", "Light", "compensate", "whole_view"]
+__all__ = ["STRIDE", "Evidence", "FaithfulDIAR", "FaithfulDIARConfig", "Light"]
 
-#: Side of the small copies in which light is judged, in pixels.
-WHOLE_SIZE = 64
-#: Pixels that share one token, in small copies and in the picture.
+#: Pixels of a side that share one token of attention, in small copies and in the picture.
 STRIDE = 8
-#: Offset of the coded value in the power law of sRGB: a factor in linear light is a factor here.
-TOE = 0.055
-#: Bounds: log factor and veil of a frame, log factor of its details, and of the final correction.
-MOST_GAIN, MOST_VEIL, MOST_DETAIL, MOST_CORRECTION = 2.0, 0.3, 0.4, 0.2
+#: Bounds of log factors and veils (see ``relight``), by where they apply: a frame's light, what
+#: the pass over pixels adds to it, and the picture. The last two are linear between the centres of
+#: tokens: they shade, and cannot draw.
+MOST_LIGHT, MOST_DETAIL, MOST_CORRECTION = (2.0, 0.2), (0.4, 0.05), (0.2, 0.02)
+
+#: Veils are dim: what the layers say is taken in this unit.
+VEIL_UNIT = 0.05
 
 
 @dataclass(frozen=True)
@@ -33,14 +36,18 @@ class FaithfulDIARConfig:
         whole_channels: Channels of the pass over small copies.
         whole_blocks: Its Swin blocks.
         context_channels: What it tells the pass over pixels, per token.
-        channels: Channels of the pass over pixels.
+        channels: Channels of the pass over pixels; even.
         blocks: Its Swin blocks.
-        heads: Heads of all attention.
-        window: (t, h, w) of its windows, in tokens of 8 pixels; t ``None`` for all frames.
-        detail_channels: Channels at full resolution.
+        heads: Heads of all attention; they divide both numbers of channels.
+        window: (frames, rows, columns) of its windows, in tokens of 8 pixels; ``None`` frames are
+            all of them.
+        detail_channels: Channels at full resolution; even.
+
+    Raises:
+        OptionError: A field is not as stated.
     """
 
-    whole_channels: int = 80
+    whole_channels: int = 96
     whole_blocks: int = 4
     context_channels: int = 16
     channels: int = 64
@@ -50,21 +57,22 @@ class FaithfulDIARConfig:
     detail_channels: int = 12
 
     def __post_init__(self) -> None:
-        """Refuse sizes that no network has."""
         for name in ("whole_channels", "whole_blocks", "context_channels", "channels", "blocks",
                      "heads", "detail_channels"):  # fmt: skip
             value = getattr(self, name)
-            fits = isinstance(value, int) and value >= 1
+            fits = type(value) is int and value >= 1
             check_option(f"FaithfulDIARConfig.{name}", fits, "a positive integer", value)
-        object.__setattr__(self, "window", tuple(self.window))
+        for name in ("channels", "detail_channels"):
+            value = getattr(self, name)
+            check_option(f"FaithfulDIARConfig.{name}", value % 2 == 0, "an even number", value)
 
 
 class Light(NamedTuple):
-    """What the small copies tell of every frame, on a coarse grid over the whole of it.
+    """What the small copies tell of every frame, on coarse grids over the whole of it.
 
     Attributes:
-        gain: (B, T, 3, h, w) log of the factor on the coded value.
-        veil: (B, T, 3, h, w) what is taken off behind it.
+        gain: (B, T, 3, h, w) log factors, see ``relight``.
+        veil: (B, T, 3, h, w) what is taken off behind them.
         context: (B, T, K, h', w') features for the pass over pixels.
     """
 
@@ -73,11 +81,48 @@ class Light(NamedTuple):
     context: Tensor
 
 
+class Evidence(NamedTuple):
+    """What the pass over pixels finds.
+
+    Attributes:
+        score: (B, T, 1, H, W) logits of the frames' weights.
+        detail: (B, T, 6, h, w) log factors and veils beside those of :class:`Light`, one per token
+            of 8 pixels.
+        correction: (B, 6, h, w) log factors and veils on the picture, likewise.
+    """
+
+    score: Tensor
+    detail: Tensor
+    correction: Tensor
+
+
 class FaithfulDIAR(nn.Module):
+    """Restore a picture from aligned frames as a weighted mean of their own pixels.
+
+    1. Small copies of the whole frames tell the light: attention over all frames gives each a
+       smooth field of factors (exposure, uneven light, broad shadows) and a smooth veil (haze,
+       reflected surroundings) that bring it to the light of the picture.
+    2. Compensated so, each pixel is compared with the median over frames; attention over frames
+       and neighbours scores every pixel of every frame at full resolution.
+    3. The picture is the mean of the compensated pixels with the softmax of the scores over the
+       frames as weights, times a smooth, bounded correction. Every detail of it stands in the
+       frames, and the weights say in which.
+
+    Order of frames does not matter with ``config.window[0]`` None, nor does their number.
+
+    Args:
+        config: Sizes; the default ones if ``None``.
+
+    Source: the weights follow Kwiatkowski and Hellwich, "DIAR: Deep image alignment and
+    reconstruction using swin transformers", there on embeddings, here on pixels.
+    """
+
     def __init__(self, config: FaithfulDIARConfig | None = None) -> None:
         super().__init__()
         self.config = c = FaithfulDIARConfig() if config is None else config
-        # Small copies: colours, their logs, distance to the median over frames, mask.
+        fits = isinstance(c, FaithfulDIARConfig)
+        check_option("FaithfulDIAR", fits, "a FaithfulDIARConfig", config)
+        # Small copies: values, their logs, distance to the median over frames, mask.
         self.whole_stem = nn.Sequential(
             nn.Conv2d(10, 24, 3, 2, 1), nn.GELU(),
             nn.Conv2d(24, 48, 3, 2, 1), nn.GELU(),
@@ -91,7 +136,7 @@ class FaithfulDIAR(nn.Module):
         self.light = nn.Linear(c.whole_channels, 4 * 6)
         self.context = nn.Linear(c.whole_channels, c.context_channels)
 
-        # Pixels: compensated colours, distance to their median, mask, colours as they are.
+        # Pixels: compensated values, distance to their median, mask, values as they are.
         half = c.channels // 2
         self.stem = nn.Conv2d(10 * 16, half, 1)
         self.down = nn.Conv2d(half, c.channels, 2, 2)
@@ -101,147 +146,189 @@ class FaithfulDIAR(nn.Module):
         )
         self.norm = nn.LayerNorm(c.channels)
         self.up = nn.Conv2d(c.channels, 4 * half, 1)
-        self.detail = nn.Conv2d(half, 16 * c.detail_channels // 2, 1)
+        self.fine = nn.Conv2d(half, 16 * c.detail_channels // 2, 1)
         self.score_in = nn.Conv2d(c.detail_channels // 2 + 10, c.detail_channels, 3, padding=1)
         self.score_out = nn.Conv2d(c.detail_channels, 1, 3, padding=1)
-        self.detail_gain = nn.Linear(c.channels, 3)
+        self.detail = nn.Linear(c.channels, 6)
         self.say = nn.Linear(c.channels, 1)
-        self.correction = nn.Linear(c.channels, 3)
-        self.reset_parameters()
+        self.correction = nn.Linear(c.channels, 6)
+        # The start is the mean of frames that are made equally bright.
+        layers = (self.light, self.detail, self.correction, self.score_out)
+        for name, value in ((n, p) for m in layers for n, p in m.named_parameters()):
+            nn.init.zeros_(value) if name == "bias" else nn.init.trunc_normal_(value, std=0.01)
 
-    def reset_parameters(self) -> None:
-        """Start as an average of lightly compensated frames."""
-        for layer in (self.light, self.detail_gain, self.correction, self.score_out):
-            nn.init.trunc_normal_(layer.weight, std=0.01)
-            assert layer.bias is not None
-            nn.init.zeros_(layer.bias)
+    def forward(
+        self, frames: Tensor, valid: Tensor | None = None, *, whole: Whole | None = None
+    ) -> Restored:
+        """Restore a picture, or a part of it.
+
+        Args:
+            frames: (B, T, 3, H, W) sRGB in [0, 1], aligned; T, H, W at least 1.
+            valid: Optional (B, T, 1, H, W) bool, False where a frame does not show the picture.
+                NaN counts as False.
+            whole: Small copies of the whole frames, where ``frames`` are a part of them.
+
+        Returns:
+            :class:`Restored`, all of it.
+
+        Raises:
+            ShapeError: A shape does not fit, or there is no frame or no pixel.
+            DtypeError: ``frames`` is not floating point or ``valid`` not bool.
+        """
+        check_sequence("FaithfulDIAR", frames, valid)
+        usable = frames.isfinite().all(dim=2, keepdim=True)
+        usable = usable if valid is None else usable & valid
+        clean = torch.where(usable, frames, 0).to(self.light.weight.dtype)
+        if whole is None:
+            whole = whole_view(clean, usable)
+        light = self.judge_light(whole.frames.to(clean), whole.valid)
+        evidence = self.weigh(clean, usable, light, whole.window)
+        restored = self.compose(clean, usable, light, evidence, whole.window)
+        return Restored(*(x.to(frames.dtype) for x in restored if x is not None))
 
     def judge_light(self, frames: Tensor, valid: Tensor) -> Light:
-        B, T, _, H, W = frames.shape
+        """Tell the light from small copies: (B, T, 3, h, w), 0 where not valid, and their mask."""
+        T = frames.shape[1]
         known = valid.to(frames.dtype)
-        log = torch.log((frames + TOE) / (1 + TOE))
-        apart = (log - _median(log, valid)) * known
-        x = torch.cat((frames * known, log * known, apart, known), dim=2).flatten(0, 1)
-        h = self.whole_stem(x).unflatten(0, (B, T))
+        log = ((frames + TOE) / (1 + TOE)).log()
+        apart = (log - median(log, valid)) * known
+        x = torch.cat((frames, log * known, apart, known), dim=2).flatten(0, 1)
+        x = _frames(self.whole_stem(x), T)
         for stage in self.whole_stages:
-            h = stage(h)
-        h = self.whole_norm(h.movedim(2, -1))
-        light = F.pixel_shuffle(self.light(h).movedim(-1, 2).flatten(0, 1), 2).unflatten(0, (B, T))
-        # The mean distance to the median is where a frame's gain starts from.
+            x = stage(x, None)
+        x = self.whole_norm(x.movedim(2, -1))
+        fields = F.pixel_shuffle(self.light(x).movedim(-1, 2).flatten(0, 1), 2)
+        log_factor, veil = _frames(fields, T).chunk(2, dim=2)
+        # How far a frame is from the median, on the whole, is where its factor starts.
         mean = apart.sum((3, 4), keepdim=True) / known.sum((3, 4), keepdim=True).clamp_min(1)
-        gain = MOST_GAIN * torch.tanh((light[:, :, :3] - mean) / MOST_GAIN)
-        veil = MOST_VEIL * torch.tanh(light[:, :, 3:] / MOST_VEIL)
-        return Light(gain, veil, self.context(h).movedim(-1, 2))
+        return Light(
+            _bound(log_factor - mean, MOST_LIGHT[0]),
+            _bound(VEIL_UNIT * veil, MOST_LIGHT[1]),
+            self.context(x).movedim(-1, 2),
+        )
 
-    def forward(self, frames: Tensor, valid: Tensor | None = None, *, whole: Whole | None = None) -> Restored:
-        B, T, _, H, W = frames.shape
-        if valid is None:
-            valid = torch.ones_like(frames[:, :, :1], dtype=torch.bool)
-        if whole is None:
-            whole = whole_view(frames, valid)
-        light = self.judge_light(whole.frames, whole.valid)
-        return self.restore(frames, valid, light, whole.window)
+    def weigh(
+        self, frames: Tensor, valid: Tensor, light: Light, window: Tensor | None = None
+    ) -> Evidence:
+        """Score the pixels of a part of the frames.
 
-    def restore(self, frames: Tensor, valid: Tensor, light: Light, window: Tensor) -> Restored:
-        B, T, _, H, W = frames.shape
+        Args:
+            frames: (B, T, 3, H, W), 0 where not valid.
+            valid: (B, T, 1, H, W) bool.
+            light: Of the whole frames.
+            window: (B, 4) where the part lies, see :class:`Whole`; all of it by default.
+        """
+        T, (H, W) = frames.shape[1], frames.shape[-2:]
         known = valid.to(frames.dtype)
-        y = compensate(frames, light.gain, light.veil, window)
-        apart = (y - _median(y, valid)) * known
-        full = torch.cat((y * known, apart, known, frames * known), dim=2).flatten(0, 1)
-        s = self.stem(F.pixel_unshuffle(full, 4))
-        h = self.down(F.gelu(s))
-        context = _sample(light.context, window, (h.shape[-2], h.shape[-1])).flatten(0, 1)
-        h = h + self.mix_context(context.movedim(1, -1)).movedim(-1, 1)
-        h = h.unflatten(0, (B, T))
-        tokens = F.max_pool2d(known.flatten(0, 1), STRIDE).unflatten(0, (B, T)) > 0
+        lit = compensate(frames, light.gain, light.veil, window)
+        apart = (lit - median(lit, valid)) * known
+        planes = pad_to_multiple(torch.cat((lit * known, apart, known, frames), dim=2), STRIDE)
+        planes = planes.flatten(0, 1)
+        near = self.stem(F.pixel_unshuffle(planes, 4))
+        x = _frames(self.down(F.gelu(near)), T)
+        context = sample_field(light.context, (x.shape[-2], x.shape[-1]), window)
+        x = x + self.mix_context(context.movedim(2, -1)).movedim(-1, 2)
+        tokens = _frames(F.max_pool2d(planes[:, 6:7], STRIDE) > 0, T)
         for stage in self.stages:
-            h = stage(h, None if valid.all() else tokens)
-        last = self.norm(h.movedim(2, -1))
-        t = F.gelu(s + F.pixel_shuffle(self.up(last.movedim(-1, 2).flatten(0, 1)), 2))
-        t = F.pixel_shuffle(self.detail(t), 4)
-        score = self.score_out(F.gelu(self.score_in(torch.cat((t, full), dim=1))))
-        score = score.unflatten(0, (B, T))
-        detail = MOST_DETAIL * torch.tanh(self.detail_gain(last)).movedim(-1, 2)
-        y = _amplify(y, _grow(detail, (H, W)))
-        picture, weights = softmax_aggregate(y, score, valid, return_weights=True)
-        last = last.movedim(-1, 2)
-        together = softmax_aggregate(last, self.say(last.movedim(2, -1)).movedim(-1, 2), tokens)
-        correction = MOST_CORRECTION * torch.tanh(self.correction(together.movedim(1, -1)))
-        picture = _amplify(picture, _grow(correction.movedim(-1, 1)[:, None], (H, W))[:, 0])
+            x = stage(x, tokens)
+        x = self.norm(x.movedim(2, -1))
+        up = self.up(x.movedim(-1, 2).flatten(0, 1))
+        near = F.gelu(near + F.pixel_shuffle(up, 2))
+        near = torch.cat((F.pixel_shuffle(self.fine(near), 4), planes), dim=1)
+        score = _frames(self.score_out(F.gelu(self.score_in(near))), T)[..., :H, :W]
+        together = softmax_aggregate(x.movedim(-1, 2), self.say(x).movedim(-1, 2), tokens)
+        correction = self.correction(together.movedim(1, -1)).movedim(-1, 1)
+        return Evidence(
+            score,
+            _bounded_pair(self.detail(x).movedim(-1, 2), MOST_DETAIL, 2),
+            _bounded_pair(correction, MOST_CORRECTION, 1),
+        )
+
+    def compose(
+        self,
+        frames: Tensor,
+        valid: Tensor,
+        light: Light,
+        evidence: Evidence,
+        window: Tensor | None = None,
+        evidence_window: Tensor | None = None,
+    ) -> Restored:
+        """Put a part of the picture together.
+
+        Args:
+            frames: (B, T, 3, H, W), 0 where not valid.
+            valid: (B, T, 1, H, W) bool.
+            light: Of the whole frames.
+            evidence: Its ``score`` has the size of ``frames``.
+            window: (B, 4) where the part lies, see :class:`Whole`; all of it by default.
+            evidence_window: (B, 4) where the part lies in what the coarse fields of ``evidence``
+                cover; by default it is what :meth:`weigh` was given.
+        """
+        size = (frames.shape[-2], frames.shape[-1])
+        if evidence_window is None:  # the last tokens reach beyond the part
+            share = [n / (n + -n % STRIDE) for n in size]
+            evidence_window = frames.new_tensor([[0.0, 0.0, *share]]).expand(len(frames), 4)
+        gain = sample_field(torch.cat((light.gain, light.veil), dim=2), size, window)
+        gain, veil = (gain + sample_field(evidence.detail, size, evidence_window)).chunk(2, dim=2)
+        lit = relight(frames, gain, veil)
+        mean, weights = softmax_aggregate(lit, evidence.score, valid, return_weights=True)
+        correction = sample_field(evidence.correction[:, None], size, evidence_window)[:, 0]
+        picture = relight(mean, *correction.chunk(2, dim=1))
+        # Clipped, yet with the gradient of what is not: a pixel beyond white can come back.
         picture = picture + (picture.clamp(0, 1) - picture).detach()
-        return Restored(picture * valid.any(1), weights, light.gain, light.veil)
+        return Restored(picture * valid.any(dim=1), weights, light.gain, light.veil)
 
 
 class _Stage(nn.Module):
-    """A depthwise convolution, then a Swin block; with ``pool`` what all tokens say together."""
+    """A depthwise convolution, a Swin block, and with ``pool`` what whole frames say together."""
 
-    def __init__(self, channels: int, heads: int, window, shift: bool, *, pool: bool = False) -> None:
+    def __init__(
+        self,
+        channels: int,
+        heads: int,
+        window: tuple[int | None, int, int],
+        shift: bool,
+        *,
+        pool: bool = False,
+    ) -> None:
         super().__init__()
         self.near = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
         self.block = SwinBlock(channels, window=window, shift=shift, heads=heads)
-        self.pool = None
+        self.pool: nn.Module | None = None
         if pool:
             self.pool = nn.Sequential(
-                nn.Linear(channels, channels), nn.GELU(), nn.Linear(channels, channels)
+                nn.Linear(3 * channels, channels), nn.GELU(), nn.Linear(channels, channels)
             )
+        # Swin's deviation of 0.02 is made for many more channels; here it would begin as nothing.
         for layer in (self.block.qkv, self.block.proj, self.block.mlp_in, self.block.mlp_out):
             nn.init.xavier_uniform_(layer.weight)
         nn.init.trunc_normal_(self.near.weight, std=0.02)
-        nn.init.zeros_(self.near.bias)
 
-    def forward(self, x: Tensor, tokens: Tensor | None = None) -> Tensor:
-        B, T = x.shape[:2]
-        x = x + self.near(x.flatten(0, 1)).unflatten(0, (B, T))
+    def forward(self, x: Tensor, tokens: Tensor | None) -> Tensor:
+        """Map (B, T, C, h, w), whose ``tokens`` (B, T, 1, h, w) count, to the same shape."""
+        x = x + self.near(x.flatten(0, 1)).view(x.shape)
         x = self.block(x, tokens)
-        if self.pool is not None:
-            x = x + self.pool(x.mean((1, 3, 4)))[:, None, :, None, None]
-        return x
+        if self.pool is None:
+            return x
+        # Of each frame, of the mean frame, and of the extreme one: how bright the picture is shows
+        # in how the light of all frames is spread.
+        frame = x.mean((3, 4))
+        everything = torch.cat((frame.mean(1), frame.amax(1)), dim=-1)[:, None]
+        both = torch.cat((frame, everything.expand(-1, x.shape[1], -1)), dim=-1)
+        said: Tensor = self.pool(both)[..., None, None]
+        return x + said
 
 
-def compensate(
-    frames: Tensor, gain: Tensor, veil: Tensor, window: Tensor | None = None
-) -> Tensor:
-    size = (frames.shape[-2], frames.shape[-1])
-    if window is None:
-        window = frames.new_tensor([[0.0, 0.0, 1.0, 1.0]]).expand(len(frames), 4)
-    return _amplify(frames, _sample(gain, window, size)) - _sample(veil, window, size)
+def _frames(x: Tensor, count: int) -> Tensor:
+    """Return (B, T, ...) of (B T, ...)."""
+    return x.view(-1, count, *x.shape[1:])
 
 
-def whole_view(frames: Tensor, valid: Tensor) -> Whole:
-    B, T = frames.shape[:2]
-    known = valid.to(frames.dtype)
-    size = (WHOLE_SIZE, WHOLE_SIZE)
-    share = F.interpolate(known.flatten(0, 1), size, mode="area").unflatten(0, (B, T))
-    small = F.interpolate((frames * known).flatten(0, 1), size, mode="area").unflatten(0, (B, T))
-    seen = share > 0.5
-    window = frames.new_tensor([[0.0, 0.0, 1.0, 1.0]]).expand(B, 4)
-    return Whole(torch.where(seen, small / share.clamp_min(0.5), 0), seen, window)
+def _bound(x: Tensor, most: float) -> Tensor:
+    return most * torch.tanh(x / most)
 
 
-def _median(x: Tensor, valid: Tensor) -> Tensor:
-    with torch.no_grad():
-        return median_aggregate(x.detach(), valid)[:, None]
-
-
-def _amplify(x: Tensor, log_factor: Tensor) -> Tensor:
-    return (x + TOE) * log_factor.exp() - TOE
-
-
-def _grow(field: Tensor, size: tuple[int, int]) -> Tensor:
-    B, T = field.shape[:2]
-    return F.interpolate(field.flatten(0, 1), size, mode="bilinear").unflatten(0, (B, T))
-
-
-def _sample(field: Tensor, window: Tensor, size: tuple[int, int]) -> Tensor:
-    """Sample (B, T, C, h, w) at the pixels of a part: two products with interpolation matrices."""
-    top, left, bottom, right = window.to(field).unbind(1)
-    down = _tents(top, bottom, size[0], field.shape[-2])  # [B, H, h]
-    across = _tents(left, right, size[1], field.shape[-1])
-    return torch.einsum("bHh,btchw,bWw->btcHW", down, field, across)
-
-
-def _tents(start: Tensor, stop: Tensor, count: int, cells: int) -> Tensor:
-    steps = (torch.arange(count, device=start.device, dtype=start.dtype) + 0.5) / count
-    at = (start[:, None] + (stop - start)[:, None] * steps) * cells - 0.5
-    at = at.clamp(0, cells - 1)
-    return (1 - (at[..., None] - torch.arange(cells, device=at.device)).abs()).clamp_min(0)
+def _bounded_pair(x: Tensor, most: tuple[float, float], dim: int) -> Tensor:
+    """Bound log factors and veils, the two halves of ``x``."""
+    gain, veil = x.chunk(2, dim=dim)
+    return torch.cat((_bound(gain, most[0]), _bound(VEIL_UNIT * veil, most[1])), dim=dim)

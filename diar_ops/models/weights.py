@@ -93,7 +93,7 @@ def save_pretrained(
     (``safetensors.safe_open(path, "pt").metadata()`` reads them). It appears whole or not at all.
 
     Args:
-        network: A ``DeepResidualSets`` or ``DIAR``, on any device.
+        network: A ``DeepResidualSets`` or ``DIAR``, on any device, compiled or not.
         path: The file to write; must end in ``.safetensors``.
         metadata: Words by name to keep with the weights: what they were trained on, and how. Names
             that start with ``diar_ops.`` are taken.
@@ -107,6 +107,7 @@ def save_pretrained(
         OutputError: ``path`` exists and ``overwrite`` is False, or the operating system refused.
     """
     op, path, words = "save_pretrained", Path(path), dict(metadata or {})
+    network = getattr(network, "_orig_mod", network)  # what torch.compile wrapped
     name = type(network).__name__
     known = name in NETWORKS and type(network) is NETWORKS[name].network
     check_option(op, known, f"a network among {list(NETWORKS)}", name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from typing import TypeAlias
 
 import torch
@@ -19,18 +20,13 @@ from diar_ops.aggregate import (
     median_aggregate,
     softmax_aggregate,
 )
-from diar_ops.data.scene.transfer import linear_to_srgb, srgb_to_linear
-from diar_ops.geometry import transform_points, warp_homography
-from diar_ops.pipeline._frames import (
-    Frames,
-    check_frames,
-    image_size,
-    rescale_matrix,
-    shrink,
-    to_unit,
-)
+from diar_ops.data.scene.transfer import srgb_to_linear
+from diar_ops.models import WHOLE_SIZE, FaithfulDIAR, load_pretrained
+from diar_ops.pipeline._frames import Frames, check_frames
+from diar_ops.pipeline._network import compose_window, gather_evidence
+from diar_ops.pipeline._warp import AlignedSequence, warp_frame
 
-__all__ = ["AGGREGATORS", "Aggregator", "aligned_frames", "reconstruct_sequence", "warp_frame"]
+__all__ = ["AGGREGATORS", "Aggregator", "aligned_frames", "reconstruct_sequence"]
 
 #: Maps features (B, T, 3, H, W) and valid (B, T, 1, H, W) to the picture (B, 3, H, W) and the
 #: weights (B, T, 1 or 3, H, W) that sum to it.
@@ -51,8 +47,9 @@ def _mean(features: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
     return mean_aggregate(features, valid, return_weights=True)
 
 
+_LOCAL: dict[str, Aggregator] = {"softmax": _softmax, "median": _median, "mean": _mean}
 #: The aggregators that :func:`reconstruct_sequence` knows by name.
-AGGREGATORS: dict[str, Aggregator] = {"softmax": _softmax, "median": _median, "mean": _mean}
+AGGREGATORS = ("diar", *_LOCAL)
 
 # Longest side of the copies on which exposure is compared: thousands of pixels settle a median.
 _EXPOSURE_SIZE = 256
@@ -64,29 +61,37 @@ def reconstruct_sequence(
     frames: Frames,
     alignment: Alignment,
     *,
-    aggregator: str | Aggregator = "softmax",
+    aggregator: str | Aggregator | FaithfulDIAR = "diar",
     valid: Sequence[Tensor | None] | None = None,
     compensate: bool = True,
-    progress: Callable[[int, int], None] | None = None,
+    working_size: int = 1024,
+    progress: Callable[[str, int, int], None] | None = None,
 ) -> Reconstruction:
     """Reconstruct the clean picture from frames and their alignment.
 
-    Each frame that was aligned is brought to the common exposure and white balance of the
-    sequence, warped onto the reference, and aggregated. The compensation is one factor per frame
-    and channel in linear light (:func:`exposure_gain` on small copies, sRGB transfer function):
-    it changes how bright a frame is, never what it shows. Shadows and glare are left to the
-    aggregator. Works in strips of rows, so that memory stays bounded for photos of any size.
+    By default the network in ``load_pretrained("diar")`` brings each frame that was aligned to the
+    light of the picture, by smooth factors per place and channel, and weighs its pixels; the
+    picture is their weighted mean. It sees small copies of the whole frames and, tile by tile,
+    copies whose longest side is ``working_size``; what it finds is applied at full resolution.
+
+    Other aggregators work on frames that are brought to the common exposure and white balance of
+    the sequence by one factor per frame and channel in linear light (:func:`exposure_gain` on
+    small copies): shadows and glare are left to them.
+
+    Works in tiles and strips, so that memory stays bounded for photos of any size.
 
     Args:
         frames: (T, 3, H, W), or T tensors (3, H, W) of any sizes; floating point in [0, 1],
             uint8 or uint16. R, G, B.
         alignment: Result of :func:`align_sequence` on these frames.
-        aggregator: ``"softmax"``: average of the frames that agree with the median over frames
-            (:func:`consensus_logits`); ``"median"``; ``"mean"``; or a callable that maps features
-            (1, T, 3, H, W) and valid (1, T, 1, H, W) to (picture, weights).
+        aggregator: ``"diar"``: the network that comes with the package; another
+            :class:`FaithfulDIAR`; ``"softmax"``: average of the frames that agree with the median
+            over frames (:func:`consensus_logits`); ``"median"``; ``"mean"``; or a callable that
+            maps features (1, T, 3, H, W) and valid (1, T, 1, H, W) to (picture, weights).
         valid: Optional T masks (1, H, W) bool of pixels that the photos really hold.
-        compensate: Whether to compensate exposure and white balance.
-        progress: Called with (rows done, rows in all).
+        compensate: Whether to compensate exposure and white balance; a network does always.
+        working_size: Longest side of the copies that a network weighs, in pixels.
+        progress: Called with (name of the step, done, in all).
 
     Returns:
         :class:`Reconstruction` on the CPU, float32.
@@ -105,85 +110,109 @@ def reconstruct_sequence(
         check_option(
             "reconstruct_sequence",
             aggregator in AGGREGATORS,
-            f"aggregator to be one of {', '.join(AGGREGATORS)} or a callable",
+            f"aggregator to be one of {', '.join(AGGREGATORS)}, a network or a callable",
             aggregator,
         )
-        aggregator = AGGREGATORS[aggregator]
+    check_option("reconstruct_sequence", working_size >= 64, "working_size >= 64", working_size)
     masks: list[Tensor | None] = [None] * len(frames) if valid is None else list(valid)
     used = [t for t in range(len(frames)) if bool(alignment.success[t])]
     if not used:
         raise DiarError("reconstruct_sequence: no frame is aligned, nothing to reconstruct from")
+    sequence = AlignedSequence(frames, masks, alignment, used)
+    report = progress or (lambda step, done, total: None)
+    if aggregator == "diar":
+        aggregator = shipped_network()
+    with torch.no_grad():
+        if isinstance(aggregator, FaithfulDIAR):
+            part, gain = _network_part(aggregator, sequence, working_size, report)
+        else:
+            part, gain = _local_part(aggregator, sequence, compensate)
+        return _in_strips(sequence, part, gain, report)
 
-    gain = torch.ones(len(frames), 3)
-    if compensate and len(used) > 1:
-        gain[used] = _sequence_gain(frames, masks, alignment, used)
 
-    height, width = alignment.size
+#: Puts a window (top, left, bottom, right) of the picture together: maps it to the frames there,
+#: valid, the picture and the weights.
+_Part: TypeAlias = Callable[[tuple[int, int, int, int]], tuple[Tensor, Tensor, Tensor]]
+
+
+def _in_strips(
+    sequence: AlignedSequence, part: _Part, gain: Tensor, report: Callable[[str, int, int], None]
+) -> Reconstruction:
+    """Put the picture together strip by strip."""
+    (height, width), used = sequence.alignment.size, sequence.used
     image = torch.zeros(3, height, width)
     coverage = torch.zeros(1, height, width, dtype=torch.int64)
-    weights = torch.zeros(len(frames), 1, height, width)
+    weights = torch.zeros(len(sequence.frames), 1, height, width)
     rows = max(1, min(height, math.ceil(_STRIP_PIXELS / (width * len(used)))))
     for top in range(0, height, rows):
         bottom = min(height, top + rows)
-        window = (top, 0, bottom - top, width)
-        strip, shown = [], []
-        for t in used:
-            warped, mask = warp_frame(
-                frames[t],
-                alignment.homography_reference_frame[t],
-                window,
-                valid=masks[t],
-                gain=gain[t],
-            )
-            strip.append(warped)
-            shown.append(mask)
-        stack, covered = torch.stack(strip, dim=1), torch.stack(shown, dim=1)  # [1, T, ., h, w]
-        del strip, shown
-        picture, share = aggregator(stack, covered)
+        covered, picture, share = part((top, 0, bottom, width))
         image[:, top:bottom] = picture[0].clamp(0, 1)
         coverage[:, top:bottom] = covered[0].sum(dim=0)
         weights[used, :, top:bottom] = share[0].mean(dim=1, keepdim=True).to(weights)
-        if progress is not None:
-            progress(bottom, height)
+        report("putting together", bottom, height)
     return Reconstruction(image, coverage, weights, gain)
 
 
-def warp_frame(
-    frame: Tensor,
-    homography_reference_frame: Tensor,
-    window: tuple[int, int, int, int],
-    *,
-    valid: Tensor | None = None,
-    gain: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Warp a frame onto a window of the reference, touching only the source pixels it needs.
+def _local_part(
+    aggregator: str | Aggregator, sequence: AlignedSequence, compensate: bool
+) -> tuple[_Part, Tensor]:
+    """Return how an aggregator that sees pixels only puts a window together, and the gains."""
+    aggregate = _LOCAL[aggregator] if isinstance(aggregator, str) else aggregator
+    gain = torch.ones(len(sequence.frames), 3)
+    if compensate and len(sequence.used) > 1:
+        small = _small_size(sequence.alignment.size, _EXPOSURE_SIZE)
+        # Twice the size leaves the anti-aliasing of the warp something to average.
+        stack, covered = sequence.shrunk(small, 2 * _EXPOSURE_SIZE).warp((0, 0, *small))
+        gain[sequence.used] = exposure_gain(srgb_to_linear(stack), covered)[0]
 
-    Args:
-        frame: (3, H, W) floating point, uint8 or uint16.
-        homography_reference_frame: (3, 3), reference ~ H @ frame, in pixels.
-        window: (top, left, height, width) in the reference.
-        valid: Optional (1, H, W) bool.
-        gain: Optional (3,) factors in linear light.
+    def part(window: tuple[int, int, int, int]) -> tuple[Tensor, Tensor, Tensor]:
+        top, left, bottom, right = window
+        stack, covered = sequence.warp((top, left, bottom - top, right - left), gain)
+        return covered, *aggregate(stack, covered)
 
-    Returns:
-        Image (1, 3, height, width) float32, not clipped where a gain exceeds 1, and valid
-        (1, 1, height, width) bool.
-    """
-    top, left, height, width = window
-    H = homography_reference_frame.to(torch.float64)
-    H = _translation(-left, -top) @ H
-    x0, y0, x1, y1 = _source_box(H, (height, width), (frame.shape[-2], frame.shape[-1]))
-    if x1 <= x0 or y1 <= y0:
-        shape = (1, 1, height, width)
-        return torch.zeros(1, 3, height, width), torch.zeros(shape, dtype=torch.bool)
-    crop = to_unit(frame[:, y0:y1, x0:x1]).unsqueeze(0)
-    if gain is not None and bool((gain != 1).any()):
-        crop = _apply_gain(crop, gain)
-    mask = None if valid is None else valid[None, :, y0:y1, x0:x1]
-    warped = warp_homography(
-        crop, (H @ _translation(x0, y0))[None].to(crop), size=(height, width), valid=mask
+    return part, gain
+
+
+def _network_part(
+    network: FaithfulDIAR,
+    sequence: AlignedSequence,
+    working_size: int,
+    report: Callable[[str, int, int], None],
+) -> tuple[_Part, Tensor]:
+    """Return how a network puts a window together, and the mean gains."""
+    network = network.eval()
+    full, used = sequence.alignment.size, sequence.used
+    whole = (WHOLE_SIZE, WHOLE_SIZE)
+    light = network.judge_light(*sequence.shrunk(whole, 4 * WHOLE_SIZE).warp((0, 0, *whole)))
+    size = _small_size(full, working_size)
+    working = sequence if size == full else sequence.shrunk(size, 2 * working_size)
+    evidence = gather_evidence(
+        network, working.warp, light, size, lambda done, total: report("weighing", done, total)
     )
-    return warped.image, warped.valid
+    gain = torch.ones(len(sequence.frames), 3)
+    gain[used] = (2.4 * light.gain[0].mean(dim=(2, 3))).exp()
+
+    def part(window: tuple[int, int, int, int]) -> tuple[Tensor, Tensor, Tensor]:
+        top, left, bottom, right = window
+        stack, covered = sequence.warp((top, left, bottom - top, right - left))
+        picture, share = compose_window(network, stack, covered, light, evidence, window, full)
+        return covered, picture, share
+
+    return part, gain
+
+
+@lru_cache(maxsize=1)
+def shipped_network() -> FaithfulDIAR:
+    """Return the network that comes with the package."""
+    network = load_pretrained("diar")
+    assert isinstance(network, FaithfulDIAR)
+    return network
+
+
+def _small_size(full: tuple[int, int], longest: int) -> tuple[int, int]:
+    factor = min(1.0, longest / max(full))
+    return (max(1, round(full[0] * factor)), max(1, round(full[1] * factor)))
 
 
 def aligned_frames(
@@ -216,70 +245,3 @@ def aligned_frames(
         yield t, image[0].clamp(0, 1), shown[0]
         if progress is not None:
             progress(done + 1, len(used))
-
-
-def _sequence_gain(
-    frames: list[Tensor], masks: list[Tensor | None], alignment: Alignment, used: list[int]
-) -> Tensor:
-    """Return the (len(used), 3) gains, estimated on small copies."""
-    full = alignment.size
-    factor = min(1.0, _EXPOSURE_SIZE / max(full))
-    size = (max(1, round(full[0] * factor)), max(1, round(full[1] * factor)))
-    small_full = rescale_matrix(full, size)
-    warped = []
-    for t in used:
-        # Twice the size leaves the anti-aliasing of the warp something to average.
-        copy = shrink(frames[t], 2 * _EXPOSURE_SIZE)
-        frame_copy = torch.linalg.inv(rescale_matrix(image_size(frames[t]), image_size(copy)))
-        H = small_full @ alignment.homography_reference_frame[t].to(torch.float64) @ frame_copy
-        mask = masks[t]
-        if mask is not None:
-            mask = (
-                torch.nn.functional.interpolate(mask[None].float(), copy.shape[-2:], mode="area")
-                > 0.99
-            )
-        warped.append(warp_homography(copy.float(), H[None].float(), size=size, valid=mask))
-    stack = torch.stack([w.image for w in warped], dim=1)
-    covered = torch.stack([w.valid for w in warped], dim=1)
-    return exposure_gain(srgb_to_linear(stack), covered)[0]
-
-
-def _apply_gain(image: Tensor, gain: Tensor) -> Tensor:
-    """Multiply (1, 3, H, W) sRGB pixels by (3,) factors in linear light.
-
-    Above the linear toe of the transfer function, a factor in linear light is affine in the
-    coded value: ((x + 0.055) / 1.055)**2.4 * g is coded as (x + 0.055) * g**(1 / 2.4) - 0.055.
-    """
-    factor = gain.to(image).view(1, 3, 1, 1)
-    coded = (image + 0.055) * factor ** (1 / 2.4) - 0.055
-    toe = (image <= 0.04045) | (coded <= 0.04045)
-    coded[toe] = linear_to_srgb(srgb_to_linear(image[toe]) * factor.expand_as(image)[toe])
-    return coded
-
-
-def _translation(x: float, y: float) -> Tensor:
-    return torch.tensor([[1, 0, x], [0, 1, y], [0, 0, 1]], dtype=torch.float64)
-
-
-def _source_box(
-    homography_window_frame: Tensor, window: tuple[int, int], frame: tuple[int, int]
-) -> tuple[int, int, int, int]:
-    """Return (x0, y0, x1, y1) of the source pixels that a window can sample."""
-    height, width = frame
-    h, w = window
-    inverse = torch.linalg.inv(homography_window_frame)
-    corners = torch.tensor(
-        [[-0.5, -0.5], [w - 0.5, -0.5], [w - 0.5, h - 0.5], [-0.5, h - 0.5]], dtype=torch.float64
-    )
-    points, in_front = transform_points(corners, inverse)
-    if not bool(in_front.all()):
-        return 0, 0, width, height
-    low, high = points.amin(dim=0), points.amax(dim=0)
-    # Room for the support of the interpolation and of the anti-aliasing pyramid.
-    margin = 16 + 0.05 * float((high - low).max())
-    return (
-        max(0, math.floor(float(low[0]) - margin)),
-        max(0, math.floor(float(low[1]) - margin)),
-        min(width, math.ceil(float(high[0]) + margin) + 1),
-        min(height, math.ceil(float(high[1]) + margin) + 1),
-    )

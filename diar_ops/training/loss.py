@@ -9,7 +9,7 @@ from torch import Tensor
 
 from diar_ops._types import Restored
 from diar_ops.metrics import ssim
-from diar_ops.models.faithful import compensate
+from diar_ops.models.light import compensate
 
 __all__ = ["restoration_loss"]
 
@@ -18,7 +18,11 @@ FLOOR = 1e-4
 
 
 def restoration_loss(
-    output: Restored, batch: Mapping[str, Tensor], *, ssim_weight: float = 5.0, light_weight: float = 20.0
+    output: Restored,
+    batch: Mapping[str, Tensor],
+    *,
+    ssim_weight: float = 5.0,
+    light_weight: float = 20.0,
 ) -> Tensor:
     r"""Return the mean over items of :math:`10 \log_{10}(MSE + 10^{-4}) + w (1 - SSIM)`, in dB.
 
@@ -29,6 +33,9 @@ def restoration_loss(
         output: What a network made of a batch of :class:`TrainingSequences`.
         batch: The batch: ``label`` (B, 3, H, W) and ``valid`` (B, T, 1, H, W).
         ssim_weight: Weight w, in dB.
+        light_weight: Weight, in dB, of the mean distance of the small copies of the frames, brought
+            to the picture's light, from the picture's; for networks that tell the light. What is
+            occluded or glares cannot agree, and an absolute distance lets it be outvoted.
 
     Returns:
         A scalar, in float32 at least; a mean over items, so that batches can be split.

@@ -106,11 +106,28 @@ def test_order_does_not_matter(name: str) -> None:
     check()
 
 
-def test_a_temporal_window_sees_the_order() -> None:
-    frames, _ = sequence("order in windows", 1, 4, 8, 8)
+@pytest.mark.parametrize("order", [[0, 2, 1, 3], [1, 0]])
+def test_a_temporal_window_sees_the_order(order: list[int]) -> None:
+    """Which frames share a window, and, where the attention knows the time, in which order."""
+    frames, _ = sequence("order in windows", 1, len(order), 8, 8)
     built = network("two frames a window")
-    change = built(frames[:, [0, 2, 1, 3]]).image - built(frames).image
-    assert change.abs().max() > 1e-6
+    assert (built(frames[:, order]).image - built(frames).image).abs().max() > 1e-6
+
+
+@pytest.mark.parametrize("name", ["softmax", "embedded mean"])
+def test_oracle_aggregation(name: str) -> None:
+    """The paper's formulas over the embeddings x and what the attention makes of them, y."""
+    built = network(name)
+    assert isinstance(built, DIAR)
+    assert built.attention is not None
+    frames, _ = sequence("aggregation", 2, 3, 8, 12)
+    planes = torch.cat((frames - 0.5, torch.ones_like(frames[:, :, :1])), dim=2)
+    x = torch.stack([built.encoder(planes[:, t]) for t in range(3)], dim=1)
+    y = x
+    for block in built.attention.get_submodule("blocks").children():
+        y = block(y)
+    merged = (y.softmax(dim=1) * x).sum(dim=1) if name == "softmax" else y.mean(dim=1)
+    assert_close(built(frames).image, built.decoder(merged).sigmoid())
 
 
 @every
@@ -337,7 +354,7 @@ def test_config_comes_back() -> None:
     ]  # fmt: skip
 
 
-def test_checkpoint_changes_nothing() -> None:
+def test_checkpoint_saves_memory_and_changes_nothing() -> None:
     torch.manual_seed(0)
     config = CONFIGS["softmax"]
     assert isinstance(config, DIARConfig)
@@ -345,10 +362,21 @@ def test_checkpoint_changes_nothing() -> None:
     lean = DIAR(config, checkpoint=True).double()
     lean.load_state_dict(plain.state_dict())
     frames, valid = sequence("checkpoint", 1, 3, 8, 8)
-    gradients = []
+    gradients: list[list[Tensor | None]] = []
+    kept: list[int] = []
     for built in (plain, lean):
-        built(frames, valid).image.square().sum().backward()
+        sizes: list[int] = []
+
+        def pack(tensor: Tensor, sizes: list[int] = sizes) -> Tensor:
+            sizes.append(tensor.nbytes)
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            loss = built(frames, valid).image.square().sum()
+        kept.append(sum(sizes))
+        loss.backward()
         gradients.append([p.grad for p in built.parameters()])
+    assert kept[1] < kept[0]
     for one, other in zip(*gradients, strict=True):
         assert one is not None
         assert_close(other, one)

@@ -167,6 +167,13 @@ class TestSavePretrained(OpTests):
         assert torch.equal(before, torch.get_rng_state())
 
 
+def test_compiled_networks_are_saved_as_what_they_are(tmp_path: Path) -> None:
+    built = network("DIAR")
+    save_pretrained(torch.compile(built, backend="eager"), tmp_path / "net.safetensors")
+    loaded = load_pretrained(tmp_path / "net.safetensors").state_dict()
+    assert loaded.keys() == built.state_dict().keys()
+
+
 def test_header_says_what_it_is(saved: Path) -> None:
     found = header(saved)
     assert found["diar_ops.architecture"] == "DIAR"

@@ -1,0 +1,106 @@
+"""Light of frames on a coarse grid, and how pixels are brought to the light of the picture."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from diar_ops._types import Whole
+from diar_ops.aggregate import median_aggregate
+
+__all__ = ["TOE", "WHOLE_SIZE", "compensate", "median", "relight", "sample_field", "whole_view"]
+
+#: Side of the small copies in which light is judged, in pixels.
+WHOLE_SIZE = 64
+#: sRGB codes light x as 1.055 x^(1 / 2.4) - 0.055: a factor on light is one on the value + 0.055.
+TOE = 0.055
+#: Light of black in this power law.
+BLACK = (TOE / (1 + TOE)) ** 2.4
+
+
+def relight(values: Tensor, gain: Tensor, veil: Tensor) -> Tensor:
+    r"""Multiply light and take a veil off it: :math:`y^{2.4} = e^{2.4 g} x^{2.4} - v`.
+
+    ``x`` and ``y`` are (value + 0.055) / 1.055, so that their power is light but for the last
+    steps above black.
+
+    Args:
+        values: Any shape, sRGB, at least 0.
+        gain: Logarithm of the factor on ``value + 0.055``; 2.4 times it in light.
+        veil: Light that is taken off behind it.
+
+    Returns:
+        sRGB, at least 0, not clipped at 1. What would be below black has the gradient of black.
+    """
+    light = (2.4 * (((values + TOE) / (1 + TOE)).log() + gain)).exp() - veil
+    light = light + (light.clamp_min(BLACK) - light).detach()
+    return (1 + TOE) * light ** (1 / 2.4) - TOE
+
+
+def compensate(frames: Tensor, gain: Tensor, veil: Tensor, window: Tensor | None = None) -> Tensor:
+    """Bring frames to the light of the picture.
+
+    Args:
+        frames: (B, T, C, H, W) sRGB, a part of the whole frames.
+        gain: (B, T, C, h, w) log factors over the whole frames, see :func:`relight`.
+        veil: (B, T, C, h, w) what is taken off behind them.
+        window: (B, 4) where the part lies, see :class:`Whole`; all of it by default.
+
+    Returns:
+        (B, T, C, H, W) sRGB, not clipped at 1.
+    """
+    size = (frames.shape[-2], frames.shape[-1])
+    return relight(frames, sample_field(gain, size, window), sample_field(veil, size, window))
+
+
+def sample_field(field: Tensor, size: tuple[int, int], window: Tensor | None = None) -> Tensor:
+    """Interpolate a coarse field linearly at the pixels of a part of what it lies over.
+
+    Args:
+        field: (B, T, C, h, w); its cells tile the whole, beyond the centres of the outermost
+            cells it is constant.
+        size: (H, W) pixels of the part.
+        window: (B, 4) where the part lies, see :class:`Whole`; all of it by default.
+
+    Returns:
+        (B, T, C, H, W).
+    """
+    if window is None:
+        return F.interpolate(field.flatten(0, 1), size, mode="bilinear").view(
+            *field.shape[:3], *size
+        )
+    top, left, bottom, right = window.to(field).unbind(1)
+    # Linear in both axes: two products with interpolation matrices, cheaper than a gather.
+    across = torch.einsum("btchw,bWw->btchW", field, _tents(left, right, size[1], field.shape[-1]))
+    return torch.einsum("btchW,bHh->btcHW", across, _tents(top, bottom, size[0], field.shape[-2]))
+
+
+def _tents(start: Tensor, stop: Tensor, count: int, cells: int) -> Tensor:
+    """Return the weights (B, count, cells) of cells at ``count`` pixels from start to stop."""
+    steps = torch.arange(count, dtype=start.dtype, device=start.device) + 0.5
+    at = (start[:, None] + (stop - start)[:, None] * (steps / count)) * cells - 0.5
+    centres = torch.arange(cells, dtype=start.dtype, device=start.device)
+    return (1 - (at.clamp(0, cells - 1)[..., None] - centres).abs()).clamp_min(0)
+
+
+def median(x: Tensor, valid: Tensor | None) -> Tensor:
+    """Return the median (B, 1, C, H, W) over frames, without a gradient."""
+    with torch.no_grad():
+        return median_aggregate(x.detach(), valid)[:, None]
+
+
+def whole_view(frames: Tensor, valid: Tensor) -> Whole:
+    """Return the small copies that go with frames that are whole.
+
+    Args:
+        frames: (B, T, 3, H, W), 0 where not valid.
+        valid: (B, T, 1, H, W) bool.
+    """
+    size, shape = (WHOLE_SIZE, WHOLE_SIZE), frames.shape[:2]
+    share = F.interpolate(valid.flatten(0, 1).to(frames.dtype), size, mode="area")
+    small = F.interpolate(frames.flatten(0, 1), size, mode="area")
+    seen = share > 0.5
+    small = torch.where(seen, small / share.clamp_min(0.5), 0)
+    window = frames.new_tensor([[0.0, 0.0, 1.0, 1.0]]).expand(shape[0], 4)
+    return Whole(small.view(*shape, 3, *size), seen.view(*shape, 1, *size), window)

@@ -1,0 +1,137 @@
+"""Warp the frames of an aligned sequence onto windows of the reference."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from diar_ops._types import Alignment
+from diar_ops.data.scene.transfer import linear_to_srgb, srgb_to_linear
+from diar_ops.geometry import transform_points, warp_homography
+from diar_ops.pipeline._frames import image_size, rescale_matrix, shrink, to_unit
+
+__all__ = ["AlignedSequence", "warp_frame"]
+
+
+class AlignedSequence(NamedTuple):
+    """The frames that are used, and where they lie."""
+
+    frames: list[Tensor]
+    masks: list[Tensor | None]
+    alignment: Alignment
+    used: list[int]
+
+    def warp(
+        self, window: tuple[int, int, int, int], gain: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Return a window of the used frames (1, T, 3, h, w) and valid (1, T, 1, h, w)."""
+        parts = [
+            warp_frame(
+                self.frames[t],
+                self.alignment.homography_reference_frame[t],
+                window,
+                valid=self.masks[t],
+                gain=None if gain is None else gain[t],
+            )
+            for t in self.used
+        ]
+        return torch.stack([p[0] for p in parts], 1), torch.stack([p[1] for p in parts], 1)
+
+    def shrunk(self, size: tuple[int, int], longest: int) -> AlignedSequence:
+        """Return the sequence over a reference of ``size``, with frames of ``longest`` at most."""
+        small_full = rescale_matrix(self.alignment.size, size)
+        frames, masks = list(self.frames), list(self.masks)
+        homography = self.alignment.homography_reference_frame.clone()
+        for t in self.used:
+            frame, mask = self.frames[t], self.masks[t]
+            frames[t] = shrink(frame, longest)[0]
+            small = image_size(frames[t])
+            if mask is not None and small != image_size(frame):
+                masks[t] = F.interpolate(mask[None].float(), small, mode="area")[0] > 0.99
+            frame_copy = torch.linalg.inv(rescale_matrix(image_size(frame), small))
+            homography[t] = small_full @ homography[t].to(torch.float64) @ frame_copy
+        alignment = self.alignment._replace(homography_reference_frame=homography, size=size)
+        return AlignedSequence(frames, masks, alignment, self.used)
+
+
+def warp_frame(
+    frame: Tensor,
+    homography_reference_frame: Tensor,
+    window: tuple[int, int, int, int],
+    *,
+    valid: Tensor | None = None,
+    gain: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Warp a frame onto a window of the reference, touching only the source pixels it needs.
+
+    Args:
+        frame: (3, H, W) floating point, uint8 or uint16.
+        homography_reference_frame: (3, 3), reference ~ H @ frame, in pixels.
+        window: (top, left, height, width) in the reference.
+        valid: Optional (1, H, W) bool.
+        gain: Optional (3,) factors in linear light.
+
+    Returns:
+        Image (1, 3, height, width) float32, not clipped where a gain exceeds 1, and valid
+        (1, 1, height, width) bool.
+    """
+    top, left, height, width = window
+    H = homography_reference_frame.to(torch.float64)
+    H = _translation(-left, -top) @ H
+    x0, y0, x1, y1 = _source_box(H, (height, width), (frame.shape[-2], frame.shape[-1]))
+    if x1 <= x0 or y1 <= y0:
+        shape = (1, 1, height, width)
+        return torch.zeros(1, 3, height, width), torch.zeros(shape, dtype=torch.bool)
+    crop = to_unit(frame[:, y0:y1, x0:x1]).unsqueeze(0)
+    if gain is not None and bool((gain != 1).any()):
+        crop = _apply_gain(crop, gain)
+    mask = None if valid is None else valid[None, :, y0:y1, x0:x1]
+    warped = warp_homography(
+        crop, (H @ _translation(x0, y0))[None].to(crop), size=(height, width), valid=mask
+    )
+    return warped.image, warped.valid
+
+
+def _apply_gain(image: Tensor, gain: Tensor) -> Tensor:
+    """Multiply (1, 3, H, W) sRGB pixels by (3,) factors in linear light.
+
+    Above the linear toe of the transfer function, a factor in linear light is affine in the
+    coded value: ((x + 0.055) / 1.055)**2.4 * g is coded as (x + 0.055) * g**(1 / 2.4) - 0.055.
+    """
+    factor = gain.to(image).view(1, 3, 1, 1)
+    coded = (image + 0.055) * factor ** (1 / 2.4) - 0.055
+    toe = (image <= 0.04045) | (coded <= 0.04045)
+    coded[toe] = linear_to_srgb(srgb_to_linear(image[toe]) * factor.expand_as(image)[toe])
+    return coded
+
+
+def _translation(x: float, y: float) -> Tensor:
+    return torch.tensor([[1, 0, x], [0, 1, y], [0, 0, 1]], dtype=torch.float64)
+
+
+def _source_box(
+    homography_window_frame: Tensor, window: tuple[int, int], frame: tuple[int, int]
+) -> tuple[int, int, int, int]:
+    """Return (x0, y0, x1, y1) of the source pixels that a window can sample."""
+    height, width = frame
+    h, w = window
+    inverse = torch.linalg.inv(homography_window_frame)
+    corners = torch.tensor(
+        [[-0.5, -0.5], [w - 0.5, -0.5], [w - 0.5, h - 0.5], [-0.5, h - 0.5]], dtype=torch.float64
+    )
+    points, in_front = transform_points(corners, inverse)
+    if not bool(in_front.all()):
+        return 0, 0, width, height
+    low, high = points.amin(dim=0), points.amax(dim=0)
+    # Room for the support of the interpolation and of the anti-aliasing pyramid.
+    margin = 16 + 0.05 * float((high - low).max())
+    return (
+        max(0, math.floor(float(low[0]) - margin)),
+        max(0, math.floor(float(low[1]) - margin)),
+        min(width, math.ceil(float(high[0]) + margin) + 1),
+        min(height, math.ceil(float(high[1]) + margin) + 1),
+    )
