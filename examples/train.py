@@ -6,8 +6,9 @@ maps) when they are first needed, and kept in --pool for all later runs; sets of
 can be mixed in. The network learns from crops of them, and is measured on whole sequences that it
 was not trained on.
 
-Stopped (Ctrl-C) or killed, the same command goes on where it was, on the same machine bit for bit
-as if it had never stopped. A finished run is extended with a larger --epochs, --steps or --minutes.
+Stopped (Ctrl-C) or killed, the same command goes on where it was: on the same processor bit for bit
+as if it had never stopped, unless the length is in --minutes. A finished run is extended with a
+larger --epochs, --steps or --minutes.
 
 Examples:
   python examples/train.py runs/diar --textures paintings/ --pool pool/ --minutes 240

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -73,14 +74,16 @@ def turn(
     """
     flags = torch.rand(4, generator=generator).tolist()
     channels = torch.randperm(3, generator=generator)
-    both = torch.cat((pictures, label[None].to(pictures.dtype)))
-    if flags[0] < ranges.permute:
-        both = both[:, channels]
     sides = [side for side, flag in zip((-2, -1), flags[1:3], strict=True) if flag < 0.5]
-    both = both.flip(sides) if sides else both
-    if flags[3] < 0.5 and both.shape[-1] == both.shape[-2]:
-        both = both.mT
-    return both[:-1].contiguous(), both[-1].contiguous()
+
+    def turned(picture: Tensor) -> Tensor:
+        if flags[0] < ranges.permute:
+            picture = picture[..., channels, :, :]
+        picture = picture.flip(sides) if sides else picture
+        square = picture.shape[-1] == picture.shape[-2]
+        return (picture.mT if flags[3] < 0.5 and square else picture).contiguous()
+
+    return turned(pictures), turned(label)
 
 
 def take_photos(
@@ -89,26 +92,46 @@ def take_photos(
     """Take photos of the light of a sequence, of whose picture a darker one may be made.
 
     Args:
-        radiance: (T, 3, H, W) float32 linear light.
+        radiance: (T, 3, H, W) linear light, float32 or, faster, float16.
         label: (3, H, W) sRGB in [0, 1].
         ranges: How often.
         generator: Source of randomness.
 
     Returns:
-        frames (T, 3, H, W) and label, both sRGB in [0, 1].
+        frames (T, 3, H, W) float32 and label, both sRGB in [0, 1].
     """
     darker, how, camera = torch.rand(3, generator=generator).tolist()
-    if darker < ranges.albedo:
-        factor = DARKEST**how
-        radiance, label = radiance * factor, linear_to_srgb(srgb_to_linear(label) * factor)
+    factor = DARKEST**how if darker < ranges.albedo else 1.0
+    if factor < 1:
+        label = linear_to_srgb(srgb_to_linear(label) * factor)
     if camera < ranges.plain:
-        return ideal_photos(radiance), label
-    return photograph(radiance[None], generator=generator)[0], label
+        return ideal_photos(radiance, factor), label
+    return photograph(radiance[None].float() * factor, generator=generator)[0], label
 
 
-def ideal_photos(radiance: Tensor) -> Tensor:
-    """Return light of any shape as clipped, coded and rounded to 8 bits: what Cycles stores."""
-    return (linear_to_srgb(radiance.clamp(0, 1)) * 255).round() / 255
+def ideal_photos(radiance: Tensor, factor: float = 1.0) -> Tensor:
+    """Return light as an ideal camera stores it: clipped, coded and rounded to 8 bits.
+
+    Args:
+        radiance: Any shape, linear light, floating point.
+        factor: Of the light.
+
+    Returns:
+        The same shape, float32, multiples of 1/255.
+    """
+    if radiance.dtype != torch.float16 or radiance.numel() < len(_halves()):
+        coded = linear_to_srgb((radiance.float() * factor).clamp(0, 1))
+        return (coded * 255).round() / 255
+    # There are far fewer halves than pixels.
+    table = ideal_photos(_halves(), factor)
+    at = radiance.view(torch.int16).to(torch.int32) & 0xFFFF
+    return table.index_select(0, at.flatten()).view(radiance.shape)
+
+
+@lru_cache(maxsize=1)
+def _halves() -> Tensor:
+    """Return what each pattern of 16 bits is as float16, in float32."""
+    return torch.arange(2**16, dtype=torch.int32).to(torch.int16).view(torch.float16).float()
 
 
 def misalign(frames: Tensor, ranges: AugmentRanges, generator: torch.Generator) -> Warped:

@@ -15,10 +15,11 @@ __all__ = ["PRECISIONS", "SCHEDULES", "TrainConfig"]
 SCHEDULES = ("cosine", "constant")
 PRECISIONS = ("float32", "bfloat16", "float16")
 #: Options that a run may be continued with other values of: they say where and how long it runs,
-#: not what it does in a step. More sequences than before are used from the next step on.
+#: and what is measured, not what it does in a step. More sequences than before are used from the
+#: next step on.
 FREE = {
-    "pool", "sequences", "epochs", "steps", "minutes", "workers", "threads", "device",
-    "checkpoint_minutes", "validate_every",
+    "pool", "sequences", "epochs", "steps", "minutes", "validation", "validate", "validate_every",
+    "checkpoint_minutes", "workers", "threads", "device",
 }  # fmt: skip
 
 

@@ -32,7 +32,7 @@ __all__ = [
 class Taken(NamedTuple):
     """Frames of a sequence as they are kept."""
 
-    pictures: Tensor  #: (T, 3, H, W) float32: linear light, or photos in [0, 1]
+    pictures: Tensor  #: (T, 3, H, W) linear light in any precision, or float32 photos in [0, 1]
     label: Tensor  #: (3, H, W) float32 sRGB in [0, 1]
     light: bool  #: whether they are light
 
@@ -64,7 +64,7 @@ class RenderedSource:
     def take(self, index: int, frames: Sequence[int]) -> Taken:
         """Return the light of a sequence."""
         item = self.sequences[self.first + index]
-        return Taken(item["radiance"][list(frames)].float(), item["label"].float() / 255, True)
+        return Taken(item["radiance"][list(frames)], item["label"].float() / 255, True)
 
 
 class CyclesSource:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,6 +24,7 @@ from diar_ops.training.dataset import StepSampler, TrainingSequences
 from diar_ops.training.distributed import Processes
 from diar_ops.training.ema import MeanWeights
 from diar_ops.training.loss import restoration_loss
+from diar_ops.training.signals import heard_signals, leave_signals
 from diar_ops.training.validation import ValidationItem, mean_scores, score_network
 
 __all__ = ["Progress", "Trainer"]
@@ -141,7 +140,7 @@ class Trainer:
         state, config = self.state, self.config
         every = config.validate_every or self.epoch_steps
         saved = marked = time.perf_counter()
-        with _heard_signals() as heard, self._logging():
+        with heard_signals() as heard, self._logging():
             batches = iter(self._loader())
             while True:
                 seconds, stopped = self.processes.agree(
@@ -192,7 +191,7 @@ class Trainer:
         workers = self.config.workers
         return DataLoader(
             self.data, batch_sampler=self.sampler, num_workers=workers,
-            worker_init_fn=_quiet_worker, pin_memory=self.device.type == "cuda",
+            worker_init_fn=leave_signals, pin_memory=self.device.type == "cuda",
             # Of its own, so that the network's random numbers do not depend on when it began.
             generator=torch.Generator(), prefetch_factor=4 if workers else None,
         )  # fmt: skip
@@ -347,36 +346,3 @@ class _Stepper(nn.Module):
         ):
             output = cast(Restored, self.network(batch["frames"], batch["valid"], whole=whole))
         return restoration_loss(output, batch, ssim_weight=self.config.ssim_weight)
-
-
-class _Heard:
-    """Whether a signal to stop has come."""
-
-    any = False
-
-
-@contextmanager
-def _heard_signals() -> Iterator[_Heard]:
-    """Note SIGINT and SIGTERM instead of dying; the second one is not waited for."""
-    heard = _Heard()
-    if threading.current_thread() is not threading.main_thread():
-        yield heard
-        return
-
-    def hear(number: int, frame: object) -> None:
-        if heard.any:
-            raise KeyboardInterrupt
-        heard.any = True
-
-    earlier = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield heard
-    finally:
-        for number, handler in earlier.items():
-            signal.signal(number, handler)
-
-
-def _quiet_worker(index: int) -> None:
-    """Leave Ctrl-C to the main process, which ends its workers itself."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)

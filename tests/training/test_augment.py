@@ -63,6 +63,15 @@ def test_an_ideal_camera_clips_codes_and_rounds() -> None:
     assert torch.equal(photo * 255, (photo * 255).round())
 
 
+def test_halves_are_looked_up() -> None:
+    light = torch.rand(3, 160, 160, generator=generator("halves")).half() * 1.5 - 0.1
+    light[0, 0, :3] = torch.tensor([torch.inf, -torch.inf, -0.0])
+    for factor in (1.0, 0.7):
+        photo = ideal_photos(light, factor)
+        assert photo.dtype == torch.float32
+        assert torch.equal(photo, ideal_photos(light.float(), factor))
+
+
 def test_a_darker_picture_is_as_much_darker_in_light_and_label() -> None:
     label = torch.rand(3, 8, 8, generator=generator("albedo"))
     light = srgb_to_linear(label)[None]

@@ -168,7 +168,7 @@ def test_rendered_sequences_are_held_out_from_the_front(tmp_path: Path) -> None:
     assert (len(source), source.frames, source.side) == (2, 2, 24)
     taken, item = source.take(1, [1, 0]), kept[2]
     assert taken.light
-    assert torch.equal(taken.pictures, item["radiance"].float().flip(0))
+    assert torch.equal(taken.pictures, item["radiance"].flip(0))
     assert torch.equal(taken.label, item["label"].float() / 255)
     with pytest.raises(OptionError, match="one sequence or more"):
         RenderedSource(kept, first=3)

@@ -23,6 +23,13 @@ from tests.training.tiny import TinyNetwork, tiny_config, tiny_trainer
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.fixture(autouse=True)
+def plots_nothing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plots are most of the time of runs this short; one test looks at them."""
+    if "leaves_behind" not in request.node.name:
+        monkeypatch.setattr("diar_ops.training.trainer.plot_curve", lambda *a, **k: None)
+
+
 def assert_same(one: Any, other: Any, at: str = "") -> None:
     """Compare nested tensors and numbers bit by bit, but for times."""
     assert type(one) is type(other), at
@@ -200,6 +207,20 @@ def test_a_step_that_is_not_finite_is_skipped(tmp_path: Path) -> None:
     assert (trainer.state.skipped, trainer.state.updates, trainer.state.step) == (2, 4, 6)
     assert all(math.isfinite(row["loss"]) for row in trainer.state.rows)
     assert trainer.state.rows[-1]["skipped"] == 2
+
+
+def test_float16_begins_anew_with_a_smaller_scale(tmp_path: Path) -> None:
+    trainer = tiny_trainer(tmp_path, tiny_config(precision="float16"))
+    trainer.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**127)
+    assert trainer.run()
+    assert trainer.state.skipped == 6  # a factor of two at a time
+    assert trainer.scaler.get_scale() == 2.0**121
+    again = tiny_trainer(tmp_path, tiny_config(precision="float16", steps=8))
+    assert again.scaler.get_scale() == 2.0**121
+    again.scaler.load_state_dict({**again.scaler.state_dict(), "scale": 2.0**10})
+    assert again.run()
+    assert again.state.skipped == 6
+    assert again.state.updates == 2
 
 
 def test_too_many_of_them_end_the_run(tmp_path: Path) -> None:

@@ -26,11 +26,13 @@ class TinyNetwork(nn.Module):
 
     def __init__(self, dropout: float = 0.1) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Dropout(dropout),
-            nn.Conv2d(8, 3, 3, padding=1),
-        )  # fmt: skip
-        self.unused = nn.Linear(1, 1)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            self.layers = nn.Sequential(
+                nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Dropout(dropout),
+                nn.Conv2d(8, 3, 3, padding=1),
+            )  # fmt: skip
+            self.unused = nn.Linear(1, 1)
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
 
     def forward(
@@ -76,7 +78,6 @@ def tiny_data(config: TrainConfig, source: Any = None) -> TrainingSequences:
 
 
 def tiny_trainer(out: Path, config: TrainConfig, **more: Any) -> Trainer:
-    torch.manual_seed(0)
     network = more.pop("network", None) or TinyNetwork()
     data = more.pop("data", None) or tiny_data(config)
     validation = {"rendered": validation_items(LightSource(), 2)}

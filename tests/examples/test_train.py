@@ -1,0 +1,151 @@
+"""The command line of training; tests/training has the rest."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from safetensors import safe_open
+
+from diar_ops.models import DeepResidualSets, load_pretrained
+from tests.sequences import write_dataset
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = ROOT / "examples" / "train.py"
+SMALL = (
+    "--network", "DeepResidualSets", "--options", "channels=(4, 8)", "blocks=(0, 0)",
+    "decoder_blocks=(0, 0)", "--sizes", 16, "--sequences", 4, "--pool-frames", 2,
+    "--held-out", 0.25, "--frames", 1, 2, "--crops", 12, "--batch", 2, "--steps", 3,
+    "--validate-every", 2, "--threads", 1,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def program() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("train", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def run(
+    program: ModuleType, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[..., tuple[int, str, str]]:
+    def call(*arguments: object) -> tuple[int, str, str]:
+        options = (tmp_path / "out", *SMALL, "--pool", tmp_path / "pool", *arguments)
+        code = program.main([str(a) for a in options])
+        return code, *capsys.readouterr()
+
+    return call
+
+
+def test_help_teaches() -> None:
+    command = [sys.executable, str(SCRIPT), "--help"]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    for words in (
+        "Examples:", "torchrun", "--initial FILE", "--crops PIXELS [PIXELS ...]",
+        "(default: 15000)", "{cosine,constant}", "checkpoint.pt", "tensorboard --logdir",
+    ):  # fmt: skip
+        assert words in text
+
+
+def test_trains_and_continues(run: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+    code, out, err = run()
+    assert (code, err) == (0, "")
+    weights = tmp_path / "out" / "DeepResidualSets.safetensors"
+    assert out.startswith("3 steps in 0.")
+    assert ", rendered psnr " in out
+    assert out.endswith(f"see {weights}\n")
+    assert isinstance(load_pretrained(weights), DeepResidualSets)
+    facts = safe_open(weights, "pt").metadata()
+    assert facts["steps"] == "3"
+    assert facts["command"].startswith("python examples/train.py ")
+    code, out, err = run("--steps", 5)
+    assert (code, err) == (0, "")
+    assert out.startswith("5 steps in 0.")
+    with (tmp_path / "out" / "curve.csv").open(newline="") as file:
+        assert [row["step"] for row in csv.DictReader(file)] == ["2", "3", "4", "5"]
+
+
+def test_sets_of_cycles(run: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+    aligned = write_dataset(tmp_path / "aligned", kind="aligned")
+    code, out, err = run(
+        "--sequences", 0, "--cycles", aligned, "--validation", aligned, "--crops", 16
+    )  # fmt: skip
+    assert (code, err) == (0, "")
+    assert ", cycles psnr " in out
+    assert "rendered" not in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--batch", 0), "TrainConfig.batch: expected at least 1, got 0"),
+        (("--network", "Swin"), "--network must be one of"),
+        (("--device", "nowhere"), "--device: cannot compute on 'nowhere'"),
+        (("--textures", "nowhere"), "nowhere"),
+        (("--initial", "nowhere"), "nowhere"),
+        (("--cycles", "nowhere"), "nowhere does not exist"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(
+    run: Callable[..., tuple[int, str, str]],
+    arguments: tuple[object, ...],
+    words: str,
+    tmp_path: Path,
+) -> None:
+    code, out, err = run(*arguments)
+    assert (code, out) == (1, "")
+    assert err.startswith("error: ")
+    assert words in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_other_options_are_refused(run: Callable[..., tuple[int, str, str]]) -> None:
+    assert run("--steps", 1)[0] == 0
+    code, _, err = run("--lr", 0.5)
+    assert code == 1
+    assert "the run began with lr = 0.0003, now it is 0.5" in err
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_with_a_checkpoint(tmp_path: Path) -> None:
+    options = (tmp_path / "out", *SMALL, "--pool", tmp_path / "pool", "--workers", 1)
+    command = [sys.executable, str(SCRIPT), *map(str, options), "--steps", "1000000"]
+    training = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PATH": ""},
+    )  # fmt: skip
+    while not (tmp_path / "out" / "checkpoint.pt").is_file() and training.poll() is None:
+        time.sleep(0.1)
+    training.send_signal(signal.SIGINT)
+    out, err = training.communicate(timeout=120)
+    assert (training.returncode, out) == (130, "")
+    assert err == "stopped; the same command goes on\n"
+
+
+@pytest.mark.slow
+def test_torchrun(tmp_path: Path) -> None:
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+        str(SCRIPT), *map(str, (tmp_path / "out", *SMALL, "--pool", tmp_path / "pool")),
+    ]  # fmt: skip
+    environment = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PATH": ""}
+    done = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("3 steps in") == 1
+    load_pretrained(tmp_path / "out" / "DeepResidualSets.safetensors")
