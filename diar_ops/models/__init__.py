@@ -1,5 +1,6 @@
 """Networks and their weights."""
 
+from diar_ops.models._common_light import GRID
 from diar_ops.models.deep_sets import DeepResidualSets, DeepResidualSetsConfig
 from diar_ops.models.descriptor import load_descriptor
 from diar_ops.models.diar import DIAR, DIARConfig
@@ -10,6 +11,7 @@ from diar_ops.models.weights import load_pretrained, save_pretrained
 
 __all__ = [
     "DIAR",
+    "GRID",
     "WHOLE_SIZE",
     "DIARConfig",
     "DeepResidualSets",

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from diar_ops._checks import check_option
 from diar_ops._types import Restored, Whole
 from diar_ops.aggregate import softmax_aggregate
+from diar_ops.models._common_light import CommonLight
 from diar_ops.models._inputs import check_sequence, check_whole, pad_to_multiple
 from diar_ops.models._stage import Stage
 from diar_ops.models.light import (
@@ -50,6 +51,7 @@ class FaithfulDIARConfig:
     Attributes:
         whole_channels: Channels of the pass over small copies.
         whole_blocks: Its Swin blocks.
+        common_channels: Width of what tells the common light of all frames.
         context_channels: What it tells the pass over pixels, per token.
         channels: Channels of the pass over pixels; even.
         blocks: Its Swin blocks.
@@ -63,6 +65,7 @@ class FaithfulDIARConfig:
 
     whole_channels: int = 96
     whole_blocks: int = 4
+    common_channels: int = 320
     context_channels: int = 16
     channels: int = 64
     blocks: int = 3
@@ -70,8 +73,8 @@ class FaithfulDIARConfig:
     window: tuple[int | None, int, int] = (None, 4, 4)
 
     def __post_init__(self) -> None:
-        for name in ("whole_channels", "whole_blocks", "context_channels", "channels", "blocks",
-                     "heads"):  # fmt: skip
+        for name in ("whole_channels", "whole_blocks", "common_channels", "context_channels",
+                     "channels", "blocks", "heads"):  # fmt: skip
             value = getattr(self, name)
             fits = type(value) is int and value >= 1
             check_option(f"FaithfulDIARConfig.{name}", fits, "a positive integer", value)
@@ -155,7 +158,8 @@ class FaithfulDIAR(nn.Module):
         self.whole_norm = nn.LayerNorm(c.whole_channels)
         self.trust = nn.Linear(c.whole_channels, 4)
         self.light = nn.Linear(c.whole_channels, 4 * 6)
-        self.common = nn.Linear(c.whole_channels, 4 * 6)
+        self.shared = nn.Linear(c.whole_channels, 4 * 6)
+        self.common_light = CommonLight(c.common_channels)
         self.context = nn.Linear(c.whole_channels, c.context_channels)
 
         # Means over blocks of pixels of what _blocks lists.
@@ -173,7 +177,7 @@ class FaithfulDIAR(nn.Module):
         self.say = nn.Linear(c.channels, 1)
         self.correction = nn.Linear(c.channels, 6)
         # The start is what frames of equal brightness agree on.
-        layers = (self.trust, self.light, self.common, self.detail, self.correction, self.judge)
+        layers = (self.trust, self.light, self.shared, self.detail, self.correction, self.judge)
         for name, value in ((n, p) for m in layers for n, p in m.named_parameters()):
             nn.init.zeros_(value) if name == "bias" else nn.init.trunc_normal_(value, std=0.01)
         start = torch.tensor([0.0, -1.0, -1.0, -1.0, 0.0, -1.0])
@@ -235,13 +239,17 @@ class FaithfulDIAR(nn.Module):
         trust = _cells(self.trust(x).to(dtype)).sigmoid()
         weight = known * middle.exp().mean(2, keepdim=True)  # of dark pixels, veils are most
         field = _spread(_blocks_of(apart * weight, 4) * trust, _blocks_of(weight, 4) * trust)
-        mean = (x * seen.movedim(2, -1)).sum(1, keepdim=True) / seen.sum(1, keepdim=True).clamp_min(
-            1
-        )
-        own, shared = _cells(self.light(x).to(dtype)), _cells(self.common(mean).to(dtype))
+        relative = -field - start
+        count = seen.sum(1, keepdim=True).clamp_min(1)
+        relative = relative - (relative * seen).sum(1, keepdim=True) / count
+        told = self.common_light(_blocks_of(relative, 2), seen[:, :, 0, 0, 0]).to(dtype)
+        common = F.interpolate(told, relative.shape[-2:], mode="bilinear")[:, None]
+        # What is left: veils, and what the picture itself says of the light.
+        mean = (x * seen.movedim(2, -1)).sum(1, keepdim=True) / count.movedim(2, -1)
+        own, shared = _cells(self.light(x).to(dtype)), _cells(self.shared(mean).to(dtype))
         gain, veil = (own + shared).chunk(2, dim=2)
         return Light(
-            _bound(gain - field - start, MOST_LIGHT[0]),
+            _bound(relative + common + gain, MOST_LIGHT[0]),
             _bound(VEIL_UNIT * veil, MOST_LIGHT[1]),
             self.context(x).movedim(-1, 2).to(dtype),
         )
@@ -336,7 +344,7 @@ def _cells(x: Tensor) -> Tensor:
 
 
 def _spread(x: Tensor, weight: Tensor) -> Tensor:
-    """Return the smooth field whose weighted samples ``x`` / ``weight`` are: normalised convolution.
+    """Return the smooth field of samples ``x`` / ``weight``: normalised convolution.
 
     Far from all samples it is their mean.
     """

@@ -35,7 +35,7 @@ def training_sequences(config: TrainConfig) -> TrainingSequences:
         sources.append((cycles, config.cycles_share if rendered else 1.0))
     return TrainingSequences(
         sources, frames=config.frames, favour=config.favour, crops=config.crops,
-        whole=config.whole, ranges=config.augmentation(), seed=config.seed,
+        whole=config.whole, ranges=config.augmentation(), bare=config.bare, seed=config.seed,
     )  # fmt: skip
 
 

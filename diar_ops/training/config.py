@@ -77,6 +77,10 @@ class TrainConfig:
     permute: float = _option(0.5, "share of items whose colour channels change places", "SHARE")
     albedo: float = _option(0.3, "share of items with a darker picture", "SHARE")
 
+    bare: int = _option(
+        8, "sequences of bare light with every item, for networks that tell the light"
+    )
+
     batch: int = _option(20, "items of a step, in all processes together")
     lr: float = _option(3e-4, "learning rate of Adam", "RATE")
     schedule: str = _option(
@@ -119,7 +123,7 @@ class TrainConfig:
             check(name, getattr(self, name) >= 1, "at least 1")
         for name in ("favour", "jitter", "warmup", "weight_decay", "clip", "ssim_weight"):
             check(name, getattr(self, name) >= 0, "at least 0")
-        for name in ("validate", "validate_every", "workers", "threads"):
+        for name in ("bare", "validate", "validate_every", "workers", "threads"):
             check(name, getattr(self, name) >= 0, "at least 0")
         for name in ("epochs", "steps", "minutes", "checkpoint_minutes", "lr"):
             check(name, getattr(self, name) is None or getattr(self, name) > 0, "more than 0")

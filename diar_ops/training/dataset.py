@@ -16,6 +16,7 @@ from diar_ops._errors import ImageError
 from diar_ops.data import SequenceDataset
 from diar_ops.data.seeds import generator_for
 from diar_ops.training.augment import AugmentRanges, cover_partly, misalign, take_photos, turn
+from diar_ops.training.bare_light import bare_light
 from diar_ops.training.rendered import RenderedSequences
 
 __all__ = [
@@ -117,12 +118,14 @@ class TrainingSequences(Dataset[dict[str, Tensor]]):
             are as large as that.
         whole: Side of the small copies of whole frames, in pixels.
         ranges: How sequences are changed.
+        bare: Sequences of bare light that go with every item.
         seed: Of everything that is random.
 
     Items: ``frames`` (T, 3, c, c) float32 sRGB in [0, 1] and ``valid`` (T, 1, c, c) bool, frames
     being 0 where they are not valid; ``label`` (3, c, c), the clean picture; ``whole_frames`` (T,
     3, s, s), ``whole_valid`` (T, 1, s, s) and ``whole_label`` (3, s, s), the whole pictures
-    reduced; ``window`` (4,), top, left, bottom and right edge of the crop in shares of the whole.
+    reduced; ``window`` (4,), top, left, bottom and right edge of the crop in shares of the whole;
+    ``bare_light`` (N, T, 3, 8, 8), see :func:`bare_light`.
 
     Raises:
         OptionError: An option is not as stated.
@@ -137,6 +140,7 @@ class TrainingSequences(Dataset[dict[str, Tensor]]):
         crops: Sequence[int] = (64,),
         whole: int = 64,
         ranges: AugmentRanges | None = None,
+        bare: int = 0,
         seed: int = 0,
     ) -> None:
         op = "TrainingSequences"
@@ -153,6 +157,7 @@ class TrainingSequences(Dataset[dict[str, Tensor]]):
         self.frames, self.favour, self.whole, self.seed = frames, favour, whole, seed
         self.crops = tuple(min(crop, side) for crop in crops)
         self.ranges = AugmentRanges() if ranges is None else ranges
+        self.bare = bare
 
     @property
     def sequences(self) -> int:
@@ -195,6 +200,7 @@ class TrainingSequences(Dataset[dict[str, Tensor]]):
             "whole_valid": whole_valid,
             "whole_label": F.adaptive_avg_pool2d(label, self.whole),
             "window": torch.tensor(edges),
+            "bare_light": bare_light(self.bare, T, generator),
         }
 
 

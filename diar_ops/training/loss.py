@@ -9,9 +9,9 @@ from torch import Tensor
 
 from diar_ops._types import Restored
 from diar_ops.metrics import ssim
-from diar_ops.models.light import compensate
+from diar_ops.models import FaithfulDIAR, compensate
 
-__all__ = ["restoration_loss"]
+__all__ = ["common_light_loss", "restoration_loss"]
 
 #: Keeps the logarithm of the error finite; 40 dB are as good as perfect.
 FLOOR = 1e-4
@@ -53,3 +53,18 @@ def restoration_loss(
         seen = 3 * batch["whole_valid"].flatten(1).sum(dim=1).clamp_min(1)
         loss = loss + light_weight * off.flatten(1).sum(dim=1) / seen
     return loss.mean()
+
+
+def common_light_loss(network: FaithfulDIAR, bare: Tensor, *, weight: float = 40.0) -> Tensor:
+    """Return how far off the common light of bare sequences is told, in dB.
+
+    Args:
+        network: The network.
+        bare: (B, N, T, 3, 8, 8) of :func:`bare_light`; frames differ as an estimate would have it.
+        weight: Of the mean absolute distance of log factors.
+    """
+    logs = bare.flatten(0, 1)
+    common = logs.mean(1, keepdim=True)
+    told: Tensor = network.common_light(logs - common)
+    off: Tensor = (told - common[:, 0]).abs().mean()
+    return weight * off

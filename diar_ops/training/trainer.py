@@ -17,13 +17,14 @@ from torch.utils.data import DataLoader
 from diar_ops._errors import DiarError, WeightsError
 from diar_ops._types import Restored, Whole
 from diar_ops.data.seeds import generator_for
+from diar_ops.models import FaithfulDIAR
 from diar_ops.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from diar_ops.training.config import TrainConfig
 from diar_ops.training.curve import plot_curve, write_curve
 from diar_ops.training.dataset import StepSampler, TrainingSequences
 from diar_ops.training.distributed import Processes
 from diar_ops.training.ema import MeanWeights
-from diar_ops.training.loss import restoration_loss
+from diar_ops.training.loss import common_light_loss, restoration_loss
 from diar_ops.training.signals import heard_signals, leave_signals
 from diar_ops.training.validation import ValidationItem, mean_scores, score_network
 
@@ -345,4 +346,7 @@ class _Stepper(nn.Module):
             batch["frames"].device.type, dtype=dtype, enabled=dtype != torch.float32
         ):
             output = cast(Restored, self.network(batch["frames"], batch["valid"], whole=whole))
-        return restoration_loss(output, batch, ssim_weight=self.config.ssim_weight)
+        loss = restoration_loss(output, batch, ssim_weight=self.config.ssim_weight)
+        if isinstance(self.network, FaithfulDIAR) and self.config.bare:
+            loss = loss + common_light_loss(self.network, batch["bare_light"])
+        return loss

@@ -1,0 +1,48 @@
+"""Light alone, without pictures: what frames have in common can be learned from it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from diar_ops.data import SceneRanges, render_planar_scene, sample_planar_scene, srgb_to_linear
+from diar_ops.models import GRID
+
+__all__ = ["bare_light"]
+
+#: Light darker than this is taken for this.
+DARKEST = 0.01
+#: Aspect ratios of pictures are drawn up to this factor wider or higher than square.
+LARGEST_ASPECT = 1.7
+#: A grey that every light leaves its colour.
+GREY = 0.7
+#: Pixels of a side of a cell.
+CELL = 2
+
+
+def bare_light(count: int, frames: int, generator: torch.Generator) -> Tensor:
+    """Render the light of sequences on a blank, matte picture, with nothing in the way.
+
+    Args:
+        count: Number of sequences N.
+        frames: Frames T of each.
+        generator: Source of randomness.
+
+    Returns:
+        (N, T, 3, 8, 8) float32 log factors on ``value + 0.055`` that undo the light.
+    """
+    ranges = SceneRanges(
+        object_count=(1, 0, 0, 0), caster_count=(1, 0, 0), picture_material=(1, 0, 0, 0)
+    )
+    wide = LARGEST_ASPECT ** (2 * torch.rand(count, generator=generator) - 1)
+    side = CELL * GRID
+    scene = sample_planar_scene(
+        count, frames=frames, size=(side, side),
+        picture_size=torch.stack((torch.ones(count), wide), dim=1), kind="aligned",
+        generator=generator, ranges=ranges,
+    )  # fmt: skip
+    blank = torch.full((count, 3, side, side), GREY)
+    light = render_planar_scene(blank, scene).radiance / srgb_to_linear(blank)[:, None]
+    logs = light.clamp_min(DARKEST).log().flatten(0, 1)
+    return -F.avg_pool2d(logs, CELL).view(count, frames, 3, GRID, GRID) / 2.4
