@@ -22,6 +22,7 @@ from diar_ops import (
     DeepResidualSets,
     DeepResidualSetsConfig,
     DIARConfig,
+    FaithfulDIARConfig,
     OptionError,
     OutputError,
     WeightsError,
@@ -37,6 +38,7 @@ SIZES = {"channels": (4, 8), "blocks": (1, 1), "decoder_blocks": (0, 1)}
 CONFIGS = {
     "DeepResidualSets": DeepResidualSetsConfig(**SIZES),
     "DIAR": DIARConfig(**SIZES, window=(5, 2, 2), aggregation="embedded_mean", mlp_ratio=1.5),
+    "FaithfulDIAR": FaithfulDIARConfig(8, 1, 4, 8, 1, 2, window=(5, 2, 2), detail_channels=4),
 }
 
 every = pytest.mark.parametrize("name", NETWORKS)
