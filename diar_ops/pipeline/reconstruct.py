@@ -53,8 +53,8 @@ AGGREGATORS = ("diar", *_LOCAL)
 
 # Longest side of the copies on which exposure is compared: thousands of pixels settle a median.
 _EXPOSURE_SIZE = 256
-# Pixels that one strip holds over all frames; about 120 bytes each at the peak.
-_STRIP_PIXELS = 6_000_000
+# Pixels that one strip holds over all frames; about 200 bytes each at the peak.
+_STRIP_PIXELS = 4_000_000
 
 
 def reconstruct_sequence(
