@@ -184,7 +184,8 @@ class Reconstruction(NamedTuple):
             is black.
         weights: (T, 1, H, W) share of each frame in each pixel; sums to 1 over T where
             ``coverage > 0``; 0 for frames that were left out.
-        gain: (T, 3) factor per frame and channel (R, G, B) that was applied in linear light.
+        gain: (T, 3) factor per frame and channel (R, G, B) that was applied in linear light; of
+            factors that vary over the picture, the geometric mean. 1 for frames left out.
     """
 
     image: Tensor

@@ -10,6 +10,7 @@ Without photos it runs on the bundled sequence and compares with the known origi
 Examples:
   python examples/full_pipeline.py
   python examples/full_pipeline.py my_photos/ --out result/
+  python examples/full_pipeline.py my_photos/ --aggregator runs/diar/FaithfulDIAR.safetensors
   python examples/full_pipeline.py a.jpg b.jpg c.jpg --out result/ --reference b.jpg
 
 written to the output folder:
@@ -45,7 +46,7 @@ from diar_ops.data import (
     score_against,
     write_results,
 )
-from diar_ops.models import load_descriptor
+from diar_ops.models import FaithfulDIAR, load_descriptor, load_pretrained
 from diar_ops.pipeline import AGGREGATORS, aligned_frames, check_device
 
 BUNDLED = Path(__file__).resolve().parent / "demo_sequence"
@@ -64,9 +65,11 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--descriptor", metavar="sift|NAME|FILE", default="sift",
         help="what photos are matched by: sift needs no weights; resnet18, resnet34 and resnet50 "
              "download theirs once; or a file of such weights (default: %(default)s)")  # fmt: skip
-    add("--aggregator", choices=sorted(AGGREGATORS), default="softmax",
-        help="how a pixel is made from the photos: softmax averages those that agree, median "
-             "takes the middle one, mean takes all (default: %(default)s)")  # fmt: skip
+    add("--aggregator", metavar="NAME|FILE", default="diar",
+        help="how a pixel is made from the photos: diar, a trained network, evens out their light "
+             "and weighs them; without one, softmax averages those that agree, median takes the "
+             "middle one, mean takes all; or a FILE of weights that examples/train.py wrote "
+             "(default: %(default)s)")  # fmt: skip
     add("--device", default="cpu", help="where to align: cpu, cuda, ... (default: %(default)s)")
     add("--max-size", type=int, metavar="PIXELS",
         help="shrink photos to this longest side first (default: full resolution)")  # fmt: skip
@@ -101,6 +104,7 @@ def run(options: argparse.Namespace) -> str:
     asked = options.reference
     reference = asked if asked == "auto" else find_photo(names, asked)
     descriptor = load_descriptor(options.descriptor, device=options.device)
+    aggregator = load_aggregator(options.aggregator)
     truth_path = options.ground_truth
     if truth_path is None and len(given) == 1 and is_sequence(given[0]):
         truth_path = given[0]
@@ -124,7 +128,7 @@ def run(options: argparse.Namespace) -> str:
 
     with step(timings, "reconstructing") as progress:
         reconstruction = reconstruct_sequence(
-            frames, alignment, aggregator=options.aggregator, valid=valid, progress=progress
+            frames, alignment, aggregator=aggregator, valid=valid, progress=progress
         )
     scores = {}
     try:
@@ -148,6 +152,24 @@ def run(options: argparse.Namespace) -> str:
         f"{aligned} of {len(names)} photos aligned to {view}{known}, "
         f"{sum(timings.values()):.0f} s; see {folder / 'clean.png'} and {folder / 'report.html'}"
     )
+
+
+def load_aggregator(asked: str) -> str | FaithfulDIAR:
+    """Return a known name as it is, or the network of that name or in that file."""
+    if asked in AGGREGATORS and asked != "diar":
+        return asked
+    if asked != "diar" and not Path(asked).is_file():
+        raise DiarError(
+            f"--aggregator must be one of {', '.join(AGGREGATORS)} or a file of weights, "
+            f"got {asked!r}, which is neither"
+        )
+    network = load_pretrained(asked)
+    if not isinstance(network, FaithfulDIAR):
+        raise DiarError(
+            f"--aggregator: {asked} holds a {type(network).__name__}, which does not tell how much "
+            f"of each photo is in a pixel; give the weights of a FaithfulDIAR"
+        )
+    return network
 
 
 @contextmanager

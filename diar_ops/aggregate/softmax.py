@@ -98,7 +98,8 @@ def softmax_aggregate(
     # counts, and a pixel without one gets finite weights, which the last product removes. The
     # largest logit goes before the division, which could overflow.
     lowest = torch.finfo(clean.dtype).min
-    finite = torch.where(counts, logits, 0).to(solve_dtype(logits.dtype))
+    exact = torch.promote_types(solve_dtype(logits.dtype), clean.dtype)
+    finite = torch.where(counts, logits, 0).to(exact)
     floor = torch.finfo(finite.dtype).min
     largest = torch.where(counts, finite.detach(), floor).amax(dim=1, keepdim=True)
     relative = ((finite - largest) / temperature).clamp(min=lowest).to(clean.dtype)

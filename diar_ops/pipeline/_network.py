@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
-from diar_ops.models import Evidence, FaithfulDIAR, Light, sample_field
+from diar_ops.models import Evidence, FaithfulDIAR, Light
 from diar_ops.models.faithful import STRIDE
+from diar_ops.models.light import whole_view
 
-__all__ = ["Warper", "compose_window", "gather_evidence", "tiles"]
+__all__ = ["Warper", "compose_window", "gather_evidence", "gather_light", "tiles"]
 
 #: Pixels of frames that the pass over pixels works on at a time; about 500 bytes each.
-TILE_PIXELS = 3_000_000
+TILE_PIXELS = 4_000_000
 #: Tiles begin at multiples of this many pixels, so that windows of attention, shifted or not, are
 #: the same ones in a tile and in the whole.
 STEP = 64
@@ -28,6 +29,7 @@ HALO = 64
 Warper = Callable[[tuple[int, int, int, int]], tuple[Tensor, Tensor]]
 #: (top, left, bottom, right) in pixels.
 Box = tuple[int, int, int, int]
+Found = TypeVar("Found", Light, Evidence)
 
 
 class Tile(NamedTuple):
@@ -45,7 +47,7 @@ def tiles(size: tuple[int, int], frames: int, pixels: int = TILE_PIXELS) -> list
     height, width = size
     if height * width * frames <= pixels:
         return [Tile((0, 0, height, width), (0, 0, height, width))]
-    side = max(STEP, math.isqrt(pixels // frames) - 2 * HALO)
+    side = max(STEP, (math.isqrt(pixels // frames) - 2 * HALO) // STEP * STEP)
     # Tiles of about equal size: a last one of a few rows would cost as much as its halo.
     rows, columns = (STEP * math.ceil(n / math.ceil(n / side) / STEP) for n in size)
     found = []
@@ -60,6 +62,23 @@ def tiles(size: tuple[int, int], frames: int, pixels: int = TILE_PIXELS) -> list
     return found
 
 
+def gather_light(
+    network: FaithfulDIAR,
+    warpers: Sequence[Warper],
+    size: tuple[int, int],
+    progress: Callable[[int, int], None],
+) -> Light:
+    """Judge the light of frames of (height, width), each of which has a warper of its own."""
+    parts = []
+    for done, warper in enumerate(warpers):
+        parts.append(whole_view(*warper((0, 0, *size))))
+        progress(done + 1, len(warpers))
+    weight = network.light.weight
+    frames = torch.cat([part.frames for part in parts], dim=1).to(weight)
+    valid = torch.cat([part.valid for part in parts], dim=1).to(weight.device)
+    return _at_home(network.judge_light(frames, valid))
+
+
 def gather_evidence(
     network: FaithfulDIAR,
     warper: Warper,
@@ -70,10 +89,11 @@ def gather_evidence(
 ) -> Evidence:
     """Weigh the pixels of frames of (height, width), tile by tile.
 
-    Neighbouring tiles overlap by their halos; there the share of each falls linearly to the end of
-    its halo, so that no seam is left where they differ.
+    Neighbouring tiles overlap by their halos; there the share of each falls linearly, so that no
+    seam is left where they differ, to the middle of its halo: beyond, it sees too little.
     """
-    frames = light.gain.shape[1]
+    frames, weight = light.gain.shape[1], network.light.weight
+    there = Light(*(field.to(weight) for field in light))
     cut = tiles(size, frames, pixels)
     h, w = (-(-n // STRIDE) for n in size)
     score, seen = torch.zeros(1, frames, 1, *size), torch.zeros(size)
@@ -82,7 +102,8 @@ def gather_evidence(
     for done, tile in enumerate(cut):
         top, left, bottom, right = tile.around
         stack, covered = warper((top, left, bottom - top, right - left))
-        found = network.weigh(stack, covered, light, _window(tile.around, size))
+        window = _window(tile.around, size).to(weight.device)
+        found = _at_home(network.weigh(stack.to(weight), covered.to(weight.device), there, window))
         share = _ramps(tile, size, 1)
         score[..., top:bottom, left:right] += found.score * share
         seen[top:bottom, left:right] += share
@@ -104,9 +125,9 @@ def _ramps(tile: Tile, size: tuple[int, int], stride: int) -> Tensor:
         at = (torch.arange(-(-(last - first) // stride)) + 0.5) * stride
         ramp = torch.ones_like(at)
         if first > 0:
-            ramp = torch.minimum(ramp, at / (2 * HALO))
+            ramp = torch.minimum(ramp, at / HALO - 0.5)
         if last < size[axis]:
-            ramp = torch.minimum(ramp, (last - first - at) / (2 * HALO))
+            ramp = torch.minimum(ramp, (last - first - at) / HALO - 0.5)
         along.append(ramp.clamp_min(1e-4))
     return along[0][:, None] * along[1]
 
@@ -141,7 +162,7 @@ def compose_window(
     if copy == full:
         score = evidence.score[..., top:bottom, left:right]
     else:
-        score = sample_field(evidence.score, size, share)
+        score = _enlarge(evidence.score, share[0].tolist(), size)
     # The last tokens reach beyond the copy.
     reach = torch.tensor([n / (STRIDE * -(-n // STRIDE)) for n in copy])
     restored = network.compose(
@@ -154,6 +175,26 @@ def compose_window(
     )
     assert restored.weights is not None
     return restored.image, restored.weights
+
+
+def _at_home(found: Found) -> Found:
+    """Return fields of any device and dtype on the CPU in float32, where pictures are composed."""
+    return type(found)(*(field.to("cpu", torch.float32) for field in found))
+
+
+def _enlarge(field: Tensor, share: list[float], size: tuple[int, int]) -> Tensor:
+    """Interpolate linearly, as ``sample_field`` does, a field of many cells at a few pixels."""
+    for axis in (0, 1):
+        count, cells, dim = size[axis], field.shape[axis - 2], axis - 2
+        at = share[axis] + (share[axis + 2] - share[axis]) * (torch.arange(count) + 0.5) / count
+        at = (at * cells - 0.5).clamp(0, cells - 1)
+        low = at.long()
+        low_cells, high_cells = (
+            field.index_select(dim, i) for i in (low, (low + 1).clamp_max(cells - 1))
+        )
+        between = (at - low).unsqueeze(1) if axis == 0 else at - low
+        field = torch.lerp(low_cells, high_cells, between)
+    return field
 
 
 def _window(box: Box, size: tuple[int, int]) -> Tensor:

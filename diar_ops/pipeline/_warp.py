@@ -41,6 +41,10 @@ class AlignedSequence(NamedTuple):
         ]
         return torch.stack([p[0] for p in parts], 1), torch.stack([p[1] for p in parts], 1)
 
+    def alone(self, t: int) -> AlignedSequence:
+        """Return the sequence with frame ``t`` as the only one that is used."""
+        return self._replace(used=[t])
+
     def shrunk(self, size: tuple[int, int], longest: int) -> AlignedSequence:
         """Return the sequence over a reference of ``size``, with frames of ``longest`` at most."""
         small_full = rescale_matrix(self.alignment.size, size)

@@ -21,9 +21,9 @@ from diar_ops.aggregate import (
     softmax_aggregate,
 )
 from diar_ops.data.scene.transfer import srgb_to_linear
-from diar_ops.models import WHOLE_SIZE, FaithfulDIAR, load_pretrained
+from diar_ops.models import DeepResidualSets, FaithfulDIAR, load_pretrained
 from diar_ops.pipeline._frames import Frames, check_frames
-from diar_ops.pipeline._network import compose_window, gather_evidence
+from diar_ops.pipeline._network import compose_window, gather_evidence, gather_light
 from diar_ops.pipeline._warp import AlignedSequence, warp_frame
 
 __all__ = ["AGGREGATORS", "Aggregator", "aligned_frames", "reconstruct_sequence"]
@@ -53,8 +53,8 @@ AGGREGATORS = ("diar", *_LOCAL)
 
 # Longest side of the copies on which exposure is compared: thousands of pixels settle a median.
 _EXPOSURE_SIZE = 256
-# Pixels that one strip holds over all frames; about 120 bytes each at the peak.
-_STRIP_PIXELS = 6_000_000
+# Pixels that one strip holds over all frames; about 200 bytes each at the peak.
+_STRIP_PIXELS = 4_000_000
 
 
 def reconstruct_sequence(
@@ -85,9 +85,10 @@ def reconstruct_sequence(
             uint8 or uint16. R, G, B.
         alignment: Result of :func:`align_sequence` on these frames.
         aggregator: ``"diar"``: the network that comes with the package; another
-            :class:`FaithfulDIAR`; ``"softmax"``: average of the frames that agree with the median
-            over frames (:func:`consensus_logits`); ``"median"``; ``"mean"``; or a callable that
-            maps features (1, T, 3, H, W) and valid (1, T, 1, H, W) to (picture, weights).
+            :class:`FaithfulDIAR`, on any device; ``"softmax"``: average of the frames that agree
+            with the median over frames (:func:`consensus_logits`); ``"median"``; ``"mean"``; or a
+            callable that maps features (1, T, 3, H, W) and valid (1, T, 1, H, W) to (picture,
+            weights).
         valid: Optional T masks (1, H, W) bool of pixels that the photos really hold.
         compensate: Whether to compensate exposure and white balance; a network does always.
         working_size: Longest side of the copies that a network weighs, in pixels.
@@ -98,7 +99,8 @@ def reconstruct_sequence(
 
     Raises:
         ShapeError, DtypeError: The frames are not pictures, or do not fit the alignment.
-        OptionError: Unknown aggregator.
+        OptionError: Unknown aggregator, or ``working_size`` below 64.
+        DiarError: No frame is aligned.
     """
     frames = check_frames("reconstruct_sequence", frames, valid)
     check_shapes(
@@ -113,6 +115,10 @@ def reconstruct_sequence(
             f"aggregator to be one of {', '.join(AGGREGATORS)}, a network or a callable",
             aggregator,
         )
+    fits = callable(aggregator) or isinstance(aggregator, str)
+    fits = fits and not isinstance(aggregator, DeepResidualSets)
+    words = "an aggregator that knows the weights of the frames, such as a FaithfulDIAR"
+    check_option("reconstruct_sequence", fits, words, type(aggregator).__name__)
     check_option("reconstruct_sequence", working_size >= 64, "working_size >= 64", working_size)
     masks: list[Tensor | None] = [None] * len(frames) if valid is None else list(valid)
     used = [t for t in range(len(frames)) if bool(alignment.success[t])]
@@ -164,7 +170,7 @@ def _local_part(
         small = _small_size(sequence.alignment.size, _EXPOSURE_SIZE)
         # Twice the size leaves the anti-aliasing of the warp something to average.
         stack, covered = sequence.shrunk(small, 2 * _EXPOSURE_SIZE).warp((0, 0, *small))
-        gain[sequence.used] = exposure_gain(srgb_to_linear(stack), covered)[0]
+        gain[sequence.used] = exposure_gain(srgb_to_linear(stack), covered)[0].to(gain)
 
     def part(window: tuple[int, int, int, int]) -> tuple[Tensor, Tensor, Tensor]:
         top, left, bottom, right = window
@@ -181,12 +187,13 @@ def _network_part(
     report: Callable[[str, int, int], None],
 ) -> tuple[_Part, Tensor]:
     """Return how a network puts a window together, and the mean gains."""
-    network = network.eval()
     full, used = sequence.alignment.size, sequence.used
-    whole = (WHOLE_SIZE, WHOLE_SIZE)
-    light = network.judge_light(*sequence.shrunk(whole, 4 * WHOLE_SIZE).warp((0, 0, *whole)))
     size = _small_size(full, working_size)
     working = sequence if size == full else sequence.shrunk(size, 2 * working_size)
+    light = gather_light(
+        network, [working.alone(t).warp for t in used], size,
+        lambda done, total: report("judging light", done, total),
+    )  # fmt: skip
     evidence = gather_evidence(
         network, working.warp, light, size, lambda done, total: report("weighing", done, total)
     )

@@ -95,3 +95,14 @@ def test_huge_float64_logits_of_float32_features() -> None:
     features = torch.tensor([1.0, 3.0]).view(1, 2, 1, 1, 1)
     logits = torch.tensor([1e300, 1e300], dtype=torch.float64).view(1, 2, 1, 1, 1)
     assert softmax_aggregate(features, logits).item() == 2.0
+
+
+@pytest.mark.parametrize(("of_features", "of_logits"), [(32, 64), (64, 32), (64, 16), (16, 64)])
+def test_features_and_logits_may_differ_in_dtype(of_features: int, of_logits: int) -> None:
+    rng = generator("mixed dtypes")
+    features, logits = torch.randn(2, 1, 3, 2, 4, 4, generator=rng)
+    expected = softmax_aggregate(features, logits)
+    one, two = (getattr(torch, f"float{bits}") for bits in (of_features, of_logits))
+    found = softmax_aggregate(features.to(one), logits.to(two))
+    assert found.dtype == one
+    assert_close(found, expected, rtol=5e-3, atol=5e-3)

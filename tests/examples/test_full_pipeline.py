@@ -19,7 +19,7 @@ import pytest
 import torch
 from PIL import Image, ImageCms
 
-from diar_ops import corner_error
+from diar_ops import DIAR, FaithfulDIAR, FaithfulDIARConfig, corner_error, save_pretrained
 from diar_ops.data import read_image, write_image
 from diar_ops.data import results as results_module
 from tests import photos
@@ -123,7 +123,10 @@ def test_a_stranger_runs_it(good: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, SCRIPT, good, "--out", out, "--reference", "a.png"],
+        [
+            sys.executable, SCRIPT, good, "--out", out, "--reference", "a.png",
+            "--aggregator", "softmax",
+        ],
         capture_output=True, text=True, env=environment, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -154,7 +157,8 @@ def test_the_same_seed_gives_the_same_bytes(
     run: Callable[..., Run], good: Path, tmp_path: Path
 ) -> None:
     for name, seed in (("one", 3), ("two", 3), ("three", 4)):
-        assert run(good, "--out", tmp_path / name, "--seed", seed).code == 0
+        result = run(good, "--out", tmp_path / name, "--seed", seed, "--aggregator", "softmax")
+        assert result.code == 0
     one, two = ((tmp_path / name / "clean.png").read_bytes() for name in ("one", "two"))
     assert one == two
     assert np.abs(clean(tmp_path / "one") - clean(tmp_path / "three")).mean() < 0.01
@@ -168,7 +172,9 @@ def test_reference(run: Callable[..., Run], good: Path, tmp_path: Path, asked: s
     assert json.loads((tmp_path / "out" / "homographies.json").read_text())["reference"] == "b.png"
 
 
-@pytest.mark.parametrize(("name", "least"), [("softmax", 30), ("median", 30), ("mean", 15)])
+@pytest.mark.parametrize(
+    ("name", "least"), [("diar", 14), ("softmax", 30), ("median", 30), ("mean", 15)]
+)
 def test_aggregator(
     run: Callable[..., Run], good: Path, tmp_path: Path, name: str, least: float
 ) -> None:
@@ -177,10 +183,46 @@ def test_aggregator(
     assert psnr(clean(out), photos.picture("poster", SIZE)) > least
 
 
+def test_a_network_of_ones_own(run: Callable[..., Run], good: Path, tmp_path: Path) -> None:
+    file, out = tmp_path / "mine.safetensors", tmp_path / "out"
+    config = FaithfulDIARConfig(8, 1, 4, 8, 1, 2, detail_channels=4)
+    save_pretrained(FaithfulDIAR(config), file)
+    assert run(good, "--out", out, "--aggregator", file, "--reference", "0").code == 0
+    assert psnr(clean(out), photos.picture("poster", SIZE)) > 14
+    assert str(file) in (out / "report.html").read_text(encoding="utf-8")
+
+
+def test_weights_that_do_not_do(
+    run: Callable[..., Run],
+    good: Path,
+    tmp_path: Path,
+    program: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(program, "align_sequence", refuse_to_align)
+    file = tmp_path / "mine.safetensors"
+    arguments = (good, "--out", tmp_path / "out", "--aggregator", file)
+    save_pretrained(DIAR(), file)
+    assert_one_error(run(*arguments), str(file), "holds a DIAR", "weights of a FaithfulDIAR")
+    file.write_bytes(file.read_bytes()[:1000])
+    assert_one_error(run(*arguments), str(file))
+    file.write_text("no weights")
+    assert_one_error(run(*arguments), str(file))
+
+
 def test_ground_truth_picture(run: Callable[..., Run], good: Path, tmp_path: Path) -> None:
     truth = tmp_path / "truth.png"
     write_image(truth, torch.from_numpy(photos.picture("poster", SIZE)).permute(2, 0, 1))
-    arguments = (good, "--reference", "a.png", "--ground-truth", truth, "--out")
+    arguments = (
+        good,
+        "--reference",
+        "a.png",
+        "--aggregator",
+        "softmax",
+        "--ground-truth",
+        truth,
+        "--out",
+    )
     result = run(*arguments, tmp_path / "full")
     assert result.code == 0
     assert float(result.out.split("PSNR ")[1].split(" dB")[0]) > 30
@@ -227,7 +269,7 @@ def test_a_rendered_sequence_brings_its_original(
     document = {"format": "diar_ops sequence", "version": 1, "label": label, "frames": frames}
     (good / "sequence.json").write_text(json.dumps(document))
     out = tmp_path / "out"
-    result = run(good, "--out", out, "--reference", "a.png")
+    result = run(good, "--out", out, "--reference", "a.png", "--aggregator", "softmax")
     assert result.code == 0
     told, summary = result.out.splitlines()
     assert told == f"{good} is a rendered sequence: the result is compared with its original"
@@ -245,6 +287,7 @@ def test_help_teaches(program: ModuleType, capsys: pytest.CaptureFixture[str]) -
     for taught in (
         "--out", "--overwrite", "--reference", "--descriptor", "--aggregator", "--device",
         "--max-size", "--seed", "--ground-truth", "python examples/full_pipeline.py my_photos/",
+        "diar", "softmax", "median", "mean", "examples/train.py",
         "clean.png", "report.html", "aligned/", "weights/", "homographies.json", "(default: ",
     ):  # fmt: skip
         assert taught in text
@@ -260,7 +303,8 @@ def test_sixteen_bits_and_the_profile_are_kept(run: Callable[..., Run], tmp_path
         (tmp_path / "photos").mkdir(exist_ok=True)
         write_image(tmp_path / "photos" / name, deep, icc_profile=SRGB)
     out = tmp_path / "out"
-    assert run(tmp_path / "photos", "--out", out, "--reference", "0").code == 0
+    result = run(tmp_path / "photos", "--out", out, "--reference", "0", "--aggregator", "softmax")
+    assert result.code == 0
     for path in (out / "clean.png", out / "aligned" / "b.png"):
         photo = read_image(path)
         assert photo.bit_depth == 16
@@ -287,7 +331,7 @@ def test_rotated_phone_photos_are_upright(run: Callable[..., Run], tmp_path: Pat
 def test_grey_photos(run: Callable[..., Run], tmp_path: Path) -> None:
     _, views, _ = photos.sequence(SIZE, 3)
     folder = save(tmp_path / "photos", [v.mean(axis=-1).round().astype(np.uint8) for v in views])
-    result = run(folder, "--out", tmp_path / "out")
+    result = run(folder, "--out", tmp_path / "out", "--aggregator", "softmax")
     assert result.out.startswith("3 of 3 photos")
     image = clean(tmp_path / "out")
     assert np.ptp(image, axis=-1).max() <= 1 / 255
@@ -352,7 +396,7 @@ def test_broken_files_are_skipped(run: Callable[..., Run], good: Path, tmp_path:
 def test_a_photo_that_does_not_belong_is_left_out(
     run: Callable[..., Run], good: Path, tmp_path: Path, kind: str
 ) -> None:
-    arguments = ("--reference", "a.png", "--out")
+    arguments = ("--reference", "a.png", "--aggregator", "softmax", "--out")
     assert run(good, *arguments, tmp_path / "without").code == 0
     stranger = {
         "something else": photos.view(photos.picture("other", SIZE), np.eye(3), noise="other"),
@@ -380,7 +424,7 @@ def test_a_photo_that_does_not_belong_is_left_out(
 def test_copies_give_the_photo_back(run: Callable[..., Run], tmp_path: Path) -> None:
     view = photos.sequence(128, 1)[1][0]
     folder = save(tmp_path / "photos", [view] * 10, tuple(f"{i}.png" for i in range(10)))
-    result = run(folder, "--out", tmp_path / "out")
+    result = run(folder, "--out", tmp_path / "out", "--aggregator", "softmax")
     assert result.code == 0
     assert result.out.startswith("10 of 10 photos")
     # Each copy is placed to about a tenth of a pixel, which softens this noisy picture a little.
@@ -443,6 +487,7 @@ def test_reference_that_is_none(
     [
         ("--descriptor", "missing.pth", "missing.pth"),
         ("--descriptor", "resnet19", "resnet19"),
+        ("--aggregator", "best", "diar, softmax, median, mean or a file of weights, got 'best'"),
         ("--device", "nonsense", "--device: cannot compute on 'nonsense'"),
         ("--ground-truth", "missing.png", "missing.png does not exist"),
         ("--max-size", "15", "max_size >= 16"),
@@ -472,7 +517,7 @@ def test_a_gpu_that_is_not_there(run: Callable[..., Run], good: Path, tmp_path: 
 def test_an_unknown_option_value_names_the_known_ones(
     program: ModuleType, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for arguments in (["--aggregator", "best"], ["--max-size", "big"], ["--seed", "x"], ["--no"]):
+    for arguments in (["--max-size", "big"], ["--seed", "x"], ["--no"]):
         with pytest.raises(SystemExit) as done:
             program.main(arguments)
         assert done.value.code == 2

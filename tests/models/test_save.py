@@ -22,6 +22,7 @@ from diar_ops import (
     DeepResidualSets,
     DeepResidualSetsConfig,
     DIARConfig,
+    FaithfulDIARConfig,
     OptionError,
     OutputError,
     WeightsError,
@@ -37,6 +38,7 @@ SIZES = {"channels": (4, 8), "blocks": (1, 1), "decoder_blocks": (0, 1)}
 CONFIGS = {
     "DeepResidualSets": DeepResidualSetsConfig(**SIZES),
     "DIAR": DIARConfig(**SIZES, window=(5, 2, 2), aggregation="embedded_mean", mlp_ratio=1.5),
+    "FaithfulDIAR": FaithfulDIARConfig(8, 1, 4, 8, 1, 2, window=(5, 2, 2), detail_channels=4),
 }
 
 every = pytest.mark.parametrize("name", NETWORKS)
@@ -136,10 +138,13 @@ class TestSavePretrained(OpTests):
 
     @every
     def test_cardinality_of_configs(self, name: str, tmp_path: Path) -> None:
-        """A network without blocks, and the default one."""
-        config = NETWORKS[name].config
-        smallest = {"channels": (4,), "blocks": (0,), "decoder_blocks": (0,)}
-        for number, chosen in enumerate((config(**smallest), config())):
+        """The smallest network, without blocks where that can be, and the default one."""
+        smallest: Any = NETWORKS[name].config
+        if name == "FaithfulDIAR":
+            smallest = smallest(1, 1, 1, 2, 1, 1, (1, 1, 1), 2)
+        else:
+            smallest = smallest(channels=(4,), blocks=(0,), decoder_blocks=(0,))
+        for number, chosen in enumerate((smallest, NETWORKS[name].config())):
             path = tmp_path / f"{number}.safetensors"
             save_pretrained(NETWORKS[name].network(chosen), path)
             assert load_pretrained(path).config == chosen
