@@ -28,7 +28,7 @@ class Stage(nn.Module):
         self.pool: nn.Module | None = None
         if pool:
             self.pool = nn.Sequential(
-                nn.Linear(3 * channels, channels), nn.GELU(), nn.Linear(channels, channels)
+                nn.Linear(6 * channels, channels), nn.GELU(), nn.Linear(channels, channels)
             )
         # Swin's deviation of 0.02 is made for many more channels; here it would begin as nothing.
         for layer in (self.block.qkv, self.block.proj, self.block.mlp_in, self.block.mlp_out):
@@ -41,9 +41,9 @@ class Stage(nn.Module):
         x = self.block(x, tokens)
         if self.pool is None:
             return x
-        # Of each frame, of the mean frame, and of the extreme one: how bright the picture is shows
-        # in how the light of all frames is spread.
-        frame = x.mean((3, 4))
+        # Mean and extremes of each frame, and of all frames: how bright the picture is shows in how
+        # the light of the frames is spread, how black its black is in the extremes of each.
+        frame = torch.cat((x.mean((3, 4)), x.amax((3, 4))), dim=-1)
         seen = tokens.flatten(2).any(dim=2, keepdim=True)  # [B, T, 1]
         count = seen.sum(dim=1).clamp_min(1)
         extreme = torch.where(seen, frame, torch.finfo(frame.dtype).min).amax(1)

@@ -40,6 +40,8 @@ CLUES, CLUE_UNIT, NEARLY_CLIPPED = 5, 10.0, 0.9
 #: Reach of a sample of light, in cells of 4 pixels of the small copies, and the support below which
 #: the mean of a frame counts more than what is near.
 SPREAD, LEAST_SUPPORT = 1.0, 0.01
+#: No log of a value is farther from 0; how much of the darkest is taken for a veil at the start.
+BRIGHT, HAZE_START = 3.0, -2.0
 #: Veils are dim: what the layers say is taken in this unit.
 VEIL_UNIT = 0.05
 
@@ -155,7 +157,10 @@ class FaithfulDIAR(nn.Module):
             Stage(c.whole_channels, c.heads, (None, 4, 4), bool(i % 2), pool=True)
             for i in range(c.whole_blocks)
         )
+        # Darkest and brightest of what a token covers, in the frame and in the median.
+        self.whole_range = nn.Conv2d(12, c.whole_channels, 1)
         self.whole_norm = nn.LayerNorm(c.whole_channels)
+        self.haze = nn.Linear(c.whole_channels, 4 * 3)
         self.trust = nn.Linear(c.whole_channels, 4)
         self.light = nn.Linear(c.whole_channels, 4 * 6)
         self.shared = nn.Linear(c.whole_channels, 4 * 6)
@@ -177,7 +182,15 @@ class FaithfulDIAR(nn.Module):
         self.say = nn.Linear(c.channels, 1)
         self.correction = nn.Linear(c.channels, 6)
         # The start is what frames of equal brightness agree on.
-        layers = (self.trust, self.light, self.shared, self.detail, self.correction, self.judge)
+        layers = (
+            self.trust,
+            self.haze,
+            self.light,
+            self.shared,
+            self.detail,
+            self.correction,
+            self.judge,
+        )
         for name, value in ((n, p) for m in layers for n, p in m.named_parameters()):
             nn.init.zeros_(value) if name == "bias" else nn.init.trunc_normal_(value, std=0.01)
         start = torch.tensor([0.0, -1.0, -1.0, -1.0, 0.0, -1.0])
@@ -228,7 +241,13 @@ class FaithfulDIAR(nn.Module):
         middle = median(log, valid)
         apart = (log - middle) * known
         x = torch.cat((frames, log * known, apart, known), dim=2).flatten(0, 1)
-        x = _frames(self.whole_stem(x), T)
+        # A veil lies on the darkest of what is there: no more than that is veil.
+        dark, bright = _range(log + start, known)
+        dark_all, bright_all = _range(middle, known.amax(1, keepdim=True))
+        ranges = torch.cat(
+            (dark, bright, dark_all.expand_as(dark), bright_all.expand_as(bright)), dim=2
+        )
+        x = _frames(self.whole_stem(x) + self.whole_range(ranges.flatten(0, 1)), T)
         # All tokens of a frame count, but a frame that shows nothing has no say.
         seen = valid.flatten(2).any(dim=2)[..., None, None, None]
         tokens = seen.expand(*x.shape[:2], 1, *x.shape[3:])
@@ -247,10 +266,13 @@ class FaithfulDIAR(nn.Module):
         # What is left: veils, and what the picture itself says of the light.
         mean = (x * seen.movedim(2, -1)).sum(1, keepdim=True) / count.movedim(2, -1)
         own, shared = _cells(self.light(x).to(dtype)), _cells(self.shared(mean).to(dtype))
-        gain, veil = (own + shared).chunk(2, dim=2)
+        more, veil = (own + shared).chunk(2, dim=2)
+        gain = _bound(relative + common + more, MOST_LIGHT[0])
+        darkest = dark.amin((3, 4), keepdim=True) + gain.mean((3, 4), keepdim=True)
+        haze = (_cells(self.haze(x).to(dtype)) + HAZE_START).sigmoid() * (2.4 * darkest).exp()
         return Light(
-            _bound(relative + common + gain, MOST_LIGHT[0]),
-            _bound(VEIL_UNIT * veil, MOST_LIGHT[1]),
+            gain,
+            _bound(haze + VEIL_UNIT * veil, MOST_LIGHT[1]),
             self.context(x).movedim(-1, 2).to(dtype),
         )
 
@@ -326,6 +348,16 @@ class FaithfulDIAR(nn.Module):
         # Clipped, yet with the gradient of what is not: a pixel beyond white can come back.
         picture = picture + (picture.clamp(0, 1) - picture).detach()
         return Restored(picture * valid.any(dim=1), weights, light.gain, light.veil)
+
+
+def _range(log: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the least and the most of each token of (B, T, 3, H, W), in means of four pixels."""
+    T = log.shape[1]
+    seen = F.avg_pool2d(known.flatten(0, 1), 2) == 1
+    means = F.avg_pool2d(log.flatten(0, 1), 2)
+    least = -F.max_pool2d(torch.where(seen, -means, -BRIGHT), STRIDE // 2)
+    most = F.max_pool2d(torch.where(seen, means, -BRIGHT), STRIDE // 2)
+    return _frames(least.clamp(-BRIGHT, BRIGHT), T), _frames(most, T)
 
 
 def _mean(x: Tensor, weight: Tensor) -> Tensor:
