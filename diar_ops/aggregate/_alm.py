@@ -1,0 +1,186 @@
+"""Inexact augmented Lagrange multipliers for robust PCA of a few long columns."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+__all__ = ["low_rank_part"]
+
+#: Elements of a chunk: the four buffers that an iteration touches stay in the cache of the cores.
+CHUNK_ELEMENTS = 2**16
+# Penalty of the constraint low rank + sparse = data, and its growth per iteration, from the paper.
+FIRST_PENALTY, LARGEST_PENALTY = 1.25, 1.25e7
+GROWTH, GROWTH_WITH_GAPS = 1.5, 1.2
+
+
+@torch.library.custom_op("diar_ops::low_rank_part", mutates_args=())
+def low_rank_part(
+    data: Tensor,
+    observed: Tensor | None,
+    sparsity: float,
+    tolerance: float,
+    max_iterations: int,
+) -> Tensor:
+    """Return the low-rank part (B, T, C, P) of each item, a matrix of T columns with C * P rows.
+
+    One operation for ``torch.compile`` and ``vmap``, since the number of iterations depends on
+    the data. With the scaled multiplier U and the penalty mu an iteration is
+
+        S = shrink(D - L + U, sparsity / mu),  M = D - S + U,  L = M W,  U <- M - L
+
+    where W (T x T) shrinks the singular values of M by 1 / mu. It comes from the eigenvectors of
+    the Gram matrix of M in float64: that leaves singular values down to 1e-8 of the largest,
+    which is what float32 data hold. So the long matrices are passed over once per iteration.
+
+    Args:
+        data: (B, T, C, P) float32 or float64, finite, 0 where not observed.
+        observed: Optional (B, T, 1, P) bool. Elsewhere the sparse part is free.
+        sparsity: Weight of the L1 norm of the sparse part.
+        tolerance: Norm of D - L - S relative to that of D at which an item is finished.
+        max_iterations: Most iterations.
+    """
+    if data.numel() == 0:
+        return torch.zeros_like(data)
+    if data.device.type != "cpu":
+        return _solve(data, observed, sparsity, tolerance, max_iterations)
+    # One after the other, each item stops by itself and fills the cache alone.
+    items = [
+        _solve(
+            data[b : b + 1],
+            None if observed is None else observed[b : b + 1],
+            sparsity,
+            tolerance,
+            max_iterations,
+        )
+        for b in range(data.shape[0])
+    ]
+    return torch.cat(items) if len(items) > 1 else items[0]
+
+
+@low_rank_part.register_fake
+def _(
+    data: Tensor,
+    observed: Tensor | None,
+    sparsity: float,
+    tolerance: float,
+    max_iterations: int,
+) -> Tensor:
+    return torch.empty_like(data, memory_format=torch.contiguous_format)
+
+
+@low_rank_part.register_vmap
+def _(
+    info: object,
+    in_dims: tuple[int | None, ...],
+    data: Tensor,
+    observed: Tensor | None,
+    sparsity: float,
+    tolerance: float,
+    max_iterations: int,
+) -> tuple[Tensor, int]:
+    size = info.batch_size  # type: ignore[attr-defined]
+    folded = []
+    for tensor, dim in zip((data, observed), in_dims, strict=False):
+        if tensor is not None:
+            front = tensor.expand(size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
+            tensor = front.flatten(0, 1)
+        folded.append(tensor)
+    out = low_rank_part(*folded, sparsity, tolerance, max_iterations)
+    return out.unflatten(0, (size, -1)), 0
+
+
+def _solve(
+    data: Tensor, observed: Tensor | None, sparsity: float, tolerance: float, max_iterations: int
+) -> Tensor:
+    B, T, C, P = data.shape
+    step = P if data.is_cuda else max(1, CHUNK_ELEMENTS // (B * T * C))
+    spans = [slice(start, start + step) for start in range(0, P, step)]
+    gram = data.new_zeros(B, T, T, dtype=torch.float64)
+    wide = data.new_empty(B * T * C * min(step, P), dtype=torch.float64)
+    for span in spans:
+        _add_gram(gram, data[..., span].flatten(2), wide)
+    # Items of spectral norm 1 share one sequence of penalties and thresholds.
+    norm = torch.linalg.eigvalsh(gram)[:, -1].clamp_min(0).sqrt()
+    norm = torch.where(norm > 0, norm, 1)
+    total = gram.diagonal(dim1=1, dim2=2).sum(1).sqrt() / norm
+    scale = norm.reciprocal().to(data.dtype).view(B, 1, 1)
+    largest = data.abs().amax((1, 2, 3)) / norm
+    dual = 1 / largest.div(sparsity).clamp_min(1).to(data.dtype).view(B, 1, 1)
+
+    rate = GROWTH if observed is None else GROWTH_WITH_GAPS
+    penalty, growth = FIRST_PENALTY, rate
+    limit = sparsity / penalty
+    fill = None if observed is None else _mean_of_observed(data, observed)
+    D, M, R, seen = [], [], [], []
+    gram.zero_()
+    for span in spans:
+        D.append(data[..., span].flatten(2) * scale)  # [B, T, C * n]
+        R.append(D[-1] * dual * (growth / penalty))
+        M.append((D[-1] * (1 + dual / penalty)).clamp_(-limit, limit))
+        if observed is not None and fill is not None:
+            seen.append(observed[..., span].to(data.dtype).contiguous())
+            _keep(M[-1], seen[-1])
+            M[-1] += (fill[..., span].flatten(2)) * scale
+        _add_gram(gram, M[-1], wide)
+
+    out = torch.empty_like(data, memory_format=torch.contiguous_format)
+    waiting = list(range(B))
+    finished: list[int] = []
+    buffer = data.new_empty(D[0].numel())
+    for iteration in range(max_iterations + 1):
+        values, vectors = torch.linalg.eigh(gram)
+        kept = (1 - values.clamp_min(0).rsqrt() / penalty).clamp_min(0)
+        shrink = ((vectors * kept.unsqueeze(1)) @ vectors.mT).to(data.dtype)
+        if iteration == max_iterations:
+            finished = waiting
+        for b in finished:
+            for span, m in zip(spans, M, strict=True):
+                part = out[b, ..., span]
+                part.copy_((shrink[b] @ m[b]).view_as(part)).mul_(norm[b].to(data.dtype))
+        waiting = [b for b in waiting if b not in finished]
+        if not waiting:
+            break
+        following = min(penalty * rate, LARGEST_PENALTY)
+        before, growth, penalty = growth, following / penalty, following
+        limit = sparsity / penalty
+        gram.zero_()
+        residual = torch.zeros_like(norm)
+        for i, (d, m, r) in enumerate(zip(D, M, R, strict=True)):
+            low = torch.bmm(shrink, m, out=buffer[: m.numel()].view_as(m))
+            m.sub_(low)  # the multiplier before it is rescaled to the next penalty
+            torch.sub(m, r, alpha=1 / before, out=r)  # D - L - S
+            residual += torch.linalg.vector_norm(r.flatten(1), dim=1).double().square()
+            if seen:
+                _keep(m, seen[i])
+            torch.add(d, m, alpha=1 / growth, out=r).sub_(low).clamp_(-limit, limit)
+            if seen:
+                _keep(r, seen[i])
+            r.add_(low)
+            _add_gram(gram, r, wide)
+            M[i], R[i] = r, m
+        done = (residual.sqrt() <= tolerance * total).tolist()
+        finished = [b for b in waiting if done[b]]
+    return out
+
+
+def _add_gram(gram: Tensor, matrix: Tensor, wide: Tensor) -> None:
+    """Add matrix @ matrix.mT in float64, copied to the front of the flat buffer ``wide``."""
+    exact = wide[: matrix.numel()].view_as(matrix).copy_(matrix)
+    gram.baddbmm_(exact, exact.mT)
+
+
+def _keep(matrix: Tensor, seen: Tensor) -> None:
+    """Zero what is not seen: (B, T, C * n) by (B, T, 1, n)."""
+    matrix.view(*seen.shape[:2], -1, seen.shape[3]).mul_(seen)
+
+
+def _mean_of_observed(data: Tensor, observed: Tensor) -> Tensor:
+    """Return (B, T, C, P) with the mean of what is observed of a pixel where it is missing.
+
+    A frame of which nothing is observed stays 0: it must not add to the rank.
+    """
+    count = observed.sum(1, keepdim=True).clamp_min(1)
+    mean = data.sum(1, keepdim=True) / count
+    missing = ~observed & observed.any(3, keepdim=True)
+    return torch.where(missing, mean, 0)
