@@ -67,8 +67,8 @@ def test_constant_frames(name: str, expected: float) -> None:
 
 
 def test_masks_reach_the_methods() -> None:
-    frames = constant(0.3, 0.7, 0.3)
-    valid = torch.ones(1, 3, 1, *SIZE, dtype=torch.bool)
+    frames = constant(0.3, 0.7, 0.3, 0.3, 0.3, 0.3)
+    valid = torch.ones(1, 6, 1, *SIZE, dtype=torch.bool)
     valid[:, 1] = False
     for name in ("mean", "mean+exposure", "rpca", "intrinsic+exposure"):
         picture = restore(name, frames, valid)
