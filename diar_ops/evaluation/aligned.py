@@ -1,0 +1,69 @@
+"""The frames of a rendered sequence, laid over its label."""
+
+from __future__ import annotations
+
+from os import PathLike
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from diar_ops.data import SequenceDataset
+from diar_ops.evaluation.disturbance import Disturbance
+from diar_ops.geometry import warp_homography
+
+__all__ = ["Aligned", "load_aligned"]
+
+
+class Aligned(NamedTuple):
+    """The first T frames of a sequence and what they should show.
+
+    Attributes:
+        frames: (1, T, 3, H, W) float32 in [0, 1].
+        valid: (1, T, 1, H, W) bool; None if all pixels are.
+        label: (1, 3, H, W) float32 in [0, 1].
+    """
+
+    frames: Tensor
+    valid: Tensor | None
+    label: Tensor
+
+    def first(self, count: int) -> Aligned:
+        """Return the first frames only."""
+        valid = None if self.valid is None else self.valid[:, :count]
+        return Aligned(self.frames[:, :count], valid, self.label)
+
+    @property
+    def shown(self) -> Tensor | None:
+        """(1, 1, H, W) bool, where any frame shows the picture; None if that is everywhere."""
+        return None if self.valid is None else self.valid.any(dim=1)
+
+
+def load_aligned(
+    folder: str | PathLike[str], count: int, disturbance: Disturbance | None = None
+) -> Aligned:
+    """Read a sequence and lay its first frames over the label by their exact homographies.
+
+    Args:
+        folder: Of the sequence.
+        count: How many frames.
+        disturbance: How far they are moved off their place; frames are resampled only once.
+
+    Raises:
+        ImageError: The sequence is not as it should be, or has too few frames.
+        OptionError: It cannot be disturbed so.
+    """
+    dataset = SequenceDataset(folder, frames=count)
+    item = dataset[0]
+    frames, label = item["frames"], item["label"]
+    size = (label.shape[-2], label.shape[-1])
+    moved = (disturbance or Disturbance()).homographies(
+        Path(folder).name, len(dataset.sequence(0).frames), count, size
+    )
+    H = moved @ torch.linalg.inv(item["homography_frame_label"])
+    still = (torch.eye(3, dtype=H.dtype) == H).all()
+    if bool(still) and frames.shape[-2:] == label.shape[-2:]:
+        return Aligned(frames[None], None, label[None])
+    laid = warp_homography(frames, H.to(frames.dtype), size=size)
+    return Aligned(laid.image.clamp(0, 1)[None], laid.valid[None], label[None])

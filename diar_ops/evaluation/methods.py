@@ -1,0 +1,145 @@
+"""The methods that are compared, by name."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from diar_ops._errors import OptionError, WeightsError
+from diar_ops.aggregate import (
+    consensus_logits,
+    intrinsic_aggregate,
+    mean_aggregate,
+    median_aggregate,
+    rpca_aggregate,
+    softmax_aggregate,
+)
+from diar_ops.evaluation.exposure import compensate_exposure
+from diar_ops.models import load_pretrained
+from diar_ops.models.registry import NETWORKS
+from diar_ops.models.weights import SHIPPED
+
+__all__ = ["CLASSICAL", "DEFAULT_METHODS", "EXPOSURE", "Method", "find_methods"]
+
+#: Maps frames (1, T, 3, H, W) and valid, (1, T, 1, H, W) or None for all, to (1, 3, H, W).
+Restore: TypeAlias = Callable[[Tensor, Tensor | None], Tensor]
+
+
+def _consensus(frames: Tensor, valid: Tensor | None) -> Tensor:
+    return softmax_aggregate(frames, consensus_logits(frames, valid), valid)
+
+
+#: The methods without weights; a new one needs no more than a line here.
+CLASSICAL: dict[str, Restore] = {
+    "mean": mean_aggregate,
+    "median": median_aggregate,
+    "rpca": rpca_aggregate,
+    "intrinsic": intrinsic_aggregate,
+    "consensus": _consensus,
+}
+#: Behind the name of a classical method: frames are brought to a common exposure first.
+EXPOSURE = "+exposure"
+DEFAULT_METHODS = (*(name + EXPOSURE for name in CLASSICAL), "diar")
+
+
+class Method(NamedTuple):
+    """One way to make a picture of aligned frames.
+
+    Attributes:
+        name: As results call it.
+        restore: Maps frames (1, T, 3, H, W) in [0, 1] and valid, (1, T, 1, H, W) bool or None for
+            all, to the picture (1, 3, H, W); values beyond [0, 1] are clipped by whoever calls.
+        digest: SHA-256 of the weights; None without any.
+    """
+
+    name: str
+    restore: Restore
+    digest: str | None = None
+
+
+def find_methods(words: Sequence[str]) -> tuple[list[Method], list[str]]:
+    """Return the methods that a person means.
+
+    Args:
+        words: Names of :data:`CLASSICAL`, with or without :data:`EXPOSURE`; names of networks that
+            come with the package; paths of files of :func:`save_pretrained`. A file is called by
+            its name without ending, by ``NAME=PATH`` as one likes.
+
+    Returns:
+        The methods, each once, and one sentence for each that had to be skipped: the package's
+        own network where the package holds no weights of it.
+
+    Raises:
+        OptionError: A name is unknown, or two files are called the same.
+        WeightsError: A file is missing, damaged, or no such network.
+    """
+    found: dict[str, Method] = {}
+    skipped = []
+    for word in dict.fromkeys(words):
+        plain = word.removesuffix(EXPOSURE)
+        if plain in CLASSICAL:
+            method = Method(word, _restore_classical(plain, exposure=plain != word))
+        elif word == "diar" and not (SHIPPED / "diar.safetensors").is_file():
+            skipped.append("diar is left out: the package holds no weights of it yet")
+            continue
+        else:
+            method = _network(word)
+        if method.name in found:
+            raise OptionError(
+                f"two methods are called {method.name}; call one of them otherwise: NAME={word}"
+            )
+        found[method.name] = method
+    if not found:
+        raise OptionError("there is no method to evaluate" + "".join(f" ({s})" for s in skipped))
+    return list(found.values()), skipped
+
+
+def _restore_classical(name: str, *, exposure: bool) -> Restore:
+    aggregate = CLASSICAL[name]
+    if not exposure:
+        return aggregate
+
+    def restore(frames: Tensor, valid: Tensor | None) -> Tensor:
+        return aggregate(compensate_exposure(frames, valid), valid)
+
+    return restore
+
+
+def _network(word: str) -> Method:
+    shipped = SHIPPED / f"{word}.safetensors"
+    name, _, named = word.rpartition("=")
+    if shipped.is_file():
+        path, name = shipped, word
+    elif Path(word).suffix or Path(word).is_file():
+        # A path may hold "=" itself.
+        path = Path(word) if Path(word).is_file() or not name else Path(named)
+        name = name if path != Path(word) else path.stem
+    else:
+        names = ", ".join((*CLASSICAL, "diar"))
+        raise OptionError(
+            f"unknown method {word}: expected one of {names}, a classical one followed by "
+            f"{EXPOSURE}, or the path of a weights file"
+        )
+    if name.removesuffix(EXPOSURE) in CLASSICAL or (name == "diar" and path != shipped):
+        raise OptionError(f"{path} cannot be called {name}, which is another method: NAME={path}")
+    network = load_pretrained(path)
+    if type(network) not in {known.network for known in NETWORKS.values()}:
+        raise WeightsError(
+            f"{path} holds a {type(network).__name__}, expected one of {', '.join(NETWORKS)}"
+        )
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return Method(name, _restore_by(network), digest)
+
+
+def _restore_by(network: nn.Module) -> Restore:
+    def restore(frames: Tensor, valid: Tensor | None) -> Tensor:
+        with torch.no_grad():
+            image: Tensor = network(frames, valid).image
+        return image
+
+    return restore

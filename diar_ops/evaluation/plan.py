@@ -1,0 +1,106 @@
+"""Which results there are to compute: sets, sequences, numbers of frames, methods."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from os import PathLike
+from pathlib import Path
+
+from diar_ops._errors import OptionError
+from diar_ops.data import SequenceDataset, read_sequence
+from diar_ops.evaluation.disturbance import Disturbance
+from diar_ops.evaluation.rows import RowKey
+from diar_ops.evaluation.run import Task
+
+__all__ = ["Plan"]
+
+
+class Plan:
+    """All results of some sets, methods and numbers of frames, set by set.
+
+    Args:
+        sets: Folders of sets, or of single sequences. A set is called by the name of its folder,
+            or by its path where two share a name.
+        methods: Their names.
+        frames: Numbers of frames; a sequence that has fewer is left out at this number.
+        sequences: Only the first sequences of each set; all by default.
+        disturbance: Of the alignment.
+
+    Attributes:
+        folders: The folder of each sequence that has results, by (set, sequence).
+        keys: All results, ordered by set, number of frames and method.
+
+    Raises:
+        OptionError: A set is given twice, a number is not positive, or no sequence has so many
+            frames.
+        ImageError: There is no sequence, or one is not as it should be.
+    """
+
+    def __init__(
+        self,
+        sets: Sequence[str | PathLike[str]],
+        methods: Sequence[str],
+        frames: Sequence[int],
+        *,
+        sequences: int | None = None,
+        disturbance: Disturbance | None = None,
+    ) -> None:
+        counts = {"frames": list(frames), "sequences": [1 if sequences is None else sequences]}
+        for option, numbers in counts.items():
+            if min(numbers, default=0) < 1:
+                raise OptionError(f"{option} must be 1 or more, got {min(numbers, default='none')}")
+        self.disturbance = disturbance or Disturbance()
+        self.folders: dict[tuple[str, str], Path] = {}
+        lengths: dict[tuple[str, str], int] = {}
+        for name, path in _named(sets).items():
+            for folder in SequenceDataset(path).folders[:sequences]:
+                self.folders[name, folder.name] = folder
+                lengths[name, folder.name] = len(read_sequence(folder).frames)
+        self.keys = [
+            RowKey(name, sequence, count, method)
+            for name in dict.fromkeys(name for name, _ in self.folders)
+            for count in sorted(set(frames))
+            for method in methods
+            for (of, sequence), length in lengths.items()
+            if of == name and length >= count
+        ]
+        if not self.keys:
+            raise OptionError(
+                f"no sequence has {min(frames)} frames, the longest has {max(lengths.values())}"
+            )
+        used = {(key.set, key.sequence) for key in self.keys}
+        for place in used:
+            # Before the long work, not in the middle of it.
+            self.disturbance.check(place[1], lengths[place])
+        self.folders = {place: path for place, path in self.folders.items() if place in used}
+
+    @property
+    def first_folders(self) -> dict[str, Path]:
+        """The folder of the first sequence of each set."""
+        first: dict[str, Path] = {}
+        for (name, _), folder in self.folders.items():
+            first.setdefault(name, folder)
+        return first
+
+    def tasks(self, done: Collection[RowKey]) -> Iterator[Task]:
+        """Yield what is still to be computed, sequence by sequence."""
+        wanted: dict[tuple[str, str], list[RowKey]] = {place: [] for place in self.folders}
+        for key in self.keys:
+            if key not in done:
+                wanted[key.set, key.sequence].append(key)
+        for place, keys in wanted.items():
+            if keys:
+                yield Task(self.folders[place], tuple(keys), self.disturbance)
+
+
+def _named(sets: Sequence[str | PathLike[str]]) -> dict[str, Path]:
+    paths = [Path(path) for path in sets]
+    twice = [str(p) for p, n in Counter(path.resolve() for path in paths).items() if n > 1]
+    if twice:
+        raise OptionError(f"the set {twice[0]} is given twice")
+    names = Counter(path.resolve().name for path in paths)
+    return {
+        path.resolve().name if names[path.resolve().name] == 1 else str(path): path
+        for path in paths
+    }

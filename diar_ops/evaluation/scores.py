@@ -1,0 +1,39 @@
+"""How close a picture is to the label."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from diar_ops.data.sequence import colour_gain
+from diar_ops.metrics import psnr, rmse, ssim
+
+__all__ = ["SCORES", "score_picture"]
+
+#: What is measured, and its words; ``psnr_gain`` after one least-squares factor per channel, since
+#: the brightness of the label cannot be known from the frames.
+SCORES = {
+    "psnr": "PSNR [dB]",
+    "psnr_gain": "PSNR after one colour gain [dB]",
+    "rmse": "RMSE",
+    "ssim": "SSIM",
+}
+
+
+def score_picture(picture: Tensor, label: Tensor, shown: Tensor | None) -> dict[str, float]:
+    """Return the :data:`SCORES` of a picture, to six decimals.
+
+    Args:
+        picture: (1, 3, H, W), clipped to [0, 1] here.
+        label: (1, 3, H, W) in [0, 1].
+        shown: (1, 1, H, W) bool, the pixels to compare; None for all.
+    """
+    picture = picture.to(label.dtype).clamp(0, 1)
+    everywhere = label.new_ones(1, 1, *label.shape[-2:]).bool()
+    gain = colour_gain(picture, label, everywhere if shown is None else shown)
+    values = {
+        "psnr": psnr(picture, label, shown),
+        "psnr_gain": psnr((picture * gain).clamp(0, 1), label, shown),
+        "rmse": rmse(picture, label, shown),
+        "ssim": ssim(picture, label, shown),
+    }
+    return {name: round(float(value), 6) for name, value in values.items()}
