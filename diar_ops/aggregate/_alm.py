@@ -11,7 +11,9 @@ __all__ = ["low_rank_part"]
 CHUNK_ELEMENTS = 2**16
 # Penalty of the constraint low rank + sparse = data, and its growth per iteration, from the paper.
 FIRST_PENALTY, LARGEST_PENALTY = 1.25, 1.25e7
-GROWTH, GROWTH_WITH_GAPS = 1.5, 1.2
+GROWTH, SLOW_GROWTH = 1.5, 1.2
+#: With gaps, or no more columns than this, fast growth stops short of the optimum.
+FEW_COLUMNS = 8
 #: From this penalty on singular values are shrunk by less than float32 sums can tell.
 EXACT_PENALTY = 1e2
 
@@ -112,7 +114,7 @@ def _solve(
     largest = data.abs().amax((1, 2, 3)) / norm
     dual = 1 / largest.div(sparsity).clamp_min(1).to(data.dtype).view(B, 1, 1)
 
-    rate = GROWTH if observed is None else GROWTH_WITH_GAPS
+    rate = GROWTH if observed is None and T > FEW_COLUMNS else SLOW_GROWTH
     penalty, growth = FIRST_PENALTY, rate
     limit = sparsity / penalty
     fill = None if observed is None else _mean_of_observed(data, observed)
