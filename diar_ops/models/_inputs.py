@@ -69,6 +69,8 @@ def pad_to_multiple(planes: Tensor, stride: int) -> Tensor:
     """Repeat the last row and column of (B, T, C, H, W) until ``stride`` divides the size."""
     batch, frames, _, height, width = planes.shape
     padding = (0, -width % stride, 0, -height % stride)
+    if not any(padding):
+        return planes
     padded = F.pad(planes.flatten(0, 1), padding, mode="replicate")
     return padded.view(batch, frames, *padded.shape[1:])
 

@@ -40,8 +40,11 @@ CLUES, CLUE_UNIT, NEARLY_CLIPPED = 5, 10.0, 0.9
 #: Reach of a sample of light, in cells of 4 pixels of the small copies, and the support below which
 #: the mean of a frame counts more than what is near.
 SPREAD, LEAST_SUPPORT = 1.0, 0.01
-#: No log of a value is farther from 0; how much of the darkest is taken for a veil at the start.
-BRIGHT, HAZE_START = 3.0, -2.0
+#: No log of a value is farther from 0.
+BRIGHT = 3.0
+#: How many times the darkest of the picture a veil may be, since veils differ, and what is believed
+#: at the start (a logit).
+MOST_HAZE, HAZE_START = 2.0, -4.0
 #: Veils are dim: what the layers say is taken in this unit.
 VEIL_UNIT = 0.05
 
@@ -219,7 +222,7 @@ class FaithfulDIAR(nn.Module):
         if len(frames) == 0:  # some of what follows knows no empty batch
             one = self(frames.new_zeros(1, *frames.shape[1:]))
             return Restored(*(x[:0] for x in one))
-        usable = frames.isfinite().all(dim=2, keepdim=True)
+        usable = frames.sum(dim=2, keepdim=True).isfinite()
         usable = usable if valid is None else usable & valid
         clean = torch.where(usable, frames, 0).to(self.light.weight.dtype)
         if whole is None:
@@ -241,7 +244,7 @@ class FaithfulDIAR(nn.Module):
         middle = median(log, valid)
         apart = (log - middle) * known
         x = torch.cat((frames, log * known, apart, known), dim=2).flatten(0, 1)
-        # A veil lies on the darkest of what is there: no more than that is veil.
+        # A veil lies on the darkest of what is there, too.
         dark, bright = _range(log + start, known)
         dark_all, bright_all = _range(middle, known.amax(1, keepdim=True))
         ranges = torch.cat(
@@ -268,8 +271,10 @@ class FaithfulDIAR(nn.Module):
         own, shared = _cells(self.light(x).to(dtype)), _cells(self.shared(mean).to(dtype))
         more, veil = (own + shared).chunk(2, dim=2)
         gain = _bound(relative + common + more, MOST_LIGHT[0])
-        darkest = dark.amin((3, 4), keepdim=True) + gain.mean((3, 4), keepdim=True)
-        haze = (_cells(self.haze(x).to(dtype)) + HAZE_START).sigmoid() * (2.4 * darkest).exp()
+        # The median has no things in front, so that its darkest is the picture's.
+        darkest = dark_all.amin((3, 4), keepdim=True) + common.mean((3, 4), keepdim=True)
+        share = MOST_HAZE * (_cells(self.haze(x).to(dtype)) + HAZE_START).sigmoid()
+        haze = share * (2.4 * darkest).exp()
         return Light(
             gain,
             _bound(haze + VEIL_UNIT * veil, MOST_LIGHT[1]),
@@ -291,7 +296,8 @@ class FaithfulDIAR(nn.Module):
         known = valid.to(dtype)
         lit = compensate(frames, light.gain, light.veil, window)
         apart = (lit - median(lit, valid)) * known
-        blocks = _blocks(lit, apart, known, frames)
+        far = apart.abs()
+        blocks = _blocks(lit, apart, far, known, frames)
         near = self.stem(blocks)
         x = _frames(self.down(F.gelu(near)), T)
         context = sample_field(
@@ -305,7 +311,7 @@ class FaithfulDIAR(nn.Module):
         up = self.up(x.movedim(-1, 2).flatten(0, 1))
         judged = self.judge(F.gelu(near + F.pixel_shuffle(up, 2))).to(dtype)
         judged = F.interpolate(judged, scale_factor=4, mode="bilinear")[..., :H, :W]
-        score = _frames(judged[:, :1], T) + _scored(_frames(judged[:, 1:], T), apart, frames)
+        score = _frames(judged[:, :1], T) + _scored(_frames(judged[:, 1:], T), apart, far, frames)
         together = softmax_aggregate(x.movedim(-1, 2), self.say(x).movedim(-1, 2), tokens)
         detail = self.detail(x).movedim(-1, 2)
         correction = self.correction(together.movedim(1, -1)).movedim(-1, 1)
@@ -395,21 +401,20 @@ def _spread(x: Tensor, weight: Tensor) -> Tensor:
     return (near + LEAST_SUPPORT * total) / (support + LEAST_SUPPORT)
 
 
-def _blocks(lit: Tensor, apart: Tensor, known: Tensor, frames: Tensor) -> Tensor:
+def _blocks(lit: Tensor, apart: Tensor, far: Tensor, known: Tensor, frames: Tensor) -> Tensor:
     """Return means over blocks of 4 pixels, (B T, 14, 2 h, 2 w): mask first, most distant last."""
-    far = apart.abs()
     planes = (known, lit * known, apart, far, frames)
     means = [F.avg_pool2d(pad_to_multiple(p, STRIDE).flatten(0, 1), 4) for p in planes]
     most = F.max_pool2d(pad_to_multiple(far.amax(2, keepdim=True), STRIDE).flatten(0, 1), 4)
     return torch.cat((*means, most), dim=1)
 
 
-def _scored(shares: Tensor, apart: Tensor, frames: Tensor) -> Tensor:
+def _scored(shares: Tensor, apart: Tensor, far: Tensor, frames: Tensor) -> Tensor:
     """Return what the clues of every pixel add to its score, (B, T, 1, H, W).
 
     The clues: how far each channel is from the median, which way all are, and how clipped it is.
     """
-    score = (shares[:, :, :3] * apart.abs()).sum(2, keepdim=True)
+    score = (shares[:, :, :3] * far).sum(2, keepdim=True)
     score = score + shares[:, :, 3:4] * apart.sum(2, keepdim=True)
     clipped = (frames.amax(2, keepdim=True) - NEARLY_CLIPPED).clamp_min(0)
     return CLUE_UNIT * (score + shares[:, :, 4:] * clipped)

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from diar_ops._checks import solve_dtype
+from diar_ops._host import read_number
 from diar_ops._types import Whole
 from diar_ops.aggregate import median_aggregate
 
@@ -103,6 +104,8 @@ def _tents(start: Tensor, stop: Tensor, count: int, cells: int) -> Tensor:
 def median(x: Tensor, valid: Tensor | None) -> Tensor:
     """Return the median (B, 1, C, H, W) over frames, without a gradient."""
     with torch.no_grad():
+        if valid is not None and valid.device.type == "cpu" and read_number(valid.all()):
+            valid = None  # three times as fast
         return median_aggregate(x.detach(), valid)[:, None]
 
 
