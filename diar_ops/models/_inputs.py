@@ -9,6 +9,7 @@ from torch import Tensor
 from diar_ops._checks import check_bool, check_floating, check_shapes
 from diar_ops._errors import ShapeError
 from diar_ops._types import Whole
+from diar_ops.models.light import WHOLE_SIZE
 
 __all__ = [
     "check_sequence",
@@ -33,14 +34,14 @@ def check_sequence(op: str, frames: Tensor, valid: Tensor | None) -> dict[str, i
 
 
 def check_whole(op: str, frames: Tensor, whole: Whole | None) -> None:
-    """Check that small copies are of as many frames as ``frames`` (B, T, 3, H, W)."""
+    """Check that small copies have their size and are of as many frames as (B, T, 3, H, W)."""
     if whole is None:
         return
     small, valid, window = whole
     named = {
         "frames": (frames, "B T 3 H W"),
-        "whole.frames": (small, "B T 3 h w"),
-        "whole.valid": (valid, "B T 1 h w"),
+        "whole.frames": (small, f"B T 3 {WHOLE_SIZE} {WHOLE_SIZE}"),
+        "whole.valid": (valid, f"B T 1 {WHOLE_SIZE} {WHOLE_SIZE}"),
         "whole.window": (window, "B 4"),
     }
     check_shapes(op, **named)

@@ -208,7 +208,8 @@ class FaithfulDIAR(nn.Module):
             frames: (B, T, 3, H, W) sRGB in [0, 1], aligned; T, H, W at least 1.
             valid: Optional (B, T, 1, H, W) bool, False where a frame does not show the picture.
                 NaN counts as False.
-            whole: Small copies of the whole frames, where ``frames`` are a part of them.
+            whole: Small copies of the whole frames, of 64 by 64 pixels, where ``frames`` are a part
+                of them.
 
         Returns:
             :class:`Restored`, all of it, in the dtype of ``frames``; computed in the parameters'.

@@ -185,7 +185,7 @@ def test_aggregator(
 
 def test_a_network_of_ones_own(run: Callable[..., Run], good: Path, tmp_path: Path) -> None:
     file, out = tmp_path / "mine.safetensors", tmp_path / "out"
-    config = FaithfulDIARConfig(8, 1, 4, 8, 1, 2, detail_channels=4)
+    config = FaithfulDIARConfig(8, 1, 8, 4, 8, 1, 2)
     save_pretrained(FaithfulDIAR(config), file)
     assert run(good, "--out", out, "--aggregator", file, "--reference", "0").code == 0
     assert psnr(clean(out), photos.picture("poster", SIZE)) > 14

@@ -21,15 +21,15 @@ from diar_ops.models import (
     load_pretrained,
     save_pretrained,
 )
-from diar_ops.models.faithful import MOST_CORRECTION, MOST_DETAIL, MOST_GAIN, MOST_VEIL
+from diar_ops.models.faithful import HAZE_START, MOST_CORRECTION, MOST_DETAIL, MOST_LIGHT
 from diar_ops.models.light import whole_view
 from tests.harness import assert_close, generator
 from tests.models.test_networks import sequence
 
 NAN = float("nan")
 SMALL = FaithfulDIARConfig(
-    whole_channels=8, whole_blocks=2, context_channels=4, channels=8, blocks=2, heads=2,
-    window=(None, 2, 2), detail_channels=4,
+    whole_channels=8, whole_blocks=2, common_channels=8, context_channels=4, channels=8, blocks=2,
+    heads=2, window=(None, 2, 2),
 )  # fmt: skip
 NAMES = ("image", "weights", "gain", "veil")
 
@@ -200,6 +200,12 @@ def test_weights_are_convex() -> None:
     assert spread.max() > 0.2, "weights that are all equal would prove little"
 
 
+def by_hand(values: Tensor, gain: Tensor, veil: Tensor) -> Tensor:
+    """Multiply light and take a veil off it, but leave no less than black."""
+    light = ((values + 0.055) / 1.055 * gain.exp()) ** 2.4 - veil
+    return 1.055 * light.clamp_min((0.055 / 1.055) ** 2.4) ** (1 / 2.4) - 0.055
+
+
 def stretched(x: Tensor, height: int, width: int) -> Tensor:
     return F.interpolate(x, (height, width), mode="bilinear", align_corners=False)
 
@@ -230,8 +236,10 @@ def test_the_picture_by_hand(size: tuple[int, int]) -> None:
                     if not valid[item, t, 0, y, x]:
                         continue
                     share = evidence.score[item, t, 0, y, x].exp()
-                    pixel = (frames[item, t, :, y, x] + 0.055) * gain[t, :, y, x].exp() - 0.055
-                    pixel = (pixel - veil[t, :, y, x] + 0.055) * detail[t, :, y, x].exp() - 0.055
+                    more, less = detail[t, :, y, x].split(3)
+                    pixel = by_hand(
+                        frames[item, t, :, y, x], gain[t, :, y, x] + more, veil[t, :, y, x] + less
+                    )
                     total, mean = total + share, mean + share * pixel
                 if not total.any():
                     assert not found.image[item, :, y, x].any()
@@ -240,7 +248,7 @@ def test_the_picture_by_hand(size: tuple[int, int]) -> None:
                     share = evidence.score[item, t, 0, y, x].exp() / total[0]
                     share = share * valid[item, t, 0, y, x]
                     assert_close(found.weights[item, t, 0, y, x], share)
-                picture = (mean / total + 0.055) * correction[:, y, x].exp() - 0.055
+                picture = by_hand(mean / total, *correction[:, y, x].split(3))
                 assert_close(found.image[item, :, y, x], picture.clamp(0, 1))
 
 
@@ -250,34 +258,82 @@ def test_fields_are_bounded() -> None:
     wild = network(noise=3)
     light = wild.judge_light(*whole_view(frames, valid)[:2])
     evidence = wild.weigh(frames, valid, light)
-    for values, most in (
-        (light.gain, MOST_GAIN),
-        (light.veil, MOST_VEIL),
-        (evidence.detail, MOST_DETAIL),
-        (evidence.correction, MOST_CORRECTION),
-    ):
-        assert 0.9 * most < values.abs().max() <= most
+    assert evidence.detail.shape == (2, 3, 6, 2, 3)
+    assert evidence.correction.shape == (2, 6, 2, 3)
+    pairs = (
+        ((light.gain, light.veil), MOST_LIGHT),
+        (evidence.detail.chunk(2, dim=2), MOST_DETAIL),
+        (evidence.correction.chunk(2, dim=1), MOST_CORRECTION),
+    )
+    for both, bounds in pairs:
+        for values, most in zip(both, bounds, strict=True):
+            assert 0.9 * most < values.abs().max() <= most
 
 
-def test_the_start_is_the_mean_of_frames_made_equally_bright() -> None:
+def default() -> FaithfulDIAR:
+    """The network of default sizes, as training starts from it."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        built = FaithfulDIAR()
-    frames, _ = sequence("start", 1, 1, 32, 32)
-    picture = (0.2 + 0.3 * frames).float()
-    log_factor = torch.tensor([-0.25, 0.0, 0.25]).view(1, 3, 1, 1, 1)
-    frames = (picture + 0.055) * log_factor.exp() - 0.055
-    with torch.no_grad():
-        found = built(frames)
-        for layer in (built.light, built.detail, built.correction):
-            layer.weight.zero_()
-        bright = built(frames)
-    assert_close(found.weights, torch.full_like(found.weights, 1 / 3), atol=0.1)
-    assert (bright.image - picture[:, 0]).abs().max() < 0.003
-    # Small random fields lie on it at first.
-    assert (found.image - bright.image).abs().mean() < 0.06
-    assert (frames[:, 0] - picture[:, 0]).abs().mean() > 0.08
-    assert sum(p.numel() for p in built.parameters()) < 1_000_000
+        return FaithfulDIAR()
+
+
+def lit_alike() -> tuple[Tensor, Tensor]:
+    """A picture (1, 3, H, W) and five frames of it that differ in brightness alone."""
+    colours, _ = sequence("start", 1, 1, 32, 32)
+    picture = (0.2 + 0.3 * colours[:, 0]).float()
+    factors = torch.tensor([-0.25, -0.1, 0.0, 0.1, 0.25]).view(1, 5, 1, 1, 1)
+    return picture, (picture[:, None] + 0.055) * factors.exp() - 0.055
+
+
+@torch.no_grad()
+def test_the_start_is_what_frames_of_equal_brightness_agree_on() -> None:
+    built, (picture, frames) = default(), lit_alike()
+    spoiled = frames.clone()
+    places = [(slice(4, 12), slice(4, 12)), (slice(16, 24), slice(8, 20))]
+    for t, value, (rows, columns) in zip((1, 4), (1.0, 0.02), places, strict=True):
+        spoiled[:, t, :, rows, columns] = value
+    first, found = built(frames), built(spoiled)
+    assert_close(first.weights, torch.full_like(first.weights, 1 / 5), atol=0.05)
+    for t, (rows, columns) in zip((1, 4), places, strict=True):
+        assert found.weights[:, t, :, rows, columns].mean() < 0.02
+        assert found.weights[:, t, :, rows, columns].max() < 0.2
+    # A first guess at common light and haze and small random fields lie on it.
+    assert (first.image - picture).abs().mean() < 0.15
+    # Without them it is the picture itself, with what lies on some frames and without.
+    for layer in (built.light, built.shared, built.detail, built.correction, built.haze):
+        layer.weight.zero_()
+    built.haze.bias.fill_(-50)
+    for values in built.common_light.tell[-1].parameters():
+        values.zero_()
+    assert (built(frames).image - picture).abs().max() < 0.003
+    off = (built(spoiled).image - picture).abs()
+    plain = (spoiled.mean(dim=1) - picture).abs()
+    rows, columns = places[0]  # the glare; what to make of the dark spot, light must learn
+    assert off[..., rows, columns].mean() < 0.5 * plain[..., rows, columns].mean()
+
+
+@torch.no_grad()
+def test_the_start_takes_a_part_of_the_darkest_for_haze() -> None:
+    built, (_, frames) = default(), lit_alike()
+    for layer in (built.light, built.shared, built.haze):
+        layer.weight.zero_()
+    for values in built.common_light.tell[-1].parameters():
+        values.zero_()
+    found = built(frames)
+    assert found.gain is not None
+    assert found.veil is not None
+    lit = ((frames + 0.055) / 1.055 * found.gain[..., :1, :1].exp()) ** 2.4
+    darkest = lit.amin((3, 4), keepdim=True)
+    share = torch.tensor(HAZE_START).sigmoid()
+    assert_close(found.veil, (share * darkest).expand_as(found.veil), rtol=0.02)
+    # One black pixel says that there is none.
+    frames[..., 5, 7] = 0
+    black = share * (0.055 / 1.055 * found.gain.exp()) ** 2.4
+    assert (built(frames).veil <= 1.2 * black).all()
+
+
+def test_the_size() -> None:
+    assert 1_000_000 < sum(p.numel() for p in default().parameters()) < 1_700_000
 
 
 @pytest.mark.parametrize("box", [(0, 0, 16, 24), (8, 16, 24, 40), (3, 5, 14, 22)])
@@ -336,9 +392,10 @@ def test_gradients_reach_everything() -> None:
     for key, tensor in (("frames", frames), *built.named_parameters()):
         assert tensor.grad is not None, key
         assert tensor.grad.isfinite().all(), key
-        if key in ("score_out.bias", "say.bias"):
-            # The same for all frames, which a softmax over them does not see.
-            assert tensor.grad.abs().max() < 1e-10, key
+        if key in ("judge.bias", "say.bias"):
+            # The first is the same for all frames, which a softmax over them does not see.
+            assert tensor.grad[0].abs() < 1e-10, key
+            assert (tensor.grad[1:].abs() > 1e-10).all(), key
         else:
             assert tensor.grad.abs().max() > 1e-10, key
     assert frames.grad is not None
@@ -349,12 +406,13 @@ def test_a_picture_beyond_white_can_come_back() -> None:
     frames = torch.full((1, 2, 3, 8, 8), 0.99, dtype=torch.float64).requires_grad_()
     built = network(noise=0)
     with torch.no_grad():
-        built.correction.bias.fill_(2)
+        built.correction.bias[:3] = 2
     image = built(frames).image
     assert (image == 1).all()
     image.sum().backward()
     assert built.correction.bias.grad is not None
-    assert (built.correction.bias.grad > 0).all()
+    assert (built.correction.bias.grad[:3] > 0).all()  # more light
+    assert (built.correction.bias.grad[3:] < 0).all()  # less taken off
 
 
 @pytest.mark.parametrize("part", [False, True])
@@ -406,9 +464,7 @@ def test_autocast_costs_the_picture_little(half: torch.dtype) -> None:
 
 def test_overfits_one_example() -> None:
     """The default sizes start where they can learn: a spoiled picture is learnt in a few steps."""
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        built = FaithfulDIAR()
+    built = default()
     rows, columns = torch.meshgrid(torch.arange(24), torch.arange(24), indexing="ij")
     label = torch.stack((rows / 24, columns / 24, (rows // 6 + columns // 6) % 2))[None]
     frames = (label[:, None] * torch.tensor([0.4, 0.8, 1.0]).view(1, 3, 1, 1, 1)).clone()
@@ -443,6 +499,8 @@ def test_exceptions() -> None:
     for wrong, match in (
         (Whole(whole.frames[:, :1], whole.valid[:, :1], whole.window), r"whole\.frames must have"),
         (whole._replace(window=whole.window[:, :3]), r"whole\.window must have shape"),
+        (whole._replace(frames=whole.frames[..., ::2, ::2]), r"\(B T 3 64 64\)"),
+        (whole._replace(valid=whole.valid[..., :32]), r"\(B T 1 64 64\)"),
     ):
         with pytest.raises(ShapeError, match=match):
             built(frames, valid, whole=wrong)
@@ -461,7 +519,7 @@ def test_exceptions() -> None:
         ("channels", -8, "a positive integer"),
         ("blocks", None, "a positive integer"),
         ("heads", "4", "a positive integer"),
-        ("detail_channels", 5, "an even number"),
+        ("common_channels", 0, "a positive integer"),
         ("channels", 63, "an even number"),
         ("channels", 66, "a number that 4 heads divide"),
         ("whole_channels", 98, "a number that 4 heads divide"),

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from diar_ops.data.scene.transfer import srgb_to_linear
 from diar_ops.models import WHOLE_SIZE, compensate, sample_field
-from diar_ops.models.light import amplify, median, token_window, whole_view
+from diar_ops.models.light import BLACK, median, relight, token_window, whole_view
 from tests.harness import assert_close, generator
 
 NAN = float("nan")
@@ -101,15 +101,76 @@ def test_a_factor_on_the_value_is_one_on_light() -> None:
     values = torch.linspace(0.1, 0.6, 20, dtype=torch.float64)
     for log in (-0.15, 0.0, 0.3):
         factor = torch.tensor(log, dtype=torch.float64)
-        light = srgb_to_linear(amplify(values, factor))
+        light = srgb_to_linear(relight(values, factor, torch.zeros_like(factor)))
         assert_close(light, srgb_to_linear(values) * (2.4 * factor).exp())
 
 
-def test_compensate_is_amplify_less_the_veil() -> None:
+def test_a_veil_is_taken_off_behind_the_factor() -> None:
+    r"""With x and y of :math:`y^{2.4} = e^{2.4 g} x^{2.4} - v` as the docstring has them."""
+    values, gain = 0.3 + 0.7 * field("values", 50).sigmoid(), 0.3 * field("gains", 50)
+    veil = 0.02 * field("veils", 50)
+    x, y = ((v + 0.055) / 1.055 for v in (values, relight(values, gain, veil)))
+    expected = (2.4 * gain).exp() * x**2.4 - veil
+    assert expected.min() > BLACK
+    assert_close(y**2.4, expected)
+
+
+def test_what_was_relit_can_be_put_back() -> None:
+    """Put the veil back on, and divide: the inverse is of the same form."""
+    values, gain = 0.3 + 0.7 * field("values", 50).sigmoid(), 0.3 * field("gains", 50)
+    veil = 0.02 * field("veils", 50)
+    changed = relight(values, gain, veil)
+    assert changed.min() > 0
+    assert (changed - values).abs().max() > 0.1
+    assert_close(relight(changed, -gain, -veil * (-2.4 * gain).exp()), values)
+    assert_close(relight(values, torch.zeros_like(gain), torch.zeros_like(veil)), values)
+
+
+def test_brighter_stays_brighter() -> None:
+    values = torch.linspace(0, 1, 300, dtype=torch.float64)
+    for gain, veil in ((0.0, 0.0), (1.5, 0.2), (-1.5, 0.01), (0.4, -0.1)):
+        found = relight(values, torch.tensor(gain).double(), torch.tensor(veil).double())
+        assert found.min() >= -1e-12
+        steps = found.diff()
+        assert (steps > -1e-12).all()
+        assert (steps[found[:-1] > 1e-12] > 0).all()
+
+
+def test_black_stays_black() -> None:
+    """Under a factor alone light of black would move: no factor below 1 makes it darker."""
+    black = torch.zeros(3, dtype=torch.float64)
+    gain = torch.tensor([-1.0, -0.2, 0.0], dtype=torch.float64)
+    for veil in (0.0, 0.05, 10.0):
+        assert relight(black, gain, torch.full_like(gain, veil)).abs().max() < 1e-12
+
+
+def test_gradients_at_black_and_below_are_those_of_black() -> None:
+    values = torch.tensor([0.0, 0.0, 0.3, 0.6], dtype=torch.float64).requires_grad_()
+    gain = torch.tensor([0.0, -0.5, -1.0, 0.0], dtype=torch.float64).requires_grad_()
+    veil = torch.tensor([0.0, 0.1, 0.2, 5.0], dtype=torch.float64).requires_grad_()
+    found = relight(values, gain, veil)
+    assert found.abs().max() < 1e-12
+    found.sum().backward()
+    for tensor in (values, gain, veil):
+        assert tensor.grad is not None
+        assert tensor.grad.isfinite().all()
+        assert tensor.grad.abs().min() > 0, "what is too dark must be able to come back"
+    assert veil.grad is not None
+    slope = 1.055 / 2.4 * BLACK ** (1 / 2.4 - 1)
+    assert_close(veil.grad, torch.full_like(veil, -slope))
+
+
+def test_derivatives_of_relight() -> None:
+    values = (0.2 + 0.8 * field("values", 6).sigmoid()).requires_grad_()
+    gain, veil = (x.requires_grad_() for x in (0.2 * field("g", 6), 0.01 * field("v", 6)))
+    assert torch.autograd.gradcheck(relight, (values, gain, veil))
+
+
+def test_compensate_is_relight_with_fields_over_the_whole() -> None:
     frames = field("frames", 1, 2, 3, 6, 9).sigmoid()
-    gain, veil = field("gain", 1, 2, 3, 2, 2), field("veil", 1, 2, 3, 4, 3)
+    gain, veil = field("gain", 1, 2, 3, 2, 2), 0.1 * field("veil", 1, 2, 3, 4, 3)
     g, v = (F.interpolate(x[0], (6, 9), mode="bilinear")[None] for x in (gain, veil))
-    whole = (frames + 0.055) * g.exp() - 0.055 - v
+    whole = relight(frames, g, v)
     assert_close(compensate(frames, gain, veil), whole)
     edges = windows((2 / 6, 3 / 9, 5 / 6, 7 / 9))
     part = compensate(frames[..., 2:5, 3:7], gain, veil, edges)

@@ -38,7 +38,7 @@ SIZES = {"channels": (4, 8), "blocks": (1, 1), "decoder_blocks": (0, 1)}
 CONFIGS = {
     "DeepResidualSets": DeepResidualSetsConfig(**SIZES),
     "DIAR": DIARConfig(**SIZES, window=(5, 2, 2), aggregation="embedded_mean", mlp_ratio=1.5),
-    "FaithfulDIAR": FaithfulDIARConfig(8, 1, 4, 8, 1, 2, window=(5, 2, 2), detail_channels=4),
+    "FaithfulDIAR": FaithfulDIARConfig(8, 1, 8, 4, 8, 1, 2, window=(5, 2, 2)),
 }
 
 every = pytest.mark.parametrize("name", NETWORKS)
@@ -141,7 +141,7 @@ class TestSavePretrained(OpTests):
         """The smallest network, without blocks where that can be, and the default one."""
         smallest: Any = NETWORKS[name].config
         if name == "FaithfulDIAR":
-            smallest = smallest(1, 1, 1, 2, 1, 1, (1, 1, 1), 2)
+            smallest = smallest(1, 1, 1, 1, 2, 1, 1, (1, 1, 1))
         else:
             smallest = smallest(channels=(4,), blocks=(0,), decoder_blocks=(0,))
         for number, chosen in enumerate((smallest, NETWORKS[name].config())):

@@ -34,6 +34,8 @@ from tests.harness import assert_close, generator, tensors_of
 from tests.models import test_faithful as models
 
 SIZE = 96
+#: Of log factors and veils per token.
+SPREADS = [0.1] * 3 + [0.01] * 3
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -61,6 +63,12 @@ def cutter(frames: Tensor, valid: Tensor) -> Warper:
         return frames[cut], valid[cut]
 
     return warp
+
+
+def by_hand(values: Tensor, gain: Tensor, veil: Tensor) -> Tensor:
+    """Multiply light and take a veil off it, but leave no less than black."""
+    light = ((values + 0.055) / 1.055 * gain.exp()) ** 2.4 - veil
+    return 1.055 * light.clamp_min((0.055 / 1.055) ** 2.4) ** (1 / 2.4) - 0.055
 
 
 def silent(done: int, total: int) -> None:
@@ -202,13 +210,13 @@ def test_windows_of_the_full_picture_from_evidence_on_a_copy(copy: tuple[int, in
     tokens = [-(-n // 8) for n in copy]
     light = Light(
         torch.randn(1, 3, 3, 16, 16, generator=rng) * 0.1,
-        torch.randn(1, 3, 3, 16, 16, generator=rng) * 0.05,
+        torch.rand(1, 3, 3, 16, 16, generator=rng) * 0.05,
         torch.zeros(1, 3, 4, 8, 8),
     )
     evidence = Evidence(
         torch.randn(1, 3, 1, *copy, generator=rng),
-        torch.randn(1, 3, 3, *tokens, generator=rng) * 0.1,
-        torch.randn(1, 3, *tokens, generator=rng) * 0.1,
+        torch.randn(1, 3, 6, *tokens, generator=rng) * torch.tensor(SPREADS)[:, None, None],
+        torch.randn(1, 6, *tokens, generator=rng) * torch.tensor(SPREADS)[:, None, None],
     )
 
     def stretch(x: Tensor, padded: bool = False) -> Tensor:
@@ -222,12 +230,14 @@ def test_windows_of_the_full_picture_from_evidence_on_a_copy(copy: tuple[int, in
             x, grid.expand(len(x), -1, -1, -1), padding_mode="border", align_corners=False
         )
 
-    lit = (frames[0] + 0.055) * stretch(light.gain[0]).exp() - stretch(light.veil[0])
-    lit = lit * stretch(evidence.detail[0], padded=True).exp() - 0.055
+    detail = stretch(evidence.detail[0], padded=True)
+    correction = stretch(evidence.correction, padded=True)[0]
+    lit = by_hand(
+        frames[0], stretch(light.gain[0]) + detail[:, :3], stretch(light.veil[0]) + detail[:, 3:]
+    )
     score = stretch(evidence.score[0]).masked_fill(~valid[0], -torch.inf)
     share = score.softmax(dim=0)
-    picture = (share * lit).sum(dim=0) + 0.055
-    picture = picture * stretch(evidence.correction, padded=True)[0].exp() - 0.055
+    picture = by_hand((share * lit).sum(dim=0), correction[:3], correction[3:])
     for window in ((0, 0, 50, 83), (13, 0, 14, 83), (7, 21, 50, 22), (30, 40, 47, 83)):
         top, left, bottom, right = window
         cut = (..., slice(top, bottom), slice(left, right))
@@ -255,8 +265,9 @@ def test_photos_that_lie_on_each_other_are_the_networks_frames(shape: tuple[int,
     built = network()
     found = reconstruct_sequence(frames, on_each_other(frames), aggregator=built)
     expected = restored(built, frames)
-    assert_close(found.image, expected.image[0])
-    assert_close(found.weights, expected.weights[0])
+    # Logits of noise are large, and near black a step of light is many of the value.
+    assert_close(found.image, expected.image[0], atol=3e-4)
+    assert_close(found.weights, expected.weights[0], atol=3e-4)
     assert expected.gain is not None
     assert_close(found.gain, (2.4 * expected.gain[0].mean(dim=(2, 3))).exp())
     assert (found.coverage == 3).all()
@@ -273,7 +284,7 @@ def test_photos_larger_than_the_working_copy() -> None:
     covered = found.coverage > 0
     assert_close(found.weights.sum(dim=0)[covered], torch.ones(int(covered.sum())))
     assert 0 < (found.image - exact.image).abs().mean() < 0.02
-    assert_close(found.gain, exact.gain, rtol=0.02)
+    assert_close(found.gain, exact.gain, rtol=0.05)
 
 
 def test_weights_explain_the_picture() -> None:
@@ -412,7 +423,7 @@ from tests.photos import exact_alignment
 torch.set_num_threads(1)
 frames = [torch.zeros(3, 1200, 1600, dtype=torch.uint8) for _ in range(10)]
 alignment = exact_alignment(np.stack([np.eye(3)] * 10), (1200, 1600))
-config = FaithfulDIARConfig(8, 1, 4, 8, 1, 2, detail_channels=4)
+config = FaithfulDIARConfig(8, 1, 8, 4, 8, 1, 2)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 found = reconstruct_sequence(frames, alignment, aggregator=FaithfulDIAR(config), working_size=512)
 assert found.image.shape == (3, 1200, 1600)

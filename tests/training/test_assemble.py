@@ -36,7 +36,9 @@ def test_shares_of_sizes_and_sets(tmp_path: Path) -> None:
     assert [type(source) for source in data.sources] == [
         RenderedSource, RenderedSource, CyclesSource
     ]  # fmt: skip
-    config = small(sizes=(16, 24), size_shares=(1, 3))
+    assert data.bare == config.bare == 8
+    config = small(sizes=(16, 24), size_shares=(1, 3), bare=0)
+    assert training_sequences(config).bare == 0
     assert training_sequences(config).shares.tolist() == pytest.approx([0.25, 0.75])
 
 

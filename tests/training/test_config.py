@@ -19,6 +19,7 @@ from diar_ops.training import TrainConfig
         ({"batch": 0}, "TrainConfig.batch: expected at least 1"),
         ({"clip": -1}, "TrainConfig.clip: expected at least 0"),
         ({"workers": -1}, "TrainConfig.workers"),
+        ({"bare": -1}, "TrainConfig.bare: expected at least 0"),
         ({"lr": 0}, "TrainConfig.lr: expected more than 0"),
         ({"minutes": 0}, "TrainConfig.minutes: expected more than 0"),
         ({"ema": 1.0}, "TrainConfig.ema"),

@@ -45,21 +45,23 @@ def assert_same(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
 
 
 def test_parts_of_an_item() -> None:
-    data = stream()
+    data = stream(bare=2)
     for at in ((0, 0), (7, 3)):
         item = data[at]
         T, c = data.shape_of(at[0])
         shapes = {
             "frames": (T, 3, c, c), "valid": (T, 1, c, c), "label": (3, c, c),
             "whole_frames": (T, 3, 8, 8), "whole_valid": (T, 1, 8, 8), "whole_label": (3, 8, 8),
-            "window": (4,),
+            "window": (4,), "bare_light": (2, T, 3, 8, 8),
         }  # fmt: skip
         assert {name: tuple(value.shape) for name, value in item.items()} == shapes
         for name, value in item.items():
             assert value.dtype == (torch.bool if "valid" in name else torch.float32), name
             assert value.is_contiguous(), name
-            assert value.min() >= 0, name
-            assert value.max() <= 1, name
+            assert value.isfinite().all(), name
+            if name != "bare_light":  # log factors
+                assert value.min() >= 0, name
+                assert value.max() <= 1, name
         assert (item["frames"][~item["valid"].expand_as(item["frames"])] == 0).all()
 
 
@@ -70,6 +72,14 @@ def test_items_depend_on_seed_step_and_place_alone() -> None:
     assert_same(data[(9, 1)], later[0])
     for other in (data[(4, 1)], data[(5, 2)], stream(seed=4)[(4, 2)]):
         assert not torch.equal(other["whole_label"], later[1]["whole_label"])
+
+
+def test_bare_light_changes_nothing_else() -> None:
+    without, with_it = stream(), stream(bare=2)
+    item, same, other = without[(4, 2)], with_it[(4, 2)], with_it[(4, 1)]
+    assert item.pop("bare_light").numel() == 0
+    assert not torch.equal(same.pop("bare_light"), other["bare_light"])
+    assert_same(item, same)
 
 
 def test_steps_have_shapes_of_their_own() -> None:
