@@ -46,7 +46,7 @@ def relight(values: Tensor, gain: Tensor, veil: Tensor) -> Tensor:
         sRGB, at least 0, not clipped at 1. What would be below black has the gradient of black.
     """
     light = (2.4 * (((values + TOE) / (1 + TOE)).log() + gain)).exp() - veil
-    light = light + (light.clamp_min(BLACK) - light).detach()
+    light = torch.where(light > BLACK, light, BLACK + (light - light.detach()))
     return (1 + TOE) * light ** (1 / 2.4) - TOE
 
 

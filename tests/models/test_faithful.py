@@ -21,7 +21,13 @@ from diar_ops.models import (
     load_pretrained,
     save_pretrained,
 )
-from diar_ops.models.faithful import HAZE_START, MOST_CORRECTION, MOST_DETAIL, MOST_LIGHT
+from diar_ops.models.faithful import (
+    HAZE_START,
+    MOST_CORRECTION,
+    MOST_DETAIL,
+    MOST_HAZE,
+    MOST_LIGHT,
+)
 from diar_ops.models.light import whole_view
 from tests.harness import assert_close, generator
 from tests.models.test_networks import sequence
@@ -324,7 +330,7 @@ def test_the_start_takes_a_part_of_the_darkest_for_haze() -> None:
     assert found.veil is not None
     lit = ((frames + 0.055) / 1.055 * found.gain[..., :1, :1].exp()) ** 2.4
     darkest = lit.amin((3, 4), keepdim=True)
-    share = torch.tensor(HAZE_START).sigmoid()
+    share = MOST_HAZE * torch.tensor(HAZE_START).sigmoid()
     assert_close(found.veil, (share * darkest).expand_as(found.veil), rtol=0.02)
     # One black pixel says that there is none.
     frames[..., 5, 7] = 0

@@ -127,7 +127,7 @@ def test_scores_from_clues() -> None:
     told = numbers("shares", 2, 3, CLUES, 4, 5)
     apart, frames = numbers("apart", 2, 3, 3, 4, 5), shares("frames", 2, 3, 3, 4, 5)
     frames[:, :, :, 0] += 0.5
-    found = _scored(told, apart, frames)
+    found = _scored(told, apart, apart.abs(), frames)
     assert found.shape == (2, 3, 1, 4, 5)
     for at in torch.cartesian_prod(*map(torch.arange, (2, 3, 4, 5))).tolist():
         item, t, y, x = at
