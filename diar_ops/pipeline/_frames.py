@@ -21,6 +21,7 @@ __all__ = [
     "image_size",
     "rescale_matrix",
     "shrink",
+    "shrink_alike",
     "to_unit",
     "working_copy",
 ]
@@ -91,6 +92,14 @@ def shrink(frame: Tensor, longest: int) -> Tensor:
         return image
     size = (max(1, round(height * factor)), max(1, round(width * factor)))
     return F.interpolate(image, size, mode="bilinear", antialias=True)
+
+
+def shrink_alike(frame: Tensor, longest: int) -> Tensor:
+    """Return the frame (3, h, w) as :func:`shrink` does, rounded to its own depth."""
+    small = shrink(frame, longest)[0]
+    if frame.dtype not in _FULL_SCALE:
+        return small
+    return (small * _FULL_SCALE[frame.dtype]).round().to(torch.int32).to(frame.dtype)
 
 
 def rescale_matrix(full: tuple[int, int], small: tuple[int, int]) -> Tensor:

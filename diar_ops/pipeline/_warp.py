@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from diar_ops._types import Alignment
 from diar_ops.data.scene.transfer import linear_to_srgb, srgb_to_linear
 from diar_ops.geometry import transform_points, warp_homography
-from diar_ops.pipeline._frames import image_size, rescale_matrix, shrink, to_unit
+from diar_ops.pipeline._frames import image_size, rescale_matrix, shrink_alike, to_unit
 
 __all__ = ["AlignedSequence", "warp_frame"]
 
@@ -52,7 +52,7 @@ class AlignedSequence(NamedTuple):
         homography = self.alignment.homography_reference_frame.clone()
         for t in self.used:
             frame, mask = self.frames[t], self.masks[t]
-            frames[t] = shrink(frame, longest)[0]
+            frames[t] = shrink_alike(frame, longest)  # fifty copies must fit into memory
             small = image_size(frames[t])
             if mask is not None and small != image_size(frame):
                 masks[t] = F.interpolate(mask[None].float(), small, mode="area")[0] > 0.99
