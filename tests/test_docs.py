@@ -11,7 +11,10 @@ from tests.conftest import ROOT
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("document", ["docs/conventions.md", "docs/data.md", "docs/networks.md", "README.md"])
+DOCUMENTS = ("docs/conventions.md", "docs/data.md", "docs/networks.md", "README.md")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_code_blocks_run(document: str) -> None:
     text = (ROOT / document).read_text(encoding="utf-8")
     blocks = BLOCK.findall(text)
