@@ -22,7 +22,9 @@ from diar_ops._types import (
     PairMatches,
     Reason,
     Reconstruction,
+    Restored,
     Warped,
+    Whole,
 )
 from diar_ops.aggregate import (
     ConsensusLogits,
@@ -124,9 +126,11 @@ __all__ = [  # noqa: RUF022 - grouped by purpose
     "Reason",
     "Reconstruction",
     "RenderError",
+    "Restored",
     "ShapeError",
     "Warped",
     "WeightsError",
+    "Whole",
     # matching
     "cosine_similarity",
     "image_pyramid",

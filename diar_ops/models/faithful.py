@@ -13,7 +13,19 @@ from diar_ops._checks import check_option
 from diar_ops._types import Restored, Whole
 from diar_ops.aggregate import softmax_aggregate
 from diar_ops.models._common_light import CommonLight
-from diar_ops.models._inputs import check_sequence, check_whole, pad_to_multiple
+from diar_ops.models._inputs import check_sequence, check_whole
+from diar_ops.models._planes import (
+    CLUES,
+    STRIDE,
+    block_means,
+    by_frame,
+    cells_of_tokens,
+    describe_blocks,
+    score_clues,
+    spread,
+    token_range,
+    weighted_mean,
+)
 from diar_ops.models._stage import Stage
 from diar_ops.models.light import (
     TOE,
@@ -28,20 +40,11 @@ from diar_ops.models.light import (
 
 __all__ = ["STRIDE", "Evidence", "FaithfulDIAR", "FaithfulDIARConfig", "Light"]
 
-#: Pixels of a side that share one token of attention, in small copies and in the picture.
-STRIDE = 8
 #: Bounds of log factors and veils (see ``relight``), by where they apply: a frame's light, what
 #: the pass over pixels adds to it, and the picture. The last two are linear between the centres of
 #: tokens: they shade, and cannot draw.
 MOST_LIGHT, MOST_DETAIL, MOST_CORRECTION = (2.0, 0.2), (0.4, 0.05), (0.2, 0.02)
 
-#: Clues by which a pixel is scored, see _scored; the unit of their shares; where clipping is near.
-CLUES, CLUE_UNIT, NEARLY_CLIPPED = 5, 10.0, 0.9
-#: Reach of a sample of light, in cells of 4 pixels of the small copies, and the support below which
-#: the mean of a frame counts more than what is near.
-SPREAD, LEAST_SUPPORT = 1.0, 0.01
-#: No log of a value is farther from 0.
-BRIGHT = 3.0
 #: How many times the darkest of the picture a veil may be, since veils differ, and what is believed
 #: at the start (a logit).
 MOST_HAZE, HAZE_START = 2.0, -4.0
@@ -240,18 +243,18 @@ class FaithfulDIAR(nn.Module):
         known = valid.to(dtype)
         log = ((frames.clamp_min(0) + TOE) / (1 + TOE)).log()
         # Exposure first, so that the median mixes frames of equal brightness.
-        start = _mean((log - median(log, valid)) * known, known)
+        start = weighted_mean((log - median(log, valid)) * known, known)
         log = log - start
         middle = median(log, valid)
         apart = (log - middle) * known
         x = torch.cat((frames, log * known, apart, known), dim=2).flatten(0, 1)
         # A veil lies on the darkest of what is there, too.
-        dark, bright = _range(log + start, known)
-        dark_all, bright_all = _range(middle, known.amax(1, keepdim=True))
+        dark, bright = token_range(log + start, known)
+        dark_all, bright_all = token_range(middle, known.amax(1, keepdim=True))
         ranges = torch.cat(
             (dark, bright, dark_all.expand_as(dark), bright_all.expand_as(bright)), dim=2
         )
-        x = _frames(self.whole_stem(x) + self.whole_range(ranges.flatten(0, 1)), T)
+        x = by_frame(self.whole_stem(x) + self.whole_range(ranges.flatten(0, 1)), T)
         # All tokens of a frame count, but a frame that shows nothing has no say.
         seen = valid.flatten(2).any(dim=2)[..., None, None, None]
         tokens = seen.expand(*x.shape[:2], 1, *x.shape[3:])
@@ -259,22 +262,22 @@ class FaithfulDIAR(nn.Module):
             x = stage(x, tokens)
         x = self.whole_norm(x.movedim(2, -1))
         # How far a frame is from the median, where it can be trusted, is the frame's light.
-        trust = _cells(self.trust(x).to(dtype)).sigmoid()
+        trust = cells_of_tokens(self.trust(x).to(dtype)).sigmoid()
         weight = known * middle.exp().mean(2, keepdim=True)  # of dark pixels, veils are most
-        field = _spread(_blocks_of(apart * weight, 4) * trust, _blocks_of(weight, 4) * trust)
+        field = spread(block_means(apart * weight, 4) * trust, block_means(weight, 4) * trust)
         relative = -field - start
         count = seen.sum(1, keepdim=True).clamp_min(1)
         relative = relative - (relative * seen).sum(1, keepdim=True) / count
-        told = self.common_light(_blocks_of(relative, 2), seen[:, :, 0, 0, 0]).to(dtype)
+        told = self.common_light(block_means(relative, 2), seen[:, :, 0, 0, 0]).to(dtype)
         common = F.interpolate(told, relative.shape[-2:], mode="bilinear")[:, None]
         # What is left: veils, and what the picture itself says of the light.
         mean = (x * seen.movedim(2, -1)).sum(1, keepdim=True) / count.movedim(2, -1)
-        own, shared = _cells(self.light(x).to(dtype)), _cells(self.shared(mean).to(dtype))
-        more, veil = (own + shared).chunk(2, dim=2)
+        own = cells_of_tokens(self.light(x).to(dtype))
+        more, veil = (own + cells_of_tokens(self.shared(mean).to(dtype))).chunk(2, dim=2)
         gain = _bound(relative + common + more, MOST_LIGHT[0])
         # The median has no things in front, so that its darkest is the picture's.
         darkest = dark_all.amin((3, 4), keepdim=True) + common.mean((3, 4), keepdim=True)
-        share = MOST_HAZE * (_cells(self.haze(x).to(dtype)) + HAZE_START).sigmoid()
+        share = MOST_HAZE * (cells_of_tokens(self.haze(x).to(dtype)) + HAZE_START).sigmoid()
         haze = share * (2.4 * darkest).exp()
         return Light(
             gain,
@@ -298,21 +301,22 @@ class FaithfulDIAR(nn.Module):
         lit = compensate(frames, light.gain, light.veil, window)
         apart = (lit - median(lit, valid)) * known
         far = apart.abs()
-        blocks = _blocks(lit, apart, far, known, frames)
+        blocks = describe_blocks(lit, apart, far, known, frames)
         near = self.stem(blocks)
-        x = _frames(self.down(F.gelu(near)), T)
+        x = by_frame(self.down(F.gelu(near)), T)
         context = sample_field(
             light.context, (x.shape[-2], x.shape[-1]), token_window(frames, window, STRIDE)
         )
         x = x + self.mix_context(context.movedim(2, -1)).movedim(-1, 2)
-        tokens = _frames(F.max_pool2d(blocks[:, :1], 2) > 0, T)
+        tokens = by_frame(F.max_pool2d(blocks[:, :1], 2) > 0, T)
         for stage in self.stages:
             x = stage(x, tokens)
         x = self.norm(x.movedim(2, -1))
         up = self.up(x.movedim(-1, 2).flatten(0, 1))
         judged = self.judge(F.gelu(near + F.pixel_shuffle(up, 2))).to(dtype)
         judged = F.interpolate(judged, scale_factor=4, mode="bilinear")[..., :H, :W]
-        score = _frames(judged[:, :1], T) + _scored(_frames(judged[:, 1:], T), apart, far, frames)
+        judged = by_frame(judged, T)
+        score = judged[:, :, :1] + score_clues(judged[:, :, 1:], apart, far, frames)
         together = softmax_aggregate(x.movedim(-1, 2), self.say(x).movedim(-1, 2), tokens)
         detail = self.detail(x).movedim(-1, 2)
         correction = self.correction(together.movedim(1, -1)).movedim(-1, 1)
@@ -355,75 +359,6 @@ class FaithfulDIAR(nn.Module):
         # Clipped, yet with the gradient of what is not: a pixel beyond white can come back.
         picture = picture + (picture.clamp(0, 1) - picture).detach()
         return Restored(picture * valid.any(dim=1), weights, light.gain, light.veil)
-
-
-def _range(log: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the least and the most of each token of (B, T, 3, H, W), in means of four pixels."""
-    T = log.shape[1]
-    seen = F.avg_pool2d(known.flatten(0, 1), 2) == 1
-    means = F.avg_pool2d(log.flatten(0, 1), 2)
-    least = -F.max_pool2d(torch.where(seen, -means, -BRIGHT), STRIDE // 2)
-    most = F.max_pool2d(torch.where(seen, means, -BRIGHT), STRIDE // 2)
-    return _frames(least.clamp(-BRIGHT, BRIGHT), T), _frames(most, T)
-
-
-def _mean(x: Tensor, weight: Tensor) -> Tensor:
-    """Return the mean of ``x`` / weight over pixels, weighted, (B, T, C, 1, 1)."""
-    return x.sum((3, 4), keepdim=True) / weight.sum((3, 4), keepdim=True).clamp_min(1e-6)
-
-
-def _blocks_of(x: Tensor, side: int) -> Tensor:
-    """Return means over blocks of (B, T, C, H, W)."""
-    return _frames(F.avg_pool2d(x.flatten(0, 1), side), x.shape[1])
-
-
-def _cells(x: Tensor) -> Tensor:
-    """Return (B, T, C, 2 h, 2 w) of tokens (B, T, h, w, 4 C)."""
-    return _frames(F.pixel_shuffle(x.movedim(-1, 2).flatten(0, 1), 2), x.shape[1])
-
-
-def _spread(x: Tensor, weight: Tensor) -> Tensor:
-    """Return the smooth field of samples ``x`` / ``weight``: normalised convolution.
-
-    Far from all samples it is their mean.
-    """
-    B, T, C, h, w = x.shape
-    both = torch.cat((x, weight), dim=2)
-    kernel = torch.exp(
-        -torch.arange(-3, 4, dtype=x.dtype, device=x.device).square() / (2 * SPREAD**2)
-    )
-    kernel = kernel / kernel.sum()
-    flat = both.view(B * T * (C + 1), 1, h, w)
-    flat = F.conv2d(flat, kernel.view(1, 1, 7, 1), padding=(3, 0))
-    flat = F.conv2d(flat, kernel.view(1, 1, 1, 7), padding=(0, 3)).view(both.shape)
-    total = both.mean((3, 4), keepdim=True)
-    total = total[:, :, :C] / total[:, :, C:].clamp_min(1e-6)
-    near, support = flat[:, :, :C], flat[:, :, C:]
-    return (near + LEAST_SUPPORT * total) / (support + LEAST_SUPPORT)
-
-
-def _blocks(lit: Tensor, apart: Tensor, far: Tensor, known: Tensor, frames: Tensor) -> Tensor:
-    """Return means over blocks of 4 pixels, (B T, 14, 2 h, 2 w): mask first, most distant last."""
-    planes = (known, lit * known, apart, far, frames)
-    means = [F.avg_pool2d(pad_to_multiple(p, STRIDE).flatten(0, 1), 4) for p in planes]
-    most = F.max_pool2d(pad_to_multiple(far.amax(2, keepdim=True), STRIDE).flatten(0, 1), 4)
-    return torch.cat((*means, most), dim=1)
-
-
-def _scored(shares: Tensor, apart: Tensor, far: Tensor, frames: Tensor) -> Tensor:
-    """Return what the clues of every pixel add to its score, (B, T, 1, H, W).
-
-    The clues: how far each channel is from the median, which way all are, and how clipped it is.
-    """
-    score = (shares[:, :, :3] * far).sum(2, keepdim=True)
-    score = score + shares[:, :, 3:4] * apart.sum(2, keepdim=True)
-    clipped = (frames.amax(2, keepdim=True) - NEARLY_CLIPPED).clamp_min(0)
-    return CLUE_UNIT * (score + shares[:, :, 4:] * clipped)
-
-
-def _frames(x: Tensor, count: int) -> Tensor:
-    """Return (B, T, ...) of (B T, ...)."""
-    return x.view(-1, count, *x.shape[1:])
 
 
 def _bound(x: Tensor, most: float) -> Tensor:

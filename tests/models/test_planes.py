@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from diar_ops.models.faithful import (
+from diar_ops.models._planes import (
     BRIGHT,
     CLUE_UNIT,
     CLUES,
@@ -14,9 +14,9 @@ from diar_ops.models.faithful import (
     NEARLY_CLIPPED,
     SPREAD,
     STRIDE,
-    _range,
-    _scored,
-    _spread,
+    score_clues,
+    spread,
+    token_range,
 )
 from tests.harness import assert_close, generator
 
@@ -36,15 +36,15 @@ def shares(name: str, *shape: int) -> Tensor:
 def test_samples_that_are_all_the_same(size: tuple[int, int]) -> None:
     weight = shares("weights", 2, 3, 1, *size)
     value = numbers("a value for each channel", 2, 3, 3, 1, 1)
-    assert_close(_spread(value * weight, weight), value.expand(2, 3, 3, *size), rtol=1e-6)
+    assert_close(spread(value * weight, weight), value.expand(2, 3, 3, *size), rtol=1e-6)
 
 
 def test_no_samples_at_all() -> None:
     x, weight = torch.zeros(1, 2, 3, 16, 16), torch.zeros(1, 2, 1, 16, 16)
-    assert torch.equal(_spread(x, weight), x)
+    assert torch.equal(spread(x, weight), x)
     x.requires_grad_()
     weight.requires_grad_()
-    _spread(x, weight).square().sum().backward()
+    spread(x, weight).square().sum().backward()
     for tensor in (x, weight):
         assert tensor.grad is not None
         assert tensor.grad.isfinite().all()
@@ -54,14 +54,14 @@ def test_one_sample_holds_everywhere() -> None:
     weight = torch.zeros(1, 1, 1, 16, 16, dtype=torch.float64)
     weight[..., 2, 5] = 0.7
     value = torch.tensor([0.4, -0.2, 0.1], dtype=torch.float64).view(1, 1, 3, 1, 1)
-    assert_close(_spread(value * weight, weight), value.expand(1, 1, 3, 16, 16), rtol=1e-6)
+    assert_close(spread(value * weight, weight), value.expand(1, 1, 3, 16, 16), rtol=1e-6)
 
 
 def test_what_is_near_counts_by_its_distance() -> None:
     """Cell by cell, from the definition."""
     weight = shares("weights", 1, 2, 1, 6, 5)
     x = numbers("samples", 1, 2, 3, 6, 5) * weight
-    found = _spread(x, weight)
+    found = spread(x, weight)
     tent = torch.exp(-(torch.arange(-3.0, 4.0).double() ** 2) / (2 * SPREAD**2))
     tent = tent / tent.sum()
     for t in range(2):
@@ -87,7 +87,7 @@ def test_darkest_and_brightest_of_every_token(masked: bool) -> None:
     if masked:
         known = (shares("known", 2, 3, 1, 16, 24) < 0.8).double()
         known[:, 1, :, :8, :8] = 0
-    least, most = _range(log, known)
+    least, most = token_range(log, known)
     assert least.shape == most.shape == (2, 3, 3, 2, 3)
     for item in range(2):
         for t in range(3):
@@ -115,7 +115,7 @@ def test_pixels_that_are_not_known_are_no_extremes() -> None:
     log, known = torch.zeros(1, 1, 3, 8, 8), torch.ones(1, 1, 1, 8, 8)
     log[..., 3, 3], log[..., 5, 5] = -2.5, 2.5
     known[..., 3, 3] = known[..., 5, 5] = 0
-    for found in _range(log, known):
+    for found in token_range(log, known):
         assert not found.any()
 
 
@@ -127,7 +127,7 @@ def test_scores_from_clues() -> None:
     told = numbers("shares", 2, 3, CLUES, 4, 5)
     apart, frames = numbers("apart", 2, 3, 3, 4, 5), shares("frames", 2, 3, 3, 4, 5)
     frames[:, :, :, 0] += 0.5
-    found = _scored(told, apart, apart.abs(), frames)
+    found = score_clues(told, apart, apart.abs(), frames)
     assert found.shape == (2, 3, 1, 4, 5)
     for at in torch.cartesian_prod(*map(torch.arange, (2, 3, 4, 5))).tolist():
         item, t, y, x = at
