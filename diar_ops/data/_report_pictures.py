@@ -164,7 +164,7 @@ def source_map(weights: Tensor, clean: Any, colours: list[str]) -> Any:
     best = np.zeros(size, np.float32)
     winner = np.full(size, -1)
     for index, frame in enumerate(weights):
-        share = shrink(frame, 0, exact=size)[..., 0]
+        share = shrink(frame.float(), 0, exact=size)[..., 0]
         winner = np.where(share > best, index, winner)
         best = np.maximum(best, share)
     table = np.array([[int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)] for c in colours])

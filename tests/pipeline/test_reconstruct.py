@@ -256,3 +256,13 @@ def test_aligned_frames_yield_the_frames_that_were_aligned() -> None:
         assert valid.shape == (1, SIZE, SIZE)
         assert valid.dtype == torch.bool
         assert not image[:, ~valid[0]].any()
+
+
+def test_shares_of_many_large_photos_take_half_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, frames, alignment = scene()
+    exact = reconstruct_sequence(frames, alignment, aggregator="softmax")
+    monkeypatch.setattr(module, "_LARGE_WEIGHTS", 4 * SIZE * SIZE)
+    half = reconstruct_sequence(frames, alignment, aggregator="softmax")
+    assert half.weights.dtype == torch.float16
+    assert torch.equal(half.image, exact.image)
+    assert_close(half.weights.float(), exact.weights, atol=1e-3)
