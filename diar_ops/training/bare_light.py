@@ -8,13 +8,12 @@ from torch.nn import functional as F
 
 from diar_ops.data import SceneRanges, render_planar_scene, sample_planar_scene, srgb_to_linear
 from diar_ops.models import GRID
+from diar_ops.training.rendered import LARGEST_ASPECT
 
 __all__ = ["bare_light"]
 
 #: Light darker than this is taken for this.
 DARKEST = 0.01
-#: Aspect ratios of pictures are drawn up to this factor wider or higher than square.
-LARGEST_ASPECT = 1.7
 #: A grey that every light leaves its colour.
 GREY = 0.7
 #: Pixels of a side of a cell.
