@@ -109,14 +109,17 @@ def median(x: Tensor, valid: Tensor | None) -> Tensor:
         return median_aggregate(x.detach(), valid)[:, None]
 
 
-def whole_view(frames: Tensor, valid: Tensor) -> Whole:
+def whole_view(frames: Tensor, valid: Tensor, side: int = WHOLE_SIZE) -> Whole:
     """Return the small copies that go with frames that are whole.
+
+    They hold the means over valid pixels, and are valid where more than half of those are.
 
     Args:
         frames: (B, T, 3, H, W), 0 where not valid.
         valid: (B, T, 1, H, W) bool.
+        side: Height and width of the copies, in pixels.
     """
-    size, shape = (WHOLE_SIZE, WHOLE_SIZE), frames.shape[:2]
+    size, shape = (side, side), frames.shape[:2]
     share = F.interpolate(valid.flatten(0, 1).to(frames.dtype), size, mode="area")
     small = F.interpolate(frames.flatten(0, 1), size, mode="area")
     seen = share > 0.5

@@ -15,6 +15,7 @@ from diar_ops._checks import check_option
 from diar_ops._errors import ImageError
 from diar_ops.data import SequenceDataset
 from diar_ops.data.seeds import generator_for
+from diar_ops.models.light import whole_view
 from diar_ops.training.augment import AugmentRanges, cover_partly, misalign, take_photos, turn
 from diar_ops.training.bare_light import bare_light
 from diar_ops.training.rendered import RenderedSequences
@@ -26,7 +27,6 @@ __all__ = [
     "StepSampler",
     "Taken",
     "TrainingSequences",
-    "shrink_whole",
 ]
 
 
@@ -185,7 +185,7 @@ class TrainingSequences(Dataset[dict[str, Tensor]]):
         frames, valid = misalign(frames, self.ranges, generator)
         valid = cover_partly(valid, self.ranges, generator)
         frames = frames * valid
-        whole_frames, whole_valid = shrink_whole(frames, valid, self.whole)
+        whole = whole_view(frames[None], valid[None], self.whole)
         height, width = label.shape[-2:]
         top, left = (
             int(torch.randint(side - crop + 1, (), generator=generator)) for side in (height, width)
@@ -196,26 +196,12 @@ class TrainingSequences(Dataset[dict[str, Tensor]]):
             "frames": frames[cut].contiguous(),
             "valid": valid[cut].contiguous(),
             "label": label[cut].contiguous(),
-            "whole_frames": whole_frames,
-            "whole_valid": whole_valid,
+            "whole_frames": whole.frames[0],
+            "whole_valid": whole.valid[0],
             "whole_label": F.adaptive_avg_pool2d(label, self.whole),
             "window": torch.tensor(edges),
             "bare_light": bare_light(self.bare, T, generator),
         }
-
-
-def shrink_whole(frames: Tensor, valid: Tensor, side: int) -> tuple[Tensor, Tensor]:
-    """Return small copies of frames: means over valid pixels, valid where more than half are.
-
-    Args:
-        frames: (T, 3, H, W), 0 where they are not valid.
-        valid: (T, 1, H, W) bool.
-        side: Height and width of the copies.
-    """
-    share = F.adaptive_avg_pool2d(valid.to(frames.dtype), side)
-    small = F.adaptive_avg_pool2d(frames, side)
-    seen = share > 0.5
-    return torch.where(seen, small / share.clamp_min(0.5), 0), seen
 
 
 class StepSampler(Sampler[list[tuple[int, int]]]):
