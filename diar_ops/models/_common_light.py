@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-__all__ = ["GRID", "CommonLight"]
+__all__ = ["GRID", "UNIT", "CommonLight", "pool_frames"]
 
 #: Cells of a side in which light is compared.
 GRID = 8
@@ -46,14 +46,14 @@ class CommonLight(nn.Module):
             seen: Optional (B, T) bool, which frames count.
         """
         x = self.describe(relative.flatten(2) / UNIT)
-        mean, most = _pool(x, seen)
+        mean, most = pool_frames(x, seen)
         both = torch.cat((mean, most), dim=-1)[:, None].expand(-1, x.shape[1], -1)
         x = self.compare(torch.cat((x, both), dim=-1))
-        told: Tensor = self.tell(torch.cat(_pool(x, seen), dim=-1))
+        told: Tensor = self.tell(torch.cat(pool_frames(x, seen), dim=-1))
         return UNIT * told.view(-1, 3, GRID, GRID)
 
 
-def _pool(x: Tensor, seen: Tensor | None) -> tuple[Tensor, Tensor]:
+def pool_frames(x: Tensor, seen: Tensor | None) -> tuple[Tensor, Tensor]:
     """Return mean and maximum over the frames of (B, T, C) that count; 0 without any."""
     if seen is None:
         return x.mean(1), x.amax(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -27,6 +28,7 @@ from diar_ops.models._planes import (
     weighted_mean,
 )
 from diar_ops.models._stage import Stage
+from diar_ops.models._tone import ToneVeil, tone_curves
 from diar_ops.models.light import (
     TOE,
     compensate,
@@ -45,9 +47,11 @@ __all__ = ["STRIDE", "Evidence", "FaithfulDIAR", "FaithfulDIARConfig", "Light"]
 #: tokens: they shade, and cannot draw.
 MOST_LIGHT, MOST_DETAIL, MOST_CORRECTION = (2.0, 0.2), (0.4, 0.05), (0.2, 0.02)
 
-#: How many times the darkest of the picture a veil may be, since veils differ, and what is believed
-#: at the start (a logit).
-MOST_HAZE, HAZE_START = 2.0, -4.0
+#: How far what the picture itself says of the light may move its brightness.
+MOST_SHARED = 0.2
+#: A usual veil, in light; and how many times the darkest of the picture it may be, since veils
+#: differ.
+USUAL_HAZE, MOST_HAZE = 0.015, 2.0
 #: Veils are dim: what the layers say is taken in this unit.
 VEIL_UNIT = 0.05
 
@@ -171,6 +175,7 @@ class FaithfulDIAR(nn.Module):
         self.light = nn.Linear(c.whole_channels, 4 * 6)
         self.shared = nn.Linear(c.whole_channels, 4 * 6)
         self.common_light = CommonLight(c.common_channels)
+        self.tone_veil = ToneVeil(c.whole_channels)
         self.context = nn.Linear(c.whole_channels, c.context_channels)
 
         # Means over blocks of pixels of what _blocks lists.
@@ -265,23 +270,36 @@ class FaithfulDIAR(nn.Module):
         trust = cells_of_tokens(self.trust(x).to(dtype)).sigmoid()
         weight = known * middle.exp().mean(2, keepdim=True)  # of dark pixels, veils are most
         field = spread(block_means(apart * weight, 4) * trust, block_means(weight, 4) * trust)
-        relative = -field - start
         count = seen.sum(1, keepdim=True).clamp_min(1)
-        relative = relative - (relative * seen).sum(1, keepdim=True) / count
-        told = self.common_light(block_means(relative, 2), seen[:, :, 0, 0, 0]).to(dtype)
+        level = field + start
+        mean_level = (level * seen).sum(1, keepdim=True) / count
+        relative = mean_level - level
+        shows = seen[:, :, 0, 0, 0]
+        told = self.common_light(block_means(relative, 2), shows).to(dtype)
         common = F.interpolate(told, relative.shape[-2:], mode="bilinear")[:, None]
         # What is left: veils, and what the picture itself says of the light.
+        near = F.interpolate(field.detach().flatten(0, 1), apart.shape[-2:], mode="bilinear")
+        both = torch.cat((apart, apart - by_frame(near, T)), dim=2)
+        haze, toned = self.tone_veil(*tone_curves(both, middle, valid), shows)
         mean = (x * seen.movedim(2, -1)).sum(1, keepdim=True) / count.movedim(2, -1)
-        own = cells_of_tokens(self.light(x).to(dtype))
-        more, veil = (own + cells_of_tokens(self.shared(mean).to(dtype))).chunk(2, dim=2)
-        gain = _bound(relative + common + more, MOST_LIGHT[0])
+        own, own_veil = cells_of_tokens(self.light(x).to(dtype)).chunk(2, dim=2)
+        shared, veil = cells_of_tokens(self.shared(mean).to(dtype)).chunk(2, dim=2)
+        # Frames' own words leave the brightness of the picture as it is: a veil that is taken off
+        # as a factor would take contrast with it.
+        own = own - (own * seen).mean((3, 4), keepdim=True).sum(1, keepdim=True) / count
+        common = common + _bound(shared + toned.to(dtype)[..., None, None], MOST_SHARED)
+        gain = _bound(relative + common + own, MOST_LIGHT[0])
         # The median has no things in front, so that its darkest is the picture's.
-        darkest = dark_all.amin((3, 4), keepdim=True) + common.mean((3, 4), keepdim=True)
-        share = MOST_HAZE * (cells_of_tokens(self.haze(x).to(dtype)) + HAZE_START).sigmoid()
-        haze = share * (2.4 * darkest).exp()
+        shift = (mean_level + common).mean((3, 4), keepdim=True)
+        darkest = dark_all.amin((3, 4), keepdim=True) + shift
+        logs = cells_of_tokens(self.haze(x).to(dtype)) + haze.to(dtype)[..., None, None]
+        logs = math.log(USUAL_HAZE) + logs.clamp(-8, 4)
+        # The smaller of the usual and the most, smoothly; logs, as squares leave half precision.
+        beyond = (logs - math.log(MOST_HAZE) - 2.4 * darkest).clamp(-5, 5)
+        haze = logs.exp() * (1 + (2 * beyond).exp()).rsqrt()
         return Light(
             gain,
-            _bound(haze + VEIL_UNIT * veil, MOST_LIGHT[1]),
+            _bound(haze + VEIL_UNIT * (own_veil + veil), MOST_LIGHT[1]),
             self.context(x).movedim(-1, 2).to(dtype),
         )
 

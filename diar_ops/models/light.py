@@ -50,6 +50,11 @@ def relight(values: Tensor, gain: Tensor, veil: Tensor) -> Tensor:
     return (1 + TOE) * light ** (1 / 2.4) - TOE
 
 
+def power_light(values: Tensor) -> Tensor:
+    """Return light of sRGB values, at least 0, by the power law of :func:`relight`."""
+    return ((values + TOE) / (1 + TOE)) ** 2.4
+
+
 def compensate(frames: Tensor, gain: Tensor, veil: Tensor, window: Tensor | None = None) -> Tensor:
     """Bring frames to the light of the picture.
 

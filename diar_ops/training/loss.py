@@ -9,12 +9,15 @@ from torch import Tensor
 
 from diar_ops._types import Restored
 from diar_ops.metrics import ssim
-from diar_ops.models import FaithfulDIAR, compensate
+from diar_ops.models import FaithfulDIAR, sample_field
+from diar_ops.models.light import power_light
 
 __all__ = ["common_light_loss", "restoration_loss"]
 
 #: Keeps the logarithm of the error finite; 40 dB are as good as perfect.
 FLOOR = 1e-4
+#: Light below this counts as if sRGB were no steeper there.
+DARK = 0.01
 
 
 def restoration_loss(
@@ -48,8 +51,12 @@ def restoration_loss(
     if ssim_weight > 0:
         loss = loss + ssim_weight * (1 - ssim(image, label))
     if light_weight > 0 and output.gain is not None and output.veil is not None:
-        lit = compensate(batch["whole_frames"], output.gain, output.veil)
-        off = (lit - batch["whole_label"][:, None]).abs() * batch["whole_valid"]
+        want = power_light(batch["whole_label"])[:, None]
+        lit = power_light(batch["whole_frames"])
+        size = (lit.shape[-2], lit.shape[-1])
+        lit = lit * (2.4 * sample_field(output.gain, size)).exp() - sample_field(output.veil, size)
+        steepness = (want + DARK) ** (1 / 2.4 - 1) / 2.4
+        off = steepness * (lit - want).abs() * batch["whole_valid"]
         seen = 3 * batch["whole_valid"].flatten(1).sum(dim=1).clamp_min(1)
         loss = loss + light_weight * off.flatten(1).sum(dim=1) / seen
     return loss.mean()

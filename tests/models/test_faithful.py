@@ -22,11 +22,11 @@ from diar_ops.models import (
     save_pretrained,
 )
 from diar_ops.models.faithful import (
-    HAZE_START,
     MOST_CORRECTION,
     MOST_DETAIL,
     MOST_HAZE,
     MOST_LIGHT,
+    USUAL_HAZE,
 )
 from diar_ops.models.light import whole_view
 from tests.harness import assert_close, generator
@@ -319,7 +319,7 @@ def test_the_start_is_what_frames_of_equal_brightness_agree_on() -> None:
 
 
 @torch.no_grad()
-def test_the_start_takes_a_part_of_the_darkest_for_haze() -> None:
+def test_the_start_takes_the_usual_veil_off_but_little_of_black() -> None:
     built, (_, frames) = default(), lit_alike()
     for layer in (built.light, built.shared, built.haze):
         layer.weight.zero_()
@@ -329,14 +329,26 @@ def test_the_start_takes_a_part_of_the_darkest_for_haze() -> None:
     assert found.gain is not None
     assert found.veil is not None
     lit = ((frames + 0.055) / 1.055 * found.gain[..., :1, :1].exp()) ** 2.4
-    darkest = lit.amin((3, 4), keepdim=True)
-    share = MOST_HAZE * torch.tensor(HAZE_START).sigmoid()
-    assert_close(found.veil, (share * darkest).expand_as(found.veil), rtol=0.02)
+    most = MOST_HAZE * lit.amin((3, 4), keepdim=True)
+    usual = most * USUAL_HAZE / (most.square() + USUAL_HAZE**2).sqrt()
+    assert_close(found.veil, usual.expand_as(found.veil), rtol=0.02)
     # Four black pixels say that there is none.
     frames[..., 4:6, 6:8] = 0
     common = found.gain.mean((1, 3, 4), keepdim=True)
-    black = share * (0.055 / 1.055 * common.exp()) ** 2.4
+    black = MOST_HAZE * (0.055 / 1.055 * common.exp()) ** 2.4
     assert (built(frames).veil <= 1.2 * black).all()
+
+
+@torch.no_grad()
+def test_frames_alone_cannot_change_the_brightness_of_the_picture() -> None:
+    """What each frame says of its own light is taken relative to what all say."""
+    built, (_, frames) = default(), lit_alike()
+    before = built(frames)
+    built.light.bias.view(6, 4)[:3] += 0.4
+    after = built(frames)
+    assert before.gain is not None
+    assert after.gain is not None
+    assert_close(after.gain, before.gain, atol=1e-5)
 
 
 def test_the_size() -> None:

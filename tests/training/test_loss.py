@@ -8,8 +8,7 @@ from torch import Tensor
 
 from diar_ops import FaithfulDIAR, FaithfulDIARConfig, psnr, ssim
 from diar_ops._types import Restored
-from diar_ops.models import compensate
-from diar_ops.models.light import relight
+from diar_ops.models.light import power_light, relight
 from diar_ops.training import restoration_loss
 from diar_ops.training.loss import common_light_loss
 from tests.harness import assert_close, generator
@@ -108,11 +107,15 @@ def test_light_costs_its_mean_distance() -> None:
     assert output.veil is not None
     batch["whole_valid"][0, 1, :, :3] = False
     wrong = output._replace(gain=output.gain + 0.1)
-    lit = compensate(batch["whole_frames"], wrong.gain, output.veil)
+    light = power_light(batch["whole_frames"])
+    lit = light * (2.4 * wrong.gain).exp() - output.veil
+    want = power_light(batch["whole_label"])
     means = []
     for item in range(3):
         known = batch["whole_valid"][item].expand(2, 3, 8, 8)
-        means.append((lit[item] - batch["whole_label"][item]).abs()[known].mean())
+        # How much a step of light changes sRGB at the label, were it not for the darkest.
+        off = (lit[item] - want[item]).abs() * (want[item] + 0.01) ** (1 / 2.4 - 1) / 2.4
+        means.append(off[known].mean())
     expected = sum(means) / 3
     assert expected > 0.02
     assert_close(light_term(wrong, batch), 20 * expected)
@@ -175,3 +178,18 @@ def test_common_light_is_learned_from_bare_light() -> None:
     common_light_loss(network, bare).backward()
     reached = {name for name, p in network.named_parameters() if p.grad is not None}
     assert reached == {name for name, _ in network.named_parameters() if "common_light." in name}
+
+
+def test_a_veil_too_strong_costs_as_much_as_one_too_weak() -> None:
+    """Also where it would be darker than black: there is no favoured side to err on."""
+    output, batch = lit_batch()
+    assert output.veil is not None
+    # Darker than the steps that follow.
+    batch["whole_label"] = torch.full_like(batch["whole_label"], 0.02)
+    assert output.gain is not None
+    batch["whole_frames"] = relight(
+        batch["whole_label"][:, None], -output.gain, -output.veil * (-2.4 * output.gain).exp()
+    )
+    costs = [light_term(output._replace(veil=output.veil + step), batch) for step in (0.02, -0.02)]
+    assert costs[0] > 0.5
+    assert_close(costs[0], costs[1], rtol=1e-3)
