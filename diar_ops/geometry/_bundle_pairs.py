@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from diar_ops._host import read_number
+from diar_ops.geometry._laid import Lens
 from diar_ops.geometry._matrix3 import scale_to_unit
-from diar_ops.geometry._sampson import Lens, Pairs
+from diar_ops.geometry._sampson import Pairs, per_item
 
 __all__ = ["MIN_SUPPORT", "Prepared", "prepare", "some_matches", "tied_to_reference"]
 
@@ -86,8 +87,8 @@ def prepare(
     active = (tied & torch.gather(connected, 1, local[..., 0])).flatten()
     weight = weight * active[:, None]
     # Weights are relative: their mean is 1.
-    total = weight.sum(1).view(batch, -1).sum(1)
-    counting = (weight > 0).sum(1).view(batch, -1).sum(1)
+    total = per_item(weight, batch).sum((1, 2))
+    counting = per_item(weight > 0, batch).sum((1, 2))
     mean_weight = torch.where(total > 0, total / counting.clamp_min(1), 1.0)
     weight = weight / mean_weight.repeat_interleave(local.shape[1])[:, None]
     pairs = Pairs(index[:, 0], index[:, 1], moved[0], moved[1], weight, scale, lens)

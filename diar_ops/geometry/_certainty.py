@@ -8,8 +8,16 @@ import torch
 from torch import Tensor
 
 from diar_ops.geometry._bundle_pairs import Prepared
-from diar_ops.geometry._levenberg import State, assemble, jacobi_scaled, mean_curvature
-from diar_ops.geometry._sampson import MIN_DEPTH, PairTerms
+from diar_ops.geometry._laid import MIN_DEPTH
+from diar_ops.geometry._levenberg import (
+    LENS_PRIOR,
+    State,
+    assemble,
+    evaluate,
+    jacobi_scaled,
+    mean_curvature,
+)
+from diar_ops.geometry._sampson import PairTerms, explained, per_item
 
 __all__ = ["Certainty", "certainty", "corner_sigma"]
 
@@ -50,26 +58,29 @@ def certainty(
     gross errors, which have no say.
     """
     batch, count = state.homography.shape[:2]
-    pairs, each = data.pairs, len(reach) // max(batch, 1)
+    pairs = data.pairs
     curvature = mean_curvature(terms, batch, reach)
     sums = terms.sums
     variance = 1.5 * sums[:, 3] / torch.where(sums[:, 0] > 0, sums[:, 0], 1.0)  # of the gradient
-    observed = 2 * sums[:, 4].view(batch, each).sum(1)
+    observed = 2 * per_item(sums[:, 4], batch).sum(1)
     spare = observed - free.sum(1)
     inflation = torch.where(spare > 0, observed / spare.clamp_min(1), torch.inf)
     disagreement = _disagreement(terms, variance, spare, observed, batch)
-    scatter = terms._replace(
-        normal=terms.normal * variance[:, None, None, None],
-        lens_cross=terms.lens_cross * variance[:, None, None],
-        lens_normal=terms.lens_normal * variance,
+    lens = state.lens.repeat_interleave(count)
+    ideal = explained(pairs, state.homography.flatten(0, 1), lens, reach)
+    ideal_terms = evaluate(ideal, state, reach)
+    scatter = ideal_terms._replace(
+        normal=ideal_terms.normal * variance[:, None, None, None],
+        lens_cross=ideal_terms.lens_cross * variance[:, None, None],
+        lens_normal=ideal_terms.lens_normal * variance,
     )
     factor = inflation / curvature.square()
     if correlated:
         factor = factor * disagreement
 
     def covariance(moving: Tensor) -> Tensor:
-        bread = _inverse(assemble(terms, pairs, state.lens, moving, reach).normal)
-        meat = assemble(scatter, pairs, state.lens, moving, reach).normal
+        bread = _inverse(assemble(ideal_terms, pairs, state.lens, moving).normal)
+        meat = assemble(scatter, pairs, state.lens, moving, LENS_PRIOR / 12).normal
         both = moving[:, :, None] & moving[:, None, :]
         inner = torch.where(both, bread @ meat @ bread, 0.0)
         return torch.where(both, inner * factor[:, None, None], 0.0)
@@ -94,7 +105,8 @@ def certainty(
 def corner_sigma(covariance: Tensor) -> Tensor:
     """Return (..., 4), the root of the mean squared motion of each corner, from (..., 8, 8)."""
     variance = covariance.diagonal(dim1=-2, dim2=-1)
-    return (variance[..., ::2] + variance[..., 1::2]).nan_to_num(torch.inf).clamp_min(0).sqrt()
+    square = variance[..., ::2] + variance[..., 1::2]
+    return square.nan_to_num(torch.inf, torch.inf).clamp_min(0).sqrt()
 
 
 def _inverse(normal: Tensor) -> Tensor:
@@ -124,10 +136,9 @@ def _disagreement(
     # Of exact matches, rounding has the say.
     votes = votes & (error == 0) & (variance > 1e-9)
     square = torch.where(votes, square / torch.where(votes, variance, 1.0), 0.0)
-    each = len(square) // max(batch, 1)
-    number = 8 * votes.view(batch, each).sum(1)
+    number = 8 * per_item(votes, batch).sum(1)
     fitted = observed - spare
-    ratio = square.view(batch, each).sum(1) / (number - fitted).clamp_min(1)
+    ratio = per_item(square, batch).sum(1) / (number - fitted).clamp_min(1)
     return torch.where(number - fitted >= 8, ratio, 1.0).clamp_min(1.0)
 
 

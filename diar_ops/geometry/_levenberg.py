@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from diar_ops._host import read_number
-from diar_ops.geometry._sampson import Pairs, PairTerms, pair_terms
+from diar_ops.geometry._sampson import Pairs, PairTerms, pair_terms, per_item
 
 __all__ = [
+    "LENS_PRIOR",
     "State",
     "System",
     "assemble",
@@ -28,8 +29,9 @@ __all__ = [
 
 #: Largest coefficient of distortion, either way.
 _MAX_LENS = 0.5
-#: Weak prior on it, as an information: it decides only what the views leave open.
-_LENS_PRIOR = 0.1
+#: What lenses have, as a prior: standard deviation 0.1. It decides only what the views leave open.
+#: Near its minimum, half the robust cost is a twelfth of the exponent of the normal density.
+LENS_PRIOR = 1 / (12 * 0.1**2)
 #: Damping relative to the diagonal: at first, per step, and where an item gives up.
 _FIRST_DAMPING, _LESS, _MORE, _MOST_DAMPING = 1e-4, 0.1, 10.0, 1e10
 #: Step, in normalised coordinates, that ends the search: 1e-5 px, nearly.
@@ -62,11 +64,13 @@ def minimise(pairs: Pairs, start: State, free: Tensor, reach: Tensor, steps: int
         reach: (Q,) in pixels; fixed, so that the cost is one function.
         steps: Steps at most, also those that are not accepted.
     """
+    if steps == 0:
+        return start
     state, batch = start, len(free)
 
     def linearise(at: State) -> System:
         terms = evaluate(pairs, at, reach)
-        system = assemble(terms, pairs, at.lens, free, reach)
+        system = assemble(terms, pairs, at.lens, free)
         curvature = mean_curvature(terms, batch, reach)[:, None, None]
         return system._replace(normal=system.normal * curvature)
 
@@ -75,7 +79,7 @@ def minimise(pairs: Pairs, start: State, free: Tensor, reach: Tensor, steps: int
     done = torch.zeros_like(system.cost, dtype=torch.bool)
     for _ in range(steps):
         step, solved = _solve(system, damping)
-        h = _to_entries(state.homography) - step[:, :-1].view(batch, -1, 8)
+        h = _to_entries(state.homography) - step[:, :-1].reshape(batch, free.shape[1] // 8, 8)
         trial = State(_from_entries(h), state.lens - step[:, -1], state.iterations + 1)
         found = linearise(trial)
         better = (found.cost < system.cost) & (trial.lens.abs() <= _MAX_LENS)
@@ -115,25 +119,17 @@ def evaluate(pairs: Pairs, state: State, reach: Tensor) -> PairTerms:
     return pair_terms(pairs, state.homography.flatten(0, 1), lens, reach)
 
 
-def cost_of(cost: Tensor, lens: Tensor, reach: Tensor) -> Tensor:
+def cost_of(cost: Tensor, lens: Tensor) -> Tensor:
     """Return half the cost (B,) of every item from that (Q,) of its pairs and the prior."""
-    batch = len(lens)
-    return (
-        cost.view(batch, len(cost) // max(batch, 1)).sum(1)
-        + _prior(reach, batch) * lens.square() / 2
-    )
+    return per_item(cost, len(lens)).sum(1) + LENS_PRIOR * lens.square() / 2
 
 
-def _prior(reach: Tensor, batch: int) -> Tensor:
-    """Return the information (B,) of the prior, in the units of the terms."""
-    information = _LENS_PRIOR / reach.square().view(batch, len(reach) // max(batch, 1))
-    return information.sum(1) / max(information.shape[1], 1)
-
-
-def assemble(terms: PairTerms, pairs: Pairs, lens: Tensor, free: Tensor, reach: Tensor) -> System:
+def assemble(
+    terms: PairTerms, pairs: Pairs, lens: Tensor, free: Tensor, prior: float = LENS_PRIOR
+) -> System:
     """Add the terms (Q,) of all pairs up to the normal equations of the items."""
     batch, n = free.shape
-    count, each = n // 8, len(reach) // max(batch, 1)
+    count = n // 8
     frames = batch * count
     zero = terms.cost.new_zeros(frames, 8)
     gradient = zero.index_add(0, pairs.first, terms.gradient[:, 0])
@@ -150,15 +146,14 @@ def assemble(terms: PairTerms, pairs: Pairs, lens: Tensor, free: Tensor, reach: 
     ):
         blocks = blocks.index_add(0, row * count + column, block)
     dense = blocks.view(batch, count, count, 8, 8).transpose(2, 3).reshape(batch, n - 1, n - 1)
-    prior = _prior(reach, batch)
-    corner = terms.lens_normal.view(batch, each).sum(1) + prior
+    corner = per_item(terms.lens_normal, batch).sum(1) + prior
     top = torch.cat((dense, cross[:, :, None]), 2)
     normal = torch.cat((top, torch.cat((cross, corner[:, None]), 1)[:, None]), 1)
-    slope = terms.lens_gradient.view(batch, each).sum(1) + prior * lens
+    slope = per_item(terms.lens_gradient, batch).sum(1) + prior * lens
     gradient = torch.where(free, torch.cat((gradient, slope[:, None]), 1), 0.0)
     both = free[:, :, None] & free[:, None, :]
     normal = torch.where(both, normal, torch.diag_embed((~free).to(normal.dtype)))
-    return System(cost_of(terms.cost, lens, reach), gradient, normal)
+    return System(cost_of(terms.cost, lens), gradient, normal)
 
 
 def mean_curvature(terms: PairTerms, batch: int, reach: Tensor) -> Tensor:
@@ -167,8 +162,7 @@ def mean_curvature(terms: PairTerms, batch: int, reach: Tensor) -> Tensor:
     The normal matrix takes the weights for constants; they fall along the residual. The mean of
     ``w + t dw/dt`` over that of w turns the step of Gauss and Newton into one of Fisher's scoring.
     """
-    pull = (terms.sums[:, :2] / reach.square()[:, None]).view(batch, -1 if len(reach) else 0, 2)
-    pull = pull.sum(1)
+    pull = per_item(terms.sums[:, :2] / reach.square()[:, None], batch).sum(1)
     some = pull[:, 0] > 0
     return torch.where(some, pull[:, 1] / torch.where(some, pull[:, 0], 1.0), 1.0).clamp(0.3, 1.0)
 

@@ -26,30 +26,20 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from diar_ops.geometry._laid import Lens, Side, lay, squared_image, to_normalised
+
 __all__ = [
-    "MIN_DEPTH",
-    "Lens",
     "PairTerms",
     "Pairs",
+    "explained",
     "pair_terms",
+    "per_item",
     "robust_cost",
     "squared_distances",
 ]
 
-#: Smallest depth, in units of that at the frame's centre, at which a point has a say.
-MIN_DEPTH = 0.05
 #: Matches that are worked on at a time: their temporaries stay in the processor's cache.
 _CHUNK = 2**14
-
-
-class Lens(NamedTuple):
-    """How undistorted coordinates become normalised ones, per frame: ``s = gain U + shift``.
-
-    U is in units of half the diagonal, from the centre of the image.
-    """
-
-    gain: Tensor  # (F,)
-    shift: Tensor  # (F, 2)
 
 
 class Pairs(NamedTuple):
@@ -73,36 +63,9 @@ class PairTerms(NamedTuple):
     lens_gradient: Tensor  # (Q,) by k
     lens_cross: Tensor  # (Q, 2, 8) between k and H_i, H_j
     lens_normal: Tensor  # (Q,)
-    #: (Q, 6) sums over matches; w: their weight relative to least squares, t = e / reach^2:
-    #: w, (w + t dw/dt), w t, squared weights times t, number and weight within reach.
+    #: (Q, 5) sums over matches; w: their weight relative to least squares, t = e / reach^2:
+    #: w, (w + t dw/dt), w t, squared weights times t, number within reach.
     sums: Tensor
-
-
-class _Side(NamedTuple):
-    """The matches' positions in one frame of each pair, (c, N) each, and where they lie."""
-
-    x: Tensor
-    y: Tensor
-    qx: Tensor
-    qy: Tensor
-    inverse: Tensor  # 1 / w
-    front: Tensor
-    m: tuple[Tensor, Tensor]  # (c, 1) derivative of w
-    jacobian: tuple[Tensor, Tensor, Tensor, Tensor]  # of q by (x, y)
-    image: tuple[Tensor, Tensor, Tensor, Tensor]  # G, of q by pixels
-    scale: Tensor  # (c, 1)
-    bend: _Bend | None
-
-
-class _Bend(NamedTuple):
-    """Derivatives of undistorted positions, in units of half the diagonal."""
-
-    d: tuple[Tensor, Tensor]
-    square: Tensor
-    factor: Tensor  # g = 1 / (1 + k square)
-    outer: Tensor  # D = g I + outer d d^T, the derivative by d
-    by_k: tuple[Tensor, Tensor]  # of the normalised position
-    k: Tensor
 
 
 def pair_terms(pairs: Pairs, homography: Tensor, lens_k: Tensor, reach: Tensor) -> PairTerms:
@@ -125,8 +88,8 @@ def squared_distances(pairs: Pairs, homography: Tensor, lens_k: Tensor) -> Tenso
     """Return squared Sampson distances (Q, N) in px^2; inf for matches without a say."""
     parts = []
     for part, _ in _chunks(pairs, lens_k):
-        side = _lay(part, part.first, part.points0, homography, lens_k)
-        other = _lay(part, part.second, part.points1, homography, lens_k)
+        side = lay(part.points0, part.first, homography, part.scale, part.lens, lens_k)
+        other = lay(part.points1, part.second, homography, part.scale, part.lens, lens_k)
         distance = _distance(side, other)[-1]
         counts = side.front & other.front & (part.weight > 0) & distance.isfinite()
         parts.append(torch.where(counts, distance, torch.inf))
@@ -137,6 +100,37 @@ def robust_cost(squares: Tensor, weight: Tensor, reach: Tensor) -> Tensor:
     """Return half the cost (Q,) of the matches of each pair, as :func:`pair_terms` does."""
     near = (1 - squares / reach.square()[:, None]).clamp_min(0)
     return (weight * (1 - near**3)).sum(1) / 2
+
+
+def explained(pairs: Pairs, homography: Tensor, lens_k: Tensor, reach: Tensor) -> Pairs:
+    """Return the pairs with every match moved to where one point explains both of its positions.
+
+    Their weights carry the robust ones. The normal matrix of measured positions takes part of their
+    noise for a difference of the views: it believes to see a lens in equal views.
+    """
+    moved0, moved1, weights = [], [], []
+    unit = pairs.scale if pairs.lens is None else pairs.scale / pairs.lens.gain
+    for part, part_reach in _chunks(pairs, reach):
+        side = lay(part.points0, part.first, homography, part.scale, part.lens, lens_k)
+        other = lay(part.points1, part.second, homography, part.scale, part.lens, lens_k)
+        *_, vx, vy, distance = _distance(side, other)
+        near = 1 - distance / part_reach.square()[:, None]
+        agrees = side.front & other.front & (near > 0) & (part.weight > 0)
+        weights.append(torch.where(agrees, part.weight * near * near, 0.0))
+        for moved, points, index, g, sign in (
+            (moved0, part.points0, part.first, side.image, -1),
+            (moved1, part.points1, part.second, other.image, 1),
+        ):
+            step = torch.stack((g[0] * vx + g[2] * vy, g[1] * vx + g[3] * vy), 1)
+            step = torch.where(agrees[:, None], step, 0.0)
+            moved.append(points + sign * unit[index][:, None, None] * step)
+    points = (torch.cat(moved0), torch.cat(moved1))
+    return Pairs(pairs.first, pairs.second, *points, torch.cat(weights), pairs.scale, pairs.lens)
+
+
+def per_item(x: Tensor, batch: int) -> Tensor:
+    """Return what (B P, ...) holds of all pairs as (B, P, ...), also where one of them is 0."""
+    return x.reshape(batch, len(x) // max(batch, 1), *x.shape[1:])
 
 
 def _chunks(pairs: Pairs, reach: Tensor) -> Iterator[tuple[Pairs, Tensor]]:
@@ -151,9 +145,11 @@ def _chunks(pairs: Pairs, reach: Tensor) -> Iterator[tuple[Pairs, Tensor]]:
         )
 
 
-def _distance(side: _Side, other: _Side) -> tuple[Tensor, ...]:
+def _distance(side: Side, other: Side) -> tuple[Tensor, ...]:
     """Return C^-1 by its entries xx, xy, yy, then C^-1 r by x, y, then e; (c, N) each."""
-    a, b, c = (g + h for g, h in zip(_outer(side.image), _outer(other.image), strict=True))
+    a, b, c = (
+        g + h for g, h in zip(squared_image(side.image), squared_image(other.image), strict=True)
+    )
     det = (a * c).addcmul_(b, b, value=-1)
     # The root of the smallest number: its reciprocal times anything in sight stays finite.
     inverse = 1 / det.clamp_min(torch.finfo(det.dtype).tiny ** 0.5)
@@ -164,8 +160,8 @@ def _distance(side: _Side, other: _Side) -> tuple[Tensor, ...]:
 
 
 def _chunk_terms(pairs: Pairs, homography: Tensor, lens_k: Tensor, reach: Tensor) -> PairTerms:
-    side = _lay(pairs, pairs.first, pairs.points0, homography, lens_k)
-    other = _lay(pairs, pairs.second, pairs.points1, homography, lens_k)
+    side = lay(pairs.points0, pairs.first, homography, pairs.scale, pairs.lens, lens_k)
+    other = lay(pairs.points1, pairs.second, homography, pairs.scale, pairs.lens, lens_k)
     a, b, c, vx, vy, distance = _distance(side, other)
     relative = distance / reach.square()[:, None]
     inside = side.front & other.front & (relative < 1)
@@ -182,7 +178,6 @@ def _chunk_terms(pairs: Pairs, homography: Tensor, lens_k: Tensor, reach: Tensor
             (weighted * relative).sum(1),
             (weighted * weighted * relative).sum(1),
             members.sum(1).to(cost.dtype),
-            (members * pairs.weight).sum(1),
         ),
         1,
     )
@@ -212,53 +207,7 @@ def _chunk_terms(pairs: Pairs, homography: Tensor, lens_k: Tensor, reach: Tensor
     )
 
 
-def _lay(pairs: Pairs, index: Tensor, points: Tensor, homography: Tensor, lens_k: Tensor) -> _Side:
-    """Lay the points (c, 2, N) of frames ``index`` (c,) in the reference."""
-    x, y = points.unbind(1)
-    scale = pairs.scale[index][:, None]
-    bend = None
-    if pairs.lens is not None:
-        k, gain = lens_k[index][:, None], pairs.lens.gain[index][:, None]
-        square = (x * x).addcmul_(y, y)
-        factor = 1 / (1 + k * square)
-        along = -gain * square * factor * factor
-        bend = _Bend((x, y), square, factor, -2 * k * factor * factor, (along * x, along * y), k)
-        shift = pairs.lens.shift[index]
-        x = torch.addcmul(shift[:, :1], gain * factor, x)
-        y = torch.addcmul(shift[:, 1:], gain * factor, y)
-    h = homography[index].flatten(1)[..., None]  # [c, 9, 1]
-    depth = torch.addcmul(h[:, 8], h[:, 6], x).addcmul_(h[:, 7], y)
-    inverse = 1 / depth.clamp_min(MIN_DEPTH)
-    qx = torch.addcmul(h[:, 2], h[:, 0], x).addcmul_(h[:, 1], y).mul_(inverse)
-    qy = torch.addcmul(h[:, 5], h[:, 3], x).addcmul_(h[:, 4], y).mul_(inverse)
-    jacobian = (
-        torch.addcmul(h[:, 0], h[:, 6], qx, value=-1).mul_(inverse),
-        torch.addcmul(h[:, 1], h[:, 7], qx, value=-1).mul_(inverse),
-        torch.addcmul(h[:, 3], h[:, 6], qy, value=-1).mul_(inverse),
-        torch.addcmul(h[:, 4], h[:, 7], qy, value=-1).mul_(inverse),
-    )
-    if bend is None:
-        image = tuple(j * scale for j in jacobian)
-    else:
-        (dx, dy), g, o = bend.d, scale * bend.factor, scale * bend.outer
-        xx, xy, yy = (o * dx * dx).add_(g), o * dx * dy, (o * dy * dy).add_(g)
-        ja, jb, jc, jd = jacobian
-        image = (ja * xx + jb * xy, ja * xy + jb * yy, jc * xx + jd * xy, jc * xy + jd * yy)
-    m = (h[:, 6], h[:, 7])
-    front = depth > MIN_DEPTH
-    return _Side(x, y, qx, qy, inverse, front, m, jacobian, image, scale, bend)  # type: ignore[arg-type]
-
-
-def _outer(g: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
-    """Return G G^T as its entries xx, xy, yy."""
-    return (
-        (g[0] * g[0]).addcmul_(g[1], g[1]),
-        (g[0] * g[2]).addcmul_(g[1], g[3]),
-        (g[2] * g[2]).addcmul_(g[3], g[3]),
-    )
-
-
-def _gradient(side: _Side, vx: Tensor, vy: Tensor, safe: Tensor) -> tuple[Tensor, Tensor]:
+def _gradient(side: Side, vx: Tensor, vy: Tensor, safe: Tensor) -> tuple[Tensor, Tensor]:
     """Return the gradient (c, 8) of half the cost by H, and (c,) by k.
 
     ``v^T dq - v^T dG u`` with ``u = G^T v``, ``v`` = C^-1 r: to first order the derivative of q at
@@ -268,7 +217,7 @@ def _gradient(side: _Side, vx: Tensor, vy: Tensor, safe: Tensor) -> tuple[Tensor
     ux, uy = (g[0] * vx).addcmul_(g[2], vy), (g[1] * vx).addcmul_(g[3], vy)
     length = (ux * ux).addcmul_(uy, uy).mul_(safe)
     sx, sy = ux * safe, uy * safe
-    tx, ty = _to_normalised(side, sx, sy)
+    tx, ty = to_normalised(side, sx, sy)
     drift = torch.addcmul(side.m[0] * tx, side.m[1], ty).mul_(side.inverse)
     px, py = vx * side.inverse, vy * side.inverse
     third = (px * side.qx).addcmul_(py, side.qy)
@@ -295,23 +244,14 @@ def _gradient(side: _Side, vx: Tensor, vy: Tensor, safe: Tensor) -> tuple[Tensor
     return gradient, slope.sum(1)
 
 
-def _to_normalised(side: _Side, ux: Tensor, uy: Tensor) -> tuple[Tensor, Tensor]:
-    """Return a small motion in pixels of the photo as one of the normalised position."""
-    if side.bend is None:
-        return ux * side.scale, uy * side.scale
-    (dx, dy), factor = side.bend.d, side.bend.factor
-    radial = side.bend.outer * (dx * ux + dy * uy)
-    return side.scale * (factor * ux + radial * dx), side.scale * (factor * uy + radial * dy)
-
-
-def _along(side: _Side) -> tuple[Tensor, Tensor]:
+def _along(side: Side) -> tuple[Tensor, Tensor]:
     """Return the derivative of q by k."""
     assert side.bend is not None
     (zx, zy), j = side.bend.by_k, side.jacobian
     return (j[0] * zx).addcmul_(j[1], zy), (j[2] * zx).addcmul_(j[3], zy)
 
 
-def _rows(side: _Side, fx: Tensor, fy: Tensor) -> Tensor:
+def _rows(side: Side, fx: Tensor, fy: Tensor) -> Tensor:
     """Return ``sum_n (dq/dH)^T f`` (c, 8)."""
     px, py = fx * side.inverse, fy * side.inverse
     third = (px * side.qx).addcmul_(py, side.qy).neg_()
@@ -319,7 +259,7 @@ def _rows(side: _Side, fx: Tensor, fy: Tensor) -> Tensor:
     return (torch.stack((px, py, third), 1) @ points.mT).flatten(1)[:, :8]
 
 
-def _diagonal(side: _Side, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+def _diagonal(side: Side, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
     """Return ``sum_n (dq/dH)^T W (dq/dH)`` (c, 8, 8), W = [a, b; b, c]."""
     square = side.inverse.square()
     a, b, c = a * square, b * square, c * square
@@ -334,7 +274,7 @@ def _diagonal(side: _Side, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
     return _entries(moments[:, unfold][:, :, unfold])
 
 
-def _cross(side: _Side, other: _Side, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+def _cross(side: Side, other: Side, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
     """Return ``-sum_n (dq_i/dH_i)^T W (dq_j/dH_j)`` (c, 8, 8)."""
     both = -side.inverse * other.inverse
     a, b, c = a * both, b * both, c * both

@@ -10,32 +10,15 @@ from torch import Tensor, nn
 from diar_ops._checks import check_bool, check_floating, check_option, check_shapes
 from diar_ops._errors import DtypeError, ShapeError
 from diar_ops._types import BundleAdjustment
-from diar_ops.geometry._bundle_pairs import (
-    MIN_SUPPORT,
-    Prepared,
-    prepare,
-    some_matches,
-    tied_to_reference,
-)
+from diar_ops.geometry._bundle_pairs import MIN_SUPPORT, Prepared, prepare, tied_to_reference
 from diar_ops.geometry._certainty import certainty, corner_sigma
-from diar_ops.geometry._levenberg import State, cost_of, evaluate, minimise
-from diar_ops.geometry._sampson import Pairs, robust_cost, squared_distances
+from diar_ops.geometry._levenberg import State, evaluate
+from diar_ops.geometry._sampson import per_item
+from diar_ops.geometry._stages import adjust, starting_state
 
 __all__ = ["BundleAdjustHomographies", "bundle_adjust_homographies"]
 
 DISTORTIONS = ("none", "shared")
-#: Reach of the robust cost, in standard deviations of a coordinate.
-_REACH = 6.0
-#: Steps of the two stages before the last, and matches of a pair that they look at, at most.
-_EARLY_STEPS = 4
-_EARLY_MATCHES = 256
-#: The share of a pair's matches that are taken for right when its noise is looked for: the
-#: quantile of their distances, over that of the length of a normal vector in the plane.
-_QUANTILE = 0.3
-_NORMAL_QUANTILE = math.sqrt(-2 * math.log(1 - _QUANTILE))
-#: Smallest noise, in pixels, and how far a pair's may lie from that of the middle pair.
-_LEAST_NOISE = 0.01
-_LESS_NOISE, _MORE_NOISE = 0.5, 4.0
 
 
 def bundle_adjust_homographies(
@@ -93,6 +76,7 @@ def bundle_adjust_homographies(
             (``disagreement``), which needs more pairs than a chain has. False takes every match
             for an independent witness.
         max_iterations: Steps at most, tried ones included; 0 only judges the initial estimates.
+            ``torch.compile`` unrolls all of them, since it cannot read when to stop.
 
     Returns:
         :class:`BundleAdjustment`; floating point in the dtype of ``homography_reference_frame``.
@@ -115,7 +99,7 @@ def bundle_adjust_homographies(
     wide = torch.float32 if frames.device.type == "mps" else torch.float64
 
     def flat(x: Tensor) -> Tensor:
-        return x.detach().reshape(-1 if 0 not in leading else 0, *x.shape[len(leading) :])
+        return x.detach().reshape(math.prod(leading), *x.shape[len(leading) :])
 
     with torch.no_grad():
         initial = flat(homography_reference_frame)
@@ -131,16 +115,17 @@ def bundle_adjust_homographies(
             with_lens=distortion == "shared",
             wide=wide,
         )
-        start, free = _start(data, chosen)
-        state, reach, squares = _adjust(data, start, free, scale, max_iterations)
+        start, free = starting_state(data, chosen)
+        state, reach, squares = adjust(data, start, free, scale, max_iterations)
         found = _judge(data, state, free, reach, squares, chosen, initial, correlated)
         dtype = homography_reference_frame.dtype
-        inliers = found.inliers.new_zeros(points0.shape[:-1]).flatten(0, -2)
+        inliers = found.inliers.new_zeros(len(data.order), points0.shape[-2])
         inliers = inliers.scatter(1, data.order, found.inliers)
-        found = found._replace(inliers=inliers.view(len(initial), *points0.shape[-3:-1]))
+        shape = (len(initial), *points0.shape[-3:-1])
+        found = found._replace(inliers=inliers.view(shape))
         return BundleAdjustment(
             *(
-                (x.to(dtype) if x.is_floating_point() else x).reshape(*leading, *x.shape[1:])
+                (x.to(dtype) if x.is_floating_point() else x).reshape((*leading, *x.shape[1:]))
                 for x in found
             )
         )
@@ -226,87 +211,6 @@ def _reference(
     return torch.full((math.prod(leading),), reference, dtype=torch.int64, device=device)
 
 
-def _start(data: Prepared, reference: Tensor) -> tuple[State, Tensor]:
-    """Return the initial state, and which (B, n) of its parameters move."""
-    batch, count = data.connected.shape
-    is_reference = torch.arange(count, device=reference.device) == reference[:, None]
-    moving = data.connected & ~is_reference
-    free = moving.repeat_interleave(8, dim=1)
-    lens = moving.any(1, keepdim=True) & (data.pairs.lens is not None)
-    zero = data.homography.new_zeros(batch)
-    state = State(data.homography, zero, torch.zeros_like(reference))
-    return state, torch.cat((free, lens), 1)
-
-
-def _adjust(
-    data: Prepared, start: State, free: Tensor, scale: float | None, max_iterations: int
-) -> tuple[State, Tensor, Tensor]:
-    """Return the state at the minimum, the reach (Q,) of its cost, and the distances (Q, N)."""
-    batch, least = len(free), _LEAST_NOISE if scale is None else scale
-    few = some_matches(data.pairs, _EARLY_MATCHES)
-    early = min(_EARLY_STEPS, max_iterations // 4)
-    noise = _pair_noise(few, _squares(few, start)).clamp_min(least)
-    state = minimise(few, start, free, _REACH * noise, early)
-    # A pair that started badly may still lie badly.
-    widest = noise / 4
-    noise = _settled(_pair_noise(few, _squares(few, state)), batch, widest).clamp_min(least)
-    state = minimise(few, state, free, _REACH * noise, early)
-    if scale is None:
-        found = _pair_noise(data.pairs, _squares(data.pairs, state))
-        noise = _settled(found, batch).clamp_min(least)
-    else:
-        noise = torch.full_like(noise, scale)
-    reach = _REACH * noise
-    state = minimise(data.pairs, state, free, reach, max_iterations - 2 * early)
-
-    # The stages minimise different costs; by the last, the result must not be worse than the start.
-    before, after = _squares(data.pairs, start), _squares(data.pairs, state)
-    costs = [
-        cost_of(robust_cost(squares, data.pairs.weight, reach), at.lens, reach)
-        for squares, at in ((before, start), (after, state))
-    ]
-    better = costs[1] < costs[0]
-    homography = torch.where(better[:, None, None, None], state.homography, start.homography)
-    state = State(homography, torch.where(better, state.lens, start.lens), state.iterations)
-    each = len(reach) // max(batch, 1)
-    return state, reach, torch.where(better.repeat_interleave(each)[:, None], after, before)
-
-
-def _squares(pairs: Pairs, state: State) -> Tensor:
-    """Return squared distances (Q, N); inf for matches without a say."""
-    lens = state.lens.repeat_interleave(state.homography.shape[1])
-    return squared_distances(pairs, state.homography.flatten(0, 1), lens)
-
-
-def _pair_noise(pairs: Pairs, squares: Tensor) -> Tensor:
-    """Return (Q,) the noise of every pair, in pixels, from its closest matches; inf without any."""
-    if squares.shape[1] == 0:
-        return squares.new_full((len(squares),), torch.inf)
-    number = (pairs.weight > 0).sum(1)
-    index = (_QUANTILE * number).to(torch.int64)
-    return squares.sort(dim=1)[0].gather(1, index[:, None])[:, 0].sqrt() / _NORMAL_QUANTILE
-
-
-def _settled(noise: Tensor, batch: int, widest: Tensor | None = None) -> Tensor:
-    """Keep each pair's noise near that of its item's middle pair, or below ``widest``."""
-    middle = _middle(noise, batch)
-    most = _MORE_NOISE * middle
-    most = most if widest is None else torch.maximum(most, widest)
-    return torch.minimum(noise.maximum(_LESS_NOISE * middle), most)
-
-
-def _middle(noise: Tensor, batch: int) -> Tensor:
-    """Return (Q,) the lower median of the pairs that have noise, of each item."""
-    each = len(noise) // max(batch, 1)
-    if each == 0:
-        return noise
-    ordered = noise.view(batch, each).sort(dim=1)[0]
-    number = ordered.isfinite().sum(1, keepdim=True)
-    middle = ordered.gather(1, (number - 1).clamp_min(0) // 2)
-    middle = torch.where(middle.isfinite(), middle, 1.0).clamp_min(_LEAST_NOISE)
-    return middle.repeat_interleave(each)
-
-
 def _judge(
     data: Prepared,
     state: State,
@@ -319,12 +223,11 @@ def _judge(
 ) -> BundleAdjustment:
     """Return the result in pixels."""
     batch, count = data.connected.shape
-    each = len(reach) // max(batch, 1)
     pairs = data.pairs
     terms = evaluate(pairs, state, reach)
     inliers = squares < reach.square()[:, None]
     known = certainty(data, state, terms, squares, free, reach, reference, correlated=correlated)
-    tied = (inliers.sum(1) >= MIN_SUPPORT).view(batch, each)
+    tied = per_item(inliers.sum(1) >= MIN_SUPPORT, batch)
     success = tied_to_reference(data.local, tied, reference, count) & known.determined
     success = success & data.connected & data.sound
 
@@ -342,8 +245,8 @@ def _judge(
 
     unknown = torch.diag_embed(torch.full_like(known.covariance[..., 0], torch.inf))
     covariance = torch.where(success[..., None, None], known.covariance, unknown)
-    total = pairs.weight.view(batch, -1 if len(reach) else 0).sum(1)
-    cost = 2 * terms.cost.view(batch, each).sum(1) / torch.where(total > 0, total, 1.0)
+    total = per_item(pairs.weight, batch).sum((1, 2))
+    cost = 2 * per_item(terms.cost, batch).sum(1) / torch.where(total > 0, total, 1.0)
     return BundleAdjustment(
         homography,
         covariance,

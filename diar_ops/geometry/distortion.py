@@ -85,8 +85,10 @@ def distorted_grid(
     diagonal = math.hypot(*size)
     shares = grid.new_tensor([size[1] / diagonal, size[0] / diagonal])
     k = distortion.to(grid.dtype)[:, None, None]
+    known = k.isfinite()
+    k = torch.where(known, k, 0)
     factor, exists = _distorting_factor(k, (grid * shares).square().sum(-1))
-    return grid * factor[..., None], exists
+    return grid * factor[..., None], exists & known
 
 
 def _distorting_factor(k: Tensor, square: Tensor) -> tuple[Tensor, Tensor]:
