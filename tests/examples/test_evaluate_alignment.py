@@ -57,7 +57,7 @@ def test_tables_plots_and_pictures(run: Callable[..., Run], small: Path, tmp_pat
     text = (out / "alignment.md").read_text(encoding="utf-8")
     assert done.out.startswith(text)
     assert "**small**, 3 frames each (2 sequences, 4 frames without the references)" in text
-    assert "- `sift+pairs`: SIFT (contrastThreshold=0.01), brute force" in text
+    assert "- `sift+pairs`: SIFT (contrastThreshold=0.005), brute force" in text
     with (out / "alignment_summary.csv").open(encoding="utf-8") as file:
         table = {line["method"]: line for line in csv.DictReader(file)}
     assert list(table) == ["sift", "sift+pairs", "ours"]
@@ -76,7 +76,8 @@ def test_workers_change_nothing_but_times(
     run: Callable[..., Run], small: Path, tmp_path: Path
 ) -> None:
     for workers in (1, 2):
-        done = run(small, "--out", tmp_path / str(workers), *METHODS, "--workers", workers)
+        out = tmp_path / str(workers)
+        done = run(small, "--out", out, *METHODS, "--workers", workers, "--sequences", 2)
         assert done.code == 0, done.err
     one, two = tmp_path / "1", tmp_path / "2"
     assert without_times(one) == without_times(two)

@@ -138,14 +138,14 @@ _Made = tuple[str, Matcher, list[Path]]
 def _make_keypoints(name: str, files: AlignerFiles) -> _Made:
     options = ", ".join(f"{k}={v:g}" for k, v in KEYPOINTS[name].options.items())
     words = f"{KEYPOINTS[name].words} ({options}), brute force, ratio test"
-    return words, keypoint_matcher(name), []
+    return words, keypoint_matcher(KEYPOINTS[name]), []
 
 
 def _make_paper(name: str, files: AlignerFiles) -> _Made:
-    path, scales = _resnet(files), PAPER[name]
-    over = "one scale" if len(scales) == 1 else f"{len(scales)} scales"
+    path, recipe = _resnet(files), PAPER[name]
+    over = "one scale" if len(recipe.scales) == 1 else f"{len(recipe.scales)} scales"
     words = f"ResNet-18 stage 3, cosine, mutual neighbours, {over}"
-    return words, paper_matcher(load_resnet18(path), scales), [path]
+    return words, paper_matcher(load_resnet18(path), recipe), [path]
 
 
 def _make_loftr(name: str, files: AlignerFiles) -> _Made:

@@ -37,7 +37,7 @@ class Matcher(NamedTuple):
 
     describe: Callable[[Tensor], Any]
     match: Callable[[Any, Any], tuple[Points, Points]]
-    threshold: float = 3.0
+    threshold: float = 1.5
     fit: str = "USAC_MAGSAC"
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,16 +16,28 @@ from diar_ops.matching import dense_descriptors, image_pyramid, level_features, 
 from diar_ops.models import load_pretrained
 from diar_ops.models.resnet import ResNetTrunk
 
-__all__ = ["PAPER", "find_resnet18", "load_resnet18", "paper_matcher"]
+__all__ = ["PAPER", "Recipe", "find_resnet18", "load_resnet18", "paper_matcher"]
 
-#: The scales of each variant.
-PAPER: dict[str, tuple[float, ...]] = {
-    "paper": (1.0, 0.7071, 0.5),
-    "paper-one-scale": (1.0,),
-}
 STAGE = 3
-#: Largest reprojection error of an inlier: half a cell, as cells cannot say more.
-THRESHOLD = 8.0
+
+
+class Recipe(NamedTuple):
+    """A variant of the recipe.
+
+    Attributes:
+        scales: Of the pyramid.
+        threshold: Largest reprojection error of an inlier, in pixels; cells are 16 apart.
+    """
+
+    scales: tuple[float, ...]
+    threshold: float
+
+
+#: With the threshold, of half a cell and a whole one, that lays frames closer.
+PAPER: dict[str, Recipe] = {
+    "paper": Recipe((1.0, 0.7071, 0.5), 16.0),
+    "paper-one-scale": Recipe((1.0,), 8.0),
+}
 #: torchvision's file in the folder where torch keeps its downloads.
 CACHED = "resnet18-f37072fd.pth"
 
@@ -50,8 +62,8 @@ def load_resnet18(path: Path) -> ResNetTrunk:
     return trunk
 
 
-def paper_matcher(trunk: ResNetTrunk, scales: Sequence[float]) -> Matcher:
-    """Return the matcher of the recipe over some scales."""
+def paper_matcher(trunk: ResNetTrunk, recipe: Recipe) -> Matcher:
+    """Return the matcher of a recipe."""
 
     def describe(frame: Tensor) -> list[FeatureMap]:
         with torch.no_grad():
@@ -59,7 +71,7 @@ def paper_matcher(trunk: ResNetTrunk, scales: Sequence[float]) -> Matcher:
                 level_features(
                     dense_descriptors(level.image, trunk, stages=STAGE), scale=level.scale
                 )
-                for level in image_pyramid(frame[None], scales=scales)
+                for level in image_pyramid(frame[None], scales=recipe.scales)
             ]
 
     def match(levels_i: list[FeatureMap], levels_j: list[FeatureMap]) -> tuple[Points, Points]:
@@ -68,4 +80,4 @@ def paper_matcher(trunk: ResNetTrunk, scales: Sequence[float]) -> Matcher:
         points_i, points_j = (p[0, valid].numpy() for p in (found.points0, found.points1))
         return points_i.astype(np.float64), points_j.astype(np.float64)
 
-    return Matcher(describe, match, threshold=THRESHOLD, fit="RANSAC")
+    return Matcher(describe, match, threshold=recipe.threshold, fit="RANSAC")

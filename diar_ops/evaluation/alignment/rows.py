@@ -33,7 +33,8 @@ class AlignmentRow(NamedTuple):
         success: Whether the method calls the frame aligned.
         seconds: What the method took for the whole sequence, its files read.
         threads: How many it could use.
-        h11: to ``h33``: ``homography_reference_frame``, row by row; the identity without success.
+        h11, h12, h13, h21, h22, h23, h31, h32, h33: ``homography_reference_frame``, row by row;
+            the identity without success.
     """
 
     set: str

@@ -172,10 +172,9 @@ def test_plots_take_what_there_is(tmp_path: Path) -> None:
     rows += [row(i, "refuses all", INF, name="one") for i in range(5)]
     rows += [row(0, "exact", 0.0, name="two")]
     plot_boxes(tmp_path / "corner_error", rows, "corner_error")
-    plot_boxes(tmp_path / "distance", rows, "distance")
     for name in ("cumulative", "again"):
         plot_cumulative(tmp_path / name, rows)
-    for name in ("corner_error", "distance", "cumulative"):
+    for name in ("corner_error", "cumulative"):
         with Image.open(tmp_path / f"{name}.png") as image:
             assert min(image.size) > 300
         assert b"refuses all" in (tmp_path / f"{name}.svg").read_bytes()
