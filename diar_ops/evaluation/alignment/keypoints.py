@@ -39,7 +39,7 @@ KEYPOINTS: dict[str, Keypoints] = {
     "orb": Keypoints(
         "ORB", "ORB_create", "NORM_HAMMING", {"nfeatures": 10_000, "fastThreshold": 5}
     ),
-    "akaze": Keypoints("AKAZE", "AKAZE_create", "NORM_HAMMING", {"threshold": 1e-4}),
+    "akaze": Keypoints("AKAZE", "AKAZE_create", "NORM_HAMMING", {"threshold": 3e-5}),
 }
 
 
