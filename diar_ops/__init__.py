@@ -16,6 +16,7 @@ from diar_ops._errors import (
 )
 from diar_ops._types import (
     Alignment,
+    BundleAdjustment,
     FeatureMap,
     HomographyEstimate,
     Matches,
@@ -57,16 +58,20 @@ from diar_ops.data import (
     sample_planar_scene,
 )
 from diar_ops.geometry import (
+    BundleAdjustHomographies,
     RansacHomography,
     TransformedPoints,
     WarpHomography,
+    bundle_adjust_homographies,
     corner_error,
+    distort_points,
     homography_distance,
     homography_dlt,
     homography_from_camera,
     normalize_homography,
     ransac_homography,
     transform_points,
+    undistort_points,
     warp_homography,
 )
 from diar_ops.matching import (
@@ -113,6 +118,7 @@ __version__ = "0.1.0"
 __all__ = [  # noqa: RUF022 - grouped by purpose
     # shared ground
     "Alignment",
+    "BundleAdjustment",
     "DeviceError",
     "DiarError",
     "DtypeError",
@@ -154,8 +160,12 @@ __all__ = [  # noqa: RUF022 - grouped by purpose
     "homography_dlt",
     "ransac_homography",
     "RansacHomography",
+    "bundle_adjust_homographies",
+    "BundleAdjustHomographies",
     "TransformedPoints",
     "corner_error",
+    "distort_points",
+    "undistort_points",
     "homography_distance",
     "homography_from_camera",
     "normalize_homography",

@@ -9,6 +9,7 @@ from torch import Tensor
 
 __all__ = [
     "Alignment",
+    "BundleAdjustment",
     "FeatureMap",
     "HomographyEstimate",
     "Matches",
@@ -113,6 +114,44 @@ class HomographyEstimate(NamedTuple):
     inliers: Tensor
     success: Tensor
     reason: Tensor
+    iterations: Tensor
+
+
+class BundleAdjustment(NamedTuple):
+    """Homographies of all frames of a sequence, adjusted jointly, and how sure they are.
+
+    Attributes:
+        homography: (..., T, 3, 3) ``homography_reference_frame``, reference ~ H @ frame, in pixels
+            (undistorted ones, where a distortion is estimated), H[2, 2] = 1 where that exists; the
+            identity for the reference.
+        covariance: (..., T, 8, 8) of the frame's corners laid in the reference, in px^2: x and y of
+            the centres of the corner pixels, in the order top left, top right, bottom right, bottom
+            left. Of the reference itself it is 0 but for the lens. Its diagonal is inf without
+            success.
+        corner_sigma: (..., T, 4) root of the mean squared distance of each corner from where it
+            should lie, in pixels of the reference: the root of two variances' sum.
+        residual_scale: (..., T) standard deviation of a coordinate of a right match in the pairs of
+            the frame, in pixels of the photos; inf for frames without a match that agrees.
+        success: (..., T) bool.
+        inliers: (..., P, N) bool, matches that agree: those within reach of the robust cost.
+        distortion: (...) coefficient k of the lens; 0 where none is estimated.
+        distortion_sigma: (...) its standard deviation; 0 where none is estimated.
+        disagreement: (...) at least 1: by what factor the pairs contradict each other more than
+            independent matches would, in variance.
+        cost: (...) mean robust cost of a match: 0 if all agree exactly, 1 if none does.
+        iterations: (...) int64, steps tried.
+    """
+
+    homography: Tensor
+    covariance: Tensor
+    corner_sigma: Tensor
+    residual_scale: Tensor
+    success: Tensor
+    inliers: Tensor
+    distortion: Tensor
+    distortion_sigma: Tensor
+    disagreement: Tensor
+    cost: Tensor
     iterations: Tensor
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from tqdm import tqdm
 
 from diar_ops import DiarError
 
-__all__ = ["argument_parser", "exit_code"]
+__all__ = ["argument_parser", "exit_code", "progress_bar"]
 
 
 def argument_parser(doc: str | None) -> argparse.ArgumentParser:
@@ -19,6 +22,18 @@ def argument_parser(doc: str | None) -> argparse.ArgumentParser:
         epilog=rest,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+
+
+@contextmanager
+def progress_bar(words: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar that is called with (done, in all); none where nobody watches, as in a log."""
+    with tqdm(desc=words, unit=unit, disable=None) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield show
 
 
 def exit_code(run: Callable[[], str], *, less_memory: str, stopped: str) -> int:

@@ -23,9 +23,11 @@ class Plan:
         sets: Folders of sets, or of single sequences. A set is called by the name of its folder,
             or by its path where two share a name.
         methods: Their names.
-        frames: Numbers of frames; a sequence that has fewer is left out at this number.
+        frames: Numbers of frames; a sequence that has fewer is left out at this number. None: all
+            frames of each sequence.
         sequences: Only the first sequences of each set; all by default.
         disturbance: Of the alignment.
+        least: Fewer frames are of no use.
 
     Attributes:
         folders: The folder of each sequence that has results, by (set, sequence).
@@ -41,15 +43,19 @@ class Plan:
         self,
         sets: Sequence[str | PathLike[str]],
         methods: Sequence[str],
-        frames: Sequence[int],
+        frames: Sequence[int] | None,
         *,
         sequences: int | None = None,
         disturbance: Disturbance | None = None,
+        least: int = 1,
     ) -> None:
-        counts = {"frames": list(frames), "sequences": [1 if sequences is None else sequences]}
-        for option, numbers in counts.items():
-            if min(numbers, default=0) < 1:
-                raise OptionError(f"{option} must be 1 or more, got {min(numbers, default='none')}")
+        for option, bound, numbers in (
+            ("frames", least, [least] if frames is None else list(frames)),
+            ("sequences", 1, [1 if sequences is None else sequences]),
+        ):
+            if min(numbers, default=0) < bound:
+                got = min(numbers, default="none")
+                raise OptionError(f"{option} must be {bound} or more, got {got}")
         self.disturbance = disturbance or Disturbance()
         self.folders: dict[tuple[str, str], Path] = {}
         lengths: dict[tuple[str, str], int] = {}
@@ -60,14 +66,16 @@ class Plan:
         self.keys = [
             RowKey(name, sequence, count, method)
             for name in dict.fromkeys(name for name, _ in self.folders)
-            for count in sorted(set(frames))
+            for count in sorted(set(lengths.values() if frames is None else frames))
             for method in methods
             for (of, sequence), length in lengths.items()
-            if of == name and length >= count
+            if of == name and (length == count if frames is None else length >= count)
+            if length >= least
         ]
         if not self.keys:
             raise OptionError(
-                f"no sequence has {min(frames)} frames, the longest has {max(lengths.values())}"
+                f"no sequence has {min(frames or (least,))} frames, the longest has "
+                f"{max(lengths.values())}"
             )
         used = {(key.set, key.sequence) for key in self.keys}
         for place in used:
@@ -91,7 +99,7 @@ class Plan:
                 wanted[key.set, key.sequence].append(key)
         for place, keys in wanted.items():
             if keys:
-                yield Task(self.folders[place], tuple(keys), self.disturbance)
+                yield Task(self.folders[place], tuple(keys))
 
 
 def _named(sets: Sequence[str | PathLike[str]]) -> dict[str, Path]:

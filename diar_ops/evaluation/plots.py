@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from diar_ops.data import atomic_path
 from diar_ops.evaluation.methods import CLASSICAL, EXPOSURE
 from diar_ops.evaluation.scores import SCORES
 from diar_ops.evaluation.summary import Summary
 
-__all__ = ["plot_score"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["plot_score", "save_figure"]
 
 
 def plot_score(path: Path, summaries: Sequence[Summary], score: str) -> None:
@@ -21,7 +25,6 @@ def plot_score(path: Path, summaries: Sequence[Summary], score: str) -> None:
         summaries: Of all sets, methods and numbers of frames.
         score: Of :data:`SCORES`.
     """
-    import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -52,7 +55,19 @@ def plot_score(path: Path, summaries: Sequence[Summary], score: str) -> None:
         axes.grid(alpha=0.3)
     panels[0].set_ylabel(SCORES[score])
     panels[-1].legend(fontsize="small")
-    # Without date and random names, equal results make equal files.
+    save_figure(figure, path)
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as ``.png`` and ``.svg``; equal figures make equal files.
+
+    Args:
+        figure: What was drawn.
+        path: Without ending.
+    """
+    import matplotlib as mpl
+
+    # No date, no random names.
     plain = {"Date": None}
     for ending, metadata in ((".png", None), (".svg", plain)):
         with (

@@ -4,55 +4,82 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
 import diar_ops
 from diar_ops._errors import OutputError
 from diar_ops.data import DOCUMENT, write_text_atomic
-from diar_ops.evaluation.disturbance import Disturbance
-from diar_ops.evaluation.methods import Method
-from diar_ops.evaluation.rows import Row, read_rows, write_rows
+from diar_ops.evaluation.rows import Row, RowT, read_rows, write_rows
 
-__all__ = ["RECORD", "TABLE", "continue_results", "settings_record"]
+__all__ = ["RECONSTRUCTION", "RECORD", "Results", "continue_results", "settings_record"]
 
-RECORD, TABLE = "settings.json", "scores.csv"
-#: Files that must not be replaced where no record says that they are results.
-RESULTS = (TABLE, "summary.md", "summary.csv", "psnr.png", "psnr.svg", "ssim.png", "ssim.svg")
-FORMAT = "diar_ops evaluation"
-#: Settings that grow: more sets and networks may join, those that are there must be the same.
-GROWING = ("sets", "weights")
+RECORD = "settings.json"
+#: Settings that grow: more of them may join, those that are there must be the same.
+GROWING = {
+    "sets": "another set called",
+    "weights": "other weights called",
+    "methods": "another method called",
+}
+
+
+@dataclass(frozen=True)
+class Results(Generic[RowT]):
+    """A kind of results, and where they are.
+
+    Attributes:
+        format: What their record says they are.
+        table: Name of the table that keeps them.
+        row: What the rows of the table are.
+        others: Names of further files, which must not be replaced where no record says that they
+            are results.
+    """
+
+    format: str
+    table: str
+    row: type[RowT]
+    others: tuple[str, ...]
+
+
+RECONSTRUCTION = Results(
+    "diar_ops evaluation",
+    "scores.csv",
+    Row,
+    ("summary.md", "summary.csv", "psnr.png", "psnr.svg", "ssim.png", "ssim.svg"),
+)
 
 
 def settings_record(
-    sets: Mapping[str, Path], methods: Sequence[Method], disturbance: Disturbance
+    results: Results[RowT], sets: Mapping[str, Path], **settings: Any
 ) -> dict[str, Any]:
     """Return all that rows depend on beside what they name.
 
     Args:
+        results: What they are.
         sets: The folder of the first sequence of each set, by the name of the set.
-        methods: What is evaluated.
-        disturbance: Of the alignment.
+        settings: Numbers and words; or, of those in :data:`GROWING`, words by name.
     """
     return {
-        "format": FORMAT,
+        "format": results.format,
         "version": diar_ops.__version__,
-        "jitter": float(disturbance.jitter),
-        "misaligned": disturbance.misaligned,
+        **settings,
         "sets": {
             name: hashlib.sha256((folder / DOCUMENT).read_bytes()).hexdigest()
             for name, folder in sets.items()
         },
-        "weights": {method.name: method.digest for method in methods if method.digest},
     }
 
 
-def continue_results(out: Path, record: dict[str, Any], *, overwrite: bool) -> list[Row]:
+def continue_results(
+    out: Path, results: Results[RowT], record: dict[str, Any], *, overwrite: bool
+) -> list[RowT]:
     """Return the rows that a folder already holds, and write the record of it.
 
     Args:
         out: The folder of the results; it need not exist.
+        results: What they are.
         record: A :func:`settings_record`.
         overwrite: Begin anew, whatever is there.
 
@@ -60,24 +87,34 @@ def continue_results(out: Path, record: dict[str, Any], *, overwrite: bool) -> l
         OutputError: The folder holds results of other settings or none that can be continued, or
             cannot be written.
     """
-    path, rows = out / RECORD, []
-    if not overwrite and any((out / name).exists() for name in (RECORD, *RESULTS)):
-        before = _read(path)
+    path, table = out / RECORD, out / results.table
+    rows: list[RowT] = []
+    names = (RECORD, results.table, *results.others)
+    if not overwrite and any((out / name).exists() for name in names):
+        before = _read(path, results.format, [name for name in GROWING if name in record])
         _check_same(out, before, record)
-        record = {**record, **{name: {**before[name], **record[name]} for name in GROWING}}
-        rows = read_rows(out / TABLE) if (out / TABLE).exists() else []
-    elif overwrite and (out / TABLE).is_file():
-        write_rows(out / TABLE, [])  # before the record: old rows never stand beside a new one
+        grown = {n: {**before[n], **record[n]} for n in GROWING if n in record}
+        record = {**record, **grown}
+        rows = read_rows(table, results.row) if table.exists() else []
+    elif overwrite and table.is_file():
+        # before the record: old rows never stand beside a new one
+        write_rows(table, [], results.row)
     write_text_atomic(path, json.dumps(record, indent=1) + "\n", overwrite=True)
     return rows
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, wanted: str, growing: list[str]) -> dict[str, Any]:
     try:
         before = json.loads(path.read_text(encoding="utf-8"))
-        fits = before["format"] == FORMAT and all(isinstance(before[n], dict) for n in GROWING)
+        other = before["format"] != wanted
+        fits = other or all(isinstance(before[n], dict) for n in growing)
     except (OSError, ValueError, KeyError, TypeError):
-        fits = False
+        other = fits = False
+    if other:
+        raise OutputError(
+            f"{path.parent} holds results of another kind ({before['format']}); choose another "
+            f"folder or begin anew (--overwrite)"
+        )
     if not fits:
         raise OutputError(
             f"{path.parent} holds results, but no {RECORD} that says what they are; choose another "
@@ -92,9 +129,10 @@ def _check_same(out: Path, before: dict[str, Any], now: dict[str, Any]) -> None:
         for name in now
         if name not in GROWING and before.get(name) != now[name]
     ]
-    for name, what in zip(GROWING, ("another set called", "other weights called"), strict=True):
-        shared = before[name].keys() & now[name].keys()
-        changes += [f"{what} {n}" for n in sorted(shared) if before[name][n] != now[name][n]]
+    for name, what in GROWING.items():
+        if name in now:
+            shared = before[name].keys() & now[name].keys()
+            changes += [f"{what} {n}" for n in sorted(shared) if before[name][n] != now[name][n]]
     if changes:
         raise OutputError(
             f"{out} holds results of other settings ({', '.join(changes)}); choose another folder "

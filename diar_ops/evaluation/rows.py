@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar, get_type_hints, overload
 
 from diar_ops._errors import OutputError
 from diar_ops.data import write_text_atomic
 from diar_ops.data.output import explain
 
-__all__ = ["Row", "RowKey", "read_rows", "write_rows"]
+__all__ = ["Keyed", "Row", "RowKey", "RowT", "read_rows", "write_rows"]
 
 
 class RowKey(NamedTuple):
@@ -22,6 +22,17 @@ class RowKey(NamedTuple):
     sequence: str
     frames: int
     method: str
+
+
+class Keyed(Protocol):
+    """A row of a table: a NamedTuple of words, numbers and truths that knows its key."""
+
+    @property
+    def key(self) -> RowKey:
+        """What it belongs to."""
+
+
+RowT = TypeVar("RowT", bound=Keyed)
 
 
 class Row(NamedTuple):
@@ -42,17 +53,37 @@ class Row(NamedTuple):
         return RowKey(self.set, self.sequence, self.frames, self.method)
 
 
-def write_rows(path: Path, rows: Iterable[Row]) -> None:
+#: How the cells of a table are read.
+_READ: dict[type, Callable[[str], Any]] = {
+    str: str,
+    int: int,
+    float: float,
+    bool: {"True": True, "False": False}.__getitem__,
+}
+
+
+def write_rows(path: Path, rows: Iterable[Keyed], of: type[Keyed] = Row) -> None:
     """Write rows as CSV, sorted, so that equal rows make equal files; whole or not at all."""
+    fields: tuple[str, ...] = of._fields  # type: ignore[attr-defined]
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(Row._fields)
-    table.writerows(sorted(rows))
+    table.writerow(fields)
+    table.writerows(sorted(rows))  # type: ignore[type-var, arg-type]
     write_text_atomic(path, text.getvalue(), overwrite=True)
 
 
-def read_rows(path: Path) -> list[Row]:
+@overload
+def read_rows(path: Path) -> list[Row]: ...
+@overload
+def read_rows(path: Path, of: type[RowT]) -> list[RowT]: ...
+
+
+def read_rows(path: Path, of: Any = Row) -> Any:
     """Read what :func:`write_rows` wrote, exactly.
+
+    Args:
+        path: The table.
+        of: What its rows are.
 
     Raises:
         OutputError: The file cannot be read or is not such a table.
@@ -64,13 +95,14 @@ def read_rows(path: Path) -> list[Row]:
         raise OutputError(f"cannot read {path}: {explain(error)}") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise OutputError(f"{path} is not a table: {error}") from error
-    if not lines or tuple(lines[0]) != Row._fields:
-        raise OutputError(f"{path} must begin with the line {','.join(Row._fields)}")
+    if not lines or tuple(lines[0]) != of._fields:
+        raise OutputError(f"{path} must begin with the line {','.join(of._fields)}")
+    hints = get_type_hints(of)
+    readers = [_READ[hints[name]] for name in of._fields]
     rows = []
     for number, line in enumerate(lines[1:], 2):
         try:
-            name, sequence, frames, method, *scores = line
-            rows.append(Row(name, sequence, int(frames), method, *map(float, scores)))
-        except (TypeError, ValueError) as error:
+            rows.append(of(*(read(cell) for read, cell in zip(readers, line, strict=True))))
+        except (KeyError, ValueError) as error:
             raise OutputError(f"{path}, line {number} is not a result: {','.join(line)}") from error
     return rows

@@ -13,7 +13,7 @@ from diar_ops.data.seeds import generator_for
 from diar_ops.evaluation.rows import Row
 from diar_ops.evaluation.scores import SCORES
 
-__all__ = ["Lead", "Mean", "Summary", "find_leads", "mean_of", "summarise"]
+__all__ = ["Lead", "Mean", "Summary", "find_leads", "mean_of", "resamples", "summarise"]
 
 #: Resamplings behind an interval.
 RESAMPLES = 4000
@@ -65,14 +65,15 @@ def mean_of(values: Tensor) -> Mean:
     values = values.double()
     if len(values) == 1:
         return Mean(float(values), float("nan"), float("nan"))
-    means = values[_resamples(len(values))].mean(dim=1)
+    means = values[resamples(len(values))].mean(dim=1)
     # "nearest" reads values as they are: what is between infinite ones would be NaN.
     ends = means.quantile(means.new_tensor([0.025, 0.975]), interpolation="nearest")
     return Mean(float(values.mean()), float(ends[0]), float(ends[1]))
 
 
 @lru_cache(maxsize=8)
-def _resamples(count: int) -> Tensor:
+def resamples(count: int) -> Tensor:
+    """Return (RESAMPLES, count) indices of the bootstrap: sequences drawn with replacement."""
     dice = generator_for("bootstrap", count)
     return torch.randint(count, (RESAMPLES, count), generator=dice)
 

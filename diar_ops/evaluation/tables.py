@@ -10,7 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from diar_ops.evaluation.scores import SCORES
 from diar_ops.evaluation.summary import Lead, Mean, Summary
 
-__all__ = ["leads_markdown", "summary_csv", "summary_markdown"]
+__all__ = [
+    "leads_markdown", "markdown_head", "markdown_line", "summary_csv", "summary_markdown",
+]  # fmt: skip
 
 #: Decimals in Markdown.
 DECIMALS = {"psnr": 2, "psnr_gain": 2, "rmse": 4, "ssim": 4}
@@ -41,14 +43,14 @@ def summary_markdown(summaries: Sequence[Summary], seconds: Seconds | None = Non
     for name in dict.fromkeys(s.set for s in summaries):
         heads = ["method", "frames", "sequences", *SCORES.values()]
         heads += ["time [s]"] if seconds else []
-        lines = [f"**{name}**", "", *_head(heads, 1)]
+        lines = [f"**{name}**", "", *markdown_head(heads, 1)]
         for s in (s for s in summaries if s.set == name):
             cells = [s.method, str(s.frames), str(s.sequences)]
             cells += [_mean(s.scores[score], DECIMALS[score]) for score in SCORES]
             if seconds:
                 taken = seconds.get((s.set, s.frames, s.method))
                 cells.append("" if taken is None else f"{taken:.3g}")
-            lines.append(_line(cells))
+            lines.append(markdown_line(cells))
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
 
@@ -58,11 +60,15 @@ def leads_markdown(leads: Sequence[Lead]) -> str:
     if not leads:
         return ""
     heads = ["set", "method", "frames", "best classical", "sequences", *SCORES.values()]
-    lines = ["Lead over the best classical method, sequence by sequence:", "", *_head(heads, 2)]
+    lines = [
+        "Lead over the best classical method, sequence by sequence:",
+        "",
+        *markdown_head(heads, 2),
+    ]
     for lead in leads:
         cells = [lead.set, lead.method, str(lead.frames), lead.rival, str(lead.sequences)]
         cells += [_mean(lead.scores[score], DECIMALS[score], "+") for score in SCORES]
-        lines.append(_line(cells))
+        lines.append(markdown_line(cells))
     return "\n".join(lines)
 
 
@@ -71,10 +77,11 @@ def _mean(mean: Mean, decimals: int, sign: str = "") -> str:
     return value if math.isnan(mean.low) else f"{value} [{low}, {high}]"
 
 
-def _head(cells: Sequence[str], words: int) -> list[str]:
+def markdown_head(cells: Sequence[str], words: int) -> list[str]:
     """Return the first two lines of a table, whose first ``words`` columns are words."""
-    return [_line(cells), _line(["---"] * words + ["---:"] * (len(cells) - words))]
+    return [markdown_line(cells), markdown_line(["---"] * words + ["---:"] * (len(cells) - words))]
 
 
-def _line(cells: Sequence[str]) -> str:
+def markdown_line(cells: Sequence[str]) -> str:
+    """Return a row of a table."""
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"

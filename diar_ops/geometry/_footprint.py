@@ -60,7 +60,7 @@ def footprint(
     """
     valid = sampling.valid
     # Behind the horizon the steps would overflow, and their gradient with them.
-    grid, w = torch.where(valid[..., None], sampling.grid, 0), torch.where(valid, sampling.w, 1)
+    grid, w = torch.where(valid[..., None], sampling.straight, 0), torch.where(valid, sampling.w, 1)
     steps = [
         (matrix[:, None, None, :2, axis] - grid * matrix[:, None, None, 2:, axis]) / w[..., None]
         for axis in (0, 1)

@@ -10,8 +10,13 @@ from torch import Tensor
 from diar_ops._checks import eps_of
 from diar_ops.geometry._matrix3 import adjugate, determinant, scale_to_unit
 from diar_ops.geometry._orientation import front_sign
+from diar_ops.geometry.distortion import distorted_grid
 
 __all__ = ["SamplingGrid", "sampling_grid", "sampling_matrix"]
+
+
+#: No lens bends positions this far outside of the image into it.
+_FAR = 100.0
 
 
 class SamplingGrid(NamedTuple):
@@ -22,11 +27,14 @@ class SamplingGrid(NamedTuple):
             them: -1 and 1 are the outer edges of the first and last pixel.
         w: (B, h, w) homogeneous denominator, positive everywhere.
         valid: (B, h, w) bool; inside the source's pixel area and in front of the horizon.
+        straight: (B, h, w, 2) the positions before the lens of the source bends them; ``grid``
+            itself without a lens.
     """
 
     grid: Tensor
     w: Tensor
     valid: Tensor
+    straight: Tensor
 
 
 def sampling_matrix(
@@ -74,8 +82,18 @@ def sampling_matrix(
     return torch.where(usable, matrix, nowhere).to(dtype)
 
 
-def sampling_grid(matrix: Tensor, rows: Tensor, columns: Tensor) -> SamplingGrid:
-    """Evaluate ``matrix`` (B, 3, 3) at the centred pixel positions ``rows`` x ``columns``."""
+def sampling_grid(
+    matrix: Tensor,
+    rows: Tensor,
+    columns: Tensor,
+    distortion: Tensor | None = None,
+    source: tuple[int, int] = (1, 1),
+) -> SamplingGrid:
+    """Evaluate ``matrix`` (B, 3, 3) at the centred pixel positions ``rows`` x ``columns``.
+
+    With a ``distortion`` (B,) of the source, an image of size ``source``, the matrix leads to
+    undistorted positions, which its lens bends.
+    """
     eps = eps_of(matrix.dtype)
     along_columns = matrix[:, :, 0, None] * columns  # [B, 3, w]
     along_rows = matrix[:, :, 1, None] * rows + matrix[:, :, 2, None]  # [B, 3, h]
@@ -86,7 +104,14 @@ def sampling_grid(matrix: Tensor, rows: Tensor, columns: Tensor) -> SamplingGrid
     inside = torch.maximum(x.detach().abs(), y.detach().abs()) <= w.detach() * (1 + eps)
     noise = eps * (along_columns[:, 2].detach().abs().amax(-1, keepdim=True)[..., None]
                    + along_rows[:, 2, :, None].detach().abs())  # fmt: skip
-    valid = inside & (w.detach() > noise)
+    ahead = w.detach() > noise
     # Invalid pixels need a finite position only. 1e-12: the gradient divides by its square.
     w = torch.maximum(w, noise.clamp(min=1e-12))
-    return SamplingGrid(torch.stack((x / w, y / w), dim=-1), w, valid)
+    straight = torch.stack((x / w, y / w), dim=-1)
+    if distortion is None:
+        return SamplingGrid(straight, w, inside & ahead, straight)
+    # Far outside, positions would overflow when squared.
+    near = ahead & (straight.detach().abs().amax(-1) < _FAR)
+    bent, exists = distorted_grid(torch.where(near[..., None], straight, 0), distortion, source)
+    inside = bent.detach().abs().amax(-1) <= 1 + eps
+    return SamplingGrid(bent, w, near & exists & inside, straight)

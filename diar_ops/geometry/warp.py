@@ -43,6 +43,7 @@ def warp_homography(
     mode: str = "bilinear",
     antialias: bool = True,
     max_shrink: float | None = None,
+    distortion: Tensor | None = None,
 ) -> Warped:
     """Resample images into the destination of a homography: dst ~ H @ src, inverted inside.
 
@@ -73,18 +74,24 @@ def warp_homography(
         max_shrink: Promise that no pixel shrinks more than this; more aliases. By default it is
             read from the homographies, for which a GPU waits once or twice; under
             ``torch.compile`` and ``vmap``, where it cannot be read, 4 is assumed.
+        distortion: Optional (B,) floating point, coefficient k of the lens of the source as in
+            :func:`undistort_points`; B may be 1 and is broadcast. The homography then starts from
+            undistorted coordinates, and one resampling straightens and warps. An item whose k is
+            not finite is invalid.
 
     Returns:
         :class:`Warped`: image (B, C, h, w) in the dtype of ``image``, 0 where invalid, and valid
         (B, 1, h, w) bool. Positions are computed in at least float32. Differentiable with respect
-        to image and homography.
+        to image, homography and distortion.
 
     Raises:
         ShapeError: A shape does not fit, or the batch sizes do not broadcast.
         DtypeError: Image or homography is not floating point, or ``valid`` is not bool.
         OptionError: ``size``, ``mode`` or ``max_shrink`` is outside its values.
     """
-    batch, size = _check(image, homography_dst_src, valid, front, size, mode, max_shrink)
+    batch, size = _check(
+        image, homography_dst_src, valid, front, distortion, size, mode, max_shrink
+    )
     dtype = solve_dtype(image.dtype)
     source_size = (image.shape[-2], image.shape[-1])
     matrix = sampling_matrix(homography_dst_src, front, source_size, size, dtype)
@@ -92,11 +99,14 @@ def warp_homography(
     source = Source.of(image.to(dtype), valid, mode)
     rows, columns = (torch.arange(n, dtype=dtype, device=image.device) - (n - 1) / 2 for n in size)
     on_cpu = image.device.type == "cpu"
-    needs_grad = torch.is_grad_enabled() and (image.requires_grad or matrix.requires_grad)
+    if distortion is not None:
+        distortion = distortion.to(dtype).expand(batch)
+    inputs = (image, matrix, distortion)
+    needs_grad = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in inputs)
     banded = on_cpu and not (needs_grad or torch.compiler.is_compiling() or batch == 0)
 
     def warp_rows(rows: Tensor) -> Warped:
-        sampling = sampling_grid(matrix, rows, columns)
+        sampling = sampling_grid(matrix, rows, columns, distortion, source_size)
         bound: float | None = 0.0
         if antialias and mode != "nearest":
             readable = on_cpu or max_shrink is None
@@ -141,6 +151,7 @@ def _check(
     homography_dst_src: Tensor,
     valid: Tensor | None,
     front: Tensor | None,
+    distortion: Tensor | None,
     size: tuple[int, int] | None,
     mode: str,
     max_shrink: float | None,
@@ -153,13 +164,21 @@ def _check(
         valid=(valid, "B 1 H W"),
         homography_dst_src=(homography_dst_src, "N 3 3"),
         front=(front, "... 2"),
+        distortion=(distortion, "K"),
     )
-    check_floating(op, image=image, homography_dst_src=homography_dst_src, front=front)
+    check_floating(
+        op,
+        image=image,
+        homography_dst_src=homography_dst_src,
+        front=front,
+        distortion=distortion,
+    )
     check_bool(op, valid=valid)
     leading = {
         "image": image.shape[:1],
         "homography_dst_src": homography_dst_src.shape[:1],
         "front": None if front is None else front.shape[:-1],
+        "distortion": None if distortion is None else distortion.shape,
     }
     batch = check_broadcast(op, **leading)
     if len(batch) != 1 or min(sizes["H"], sizes["W"]) == 0:
@@ -200,6 +219,8 @@ class WarpHomography(nn.Module):
         homography_dst_src: Tensor,
         valid: Tensor | None = None,
         front: Tensor | None = None,
+        *,
+        distortion: Tensor | None = None,
     ) -> Warped:
         """Warp ``image`` with the stored options."""
         return warp_homography(
@@ -211,6 +232,7 @@ class WarpHomography(nn.Module):
             mode=self.mode,
             antialias=self.antialias,
             max_shrink=self.max_shrink,
+            distortion=distortion,
         )
 
     def extra_repr(self) -> str:

@@ -54,11 +54,13 @@ class Refined(NamedTuple):
         homography_reference_frame: (3, 3) float64 in full-resolution pixels.
         agreed: Whether enough cells agree on it.
         spread: (5,) see :attr:`Alignment.spread`.
+        anchor: Index of the frame that it was laid over.
     """
 
     homography_reference_frame: Tensor
     agreed: bool
     spread: Tensor
+    anchor: int = -1
 
 
 class Refiner:
@@ -144,7 +146,7 @@ def refine_all(
     result = {}
     refine = Refiner(copy_of(reference), descriptor_of_stride, generator)
     for done, t in enumerate(others):
-        result[t] = refine(copy_of(t), chained[t])
+        result[t] = refine(copy_of(t), chained[t])._replace(anchor=reference)
         progress("refining", done + 1, len(others))
     # A frame may share too little with the reference, yet enough with one that is in place. Each
     # frame that gets its place this way may be the neighbour of the next.
@@ -159,7 +161,7 @@ def refine_all(
             found = Refiner(copy_of(p), descriptor_of_stride, generator)(copy_of(t), H_p_t)
             if found.agreed:
                 H = result[p].homography_reference_frame @ found.homography_reference_frame
-                result[t] = found._replace(homography_reference_frame=H)
+                result[t] = found._replace(homography_reference_frame=H, anchor=p)
                 placed_one = True
     return result
 

@@ -13,6 +13,7 @@ from diar_ops.geometry import transform_points
 from diar_ops.matching import DenseDescriptor, DenseSIFT
 from diar_ops.pipeline._frames import Frames, check_device, check_frames, image_size, working_copy
 from diar_ops.pipeline._graph import chain_to_reference, choose_reference
+from diar_ops.pipeline._joint import STRIDE, adjust_jointly, trusted
 from diar_ops.pipeline._pairs import Descriptor, PairMatcher
 from diar_ops.pipeline._refine import QUANTILES, refine_all
 
@@ -128,10 +129,21 @@ def align_sequence(
             generator,
             progress,
         )
-        for t, (H, agreed, quantiles) in refined.items():
-            success[t], spread[t] = agreed, quantiles
-            reason[t] = int(Reason.OK if agreed else Reason.CHANCE_LEVEL)
-            if agreed:
+        adjusted = adjust_jointly(
+            {t: found for t, found in refined.items() if found.agreed},
+            reference,
+            [image_size(f) for f in frames],
+            lambda t: working_copy(frames[t], masks[t], refinement_size, device),
+            (refinement or _sift)(STRIDE),
+            progress,
+        )
+        for t, found in refined.items():
+            success[t], spread[t] = found.agreed, found.spread
+            reason[t] = int(Reason.OK if found.agreed else Reason.CHANCE_LEVEL)
+            if found.agreed:
+                H = found.homography_reference_frame
+                if adjusted is not None and trusted(adjusted, t, image_size(frames[t])):
+                    H = adjusted.homography[t]
                 homography[t] = H
                 overlap[t] = _overlap(H, image_size(frames[t]), size)
         broken = ~torch.tensor(finite)

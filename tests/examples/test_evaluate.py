@@ -17,6 +17,7 @@ from PIL import Image
 
 from diar_ops import DeepResidualSets, DeepResidualSetsConfig, save_pretrained
 from diar_ops.evaluation import CLASSICAL, read_rows
+from diar_ops.evaluation import reconstruction as reconstruction_module
 from diar_ops.evaluation import run as run_module
 from tests.sequences import write_dataset
 
@@ -132,13 +133,13 @@ def test_what_is_done_is_not_done_again(
     run: Callable[..., Run], small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, computed = tmp_path / "out", []
-    original = run_module.score_sequence
+    original = reconstruction_module.score_sequence
 
-    def score(task: run_module.Task, methods: object) -> object:
+    def score(task: run_module.Task, **given: object) -> object:
         computed.extend(task.wanted)
-        return original(task, methods)
+        return original(task, **given)
 
-    monkeypatch.setattr(run_module, "score_sequence", score)
+    monkeypatch.setattr(reconstruction_module, "score_sequence", score)
     assert run(small, "--out", out, *FAST, "--frames", 2, "--sequences", 2).code == 0
     assert len(computed) == 4
     first = (out / "scores.csv").read_bytes()
@@ -161,15 +162,15 @@ def test_what_is_done_is_not_done_again(
 def test_stopped_it_keeps_what_is_done(
     run: Callable[..., Run], small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out, original, left = tmp_path / "out", run_module.score_sequence, [2]
+    out, original, left = tmp_path / "out", reconstruction_module.score_sequence, [2]
 
-    def score(task: run_module.Task, methods: object) -> object:
+    def score(task: run_module.Task, **given: object) -> object:
         if not left[0]:
             raise KeyboardInterrupt
         left[0] -= 1
-        return original(task, methods)
+        return original(task, **given)
 
-    monkeypatch.setattr(run_module, "score_sequence", score)
+    monkeypatch.setattr(reconstruction_module, "score_sequence", score)
     stopped = run(small, "--out", out, *FAST)
     assert stopped.code == 130
     assert "the same command goes on" in stopped.err

@@ -1,0 +1,105 @@
+"""How errors are distributed: box plots and cumulative curves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from diar_ops.evaluation.alignment.rows import AlignmentRow
+from diar_ops.evaluation.plots import save_figure
+
+__all__ = ["plot_boxes", "plot_cumulative"]
+
+#: What can be drawn: its words and the range of its axis.
+DRAWN = {
+    "corner_error": ("corner error [px]", (0.01, 1e3)),
+    "distance": ("det-normalised distance", (1e-2, 1e3)),
+}
+#: Ends of whiskers, box, and the line in it.
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+def plot_boxes(path: Path, rows: Sequence[AlignmentRow], value: str) -> None:
+    """Draw a box per method: quartiles, whiskers at 5 and 95 % of all frames.
+
+    Frames that are refused count as infinite, at the upper end; their share stands above.
+
+    Args:
+        path: Without ending: ``.png`` and ``.svg`` are written.
+        rows: Of one or several sets and methods.
+        value: Of a row: ``"corner_error"`` or ``"distance"``.
+    """
+    title, (low, high) = DRAWN[value]
+    groups, methods, panels, figure = _panels(rows)
+    for axes, name in zip(panels, groups, strict=True):
+        boxes: list[dict[str, Any]] = []
+        for place, method in enumerate(methods):
+            of = groups[name].get(method)
+            if not of:
+                continue
+            values = _column(of, value).clamp(low, high)
+            ends = values.quantile(values.new_tensor(QUANTILES), interpolation="nearest")
+            keys = ("whislo", "q1", "med", "q3", "whishi")
+            boxes.append(
+                {"label": method, "fliers": [], **dict(zip(keys, ends.tolist(), strict=True))}
+            )
+            refused = sum(not row.success for row in of) / len(of)
+            axes.text(place + 1, high * 1.15, f"{100 * refused:.0f}", ha="center", fontsize="small")
+        axes.bxp(boxes, positions=[methods.index(b["label"]) + 1 for b in boxes], showfliers=False)
+        axes.set(yscale="log", ylim=(low, high), title=f"{name}\n\n")
+        axes.text(0.5, 1.06, "refused [%]", ha="center", fontsize="small", transform=axes.transAxes)
+        axes.set_xticks(range(1, len(methods) + 1), methods, rotation=60, ha="right")
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel(title)
+    save_figure(figure, path)
+
+
+def plot_cumulative(path: Path, rows: Sequence[AlignmentRow]) -> None:
+    """Draw the share of all frames below every corner error, a curve per method.
+
+    Args:
+        path: Without ending: ``.png`` and ``.svg`` are written.
+        rows: Of one or several sets and methods.
+    """
+    groups, methods, panels, figure = _panels(rows)
+    for axes, name in zip(panels, groups, strict=True):
+        for number, method in enumerate(methods):
+            of = groups[name].get(method)
+            if of:
+                errors = _column(of, "corner_error").sort().values
+                shares = torch.arange(1, len(errors) + 1) / len(errors)
+                style = ("-", "--", ":")[number // 10 % 3]
+                axes.step(errors.clamp(1e-3, 1e9).tolist(), (100 * shares).tolist(), style,
+                          where="post", color=f"C{number % 10}", label=method)  # fmt: skip
+        axes.set(xscale="log", xlim=(0.03, 100), ylim=(0, 101), title=name,
+                 xlabel=DRAWN["corner_error"][0])  # fmt: skip
+        axes.grid(alpha=0.3, which="both")
+    panels[0].set_ylabel("frames below [%]")
+    # A method may have results of some sets only.
+    lines = {line.get_label(): line for axes in panels for line in axes.get_lines()}
+    figure.legend([lines[m] for m in methods], methods, fontsize="small", loc="outside right upper")
+    save_figure(figure, path)
+
+
+def _panels(rows: Sequence[AlignmentRow]) -> tuple[Any, list[str], Any, Any]:
+    """Return rows by set and method, the methods, and a figure with a panel per set."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    groups: dict[str, dict[str, list[AlignmentRow]]] = {}
+    for row in rows:
+        groups.setdefault(row.set, {}).setdefault(row.method, []).append(row)
+    methods = list(dict.fromkeys(row.method for row in rows))
+    width = max(3.2, 0.45 * len(methods))
+    figure = Figure(figsize=(2.4 + (1 + width) * len(groups), 4.8), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, len(groups), squeeze=False, sharey=True)[0]
+    return groups, methods, panels, figure
+
+
+def _column(rows: Sequence[AlignmentRow], value: str) -> Tensor:
+    return torch.tensor([getattr(row, value) for row in rows], dtype=torch.float64)

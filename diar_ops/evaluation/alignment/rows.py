@@ -1,0 +1,117 @@
+"""Results of alignment as rows: one for each frame that is laid over the reference."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from diar_ops.evaluation.record import Results
+from diar_ops.evaluation.rows import RowKey
+from diar_ops.geometry import corner_error, homography_distance
+
+__all__ = ["ALIGNMENT", "AlignmentRow", "score_frame"]
+
+#: Significant digits of a stored homography.
+DIGITS = 12
+
+
+class AlignmentRow(NamedTuple):
+    """What a method says of one frame of a sequence, and how far off it is.
+
+    Attributes:
+        set: The set.
+        sequence: The sequence.
+        frames: How many frames of it were aligned together, the reference among them.
+        method: The method.
+        frame: Which frame, from 1; frame 0 is the reference of all methods.
+        corner_error: Mean distance of the frame's four corners, laid over the reference, from
+            where they belong, in pixels of the reference; infinite without success.
+        distance: :func:`homography_distance`; infinite without success.
+        success: Whether the method calls the frame aligned.
+        seconds: What the method took for the whole sequence, its files read.
+        threads: How many it could use.
+        h11, h12, h13, h21, h22, h23, h31, h32, h33: ``homography_reference_frame``, row by row;
+            the identity without success.
+    """
+
+    set: str
+    sequence: str
+    frames: int
+    method: str
+    frame: int
+    corner_error: float
+    distance: float
+    success: bool
+    seconds: float
+    threads: int
+    h11: float
+    h12: float
+    h13: float
+    h21: float
+    h22: float
+    h23: float
+    h31: float
+    h32: float
+    h33: float
+
+    @property
+    def key(self) -> RowKey:
+        """What it belongs to, with the other frames of the sequence."""
+        return RowKey(self.set, self.sequence, self.frames, self.method)
+
+    @property
+    def homography_reference_frame(self) -> Tensor:
+        """(3, 3) float64, reference ~ H @ frame."""
+        return torch.tensor(self[-9:], dtype=torch.float64).view(3, 3)
+
+
+ALIGNMENT = Results(
+    "diar_ops alignment evaluation",
+    "alignment.csv",
+    AlignmentRow,
+    (
+        "alignment.md", "alignment_summary.csv",
+        "corner_error.png", "corner_error.svg", "distance.png", "distance.svg",
+        "cumulative.png", "cumulative.svg",
+    ),
+)  # fmt: skip
+
+
+def score_frame(
+    key: RowKey,
+    frame: int,
+    found: Tensor,
+    true: Tensor,
+    *,
+    success: bool,
+    size: tuple[int, int],
+    seconds: float,
+    threads: int,
+) -> AlignmentRow:
+    """Return the row of a frame.
+
+    Args:
+        key: What it belongs to.
+        frame: Which frame.
+        found: (3, 3) float64, reference ~ H @ frame.
+        true: The same, true.
+        success: Whether the method calls it aligned.
+        size: (height, width) of the frame.
+        seconds: For the whole sequence.
+        threads: How many could be used.
+    """
+    error = distance = math.inf
+    if success:
+        found = found / found[2, 2] if found[2, 2].abs() > 1e-12 else found
+        error = round(float(corner_error(found, true, size=size)), 6)
+        distance = round(float(homography_distance(found, true)), 6)
+    else:
+        found = torch.eye(3, dtype=torch.float64)
+    # Adding zero takes the sign off -0.0.
+    entries = [float(f"{value:.{DIGITS}g}") + 0.0 for value in found.flatten().tolist()]
+    return AlignmentRow(
+        *key, frame, error, distance, success, round(seconds, 4), threads, *entries
+    )  # fmt: skip

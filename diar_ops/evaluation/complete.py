@@ -1,0 +1,55 @@
+"""Results of a plan: those that are there, and those that are still to be computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from diar_ops.evaluation.plan import Plan
+from diar_ops.evaluation.record import Results, continue_results
+from diar_ops.evaluation.rows import RowKey, RowT, write_rows
+from diar_ops.evaluation.run import Begin, run_tasks
+
+__all__ = ["complete_results"]
+
+
+def complete_results(
+    out: Path,
+    results: Results[RowT],
+    plan: Plan,
+    record: dict[str, Any],
+    begin: Begin[RowT],
+    *,
+    workers: int = 1,
+    overwrite: bool = False,
+    progress: Callable[[int, int], object] | None = None,
+) -> list[RowT]:
+    """Compute what a folder lacks of a plan, and keep it there after each sequence.
+
+    Args:
+        out: The folder of the results.
+        results: What they are.
+        plan: Which are wanted.
+        record: Their :func:`settings_record`.
+        begin: See :data:`Begin`.
+        workers: Processes side by side.
+        overwrite: Begin anew, whatever is there.
+        progress: Called with (sequences done, in all) of those that were to do.
+
+    Returns:
+        The rows that are wanted, in the order of the plan.
+
+    Raises:
+        DiarError: Of :func:`continue_results` and :func:`run_tasks`.
+    """
+    rows: dict[RowKey, list[RowT]] = {}
+    for row in continue_results(out, results, record, overwrite=overwrite):
+        rows.setdefault(row.key, []).append(row)
+    tasks = list(plan.tasks(rows))
+    for done, (task, found) in enumerate(run_tasks(tasks, begin, workers=workers)):
+        rows.update((key, [row for row in found if row.key == key]) for key in task.wanted)
+        write_rows(out / results.table, (r for of in rows.values() for r in of), results.row)
+        if progress is not None:
+            progress(done + 1, len(tasks))
+    return [row for key in plan.keys for row in rows[key]]

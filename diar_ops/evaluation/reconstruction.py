@@ -1,0 +1,39 @@
+"""Score what methods make of aligned sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from diar_ops.evaluation.aligned import load_aligned
+from diar_ops.evaluation.disturbance import Disturbance
+from diar_ops.evaluation.methods import Method, find_methods
+from diar_ops.evaluation.rows import Row
+from diar_ops.evaluation.run import Task
+from diar_ops.evaluation.scores import SCORES, score_picture
+
+__all__ = ["begin_reconstruction", "score_sequence"]
+
+
+def score_sequence(task: Task, methods: Sequence[Method], disturbance: Disturbance) -> list[Row]:
+    """Compute the results of a sequence, in the order in which they are wanted."""
+    restore = {method.name: method.restore for method in methods}
+    aligned = load_aligned(task.folder, max(key.frames for key in task.wanted), disturbance)
+    rows = []
+    for key in task.wanted:
+        frames, valid, label = taken = aligned.first(key.frames)
+        scores = score_picture(restore[key.method](frames, valid), label, taken.shown)
+        rows.append(Row(*key, *(scores[name] for name in SCORES)))
+    return rows
+
+
+def begin_reconstruction(
+    words: Sequence[str], disturbance: Disturbance
+) -> Callable[[Task], list[Row]]:
+    """Return the work of :func:`run_tasks`.
+
+    Args:
+        words: The methods, as :func:`find_methods` takes them.
+        disturbance: Of the alignment.
+    """
+    return partial(score_sequence, methods=find_methods(words)[0], disturbance=disturbance)

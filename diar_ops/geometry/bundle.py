@@ -1,0 +1,316 @@
+"""All homographies of a sequence at once, from all its pairs."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from diar_ops._checks import check_bool, check_floating, check_option, check_shapes
+from diar_ops._errors import DtypeError, ShapeError
+from diar_ops._types import BundleAdjustment
+from diar_ops.geometry._bundle_pairs import MIN_SUPPORT, Prepared, prepare, tied_to_reference
+from diar_ops.geometry._certainty import certainty, corner_sigma
+from diar_ops.geometry._levenberg import State, evaluate
+from diar_ops.geometry._sampson import per_item
+from diar_ops.geometry._stages import adjust, starting_state
+
+__all__ = ["BundleAdjustHomographies", "bundle_adjust_homographies"]
+
+DISTORTIONS = ("none", "shared")
+
+
+def bundle_adjust_homographies(
+    frames: Tensor,
+    points0: Tensor,
+    points1: Tensor,
+    homography_reference_frame: Tensor,
+    sizes: Tensor,
+    valid: Tensor | None = None,
+    weights: Tensor | None = None,
+    *,
+    reference: int | Tensor = 0,
+    distortion: str = "none",
+    scale: float | None = None,
+    correlated: bool = True,
+    max_iterations: int = 50,
+) -> BundleAdjustment:
+    """Adjust the homographies of all frames jointly to the matches of all pairs.
+
+    Each match says that a position in frame i and one in frame j show the same point of the
+    picture. The sum over all matches of a robust cost (Tukey's biweight) of their Sampson
+    distance is minimised: the distance, in pixels of the photos, by which both positions must move
+    for one point of the reference to explain them. It takes both frames alike, and unlike
+    distances in the reference, it does not gain by shrinking frames. Frames that share nothing
+    with the reference are reached through others.
+
+    Levenberg-Marquardt with exact gradients starts from the given homographies and accepts only
+    steps that lower the cost. The reach of the robust cost comes from the matches: wide for pairs
+    that start badly, then six standard deviations of the noise, which is found for each pair
+    from its closest matches (right up to 60 % of wrong ones). Points behind the horizon
+    of the reference have no say. All computation is in float64 (on MPS in float32), in coordinates
+    that are normalised per frame. The outputs carry no gradient.
+
+    Args:
+        frames: (..., P, 2) int64, frames i and j of each pair, in any order. Pairs with an index
+            outside 0 to T - 1 are padding; a pair of a frame with itself says nothing.
+        points0: (..., P, N, 2) positions (x, y) in frame i, in pixels, floating point. Matches
+            with a coordinate that is not finite are ignored.
+        points1: (..., P, N, 2) positions in frame j.
+        homography_reference_frame: (..., T, 3, 3) initial estimates, reference ~ H @ frame, off
+            by no more than some tens of pixels. They are first multiplied by the inverse of the
+            reference's own, which becomes the identity.
+        sizes: (..., T, 2) height and width of the frames, in pixels, integers or floating point.
+        valid: Optional (..., P, N) bool; False marks padding and matches that are known as wrong.
+        weights: Optional (..., P, N) weights of the matches' costs, relative to each other. Those
+            that are not positive and finite leave a match out.
+        reference: Index of the reference frame, or (...) int64.
+        distortion: ``"none"``, or ``"shared"``: also estimate the coefficient k of
+            :func:`undistort_points` that all frames share. The homographies then lead from
+            undistorted to undistorted coordinates. Views that differ by little more than a
+            shift say little about k; ``distortion_sigma`` tells.
+        scale: Standard deviation of a coordinate of a right match, in pixels. ``None`` finds it.
+        correlated: Neighbouring matches of a real pair err alike. Then pairs disagree by more than
+            the scatter of their matches explains; the covariance is multiplied by that excess
+            (``disagreement``), which needs more pairs than a chain has. False takes every match
+            for an independent witness.
+        max_iterations: Steps at most, tried ones included; 0 only judges the initial estimates.
+            ``torch.compile`` unrolls all of them, since it cannot read when to stop.
+
+    Returns:
+        :class:`BundleAdjustment`; floating point in the dtype of ``homography_reference_frame``.
+        ``success`` is False for frames that are not tied to the reference by pairs with at
+        least four matches that agree, whose matches lie on a line, or whose corners are known to
+        no better than 5 % of half the reference's diagonal. Frames that cannot be tied at all keep
+        their initial homography; the identity if that is singular or not finite.
+
+    Raises:
+        ShapeError, DtypeError, DeviceError: The tensors do not fit together.
+        OptionError: An option is outside its values.
+
+    Source: Hartley and Zisserman, Multiple View Geometry, 2nd ed., sections 4.2.6 (Sampson
+    distance), 4.4.4 (normalisation), A6.3 (sparse Levenberg-Marquardt).
+    """
+    leading = _check(frames, points0, points1, homography_reference_frame, sizes, valid, weights)
+    _check_options(distortion, scale, max_iterations)
+    count = homography_reference_frame.shape[-3]
+    chosen = _reference(reference, leading, count, frames.device)
+    wide = torch.float32 if frames.device.type == "mps" else torch.float64
+
+    def flat(x: Tensor) -> Tensor:
+        return x.detach().reshape(math.prod(leading), *x.shape[len(leading) :])
+
+    with torch.no_grad():
+        initial = flat(homography_reference_frame)
+        data = prepare(
+            flat(frames),
+            flat(points0),
+            flat(points1),
+            initial,
+            flat(sizes),
+            None if valid is None else flat(valid),
+            None if weights is None else flat(weights),
+            chosen,
+            with_lens=distortion == "shared",
+            wide=wide,
+        )
+        start, free = starting_state(data, chosen)
+        state, reach, squares = adjust(data, start, free, scale, max_iterations)
+        found = _judge(data, state, free, reach, squares, chosen, initial, correlated)
+        dtype = homography_reference_frame.dtype
+        inliers = found.inliers.new_zeros(len(data.order), points0.shape[-2])
+        inliers = inliers.scatter(1, data.order, found.inliers)
+        shape = (len(initial), *points0.shape[-3:-1])
+        found = found._replace(inliers=inliers.view(shape))
+        return BundleAdjustment(
+            *(
+                (x.to(dtype) if x.is_floating_point() else x).reshape((*leading, *x.shape[1:]))
+                for x in found
+            )
+        )
+
+
+def _check(
+    frames: Tensor,
+    points0: Tensor,
+    points1: Tensor,
+    homography: Tensor,
+    sizes: Tensor,
+    valid: Tensor | None,
+    weights: Tensor | None,
+) -> tuple[int, ...]:
+    """Check the tensors and return their leading sizes."""
+    op = "bundle_adjust_homographies"
+    bound = check_shapes(
+        op,
+        frames=(frames, "... P 2"),
+        points0=(points0, "... P N 2"),
+        points1=(points1, "... P N 2"),
+        homography_reference_frame=(homography, "... T 3 3"),
+        sizes=(sizes, "... T 2"),
+        valid=(valid, "... P N"),
+        weights=(weights, "... P N"),
+    )
+    check_floating(
+        op,
+        points0=points0,
+        points1=points1,
+        homography_reference_frame=homography,
+        weights=weights,
+    )
+    check_bool(op, valid=valid)
+    if frames.dtype != torch.int64:
+        raise DtypeError(f"{op}: frames must be int64, got {frames.dtype}")
+    if bound["T"] == 0:
+        raise ShapeError(f"{op}: expected at least one frame, got {list(homography.shape)}")
+    leading = tuple(homography.shape[:-3])
+    for name, x, own in (
+        ("frames", frames, 2),
+        ("points0", points0, 3),
+        ("points1", points1, 3),
+        ("sizes", sizes, 2),
+        ("valid", valid, 2),
+        ("weights", weights, 2),
+    ):
+        if x is not None and tuple(x.shape[: x.dim() - own]) != leading:
+            raise ShapeError(
+                f"{op}: {name} must have the leading sizes {list(leading)} of "
+                f"homography_reference_frame, got {list(x.shape)}"
+            )
+    return leading
+
+
+def _check_options(distortion: str, scale: float | None, max_iterations: int) -> None:
+    op = "bundle_adjust_homographies"
+    expected = f"distortion to be one of {', '.join(DISTORTIONS)}"
+    check_option(op, distortion in DISTORTIONS, expected, distortion)
+    check_option(op, scale is None or scale > 0, "a positive scale in pixels, or None", scale)
+    check_option(
+        op,
+        isinstance(max_iterations, int) and max_iterations >= 0,
+        "max_iterations of at least 0",
+        max_iterations,
+    )
+
+
+def _reference(
+    reference: int | Tensor, leading: tuple[int, ...], count: int, device: torch.device
+) -> Tensor:
+    """Return the reference (B,) of every item."""
+    op = "bundle_adjust_homographies"
+    if isinstance(reference, Tensor):
+        if reference.dtype != torch.int64 or tuple(reference.shape) != leading:
+            raise ShapeError(
+                f"{op}: reference must be an int or int64 of shape {list(leading)}, got "
+                f"{reference.dtype} of {list(reference.shape)}"
+            )
+        return reference.reshape(-1).clamp(0, count - 1)
+    expected = f"reference to be a frame from 0 to {count - 1}"
+    check_option(op, isinstance(reference, int) and 0 <= reference < count, expected, reference)
+    return torch.full((math.prod(leading),), reference, dtype=torch.int64, device=device)
+
+
+def _judge(
+    data: Prepared,
+    state: State,
+    free: Tensor,
+    reach: Tensor,
+    squares: Tensor,
+    reference: Tensor,
+    initial: Tensor,
+    correlated: bool,
+) -> BundleAdjustment:
+    """Return the result in pixels."""
+    batch, count = data.connected.shape
+    pairs = data.pairs
+    terms = evaluate(pairs, state, reach)
+    inliers = squares < reach.square()[:, None]
+    known = certainty(data, state, terms, squares, free, reach, reference, correlated=correlated)
+    tied = per_item(inliers.sum(1) >= MIN_SUPPORT, batch)
+    success = tied_to_reference(data.local, tied, reference, count) & known.determined
+    success = success & data.connected & data.sound
+
+    chosen = torch.arange(batch, device=reference.device)
+    from_normal = torch.linalg.inv_ex(data.normaliser[chosen, reference])[0][:, None]
+    homography = from_normal @ state.homography @ data.normaliser
+    homography = homography / homography[..., 2:, 2:].where(
+        homography[..., 2:, 2:].abs() > 1e-9, homography.flatten(-2).norm(dim=-1)[..., None, None]
+    )
+    identity = torch.eye(3, dtype=homography.dtype, device=homography.device)
+    kept = torch.where(data.sound[..., None, None], initial.to(homography.dtype), identity)
+    homography = torch.where(data.connected[..., None, None], homography, kept)
+    is_reference = torch.arange(count, device=reference.device) == reference[:, None]
+    homography = torch.where(is_reference[..., None, None], identity, homography)
+
+    unknown = torch.diag_embed(torch.full_like(known.covariance[..., 0], torch.inf))
+    covariance = torch.where(success[..., None, None], known.covariance, unknown)
+    total = per_item(pairs.weight, batch).sum((1, 2))
+    cost = 2 * per_item(terms.cost, batch).sum(1) / torch.where(total > 0, total, 1.0)
+    return BundleAdjustment(
+        homography,
+        covariance,
+        corner_sigma(covariance),
+        known.residual_scale,
+        success,
+        inliers,
+        state.lens,
+        known.lens_sigma,
+        known.disagreement,
+        cost,
+        state.iterations,
+    )
+
+
+class BundleAdjustHomographies(nn.Module):
+    """Adjust homographies jointly. See :func:`bundle_adjust_homographies`."""
+
+    def __init__(
+        self,
+        *,
+        distortion: str = "none",
+        scale: float | None = None,
+        correlated: bool = True,
+        max_iterations: int = 50,
+    ) -> None:
+        super().__init__()
+        _check_options(distortion, scale, max_iterations)
+        self.distortion = distortion
+        self.scale = scale
+        self.correlated = correlated
+        self.max_iterations = max_iterations
+
+    def forward(
+        self,
+        frames: Tensor,
+        points0: Tensor,
+        points1: Tensor,
+        homography_reference_frame: Tensor,
+        sizes: Tensor,
+        valid: Tensor | None = None,
+        weights: Tensor | None = None,
+        *,
+        reference: int | Tensor = 0,
+    ) -> BundleAdjustment:
+        """Adjust with the stored options."""
+        return bundle_adjust_homographies(
+            frames,
+            points0,
+            points1,
+            homography_reference_frame,
+            sizes,
+            valid,
+            weights,
+            reference=reference,
+            distortion=self.distortion,
+            scale=self.scale,
+            correlated=self.correlated,
+            max_iterations=self.max_iterations,
+        )
+
+    def extra_repr(self) -> str:
+        """Return the options as ``name=value``."""
+        return (
+            f"distortion={self.distortion}, scale={self.scale}, correlated={self.correlated}, "
+            f"max_iterations={self.max_iterations}"
+        )

@@ -1,0 +1,127 @@
+"""One radial coefficient of lens distortion: the division model, exactly invertible."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from diar_ops._checks import check_floating, check_shapes, check_size, eps_of, solve_dtype
+from diar_ops.geometry._broadcast import check_broadcast
+from diar_ops.geometry.transform import TransformedPoints
+
+__all__ = ["distort_points", "distorted_grid", "undistort_points"]
+
+
+def undistort_points(
+    points: Tensor, distortion: Tensor, *, size: tuple[int, int]
+) -> TransformedPoints:
+    """Take the bend of the lens out of points: photo to ideal pinhole photo.
+
+    The division model: with d the offset from the centre c of the image and r = |d| over half its
+    diagonal, ``undistorted = c + d / (1 + k r^2)``. Straight lines of the scene are straight in
+    undistorted coordinates. k < 0 is a barrel, as most phones have; the corners (r = 1) move by
+    k times half the diagonal, nearly.
+
+    Args:
+        points: (..., N, 2) positions (x, y) in the photo, in pixels, floating point.
+        distortion: (...) floating point, k; leading sizes broadcast against those of ``points``.
+        size: (height, width) of the photo, in pixels.
+
+    Returns:
+        :class:`TransformedPoints`, in the dtype of ``points``. A point is invalid (and 0) where it
+        or k is not finite and where the model folds: k r^2 <= -1 or >= 1.
+
+    Raises:
+        ShapeError: A shape does not fit, or the leading sizes do not broadcast.
+        DtypeError: An argument is not a floating point tensor.
+        OptionError: ``size`` is not a size.
+
+    Source: Fitzgibbon, Simultaneous linear estimation of multiple view geometry and lens
+    distortion, CVPR 2001, equation 2.
+    """
+    offset, k, usable, geometry = _prepare("undistort_points", points, distortion, size)
+    bend = k * (offset / geometry[1]).square().sum(-1)
+    valid = usable & (bend.detach().abs() < 1 - eps_of(offset.dtype))
+    return _finish(offset, 1 / (1 + torch.where(valid, bend, 0)), valid, geometry[0], points.dtype)
+
+
+def distort_points(
+    points: Tensor, distortion: Tensor, *, size: tuple[int, int]
+) -> TransformedPoints:
+    """Bend points as the lens did: ideal pinhole photo to photo. Inverse of `undistort_points`.
+
+    Args:
+        points: (..., N, 2) undistorted positions (x, y), in pixels, floating point.
+        distortion: (...) floating point, k of :func:`undistort_points`; leading sizes broadcast
+            against those of ``points``.
+        size: (height, width) of the photo, in pixels.
+
+    Returns:
+        :class:`TransformedPoints`, in the dtype of ``points``. A point is invalid (and 0) where it
+        or k is not finite, and where no pixel of the model shows it (4 k r^2 >= 1).
+
+    Raises:
+        ShapeError: A shape does not fit, or the leading sizes do not broadcast.
+        DtypeError: An argument is not a floating point tensor.
+        OptionError: ``size`` is not a size.
+
+    Source: the closed-form root of the division model, see :func:`undistort_points`.
+    """
+    offset, k, usable, geometry = _prepare("distort_points", points, distortion, size)
+    factor, exists = _distorting_factor(k, (offset / geometry[1]).square().sum(-1))
+    return _finish(offset, factor, usable & exists, geometry[0], points.dtype)
+
+
+def distorted_grid(
+    grid: Tensor, distortion: Tensor, size: tuple[int, int]
+) -> tuple[Tensor, Tensor]:
+    """Bend normalised positions (B, h, w, 2) in an image of ``size``; -1 and 1 are its edges.
+
+    Returns:
+        Where the photo shows them, and where it does at all (B, h, w).
+    """
+    diagonal = math.hypot(*size)
+    shares = grid.new_tensor([size[1] / diagonal, size[0] / diagonal])
+    k = distortion.to(grid.dtype)[:, None, None]
+    known = k.isfinite()
+    k = torch.where(known, k, 0)
+    factor, exists = _distorting_factor(k, (grid * shares).square().sum(-1))
+    return grid * factor[..., None], exists & known
+
+
+def _distorting_factor(k: Tensor, square: Tensor) -> tuple[Tensor, Tensor]:
+    """Return distorted over undistorted radius at squared undistorted radii, and its validity.
+
+    The root r of ``k u r^2 - r + u = 0`` that goes to u with k to 0, in the form that does not
+    cancel.
+    """
+    inside = 1 - 4 * k * square
+    exists = inside.detach() > eps_of(square.dtype)
+    return 2 / (1 + torch.where(exists, inside, 1).sqrt()), exists
+
+
+def _prepare(
+    op: str, points: Tensor, distortion: Tensor, size: tuple[int, int]
+) -> tuple[Tensor, Tensor, Tensor, tuple[Tensor, float]]:
+    """Return offsets from the centre, k (..., 1), usable (..., N), and (centre, half diagonal)."""
+    check_shapes(op, points=(points, "... N 2"), distortion=(distortion, "..."))
+    check_floating(op, points=points, distortion=distortion)
+    check_size(op, size)
+    check_broadcast(op, points=points.shape[:-2], distortion=distortion.shape)
+    dtype = solve_dtype(torch.promote_types(points.dtype, distortion.dtype))
+    centre = torch.tensor([(size[1] - 1) / 2, (size[0] - 1) / 2], dtype=dtype, device=points.device)
+    known = distortion.isfinite()[..., None]
+    usable = points.isfinite().all(-1) & known
+    offset = torch.where(usable[..., None], points, centre.to(points.dtype)).to(dtype) - centre
+    k = torch.where(known, distortion[..., None], 0).to(dtype)
+    return offset, k, usable, (centre, math.hypot(*size) / 2)
+
+
+def _finish(
+    offset: Tensor, factor: Tensor, valid: Tensor, centre: Tensor, dtype: torch.dtype
+) -> TransformedPoints:
+    moved = (centre + offset * factor[..., None]).to(dtype)
+    valid = valid & moved.detach().isfinite().all(-1)
+    return TransformedPoints(torch.where(valid[..., None], moved, 0), valid)

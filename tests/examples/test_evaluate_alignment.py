@@ -1,0 +1,166 @@
+"""evaluate.py --alignment: the same frames for all methods, and it goes on where it was."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from diar_ops.evaluation import read_rows
+from diar_ops.evaluation.alignment import AlignmentRow
+from diar_ops.evaluation.alignment import report as report_module
+from diar_ops.evaluation.alignment import score as score_module
+from tests.evaluation.alignment.pictures import write_views
+from tests.examples.test_evaluate import Run, assert_one_error, program, run
+
+__all__ = ["program", "run"]  # fixtures
+METHODS = ("--alignment", "--methods", "sift", "sift+pairs")
+TIMES = AlignmentRow._fields.index("seconds")
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("sets") / "small"
+    for index in range(3):
+        write_views(folder / f"{index:06d}")
+    return folder
+
+
+@pytest.fixture
+def no_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes most of the time."""
+    for name in ("plot_boxes", "plot_cumulative"):
+        monkeypatch.setattr(report_module, name, lambda *arguments: None)
+
+
+def rows_of(out: Path) -> list[AlignmentRow]:
+    return read_rows(out / "alignment.csv", AlignmentRow)
+
+
+def without_times(out: Path) -> list[tuple[object, ...]]:
+    return [row[:TIMES] + row[TIMES + 1 :] for row in rows_of(out)]
+
+
+def test_tables_plots_and_pictures(run: Callable[..., Run], small: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    done = run(small, "--out", out, *METHODS, "ours", "loftr", "--sequences", 2, "--pictures", 2)
+    assert done.code == 0, done.err
+    assert done.err == "loftr is left out: it needs the file of its weights (--kornia-loftr)\n"
+    rows = rows_of(out)
+    assert len(rows) == 2 * 3 * 2, "two frames beside the reference"
+    assert all(row.success and row.corner_error < 1.5 for row in rows)
+    assert all(row.seconds > 0 and row.threads == 1 for row in rows)
+    text = (out / "alignment.md").read_text(encoding="utf-8")
+    assert done.out.startswith(text)
+    assert "**small**, 3 frames each (2 sequences, 4 frames without the references)" in text
+    assert "- `sift+pairs`: SIFT (contrastThreshold=0.005), brute force" in text
+    with (out / "alignment_summary.csv").open(encoding="utf-8") as file:
+        table = {line["method"]: line for line in csv.DictReader(file)}
+    assert list(table) == ["sift", "sift+pairs", "ours"]
+    assert float(table["ours"]["below_3"]) == 1
+    for name in ("corner_error", "distance", "cumulative"):
+        assert (out / f"{name}.png").stat().st_size > 1000
+        assert (out / f"{name}.svg").read_bytes().lstrip().startswith(b"<?xml")
+    methods = sorted(folder.name for folder in (out / "pictures").iterdir())
+    assert methods == ["ours", "sift", "sift+pairs"]
+    assert all(len(list(folder.iterdir())) == 2 for folder in (out / "pictures").iterdir())
+    assert not [p for p in out.iterdir() if p.name.startswith(".")], "nothing temporary stays"
+
+
+@pytest.mark.usefixtures("no_plots")
+def test_workers_change_nothing_but_times(
+    run: Callable[..., Run], small: Path, tmp_path: Path
+) -> None:
+    for workers in (1, 2):
+        out = tmp_path / str(workers)
+        done = run(small, "--out", out, *METHODS, "--workers", workers, "--sequences", 2)
+        assert done.code == 0, done.err
+    one, two = tmp_path / "1", tmp_path / "2"
+    assert without_times(one) == without_times(two)
+    assert (one / "settings.json").read_bytes() == (two / "settings.json").read_bytes()
+
+
+@pytest.mark.usefixtures("no_plots")
+def test_what_is_done_is_not_done_again(
+    run: Callable[..., Run], small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, computed = tmp_path / "out", []
+    original = score_module.align_and_score
+
+    def score(task: score_module.Task, **given: object) -> object:
+        computed.extend(task.wanted)
+        return original(task, **given)
+
+    monkeypatch.setattr(score_module, "align_and_score", score)
+    assert run(small, "--out", out, *METHODS[:3], "--sequences", 2).code == 0
+    assert [(k.sequence, k.frames) for k in computed] == [("000000", 3), ("000001", 3)]
+    first = (out / "alignment.csv").read_bytes()
+    computed.clear()
+    assert run(small, "--out", out, *METHODS[:3], "--sequences", 2).code == 0
+    assert computed == []
+    assert (out / "alignment.csv").read_bytes() == first
+    # More methods and prefixes join.
+    done = run(small, "--out", out, *METHODS, "--frames", 2, 3)
+    assert done.code == 0, done.err
+    assert len(computed) == 3 * 2 * 2 - 2
+    assert len(rows_of(out)) == 3 * 2 * (1 + 2)
+    assert "2 frames each" in done.out
+    methods = json.loads((out / "settings.json").read_text())["methods"]
+    assert methods.keys() == {"sift", "sift+pairs"}
+
+
+@pytest.mark.usefixtures("no_plots")
+def test_other_results_are_not_mixed(
+    run: Callable[..., Run], small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from diar_ops.evaluation.alignment import keypoints
+
+    out = tmp_path / "out"
+    command = (small, "--out", out, *METHODS[:3], "--sequences", 1)
+    assert run(*command).code == 0
+    before = (out / "alignment.csv").read_bytes()
+    assert_one_error(run(small, "--out", out, "--methods", "mean"), "results of another kind")
+    monkeypatch.setattr(
+        keypoints, "KEYPOINTS", {"sift": keypoints.KEYPOINTS["sift"]._replace(words="SIFT, other")}
+    )
+    monkeypatch.setattr("diar_ops.evaluation.alignment.aligners.KEYPOINTS", keypoints.KEYPOINTS)
+    assert_one_error(run(*command), "another method called sift", "--overwrite")
+    assert (out / "alignment.csv").read_bytes() == before
+    assert run(*command, "--overwrite").code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--alignment", "--methods", "shift"), "unknown method shift"),
+        (("--alignment", "--jitter", 1), "--jitter is not for --alignment"),
+        (("--alignment", "--timing"), "--timing is not for --alignment"),
+        (("--kornia-loftr", "l.ckpt"), "--kornia-loftr is for --alignment only"),
+        (("--alignment", "--frames", 1), "frames must be 2 or more, got 1"),
+        (("--alignment", "--frames", 9), "no sequence has 9 frames, the longest has 3"),
+        (("--alignment", "--methods", "paper", "--resnet18", "nowhere.pth"), "nowhere.pth"),
+    ],
+)
+def test_bad_options_are_one_sentence(
+    run: Callable[..., Run], small: Path, tmp_path: Path, arguments: tuple[object, ...], words: str
+) -> None:
+    assert_one_error(run(small, "--out", tmp_path / "out", *arguments), words)
+    assert not (tmp_path / "out").exists()
+
+
+def test_single_frames_cannot_be_aligned(run: Callable[..., Run], tmp_path: Path) -> None:
+    folder = write_views(tmp_path / "set" / "000000", 1)
+    done = run(folder.parent, "--out", tmp_path / "out", *METHODS)
+    assert_one_error(done, "no sequence has 2 frames, the longest has 1")
+
+
+def test_help(program: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        program.main(["--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    for words in ("--alignment", "--kornia-loftr FILE", "alignment.csv", "NAME+pairs", "worst N"):
+        assert words in text
