@@ -108,7 +108,9 @@ def explained(pairs: Pairs, homography: Tensor, lens_k: Tensor, reach: Tensor) -
     Their weights carry the robust ones. The normal matrix of measured positions takes part of their
     noise for a difference of the views: it believes to see a lens in equal views.
     """
-    moved0, moved1, weights = [], [], []
+    moved0: list[Tensor] = []
+    moved1: list[Tensor] = []
+    weights: list[Tensor] = []
     unit = pairs.scale if pairs.lens is None else pairs.scale / pairs.lens.gain
     for part, part_reach in _chunks(pairs, reach):
         side = lay(part.points0, part.first, homography, part.scale, part.lens, lens_k)
@@ -124,8 +126,9 @@ def explained(pairs: Pairs, homography: Tensor, lens_k: Tensor, reach: Tensor) -
             step = torch.stack((g[0] * vx + g[2] * vy, g[1] * vx + g[3] * vy), 1)
             step = torch.where(agrees[:, None], step, 0.0)
             moved.append(points + sign * unit[index][:, None, None] * step)
-    points = (torch.cat(moved0), torch.cat(moved1))
-    return Pairs(pairs.first, pairs.second, *points, torch.cat(weights), pairs.scale, pairs.lens)
+    return pairs._replace(
+        points0=torch.cat(moved0), points1=torch.cat(moved1), weight=torch.cat(weights)
+    )
 
 
 def per_item(x: Tensor, batch: int) -> Tensor:
