@@ -68,8 +68,8 @@ def adjust_jointly(
         progress: Called with (name of the step, done, in all).
 
     Returns:
-        :class:`BundleAdjustment` of all frames, in full-resolution pixels; ``None`` if there is
-        nothing to adjust.
+        :class:`BundleAdjustment` of all frames, in full-resolution pixels, without ``success`` for
+        those that no others tie; ``None`` if there is nothing to adjust.
     """
     if not placed:
         return None
@@ -91,7 +91,10 @@ def adjust_jointly(
             if t != anchor:
                 done += 1
                 progress("adjusting jointly", done, total)
-        for i, j in _pairs_of(views, anchor):
+        pairs = _pairs_of(views, anchor)
+        if len(pairs) == len(over):
+            continue  # nothing beside what they were laid over: no news
+        for i, j in pairs:
             found_points = _match(views[i], views[j])
             if len(found_points[0]):
                 rows.append((i, j))
@@ -138,7 +141,8 @@ def _pairs_of(views: dict[int, _View], anchor: int) -> list[tuple[int, int]]:
         }
         enough = [p for p in shared if shared[p] >= LEAST_SHARED * max(shown.values())]
         for p in sorted(enough, key=lambda p: (-shared[p], p))[:NEIGHBOURS]:
-            pairs.add((min(t, p), max(t, p)))
+            # From the one that shows more, so that the order of the frames does not matter.
+            pairs.add((t, p) if (shown[t], -t) >= (shown[p], -p) else (p, t))
     return sorted(pairs)
 
 

@@ -384,7 +384,8 @@ def test_progress_ends_where_it_said() -> None:
         seen.setdefault(step, []).append((done, total))
 
     align_sequence(frames()[0], progress=progress)
-    assert list(seen) == ["describing photos", "matching pairs", "refining"]
+    steps = ["describing photos", "matching pairs", "refining", "adjusting jointly"]
+    assert list(seen) == steps
     for states in seen.values():
         assert [done for done, _ in states] == list(range(1, states[-1][1] + 1))
 
