@@ -178,7 +178,7 @@ class FaithfulDIAR(nn.Module):
         self.tone_veil = ToneVeil(c.whole_channels)
         self.context = nn.Linear(c.whole_channels, c.context_channels)
 
-        # Means over blocks of pixels of what _blocks lists.
+        # Means over blocks of pixels of what describe_blocks lists.
         half = c.channels // 2
         self.stem = nn.Conv2d(14, half, 3, padding=1)
         self.down = nn.Conv2d(half, c.channels, 2, 2)

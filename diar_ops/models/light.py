@@ -15,6 +15,7 @@ __all__ = [
     "TOE",
     "WHOLE_SIZE",
     "compensate",
+    "lit_light",
     "median",
     "relight",
     "sample_field",
@@ -45,14 +46,14 @@ def relight(values: Tensor, gain: Tensor, veil: Tensor) -> Tensor:
     Returns:
         sRGB, at least 0, not clipped at 1. What would be below black has the gradient of black.
     """
-    light = (2.4 * (((values + TOE) / (1 + TOE)).log() + gain)).exp() - veil
+    light = lit_light(values, gain, veil)
     light = torch.where(light > BLACK, light, BLACK + (light - light.detach()))
     return (1 + TOE) * light ** (1 / 2.4) - TOE
 
 
-def power_light(values: Tensor) -> Tensor:
-    """Return light of sRGB values, at least 0, by the power law of :func:`relight`."""
-    return ((values + TOE) / (1 + TOE)) ** 2.4
+def lit_light(values: Tensor, gain: Tensor | float = 0.0, veil: Tensor | float = 0.0) -> Tensor:
+    """Return the light of :func:`relight`, which may be below black, even below 0."""
+    return (2.4 * (((values + TOE) / (1 + TOE)).log() + gain)).exp() - veil
 
 
 def compensate(frames: Tensor, gain: Tensor, veil: Tensor, window: Tensor | None = None) -> Tensor:

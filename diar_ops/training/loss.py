@@ -10,7 +10,7 @@ from torch import Tensor
 from diar_ops._types import Restored
 from diar_ops.metrics import ssim
 from diar_ops.models import FaithfulDIAR, sample_field
-from diar_ops.models.light import power_light
+from diar_ops.models.light import lit_light
 
 __all__ = ["common_light_loss", "restoration_loss"]
 
@@ -37,8 +37,9 @@ def restoration_loss(
         batch: The batch: ``label`` (B, 3, H, W) and ``valid`` (B, T, 1, H, W).
         ssim_weight: Weight w, in dB.
         light_weight: Weight, in dB, of the mean distance of the small copies of the frames, brought
-            to the picture's light, from the picture's; for networks that tell the light. What is
-            occluded or glares cannot agree, and an absolute distance lets it be outvoted.
+            to the picture's light, from the picture's; for networks that tell the light. It is
+            taken in light, times how steep sRGB is at the picture. What is occluded or glares
+            cannot agree, and an absolute distance lets it be outvoted.
 
     Returns:
         A scalar, in float32 at least; a mean over items, so that batches can be split.
@@ -51,10 +52,10 @@ def restoration_loss(
     if ssim_weight > 0:
         loss = loss + ssim_weight * (1 - ssim(image, label))
     if light_weight > 0 and output.gain is not None and output.veil is not None:
-        want = power_light(batch["whole_label"])[:, None]
-        lit = power_light(batch["whole_frames"])
-        size = (lit.shape[-2], lit.shape[-1])
-        lit = lit * (2.4 * sample_field(output.gain, size)).exp() - sample_field(output.veil, size)
+        frames, want = batch["whole_frames"], lit_light(batch["whole_label"])[:, None]
+        size = (frames.shape[-2], frames.shape[-1])
+        lit = lit_light(frames, sample_field(output.gain, size), sample_field(output.veil, size))
+        # Not in sRGB, which is steepest below black: a veil would rather be too weak.
         steepness = (want + DARK) ** (1 / 2.4 - 1) / 2.4
         off = steepness * (lit - want).abs() * batch["whole_valid"]
         seen = 3 * batch["whole_valid"].flatten(1).sum(dim=1).clamp_min(1)

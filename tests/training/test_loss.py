@@ -8,7 +8,7 @@ from torch import Tensor
 
 from diar_ops import FaithfulDIAR, FaithfulDIARConfig, psnr, ssim
 from diar_ops._types import Restored
-from diar_ops.models.light import power_light, relight
+from diar_ops.models.light import lit_light, relight
 from diar_ops.training import restoration_loss
 from diar_ops.training.loss import common_light_loss
 from tests.harness import assert_close, generator
@@ -107,9 +107,9 @@ def test_light_costs_its_mean_distance() -> None:
     assert output.veil is not None
     batch["whole_valid"][0, 1, :, :3] = False
     wrong = output._replace(gain=output.gain + 0.1)
-    light = power_light(batch["whole_frames"])
+    light = lit_light(batch["whole_frames"])
     lit = light * (2.4 * wrong.gain).exp() - output.veil
-    want = power_light(batch["whole_label"])
+    want = lit_light(batch["whole_label"])
     means = []
     for item in range(3):
         known = batch["whole_valid"][item].expand(2, 3, 8, 8)
