@@ -157,8 +157,9 @@ def some_matches(pairs: Pairs, most: int) -> Pairs:
     index = torch.where(count > most, step * count // most, step)  # [Q, most]
     weight = pairs.weight.gather(1, index)
     both = index[:, None].expand(-1, 2, -1)
-    points = (pairs.points0.gather(2, both), pairs.points1.gather(2, both))
-    return Pairs(pairs.first, pairs.second, *points, weight, pairs.scale, pairs.lens)
+    return pairs._replace(
+        points0=pairs.points0.gather(2, both), points1=pairs.points1.gather(2, both), weight=weight
+    )
 
 
 def _normalisers(

@@ -140,12 +140,15 @@ def _chunks(pairs: Pairs, reach: Tensor) -> Iterator[tuple[Pairs, Tensor]]:
     total, number = pairs.weight.shape
     step = max(1, _CHUNK // max(1, number))
     for a in range(0, max(total, 1), step):
-        index = (pairs.first[a : a + step], pairs.second[a : a + step])
-        points = (pairs.points0[a : a + step], pairs.points1[a : a + step])
-        yield (
-            Pairs(*index, *points, pairs.weight[a : a + step], pairs.scale, pairs.lens),
-            reach[a : a + step],
+        at = slice(a, a + step)
+        part = pairs._replace(
+            first=pairs.first[at],
+            second=pairs.second[at],
+            points0=pairs.points0[at],
+            points1=pairs.points1[at],
+            weight=pairs.weight[at],
         )
+        yield part, reach[at]
 
 
 def _distance(side: Side, other: Side) -> tuple[Tensor, ...]:
