@@ -198,8 +198,9 @@ class Alignment(NamedTuple):
         size: (height, width) of the reference frame.
         spread: (T, 5) quantiles (5, 25, 50, 75 and 95 %) of the distance between each frame's
             finely matched points, laid over the reference, and their partners there, in pixels of
-            the reference, over the points that agree; NaN for the reference and failed frames.
-            Single points scatter; a homography through thousands of them is far more exact.
+            the reference, over the points that agree, before all frames are adjusted jointly;
+            NaN for the reference and failed frames. Single points scatter; a homography through
+            thousands of them is far more exact.
         pairs: The pairs of frames that were matched.
     """
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from diar_ops._types import BundleAdjustment, FeatureMap, Matches
 from diar_ops.geometry import (
@@ -30,6 +32,9 @@ NEIGHBOURS = 3
 MOST_MATCHES = 2000
 #: A pair shares at least this part of the view.
 LEAST_SHARED = 0.1
+#: Pixels of the views that are kept at a time, and how many views at least: 1.6 GB with dense SIFT.
+#: Those beyond are described again.
+MOST_PIXELS, LEAST_VIEWS = 12 * 1024**2, 4
 
 
 class _View(NamedTuple):
@@ -74,47 +79,71 @@ def adjust_jointly(
     if not placed:
         return None
     homography = torch.eye(3, dtype=torch.float64).repeat(len(sizes), 1, 1)
-    for t, found in placed.items():
-        homography[t] = found.homography_reference_frame
+    for t, refined in placed.items():
+        homography[t] = refined.homography_reference_frame
+    done = 0
+
+    def step() -> None:
+        nonlocal done
+        done += 1
+        progress("adjusting jointly", done, len(placed))
+
     rows: list[tuple[int, int]] = []
     points: list[tuple[Tensor, Tensor]] = []
-    done, total = 0, len(placed)
-    for anchor in sorted({found.anchor for found in placed.values()}):
-        over = sorted(t for t, found in placed.items() if found.anchor == anchor)
-        base = copy_of(anchor)
-        size = image_size(base.image)
-        views: dict[int, _View] = {}
-        for t in (anchor, *over):
-            copy = base if t == anchor else copy_of(t)
-            H_anchor_t = torch.linalg.inv(homography[anchor]) @ homography[t]
-            views[t] = _view(copy, base.working_full @ H_anchor_t, size, descriptor)
-            if t != anchor:
-                done += 1
-                progress("adjusting jointly", done, total)
-        pairs = _pairs_of(views, anchor)
-        if len(pairs) == len(over):
-            continue  # nothing beside what they were laid over: no news
-        for i, j in pairs:
-            found_points = _match(views[i], views[j])
-            if len(found_points[0]):
-                rows.append((i, j))
-                points.append(found_points)
+    for anchor in sorted({refined.anchor for refined in placed.values()}):
+        over = sorted(t for t, refined in placed.items() if refined.anchor == anchor)
+        for pair, found in _match_over(anchor, over, homography, copy_of, descriptor, step):
+            if len(found[0]):
+                rows.append(pair)
+                points.append(found)
     if not rows:
         return None
-    most = max(len(p) for p, _ in points)
-    padded = torch.full((2, len(rows), most, 2), float("nan"), dtype=torch.float64)
-    for row, pair in enumerate(points):
-        for side in (0, 1):
-            padded[side, row, : len(pair[side])] = pair[side]
+    nan = float("nan")
+    points0, points1 = (
+        pad_sequence(list(side), batch_first=True, padding_value=nan)
+        for side in zip(*points, strict=True)
+    )
     return bundle_adjust_homographies(
-        torch.tensor(rows), padded[0], padded[1], homography, torch.tensor(sizes),
-        reference=reference,
-    )  # fmt: skip
+        torch.tensor(rows), points0, points1, homography, torch.tensor(sizes), reference=reference
+    )
 
 
 def trusted(adjusted: BundleAdjustment, t: int, size: tuple[int, int]) -> bool:
     """Return whether the adjusted homography of frame ``t`` can replace the one it had."""
     return bool(adjusted.success[t]) and plausible(adjusted.homography[t], size)
+
+
+def _match_over(
+    anchor: int,
+    over: list[int],
+    homography: Tensor,
+    copy_of: Callable[[int], WorkingCopy],
+    descriptor: Descriptor,
+    step: Callable[[], None],
+) -> Iterator[tuple[tuple[int, int], tuple[Tensor, Tensor]]]:
+    """Yield pairs of the anchor and the frames that lie over it, and where they show the same.
+
+    Nothing, if no two frames beside the anchor show the same: that would be no news.
+    """
+    base = copy_of(anchor)
+    size = image_size(base.image)
+    view_anchor = base.working_full @ torch.linalg.inv(homography[anchor])
+
+    @lru_cache(max(LEAST_VIEWS, MOST_PIXELS // (size[0] * size[1])))
+    def view(t: int) -> _View:
+        return _view(copy_of(t), view_anchor @ homography[t], size, descriptor)
+
+    if len(over) == 1:
+        step()
+        return
+    usable = {anchor: view(anchor).usable}
+    for t in over:
+        usable[t] = view(t).usable
+        step()
+    pairs = _pairs_of(usable, anchor)
+    if len(pairs) > len(over):
+        for i, j in pairs:
+            yield (i, j), _match(view(i), view(j))
 
 
 def _view(
@@ -130,15 +159,18 @@ def _view(
     return _View(features, usable, torch.linalg.inv(view_frame))
 
 
-def _pairs_of(views: dict[int, _View], anchor: int) -> list[tuple[int, int]]:
-    """Return each frame with the anchor, and with those that share most of what it shows."""
-    shown = {t: float(view.usable.float().mean()) for t, view in views.items()}
-    others = [t for t in views if t != anchor]
+def _pairs_of(usable: dict[int, Tensor], anchor: int) -> list[tuple[int, int]]:
+    """Return each frame with the anchor, and with those that share most of what it shows.
+
+    Args:
+        usable: (h, w) bool by frame, cells with a descriptor.
+        anchor: The frame in whose view they are.
+    """
+    shown = {t: float(cells.float().mean()) for t, cells in usable.items()}
+    others = [t for t in usable if t != anchor]
     pairs = {(t, anchor) for t in others}
     for t in others:
-        shared = {
-            p: float((views[t].usable & views[p].usable).float().mean()) for p in others if p != t
-        }
+        shared = {p: float((usable[t] & usable[p]).float().mean()) for p in others if p != t}
         enough = [p for p in shared if shared[p] >= LEAST_SHARED * max(shown.values())]
         for p in sorted(enough, key=lambda p: (-shared[p], p))[:NEIGHBOURS]:
             # From the one that shows more, so that the order of the frames does not matter.

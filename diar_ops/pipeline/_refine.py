@@ -60,18 +60,27 @@ class Refined(NamedTuple):
     homography_reference_frame: Tensor
     agreed: bool
     spread: Tensor
-    anchor: int = -1
+    anchor: int
 
 
 class Refiner:
-    """Refines frames against one reference, whose descriptors it computes once."""
+    """Refines frames against one reference, whose descriptors it computes once.
+
+    Args:
+        anchor: Index of the reference among the frames.
+        reference: Its working copy.
+        descriptor_of_stride: Maps a cell stride in pixels to a descriptor.
+        generator: Source of randomness.
+    """
 
     def __init__(
         self,
+        anchor: int,
         reference: WorkingCopy,
         descriptor_of_stride: Callable[[int], Descriptor],
         generator: torch.Generator | None,
     ) -> None:
+        self.anchor = anchor
         self.reference = reference
         self.descriptor_of_stride = descriptor_of_stride
         self.generator = generator
@@ -107,11 +116,12 @@ class Refiner:
             agreed = bool(estimate.success[0]) and share >= min_agreement
             if not (agreed and plausible(H, image_size(copy.image))):
                 unknown = torch.full((len(QUANTILES),), float("nan"))
-                return Refined(homography_reference_frame, False, unknown)
+                return Refined(homography_reference_frame, False, unknown, self.anchor)
         landed = transform_points(there, estimate.homography).points
         distance = (landed - here).norm(dim=-1)[estimate.inliers].cpu()
         spread = torch.quantile(distance, torch.tensor(QUANTILES)) / working_reference[0, 0]
-        return Refined(torch.linalg.inv(working_reference) @ H @ copy.working_full, True, spread)
+        H = torch.linalg.inv(working_reference) @ H @ copy.working_full
+        return Refined(H, True, spread, self.anchor)
 
     def _describe(self, stride: int, image: Tensor, valid: Tensor | None) -> FeatureMap:
         return self.descriptor_of_stride(stride)(hide_invalid(image, valid))
@@ -144,9 +154,9 @@ def refine_all(
     if not others:
         return {}
     result = {}
-    refine = Refiner(copy_of(reference), descriptor_of_stride, generator)
+    refine = Refiner(reference, copy_of(reference), descriptor_of_stride, generator)
     for done, t in enumerate(others):
-        result[t] = refine(copy_of(t), chained[t])._replace(anchor=reference)
+        result[t] = refine(copy_of(t), chained[t])
         progress("refining", done + 1, len(others))
     # A frame may share too little with the reference, yet enough with one that is in place. Each
     # frame that gets its place this way may be the neighbour of the next.
@@ -158,10 +168,10 @@ def refine_all(
             if step is None:
                 continue
             p, H_p_t = step
-            found = Refiner(copy_of(p), descriptor_of_stride, generator)(copy_of(t), H_p_t)
+            found = Refiner(p, copy_of(p), descriptor_of_stride, generator)(copy_of(t), H_p_t)
             if found.agreed:
                 H = result[p].homography_reference_frame @ found.homography_reference_frame
-                result[t] = found._replace(homography_reference_frame=H, anchor=p)
+                result[t] = found._replace(homography_reference_frame=H)
                 placed_one = True
     return result
 

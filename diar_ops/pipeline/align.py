@@ -49,6 +49,9 @@ def align_sequence(
        window of fine cells, to a fraction of a pixel; or, if it shares too little with the
        reference itself, to the frame that fits it best among those already in place. A frame
        whose cells do not agree is left out.
+    4. All frames are adjusted jointly, to such matches with the reference and with the frames
+       that show most of the same (:func:`bundle_adjust_homographies`): what hides a part of the
+       reference leaves the others to tie each other there.
 
     A frame that cannot be aligned has ``success`` False and a reason; it never affects the others.
 
@@ -58,10 +61,11 @@ def align_sequence(
         reference: Index of the reference frame, or ``"auto"``.
         descriptor: Maps images (1, 3, h, w) in [0, 1] to a :class:`FeatureMap`, such as a
             :class:`DenseDescriptor`. ``None``: dense SIFT every 8 pixels.
-        refinement: Maps a cell stride in pixels to the descriptor of step 3. ``None``: dense SIFT.
+        refinement: Maps a cell stride in pixels to the descriptor of steps 3 and 4. ``None``: dense
+            SIFT.
         scales: Pyramid scales of step 1.
         matching_size: Longest side of the copies that step 1 works on, in pixels.
-        refinement_size: The same for step 3. Larger is more exact and slower.
+        refinement_size: The same for steps 3 and 4. Larger is more exact and slower.
         max_matches: Matches kept per pair, the best ones.
         threshold: Inlier threshold of step 1, in pixels of the copies.
         valid: Optional T masks (1, H, W) bool of pixels that the photos really hold.

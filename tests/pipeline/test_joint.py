@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 
-from diar_ops import DenseDescriptor, DenseSIFT, corner_error
+from diar_ops import DenseDescriptor, DenseSIFT, bundle_adjust_homographies, corner_error
+from diar_ops.pipeline import _joint
 from diar_ops.pipeline._frames import working_copy
-from diar_ops.pipeline._joint import NEIGHBOURS, _pairs_of, _View, adjust_jointly, trusted
+from diar_ops.pipeline._joint import NEIGHBOURS, _pairs_of, adjust_jointly, trusted
 from diar_ops.pipeline._refine import Refined
 from tests import photos
 
@@ -32,7 +36,7 @@ def shifted(homography: Tensor, x: float, y: float) -> Tensor:
     return shift @ homography
 
 
-def adjust(frames: list[Tensor], placed: dict[int, Refined]):  # type: ignore[no-untyped-def]
+def adjust(frames: list[Tensor], placed: dict[int, Refined]) -> Any:
     steps: list[tuple[str, int, int]] = []
     found = adjust_jointly(
         placed, 0, [(SIZE, SIZE)] * len(frames),
@@ -63,11 +67,35 @@ def test_frames_fall_into_place() -> None:
     assert all(trusted(found, t, (SIZE, SIZE)) for t in placed)
 
 
-def test_others_tie_what_the_reference_hides() -> None:
+def test_others_tie_what_the_reference_hides(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two thirds of the reference are hidden: with it alone, corners are extrapolated."""
     frames, true = scene(hidden=(110, 110, 75))
-    together = corner_error(adjust(frames, placed_near(true)).homography, true, size=(SIZE, SIZE))
+    placed = placed_near(true)
+    together = corner_error(adjust(frames, placed).homography, true, size=(SIZE, SIZE))
     assert together.max() < 0.6
+
+    def with_reference(
+        index: Tensor, points0: Tensor, points1: Tensor, *rest: Any, **kw: Any
+    ) -> Any:
+        keep = (index == 0).any(1)
+        return bundle_adjust_homographies(index[keep], points0[keep], points1[keep], *rest, **kw)
+
+    monkeypatch.setattr(_joint, "bundle_adjust_homographies", with_reference)
+    alone = corner_error(adjust(frames, placed).homography, true, size=(SIZE, SIZE))
+    assert together[1:].mean() < alone[1:].mean()
+
+
+def test_views_beyond_the_memory_are_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames, true = scene()
+    kept = adjust(frames, placed_near(true))
+    made = []
+    monkeypatch.setattr(_joint, "MOST_PIXELS", 0)
+    monkeypatch.setattr(_joint, "LEAST_VIEWS", 2)
+    plain = _joint._view
+    monkeypatch.setattr(_joint, "_view", lambda *args: made.append(1) or plain(*args))
+    again = adjust(frames, placed_near(true))
+    assert len(made) > len(frames)
+    assert torch.equal(again.homography, kept.homography)
 
 
 def test_frames_that_one_frame_alone_ties_stay_as_they_are() -> None:
@@ -88,12 +116,8 @@ def test_pairs_share_what_they_show() -> None:
     """Every frame with the anchor; others only where they show the same."""
     left, right = torch.zeros(10, 10, dtype=torch.bool), torch.zeros(10, 10, dtype=torch.bool)
     left[:, :5], right[:, 5:] = True, True
-    none = None
-    views = {
-        t: _View(none, usable, torch.eye(3))  # type: ignore[arg-type]
-        for t, usable in enumerate((left | right, left, left, right, right))
-    }
-    pairs = _pairs_of(views, 0)
+    usable = dict(enumerate((left | right, left, left, right, right)))
+    pairs = _pairs_of(usable, 0)
     assert pairs == [(1, 0), (1, 2), (2, 0), (3, 0), (3, 4), (4, 0)]
-    many = dict.fromkeys(range(30), views[0])
+    many = dict.fromkeys(range(30), usable[0])
     assert len(_pairs_of(many, 0)) <= 29 * (1 + NEIGHBOURS)
