@@ -16,6 +16,7 @@ __all__ = [
     "PairMatches",
     "Reason",
     "Reconstruction",
+    "RefinedHomography",
     "Restored",
     "Warped",
     "Whole",
@@ -114,6 +115,35 @@ class HomographyEstimate(NamedTuple):
     inliers: Tensor
     success: Tensor
     reason: Tensor
+    iterations: Tensor
+
+
+class RefinedHomography(NamedTuple):
+    """Homographies refined on the pixels of two images, and how far they can be trusted.
+
+    Attributes:
+        homography: (B, 3, 3), direction as the op's docstring states, H[2, 2] = 1 where that
+            exists; the initial one without success, the identity if that is singular or not finite.
+        success: (B,) bool; False where the initial estimate is unusable, fits better than the
+            refined one, or where hardly anything agrees.
+        agreement: (B,) share of what texture both images show, by its strength, that is alike;
+            in [0, 1]. Two unrelated images have less than 0.1.
+        residual_scale: (B,) standard deviation of a coordinate of the motion that is left between
+            small blocks that agree, in pixels of the destination; inf without success.
+        corner_sigma: (B, 4) root of the mean squared distance of the corners of the destination
+            (top left, top right, bottom right, bottom left) from where they should lie, in pixels,
+            as the scatter of the blocks tells; inf without success.
+        matches: :class:`Matches` of blocks of 6 x 6 pixels of the destination, ``points0`` in the
+            source and ``points1`` in the destination, where they agree.
+        iterations: (B,) int64, steps on all levels.
+    """
+
+    homography: Tensor
+    success: Tensor
+    agreement: Tensor
+    residual_scale: Tensor
+    corner_sigma: Tensor
+    matches: Matches
     iterations: Tensor
 
 

@@ -8,12 +8,14 @@ from diar_ops.geometry.distortion import distort_points, undistort_points
 from diar_ops.geometry.dlt import homography_dlt
 from diar_ops.geometry.normalize import normalize_homography
 from diar_ops.geometry.ransac import RansacHomography, ransac_homography
+from diar_ops.geometry.refine import RefineHomography, refine_homography
 from diar_ops.geometry.transform import TransformedPoints, transform_points
 from diar_ops.geometry.warp import WarpHomography, warp_homography
 
 __all__ = [
     "BundleAdjustHomographies",
     "RansacHomography",
+    "RefineHomography",
     "TransformedPoints",
     "WarpHomography",
     "bundle_adjust_homographies",
@@ -24,6 +26,7 @@ __all__ = [
     "homography_from_camera",
     "normalize_homography",
     "ransac_homography",
+    "refine_homography",
     "transform_points",
     "undistort_points",
     "warp_homography",

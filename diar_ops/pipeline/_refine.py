@@ -8,68 +8,58 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from diar_ops._types import FeatureMap, PairMatches
-from diar_ops.geometry import ransac_homography, transform_points, warp_homography
+from diar_ops._types import Matches, PairMatches
+from diar_ops.geometry import (
+    ransac_homography,
+    refine_homography,
+    transform_points,
+    warp_homography,
+)
 from diar_ops.matching import match_local
 from diar_ops.pipeline._frames import WorkingCopy, hide_invalid, image_size
 from diar_ops.pipeline._graph import plausible
 from diar_ops.pipeline._pairs import EVIDENCE_CELLS, Descriptor
 
-__all__ = ["QUANTILES", "Refined", "Refiner", "refine_all"]
+__all__ = ["QUANTILES", "Refined", "Refiner", "full_resolution", "refine_all"]
 
 # Of the distances that Alignment.spread reports.
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-# Refined cells beyond this number add time, not accuracy.
-_MAX_REFINED = 20_000
-
-
-class _Round(NamedTuple):
-    """One round of refinement; lengths in pixels of the working copies.
-
-    A frame is verified by the share of its cells that agree on one homography. The cells of
-    another picture agree by chance, as often as the threshold covers of the search window: 5 %
-    and 9 % were measured here. Twice that is asked for.
-    """
-
-    stride: int
-    radius: int  # cells
-    step: int  # cells
-    threshold: float
-    min_agreement: float
-
-
-# The wide window catches what the coarse matches leave over, the fine cells settle it: on a
-# rendered sequence stride 4 alone stops at 0.3 px, stride 2 reaches 0.05 px.
-_ROUNDS = (
-    _Round(stride=4, radius=3, step=1, threshold=2.0, min_agreement=0.10),
-    _Round(stride=2, radius=2, step=2, threshold=1.0, min_agreement=0.18),
-    _Round(stride=2, radius=2, step=2, threshold=1.0, min_agreement=0.18),
-)
+#: Least share of the texture that is alike in a frame that is in its place.
+LEAST_AGREEMENT = 0.2
+#: Largest corner_sigma of a frame that is in its place, as a share of the longer side.
+MOST_SIGMA = 0.01
+#: Search window of what the pairs' homographies leave over, in cells of the descriptor.
+_RADIUS = 3
+#: Inlier threshold there, in cells.
+_THRESHOLD = 0.5
 
 
 class Refined(NamedTuple):
-    """A frame laid over the reference.
+    """A frame laid over another.
 
     Attributes:
         homography_reference_frame: (3, 3) float64 in full-resolution pixels.
-        agreed: Whether enough cells agree on it.
+        agreed: Whether enough of the pictures agrees on it.
         spread: (5,) see :attr:`Alignment.spread`.
         anchor: Index of the frame that it was laid over.
+        points: (N, 2) positions in the frame and (N, 2) in the anchor that show the same, float64
+            in full-resolution pixels.
     """
 
     homography_reference_frame: Tensor
     agreed: bool
     spread: Tensor
     anchor: int
+    points: tuple[Tensor, Tensor]
 
 
 class Refiner:
-    """Refines frames against one reference, whose descriptors it computes once.
+    """Refines frames against one reference.
 
     Args:
         anchor: Index of the reference among the frames.
         reference: Its working copy.
-        descriptor_of_stride: Maps a cell stride in pixels to a descriptor.
+        descriptor: Of cells by which frames are caught that lie too far off for their pixels.
         generator: Source of randomness.
     """
 
@@ -77,54 +67,82 @@ class Refiner:
         self,
         anchor: int,
         reference: WorkingCopy,
-        descriptor_of_stride: Callable[[int], Descriptor],
+        descriptor: Descriptor,
         generator: torch.Generator | None,
     ) -> None:
         self.anchor = anchor
         self.reference = reference
-        self.descriptor_of_stride = descriptor_of_stride
+        self.descriptor = descriptor
         self.generator = generator
-        self.maps = {
-            r.stride: self._describe(r.stride, reference.image, reference.valid) for r in _ROUNDS
-        }
 
     def __call__(self, copy: WorkingCopy, homography_reference_frame: Tensor) -> Refined:
-        """Refine one frame from a homography that is right to a few pixels."""
-        size = image_size(self.reference.image)
-        working_reference = self.reference.working_full
-        H = working_reference @ homography_reference_frame @ torch.linalg.inv(copy.working_full)
-        for stride, radius, step, threshold, min_agreement in _ROUNDS:
-            warped = warp_homography(copy.image, H[None].to(copy.image), copy.valid, size=size)
-            found = match_local(
-                self.maps[stride],
-                self._describe(stride, warped.image, warped.valid),
-                radius=radius,
-                step=step,
+        """Refine one frame from a homography that is right to some pixels."""
+        working = self.reference.working_full
+        H = working @ homography_reference_frame @ torch.linalg.inv(copy.working_full)
+        found = self._refine(copy, H)
+        if found is None:
+            caught = self._catch(copy, H)
+            found = None if caught is None else self._refine(copy, caught)
+        if found is None:
+            unknown = torch.full((len(QUANTILES),), float("nan"))
+            nowhere = torch.zeros(0, 2, dtype=torch.float64)
+            return Refined(
+                homography_reference_frame, False, unknown, self.anchor, (nowhere, nowhere)
             )
-            keep = found.valid[0].nonzero().squeeze(1)
-            keep = keep[:: max(1, len(keep) // _MAX_REFINED)]
-            there, here = found.points1[:, keep], found.points0[:, keep]
-            estimate = ransac_homography(
-                there,
-                here,
-                threshold=threshold,
-                independence=max(size) / EVIDENCE_CELLS,
-                generator=self.generator,
-            )
-            share = float(estimate.inliers.sum()) / max(1, len(keep))
-            H = estimate.homography[0].to("cpu", torch.float64) @ H
-            agreed = bool(estimate.success[0]) and share >= min_agreement
-            if not (agreed and plausible(H, image_size(copy.image))):
-                unknown = torch.full((len(QUANTILES),), float("nan"))
-                return Refined(homography_reference_frame, False, unknown, self.anchor)
-        landed = transform_points(there, estimate.homography).points
-        distance = (landed - here).norm(dim=-1)[estimate.inliers].cpu()
-        spread = torch.quantile(distance, torch.tensor(QUANTILES)) / working_reference[0, 0]
-        H = torch.linalg.inv(working_reference) @ H @ copy.working_full
-        return Refined(H, True, spread, self.anchor)
+        H, matches = found
+        H = torch.linalg.inv(working) @ H @ copy.working_full
+        here, there = full_resolution(matches, copy, self.reference)
+        distance = (transform_points(here, H).points - there).norm(dim=-1)
+        spread = torch.quantile(distance, torch.tensor(QUANTILES).to(distance)).float()
+        return Refined(H, True, spread, self.anchor, (here, there))
 
-    def _describe(self, stride: int, image: Tensor, valid: Tensor | None) -> FeatureMap:
-        return self.descriptor_of_stride(stride)(hide_invalid(image, valid))
+    def _refine(self, copy: WorkingCopy, H: Tensor) -> tuple[Tensor, Matches] | None:
+        """Return the homography of the copies and what agrees, or ``None`` if too little does."""
+        found = refine_homography(
+            copy.image, self.reference.image, H[None].to(copy.image.device), copy.valid,
+            self.reference.valid,
+        )  # fmt: skip
+        size = image_size(self.reference.image)
+        agreed = (
+            bool(found.success)
+            and float(found.agreement) >= LEAST_AGREEMENT
+            and float(found.corner_sigma.max()) <= MOST_SIGMA * max(size)
+        )
+        H = found.homography[0].cpu()
+        return (H, found.matches) if agreed and plausible(H, image_size(copy.image)) else None
+
+    def _catch(self, copy: WorkingCopy, H: Tensor) -> Tensor | None:
+        """Match cells within a small window; return the homography that they agree on."""
+        size = image_size(self.reference.image)
+        warped = warp_homography(copy.image, H[None].to(copy.image), copy.valid, size=size)
+        here = self.descriptor(hide_invalid(self.reference.image, self.reference.valid))
+        there = self.descriptor(hide_invalid(warped.image, warped.valid))
+        found = match_local(here, there, radius=_RADIUS)
+        estimate = ransac_homography(
+            found.points1,
+            found.points0,
+            found.valid,
+            threshold=_THRESHOLD * here.stride[0],
+            independence=max(size) / EVIDENCE_CELLS,
+            generator=self.generator,
+        )
+        H = estimate.homography[0].to("cpu", torch.float64) @ H
+        sound = bool(estimate.success[0]) and plausible(H, image_size(copy.image))
+        return H if sound else None
+
+
+def full_resolution(
+    matches: Matches, one: WorkingCopy, other: WorkingCopy
+) -> tuple[Tensor, Tensor]:
+    """Return the valid matches (N, 2) of one item in full-resolution pixels, on the CPU."""
+    keep = matches.valid[0]
+    here, there = (
+        transform_points(
+            points[0, keep].to("cpu", torch.float64), torch.linalg.inv(copy.working_full)
+        ).points
+        for points, copy in ((matches.points0, one), (matches.points1, other))
+    )
+    return here, there
 
 
 def refine_all(
@@ -132,7 +150,7 @@ def refine_all(
     pairs: PairMatches,
     reference: int,
     copy_of: Callable[[int], WorkingCopy],
-    descriptor_of_stride: Callable[[int], Descriptor],
+    descriptor: Descriptor,
     generator: torch.Generator | None,
     progress: Callable[[str, int, int], None],
 ) -> dict[int, Refined]:
@@ -143,7 +161,7 @@ def refine_all(
         pairs: The matched pairs, in full-resolution pixels.
         reference: The reference frame.
         copy_of: Returns the working copy of a frame.
-        descriptor_of_stride: See :class:`Refiner`.
+        descriptor: See :class:`Refiner`.
         generator: Source of randomness.
         progress: Called with (name of the step, done, in all).
 
@@ -154,7 +172,7 @@ def refine_all(
     if not others:
         return {}
     result = {}
-    refine = Refiner(reference, copy_of(reference), descriptor_of_stride, generator)
+    refine = Refiner(reference, copy_of(reference), descriptor, generator)
     for done, t in enumerate(others):
         result[t] = refine(copy_of(t), chained[t])
         progress("refining", done + 1, len(others))
@@ -168,7 +186,7 @@ def refine_all(
             if step is None:
                 continue
             p, H_p_t = step
-            found = Refiner(p, copy_of(p), descriptor_of_stride, generator)(copy_of(t), H_p_t)
+            found = Refiner(p, copy_of(p), descriptor, generator)(copy_of(t), H_p_t)
             if found.agreed:
                 H = result[p].homography_reference_frame @ found.homography_reference_frame
                 result[t] = found._replace(homography_reference_frame=H)

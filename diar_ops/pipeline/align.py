@@ -13,7 +13,7 @@ from diar_ops.geometry import transform_points
 from diar_ops.matching import DenseDescriptor, DenseSIFT
 from diar_ops.pipeline._frames import Frames, check_device, check_frames, image_size, working_copy
 from diar_ops.pipeline._graph import chain_to_reference, choose_reference
-from diar_ops.pipeline._joint import STRIDE, adjust_jointly, trusted
+from diar_ops.pipeline._joint import adjust_jointly, trusted
 from diar_ops.pipeline._pairs import Descriptor, PairMatcher
 from diar_ops.pipeline._refine import QUANTILES, refine_all
 
@@ -25,7 +25,6 @@ def align_sequence(
     *,
     reference: str | int = "auto",
     descriptor: Descriptor | None = None,
-    refinement: Callable[[int], Descriptor] | None = None,
     scales: Sequence[float] = (1.0, 0.7071, 0.5),
     matching_size: int = 512,
     refinement_size: int = 1024,
@@ -45,12 +44,11 @@ def align_sequence(
     2. The verified pairs form a graph. The reference is given, or it is the best-connected, most
        complete, most frontal and sharpest frame. Each frame reaches it along the most reliable
        path, directly or through other frames.
-    3. Each frame, warped by what is known so far, is matched again to the reference within a small
-       window of fine cells, to a fraction of a pixel; or, if it shares too little with the
-       reference itself, to the frame that fits it best among those already in place. A frame
-       whose cells do not agree is left out.
-    4. All frames are adjusted jointly, to such matches with the reference and with the frames
-       that show most of the same (:func:`bundle_adjust_homographies`): what hides a part of the
+    3. Each frame is laid over the reference pixel by pixel (:func:`refine_homography`); or, if it
+       shares too little with the reference itself, over the frame that fits it best among those
+       already in place. A frame of which too little agrees is left out.
+    4. All frames are adjusted jointly (:func:`bundle_adjust_homographies`), to what agrees with
+       the reference and with the frames that show most of the same: what hides a part of the
        reference leaves the others to tie each other there.
 
     A frame that cannot be aligned has ``success`` False and a reason; it never affects the others.
@@ -61,8 +59,6 @@ def align_sequence(
         reference: Index of the reference frame, or ``"auto"``.
         descriptor: Maps images (1, 3, h, w) in [0, 1] to a :class:`FeatureMap`, such as a
             :class:`DenseDescriptor`. ``None``: dense SIFT every 8 pixels.
-        refinement: Maps a cell stride in pixels to the descriptor of steps 3 and 4. ``None``: dense
-            SIFT.
         scales: Pyramid scales of step 1.
         matching_size: Longest side of the copies that step 1 works on, in pixels.
         refinement_size: The same for steps 3 and 4. Larger is more exact and slower.
@@ -96,9 +92,8 @@ def align_sequence(
     device = frames[0].device if device is None else check_device(op, device)
     masks = [None] * count if valid is None else list(valid)
     progress = progress or (lambda step, done, total: None)
-    matcher = PairMatcher(
-        descriptor or _sift(8), scales, max_matches, threshold, generator, progress
-    )
+    descriptor = descriptor or DenseDescriptor(DenseSIFT(stride=8))
+    matcher = PairMatcher(descriptor, scales, max_matches, threshold, generator, progress)
     with torch.no_grad():
         finite = [not f.is_floating_point() or bool(f.isfinite().all()) for f in frames]
         copies = [
@@ -109,9 +104,9 @@ def align_sequence(
         verified = pairs.estimate.success
         support = pairs.estimate.inliers.sum(dim=1)[verified]
         if reference == "auto":
-            sizes = torch.tensor([f.shape[-2:] for f in frames], dtype=torch.float64)
+            areas = torch.tensor([f.shape[-2:] for f in frames], dtype=torch.float64)
             sharpness = [0.0 if c is None else _sharpness(c.image) for c in copies]
-            reference = choose_reference(pairs, torch.tensor(sharpness), sizes)
+            reference = choose_reference(pairs, torch.tensor(sharpness), areas)
         assert isinstance(reference, int)
         del copies
         chained = chain_to_reference(
@@ -129,37 +124,38 @@ def align_sequence(
             pairs,
             reference,
             lambda t: working_copy(frames[t], masks[t], refinement_size, device),
-            refinement or _sift,
+            descriptor,
             generator,
             progress,
         )
+        placed = {t: found for t, found in refined.items() if found.agreed}
+        sizes = [image_size(f) for f in frames]
+        shown = {
+            t: _shown(found.homography_reference_frame, sizes[t], size)
+            for t, found in placed.items()
+        }
         adjusted = adjust_jointly(
-            {t: found for t, found in refined.items() if found.agreed},
+            placed,
             reference,
-            [image_size(f) for f in frames],
+            shown,
+            sizes,
             lambda t: working_copy(frames[t], masks[t], refinement_size, device),
-            (refinement or _sift)(STRIDE),
             progress,
         )
         for t, found in refined.items():
             success[t], spread[t] = found.agreed, found.spread
             reason[t] = int(Reason.OK if found.agreed else Reason.CHANCE_LEVEL)
             if found.agreed:
-                H = found.homography_reference_frame
-                if adjusted is not None and trusted(adjusted, t, image_size(frames[t])):
-                    H = adjusted.homography[t]
-                homography[t] = H
-                overlap[t] = _overlap(H, image_size(frames[t]), size)
+                homography[t] = found.homography_reference_frame
+                if adjusted is not None and trusted(adjusted, t, sizes[t]):
+                    homography[t] = adjusted.homography[t]
+                overlap[t] = _shown(homography[t], sizes[t], size).double().mean()
         broken = ~torch.tensor(finite)
         success[broken], reason[broken] = False, int(Reason.NOT_FINITE)
     inliers = torch.zeros(count, dtype=torch.int64)
     for (i, j), n in zip(pairs.frames[verified].tolist(), support.tolist(), strict=True):
         inliers[i], inliers[j] = max(int(inliers[i]), n), max(int(inliers[j]), n)
     return Alignment(homography, success, reason, inliers, overlap, reference, size, spread, pairs)
-
-
-def _sift(stride: int) -> Descriptor:
-    return DenseDescriptor(DenseSIFT(stride=stride))
 
 
 def _pair_reasons(pairs: PairMatches, count: int) -> Tensor:
@@ -186,10 +182,10 @@ def _sharpness(image: Tensor) -> float:
     return float((dx + dy) / (grey.std(correction=0) + 0.02))
 
 
-def _overlap(
+def _shown(
     homography_reference_frame: Tensor, frame: tuple[int, int], reference: tuple[int, int]
-) -> float:
-    """Return the share of the reference's area that the frame shows, on a grid of 64 x 64."""
+) -> Tensor:
+    """Return (4096,) bool, which points of a grid on the reference the frame shows."""
     y, x = torch.meshgrid(
         (torch.arange(64, dtype=torch.float64) + 0.5) * reference[0] / 64 - 0.5,
         (torch.arange(64, dtype=torch.float64) + 0.5) * reference[1] / 64 - 0.5,
@@ -198,5 +194,4 @@ def _overlap(
     grid = torch.stack([x, y], dim=-1).reshape(-1, 2)
     points, in_front = transform_points(grid, torch.linalg.inv(homography_reference_frame))
     limit = torch.tensor([frame[1] - 0.5, frame[0] - 0.5], dtype=torch.float64)
-    inside = ((points >= -0.5) & (points <= limit)).all(dim=-1)
-    return float((inside & in_front).double().mean())
+    return ((points >= -0.5) & (points <= limit)).all(dim=-1) & in_front

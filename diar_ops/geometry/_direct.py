@@ -1,0 +1,201 @@
+"""Gauss-Newton steps of a homography between two feature images, from sums over small blocks."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from diar_ops.geometry._contrast import box_sum
+
+__all__ = [
+    "BLOCK",
+    "Blocks",
+    "block_weights",
+    "blocks_of",
+    "corner_covariance",
+    "correlation",
+    "displacement",
+    "solve_step",
+    "step_matrix",
+    "textured",
+]
+
+#: Side of a block, in pixels of a level.
+BLOCK = 6
+#: Pixels lose their say where the difference around them is this many medians (of its square).
+_REACH = 1.0
+#: Blocks lose their say that want to move this many medians farther than the step moves them.
+_BLOCK_REACH = 3.0
+#: Shortest distance, in pixels, that counts as far.
+_LEAST_DISTANCE = 1e-3
+#: Share of the mean texture from which on a block says something.
+_LEAST_TEXTURE = 0.1
+
+
+class Blocks(NamedTuple):
+    """Sums over the n blocks of two feature images that lie over each other, B items.
+
+    Attributes:
+        centre: (n, 2) positions (x, y), in pixels.
+        tensor: (B, n, 2, 2) structure tensor: weighted sum of the outer product of the gradient.
+        pull: (B, n, 2) weighted sum of the gradient times the difference.
+        product: (B, n) summed product of the features, over a block and those around it.
+        power: (B, n) geometric mean of the two sums of squares there.
+    """
+
+    centre: Tensor
+    tensor: Tensor
+    pull: Tensor
+    product: Tensor
+    power: Tensor
+
+
+def blocks_of(moving: Tensor, fixed: Tensor, inside: Tensor) -> Blocks:
+    """Sum up, block by block, how two feature images differ and which motion explains it.
+
+    Args:
+        moving: (B, F, h, w) features of the image that moves, as it lies now.
+        fixed: (B or 1, F, h, w) features of the other.
+        inside: (B, 1, h, w) bool, where both hold.
+    """
+    h, w = fixed.shape[-2:]
+    fixed = fixed.expand_as(moving)
+    share = inside.to(moving.dtype)
+    difference = (moving - fixed) * share
+    local = box_sum(difference.square().sum(1, keepdim=True), 5)
+    seen = torch.where(inside, local, torch.nan).flatten(1)
+    median = seen.nanmedian(1).values.nan_to_num(1.0).clamp_min(1e-12)
+    weight = share / (1 + local / (_REACH * median[:, None, None, None])).square()
+    # The mean gradient of both is right to second order (Malis's ESM).
+    dx, dy = _gradient((moving + fixed) / 2)
+    products = (dx * dx, dx * dy, dy * dy, dx * difference, dy * difference)
+    sums = _block_sums(_stack(products) * weight).flatten(2).mT  # [B, n, 5]
+    alike = _stack((moving * fixed, moving.square(), fixed.square())) * share
+    alike = box_sum(_block_sums(alike), 3)
+    product, own, other = alike.flatten(2).unbind(1)
+    x, y = (
+        (torch.arange(n // BLOCK, dtype=moving.dtype, device=moving.device) + 0.5) * BLOCK - 0.5
+        for n in (w, h)
+    )
+    centre = torch.stack((x.repeat(len(y)), y.repeat_interleave(len(x))), -1)
+    tensor = sums[..., [0, 1, 1, 2]].unflatten(-1, (2, 2))
+    return Blocks(centre, tensor, sums[..., 3:], product, (own * other).clamp_min(1e-24).sqrt())
+
+
+def _stack(planes: tuple[Tensor, ...]) -> Tensor:
+    """Return the sums over features of planes (B, F, h, w), side by side."""
+    return torch.cat([plane.sum(1, keepdim=True) for plane in planes], 1)
+
+
+def _block_sums(planes: Tensor) -> Tensor:
+    """Return the sums over blocks (B, P, h // BLOCK, w // BLOCK)."""
+    h, w = planes.shape[-2:]
+    rows, columns = h // BLOCK, w // BLOCK
+    # Adding rows first leaves a sixth of the pixels for the slower sums within rows.
+    planes = planes[..., : rows * BLOCK, : columns * BLOCK].unflatten(-2, (rows, BLOCK)).sum(-2)
+    return planes.unflatten(-1, (columns, BLOCK)).sum(-1)
+
+
+def _gradient(image: Tensor) -> tuple[Tensor, Tensor]:
+    """Return central differences along x and y, per pixel, half of them at the border."""
+    padded = F.pad(image, (1, 1, 1, 1), mode="replicate")
+    dx = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
+    dy = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
+    return dx, dy
+
+
+def displacement(blocks: Blocks) -> Tensor:
+    """Return (B, n, 2), by how many pixels the content of each block should move further."""
+    trace = blocks.tensor.diagonal(dim1=-2, dim2=-1).sum(-1)
+    floor = 0.01 * trace.mean(1, keepdim=True) + 1e-12
+    (a, b), (_, c) = (row.unbind(-1) for row in blocks.tensor.unbind(-2))
+    a, c = a + floor, c + floor
+    u, v = blocks.pull.unbind(-1)
+    return torch.stack((c * u - b * v, a * v - b * u), -1) / (a * c - b * b)[..., None]
+
+
+def textured(blocks: Blocks) -> Tensor:
+    """Return (B, n) bool, which blocks say something."""
+    trace = blocks.tensor.diagonal(dim1=-2, dim2=-1).sum(-1)
+    return trace > _LEAST_TEXTURE * trace.mean(1, keepdim=True)
+
+
+def correlation(blocks: Blocks) -> Tensor:
+    """Return (B, n), how alike the features are in each block and around it, -1 to 1."""
+    return blocks.product / blocks.power
+
+
+def block_weights(blocks: Blocks) -> Tensor:
+    """Return (B, n): blocks that should move farther than most lose their say."""
+    square = displacement(blocks).square().sum(-1)
+    median = torch.where(textured(blocks), square, torch.nan).nanmedian(1).values.nan_to_num(1.0)
+    far = _BLOCK_REACH**2 * median[:, None] + _LEAST_DISTANCE**2
+    return 1 / (1 + square / far).square()
+
+
+def solve_step(blocks: Blocks, weight: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Solve for the step that explains the pulls of all blocks.
+
+    Args:
+        blocks: Of two images of ``size``.
+        weight: (B, n).
+        size: (height, width) in pixels.
+
+    Returns:
+        The step (B, 8), in coordinates from -1 to 1 along the longer side, and its covariance
+        (B, 8, 8) if each block were a witness of its own (sandwich estimate).
+    """
+    wide = torch.float32 if weight.device.type == "mps" else torch.float64
+    design = _design(blocks.centre, size).to(wide)  # [n, 2, 8]
+    tensor = (blocks.tensor * weight[..., None, None]).to(wide)
+    pull = (blocks.pull * weight[..., None]).to(wide)
+    normal = torch.einsum("nik,bnil->bkl", design, tensor @ design)
+    pulls = (pull[..., None] * design).sum(2)  # [B, n, 8]
+    diagonal = normal.diagonal(dim1=1, dim2=2)
+    # Marquardt's damping: directions that nothing fixes stay where they are.
+    damping = 1e-4 * diagonal + 1e-6 * diagonal.mean(1, keepdim=True) + 1e-20
+    factor, _ = torch.linalg.cholesky_ex(normal + torch.diag_embed(damping))
+    inverse = torch.cholesky_inverse(factor)
+    step = (inverse @ pulls.sum(1)[..., None])[..., 0]
+    left = pulls - torch.einsum("nik,bnij,njl,bl->bnk", design, tensor, design, step)
+    return step, inverse @ (left.mT @ left) @ inverse
+
+
+def _design(points: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return the derivative (n, 2, 8) of positions in pixels by the parameters of a step."""
+    scale = max(size) / 2
+    middle = points.new_tensor([(size[1] - 1) / 2, (size[0] - 1) / 2])
+    x, y = ((points - middle) / scale).unbind(-1)
+    one, zero = torch.ones_like(x), torch.zeros_like(x)
+    rows = (
+        torch.stack((x, y, one, zero, zero, zero, -x * x, -x * y), -1),
+        torch.stack((zero, zero, zero, x, y, one, -x * y, -y * y), -1),
+    )
+    return scale * torch.stack(rows, 1)
+
+
+def step_matrix(step: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return the homographies (B, 3, 3), in pixels, by which the moving image moves further."""
+    scale = max(size) / 2
+    last = torch.zeros_like(step[:, :1])
+    delta = torch.cat((step, last), 1).unflatten(1, (3, 3))
+    eye = torch.eye(3, dtype=step.dtype, device=step.device)
+    x, y = (size[1] - 1) / 2, (size[0] - 1) / 2
+    there = step.new_tensor([[1 / scale, 0, -x / scale], [0, 1 / scale, -y / scale], [0, 0, 1]])
+    back = step.new_tensor([[scale, 0, x], [0, scale, y], [0, 0, 1]])
+    return back @ (eye + delta) @ there
+
+
+def corner_covariance(covariance: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return (B, 4, 2, 2) px^2 of the corners of the fixed image, from that of a step."""
+    design = corner_jacobian(covariance, size)
+    return torch.einsum("cik,bkl,cjl->bcij", design, covariance, design)
+
+
+def corner_jacobian(like: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return the derivative (4, 2, 8) of the corners of an image by the parameters of a step."""
+    right, bottom = size[1] - 1.0, size[0] - 1.0
+    return _design(like.new_tensor([[0, 0], [right, 0], [right, bottom], [0, bottom]]), size)
