@@ -130,9 +130,10 @@ class RefinedHomography(NamedTuple):
             in [0, 1]. Two unrelated images have less than 0.1.
         residual_scale: (B,) standard deviation of a coordinate of the motion that is left between
             small blocks that agree, in pixels of the destination; inf without success.
-        corner_sigma: (B, 4) root of the mean squared distance of the corners of the destination
-            (top left, top right, bottom right, bottom left) from where they should lie, in pixels,
-            as the scatter of the blocks tells; inf without success.
+        corner_sigma: (B, 4) root of the mean squared distance of four points of the destination
+            from where they should lie, in pixels, as the scatter of the blocks tells; inf without
+            success. They are the corners of the box around what both images show (top left, top
+            right, bottom right, bottom left).
         matches: :class:`Matches` of blocks of 6 x 6 pixels of the destination, ``points0`` in the
             source and ``points1`` in the destination, where they agree.
         iterations: (B,) int64, steps on all levels.

@@ -44,6 +44,7 @@ class Blocks(NamedTuple):
         pull: (B, n, 2) weighted sum of the gradient times the difference.
         product: (B, n) summed product of the features, over a block and those around it.
         power: (B, n) geometric mean of the two sums of squares there.
+        known: (B, n) bool, blocks of which both images show more than half.
     """
 
     centre: Tensor
@@ -51,6 +52,7 @@ class Blocks(NamedTuple):
     pull: Tensor
     product: Tensor
     power: Tensor
+    known: Tensor
 
 
 def blocks_of(moving: Tensor, fixed: Tensor, inside: Tensor) -> Blocks:
@@ -67,7 +69,7 @@ def blocks_of(moving: Tensor, fixed: Tensor, inside: Tensor) -> Blocks:
     difference = (moving - fixed) * share
     local = box_sum(difference.square().sum(1, keepdim=True), 5)
     seen = torch.where(inside, local, torch.nan).flatten(1)
-    median = seen.nanmedian(1).values.nan_to_num(1.0).clamp_min(1e-12)
+    median = seen[:, ::3].nanmedian(1).values.nan_to_num(1.0).clamp_min(1e-12)
     weight = share / (1 + local / (_REACH * median[:, None, None, None])).square()
     # The mean gradient of both is right to second order (Malis's ESM).
     dx, dy = _gradient((moving + fixed) / 2)
@@ -82,7 +84,9 @@ def blocks_of(moving: Tensor, fixed: Tensor, inside: Tensor) -> Blocks:
     )
     centre = torch.stack((x.repeat(len(y)), y.repeat_interleave(len(x))), -1)
     tensor = sums[..., [0, 1, 1, 2]].unflatten(-1, (2, 2))
-    return Blocks(centre, tensor, sums[..., 3:], product, (own * other).clamp_min(1e-24).sqrt())
+    power = (own * other).clamp_min(1e-24).sqrt()
+    known = _block_sums(share).flatten(1) > BLOCK**2 / 2
+    return Blocks(centre, tensor, sums[..., 3:], product, power, known)
 
 
 def _stack(planes: tuple[Tensor, ...]) -> Tensor:
@@ -189,13 +193,19 @@ def step_matrix(step: Tensor, size: tuple[int, int]) -> Tensor:
     return back @ (eye + delta) @ there
 
 
-def corner_covariance(covariance: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return (B, 4, 2, 2) px^2 of the corners of the fixed image, from that of a step."""
-    design = corner_jacobian(covariance, size)
-    return torch.einsum("cik,bkl,cjl->bcij", design, covariance, design)
+def corner_covariance(blocks: Blocks, covariance: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return (B, 4, 2, 2) px^2 of the corners of the box around the known blocks.
 
-
-def corner_jacobian(like: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return the derivative (4, 2, 8) of the corners of an image by the parameters of a step."""
-    right, bottom = size[1] - 1.0, size[0] - 1.0
-    return _design(like.new_tensor([[0, 0], [right, 0], [right, bottom], [0, bottom]]), size)
+    Args:
+        blocks: Of two images of ``size``.
+        covariance: (B, 8, 8) of a step.
+        size: (height, width) in pixels.
+    """
+    known = blocks.known[..., None]
+    centre = blocks.centre.expand(len(known), -1, -1)
+    low = torch.where(known, centre, torch.inf).amin(1) - BLOCK / 2
+    high = torch.where(known, centre, -torch.inf).amax(1) + BLOCK / 2
+    left, top, right, bottom = *low.unbind(1), *high.unbind(1)
+    corners = torch.stack((left, top, right, top, right, bottom, left, bottom), 1)
+    design = _design(corners.reshape(-1, 2), size).unflatten(0, (-1, 4)).to(covariance.dtype)
+    return torch.einsum("bcik,bkl,bcjl->bcij", design, covariance, design)

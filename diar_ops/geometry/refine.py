@@ -139,7 +139,7 @@ def refine_homography(
             if read_number(running.any()) == 0:
                 break
         H = _invert(shrink) @ on_level @ shrink
-        H = H / H.detach().abs().amax((1, 2), keepdim=True)
+        H = H / H.detach().square().sum((1, 2), keepdim=True).sqrt()
     return _judge(pair, H, initial, usable, iterations, homography_dst_src.dtype)
 
 
@@ -215,7 +215,8 @@ def _judge(
 
     moves = displacement(blocks)
     _, covariance = solve_step(blocks, weight * alike, pair.size)
-    sigma = corner_covariance(covariance, pair.size).diagonal(dim1=-2, dim2=-1).sum(-1).sqrt()
+    variance = corner_covariance(blocks, covariance, pair.size).diagonal(dim1=-2, dim2=-1)
+    sigma = variance.sum(-1).nan_to_num(torch.inf, torch.inf).clamp_min(0).sqrt()
     sigma = torch.where(success[:, None], sigma, torch.inf)
     # A coordinate of two normal ones with deviation s is off by more than 1.1774 s half the time.
     lengths = torch.where(alike, moves.norm(dim=-1), torch.nan)

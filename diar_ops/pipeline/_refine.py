@@ -27,7 +27,7 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 #: Least share of the texture that is alike in a frame that is in its place.
 LEAST_AGREEMENT = 0.2
 #: Largest corner_sigma of a frame that is in its place, as a share of the longer side.
-MOST_SIGMA = 0.01
+MOST_SIGMA = 0.0015
 #: Search window of what the pairs' homographies leave over, in cells of the descriptor.
 _RADIUS = 3
 #: Inlier threshold there, in cells.
