@@ -39,6 +39,7 @@ class Certainty(NamedTuple):
     residual_scale: Tensor  # (B, T) px
     disagreement: Tensor  # (B,)
     determined: Tensor  # (B, T) bool
+    unknown_alone: Tensor  # (B, T) bool, not even determined if the pairs agreed
 
 
 def certainty(
@@ -99,9 +100,13 @@ def certainty(
     scale = _frame_scales(data, terms, squares, reach, inflation, (batch, count))
     spread = _narrow_spread(data, squares < reach.square()[:, None], (batch, count))
     is_reference = torch.arange(count, device=reference.device) == reference[:, None]
-    determined = ahead & (sigma <= _MAX_SIGMA * size[:, None]) & (spread > _MIN_SPREAD * scale)
+    laid_out = ahead & (spread > _MIN_SPREAD * scale)
+    most = _MAX_SIGMA * size[:, None]
+    agreeing = sigma / disagreement.sqrt()[:, None] if correlated else sigma
+    determined = (laid_out & (sigma <= most)) | is_reference
+    unknown_alone = ~((laid_out & (agreeing <= most)) | is_reference)
     lens_sigma = whole[:, -1, -1].clamp_min(0).sqrt()
-    return Certainty(corners, lens_sigma, scale, disagreement, determined | is_reference)
+    return Certainty(corners, lens_sigma, scale, disagreement, determined, unknown_alone)
 
 
 def corner_sigma(covariance: Tensor) -> Tensor:

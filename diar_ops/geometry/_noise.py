@@ -1,4 +1,4 @@
-"""The noise of right matches, found among any number of wrong ones.
+"""The noise of right matches, found among mostly wrong ones.
 
 Of a right match, whose coordinates err normally by s, the squared Sampson distance e is
 exponentially distributed with mean 2 s^2. Wrong matches lie anywhere: their distances are those of
@@ -35,7 +35,7 @@ _IN_RING = math.exp(-_DISC_EXPONENT) - math.exp(-_RING_EXPONENT)
 _MOMENT = 1 - (1 + _DISC_EXPONENT) * math.exp(-_DISC_EXPONENT)
 _RING_AREA = _RING_EXPONENT / _DISC_EXPONENT - 1
 #: A crowd stands out by as many standard deviations of the count, and holds this share of all.
-_SIGNIFICANT, _LEAST_SHARE, _LEAST_POOLED_SHARE = 4.0, 0.1, 0.03
+_SIGNIFICANT, _LEAST_SHARE, _LEAST_POOLED_SHARE = 5.0, 0.15, 0.05
 #: A pair whose crowd is wider than this share of half its photo's diagonal lies wrong.
 _WIDEST_CROWD = 0.05
 #: The share of the matches whose spread stands for the noise where nothing stands out: the

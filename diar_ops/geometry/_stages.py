@@ -19,6 +19,9 @@ _EARLY_STEPS = 4
 _EARLY_MATCHES = 256
 #: By how much the noise of a pair may exceed that of the item's pairs.
 _MORE_NOISE = 4.0
+#: The most noise at the start, as a share of half the photo's diagonal. Farther off, wrong matches
+#: fill the reach unevenly, and pull towards the middle of the picture.
+_MOST_NOISE = 0.07
 
 
 def starting_state(data: Prepared, reference: Tensor) -> tuple[State, Tensor]:
@@ -45,7 +48,7 @@ def adjust(
 
     few = some_matches(data.pairs, _EARLY_MATCHES)
     early = min(_EARLY_STEPS, max_iterations // 4)
-    noise = noise_at(few, start).own.clamp_min(least)
+    noise = noise_at(few, start).own.minimum(_MOST_NOISE * half_diagonal).clamp_min(least)
     state = minimise(few, start, free, _REACH * noise, early)
     # A pair that started badly may still lie badly.
     noise = _settled(noise_at(few, state), noise / 4).clamp_min(least)
@@ -85,5 +88,7 @@ def _settled(noise: Noise, widest: Tensor) -> Tensor:
     """
     near = noise.stands_out & (noise.own <= _MORE_NOISE * noise.middle)
     return torch.where(
-        near, noise.own, torch.minimum(noise.own.maximum(noise.middle), widest.maximum(noise.middle))
+        near,
+        noise.own,
+        torch.minimum(noise.own.maximum(noise.middle), widest.maximum(noise.middle)),
     )
