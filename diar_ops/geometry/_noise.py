@@ -74,9 +74,8 @@ def noise_of_pairs(squares: Tensor, half_diagonal: Tensor, batch: int) -> Noise:
 
     narrow = stands_out & (crowd < _WIDEST_CROWD * half_diagonal)
     middle = _weighted_median(per_item(own, batch), per_item(torch.where(narrow, right, 0), batch))
-    pooled, _ = _crowd(
-        *(per_item(x, batch).sum(1) for x in (counts, sums, number)), _LEAST_POOLED_SHARE
-    )
+    whole, sizes, total = (per_item(x, batch).sum(1) for x in (counts, sums, number))
+    pooled, _ = _crowd(whole, sizes, total, _LEAST_POOLED_SHARE)
     plain = _weighted_median(per_item(own, batch), per_item(own.isfinite().to(own.dtype), batch))
     for fallback in (pooled, plain, torch.ones_like(plain)):
         middle = torch.where(middle.isfinite(), middle, fallback)

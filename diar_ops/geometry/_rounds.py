@@ -66,7 +66,8 @@ def solve(problem: Problem, settings: Settings) -> BundleAdjustment:
         problem = problem._replace(valid=problem.valid & ~out[..., None])
         every = torch.arange(len(lost), device=lost.device)
         again = every if some is None else every[lost.any(1)]
-        part = Problem(*(None if x is None else x[again] for x in problem))
+        given = {name: x for name, x in problem._asdict().items() if x is not None}
+        part = problem._replace(**{name: x[again] for name, x in given.items()})
         new = _adjust_once(part, settings)
         tried = found.iterations[again] * lost[again].any(1) + new.found.iterations
         found = BundleAdjustment(
