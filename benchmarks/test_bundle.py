@@ -2,10 +2,11 @@
 
 Every frame is matched with the first and with the three after it, as `align_sequence` pairs frames;
 a fifth of the matches is wrong, frames start a pixel off. Both minimise the same robust cost of the
-same distances from the same initial values, with the noise given, and stop where steps are below
-1e-5 px. SciPy's losses take every coordinate by itself, so the robust cost is put into the
-residuals; its sparse Jacobian is made of sixteen differences, one for each entry on which a match
-depends. "cost" is what either has reached of what both minimise. SciPy runs once.
+same distances from the same initial values, with the noise given; SciPy's tolerances are such that
+it stops at the same cost to eight digits. Its losses take every coordinate by itself, so the robust
+cost is put into the residuals; its sparse Jacobian is made of sixteen differences, one for each
+entry on which a match depends. "cost" is what either has reached of what both minimise. SciPy runs
+once.
 """
 
 from __future__ import annotations
