@@ -154,7 +154,7 @@ class BundleAdjustment(NamedTuple):
     Attributes:
         homography: (..., T, 3, 3) ``homography_reference_frame``, reference ~ H @ frame, in pixels
             (undistorted ones, where a distortion is estimated), H[2, 2] = 1 where that exists; the
-            identity for the reference.
+            identity for the reference; without success, what was given.
         covariance: (..., T, 8, 8) of the frame's corners laid in the reference, in px^2: x and y of
             the centres of the corner pixels, in the order top left, top right, bottom right, bottom
             left. Of the reference itself it is 0 but for the lens. Its diagonal is inf without
@@ -164,13 +164,15 @@ class BundleAdjustment(NamedTuple):
         residual_scale: (..., T) standard deviation of a coordinate of a right match in the pairs of
             the frame, in pixels of the photos; inf for frames without a match that agrees.
         success: (..., T) bool.
-        inliers: (..., P, N) bool, matches that agree: those within reach of the robust cost.
+        inliers: (..., P, N) bool, matches that agree: those within reach of the robust cost, in
+            pairs of frames with success.
         distortion: (...) coefficient k of the lens; 0 where none is estimated.
         distortion_sigma: (...) its standard deviation; 0 where none is estimated.
         disagreement: (...) at least 1: by what factor the pairs contradict each other more than
             independent matches would, in variance.
-        cost: (...) mean robust cost of a match: 0 if all agree exactly, 1 if none does.
-        iterations: (...) int64, steps tried.
+        cost: (...) mean robust cost of a match: 0 if all agree exactly, 1 if none does. Those of
+            frames that failed count 1.
+        iterations: (...) int64, steps tried, those before frames were left out included.
     """
 
     homography: Tensor

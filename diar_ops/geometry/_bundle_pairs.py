@@ -34,6 +34,7 @@ class Prepared(NamedTuple):
     sound: Tensor  # (B, T) bool, whether the initial homography is one
     centre: Tensor  # (B, T, 2) of the images, in pixels
     half_diagonal: Tensor  # (B, T) in pixels
+    total: Tensor  # (B,) sum of the weights, as they came, of the matches that have a say
 
 
 def prepare(
@@ -42,7 +43,7 @@ def prepare(
     points1: Tensor,
     homography: Tensor,
     sizes: Tensor,
-    valid: Tensor | None,
+    valid: Tensor,
     weights: Tensor | None,
     reference: Tensor,
     *,
@@ -55,9 +56,7 @@ def prepare(
     local = frames.clamp(0, count - 1)
     offset = torch.arange(batch, device=frames.device)[:, None, None] * count
     index = (local + offset).flatten(0, 1)
-    usable = (points0.isfinite() & points1.isfinite()).all(-1) & in_range[..., None]
-    if valid is not None:
-        usable = usable & valid
+    usable = (points0.isfinite() & points1.isfinite()).all(-1) & in_range[..., None] & valid
     if weights is not None:
         usable = usable & weights.isfinite() & (weights > 0)
     weight = torch.where(usable, 1 if weights is None else weights, 0).to(wide)
@@ -92,7 +91,9 @@ def prepare(
     mean_weight = torch.where(total > 0, total / counting.clamp_min(1), 1.0)
     weight = weight / mean_weight.repeat_interleave(local.shape[1])[:, None]
     pairs = Pairs(index[:, 0], index[:, 1], moved[0], moved[1], weight, scale, lens)
-    return Prepared(pairs, start, normaliser, local, order, connected, sound, centre, half_diagonal)
+    return Prepared(
+        pairs, start, normaliser, local, order, connected, sound, centre, half_diagonal, total
+    )
 
 
 def _from_reference(

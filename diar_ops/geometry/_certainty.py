@@ -27,6 +27,8 @@ _MIN_VOTES = 16
 _MIN_SPREAD = 3.0
 #: Share of half the reference's diagonal above which a corner's sigma says that nothing is known.
 _MAX_SIGMA = 0.05
+#: Area of the ring around what is within reach that tells how many wrong matches lie in there.
+_RING_AREA = 2
 
 
 class Certainty(NamedTuple):
@@ -37,6 +39,7 @@ class Certainty(NamedTuple):
     residual_scale: Tensor  # (B, T) px
     disagreement: Tensor  # (B,)
     determined: Tensor  # (B, T) bool
+    unknown_alone: Tensor  # (B, T) bool, not even determined if the pairs agreed
 
 
 def certainty(
@@ -94,12 +97,16 @@ def certainty(
         given_lens = _of_corners(covariance(without), jacobian)
     size = data.half_diagonal[torch.arange(batch, device=reference.device), reference]
     sigma = corner_sigma(given_lens).amax(-1)
-    scale = _frame_scales(data, terms, reach, inflation, (batch, count))
+    scale = _frame_scales(data, terms, squares, reach, inflation, (batch, count))
     spread = _narrow_spread(data, squares < reach.square()[:, None], (batch, count))
     is_reference = torch.arange(count, device=reference.device) == reference[:, None]
-    determined = ahead & (sigma <= _MAX_SIGMA * size[:, None]) & (spread > _MIN_SPREAD * scale)
+    laid_out = ahead & (spread > _MIN_SPREAD * scale)
+    most = _MAX_SIGMA * size[:, None]
+    agreeing = sigma / disagreement.sqrt()[:, None] if correlated else sigma
+    determined = (laid_out & (sigma <= most)) | is_reference
+    unknown_alone = ~((laid_out & (agreeing <= most)) | is_reference)
     lens_sigma = whole[:, -1, -1].clamp_min(0).sqrt()
-    return Certainty(corners, lens_sigma, scale, disagreement, determined | is_reference)
+    return Certainty(corners, lens_sigma, scale, disagreement, determined, unknown_alone)
 
 
 def corner_sigma(covariance: Tensor) -> Tensor:
@@ -191,20 +198,31 @@ def _of_corners(covariance: Tensor, jacobian: Tensor) -> Tensor:
 
 
 def _frame_scales(
-    data: Prepared, terms: PairTerms, reach: Tensor, inflation: Tensor, shape: tuple[int, int]
+    data: Prepared,
+    terms: PairTerms,
+    squares: Tensor,
+    reach: Tensor,
+    inflation: Tensor,
+    shape: tuple[int, int],
 ) -> Tensor:
     """Return (B, T), the standard deviation of a coordinate of a match in each frame's pairs.
 
     Stein: of normal errors of variance s^2 in the plane, the mean of ``w |r|^2`` is 2 s^2 times
-    that of ``w + t dw/dt``, however the weights w fall.
+    that of ``w + t dw/dt``, however the weights w fall. Wrong matches spread evenly over the plane
+    add a twelfth of their number within reach to the mean of ``w t``, and nothing to the other; how
+    many there are says the ring around, in which no right ones lie.
     """
     pairs = data.pairs
-    moments = torch.stack((terms.sums[:, 2] * reach.square(), 2 * terms.sums[:, 1]), 1)
+    relative = squares / reach.square()[:, None]
+    ring = (pairs.weight * ((relative >= 1) & (relative < 1 + _RING_AREA))).sum(1) / _RING_AREA
+    spread = (terms.sums[:, 2] - ring / 12) * reach.square()
+    moments = torch.stack((spread, 2 * terms.sums[:, 1]), 1)
     total = moments.new_zeros(shape[0] * shape[1], 2)
     for index in (pairs.first, pairs.second):
         total = total.index_add(0, index, moments)
     some = total[:, 1] > 0
-    variance = torch.where(some, total[:, 0] / torch.where(some, total[:, 1], 1.0), torch.inf)
+    variance = total[:, 0].clamp_min(0) / torch.where(some, total[:, 1], 1.0)
+    variance = torch.where(some, variance, torch.inf)
     return (variance.view(shape) * inflation[:, None]).sqrt()
 
 

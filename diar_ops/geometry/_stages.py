@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
 from diar_ops.geometry._bundle_pairs import Prepared, some_matches
 from diar_ops.geometry._levenberg import State, cost_of, minimise
-from diar_ops.geometry._sampson import Pairs, per_item, robust_cost, squared_distances
+from diar_ops.geometry._noise import LEAST_NOISE, Noise, noise_of_pairs
+from diar_ops.geometry._sampson import Pairs, robust_cost, squared_distances
 
 __all__ = ["adjust", "starting_state"]
 
@@ -18,13 +17,11 @@ _REACH = 6.0
 #: Steps of the two stages before the last, and matches of a pair that they look at, at most.
 _EARLY_STEPS = 4
 _EARLY_MATCHES = 256
-#: The share of a pair's matches that are taken for right when its noise is looked for: the
-#: quantile of their distances, over that of the length of a normal vector in the plane.
-_QUANTILE = 0.3
-_NORMAL_QUANTILE = math.sqrt(-2 * math.log(1 - _QUANTILE))
-#: Smallest noise, in pixels, and how far a pair's may lie from that of the middle pair.
-_LEAST_NOISE = 0.01
-_LESS_NOISE, _MORE_NOISE = 0.5, 4.0
+#: By how much the noise of a pair may exceed that of the item's pairs.
+_MORE_NOISE = 4.0
+#: The most noise at the start, as a share of half the photo's diagonal. Farther off, wrong matches
+#: fill the reach unevenly, and pull towards the middle of the picture.
+_MOST_NOISE = 0.07
 
 
 def starting_state(data: Prepared, reference: Tensor) -> tuple[State, Tensor]:
@@ -43,18 +40,22 @@ def adjust(
     data: Prepared, start: State, free: Tensor, scale: float | None, max_iterations: int
 ) -> tuple[State, Tensor, Tensor]:
     """Return the state at the minimum, the reach (Q,) of its cost, and the distances (Q, N)."""
-    batch, least = len(free), _LEAST_NOISE if scale is None else scale
+    batch, least = len(free), LEAST_NOISE if scale is None else scale
+    half_diagonal = data.half_diagonal.flatten()[data.pairs.first]
+
+    def noise_at(pairs: Pairs, at: State) -> Noise:
+        return noise_of_pairs(_squares(pairs, at), half_diagonal, batch)
+
     few = some_matches(data.pairs, _EARLY_MATCHES)
     early = min(_EARLY_STEPS, max_iterations // 4)
-    noise = _pair_noise(few, _squares(few, start)).clamp_min(least)
+    noise = noise_at(few, start).own.minimum(_MOST_NOISE * half_diagonal).clamp_min(least)
     state = minimise(few, start, free, _REACH * noise, early)
     # A pair that started badly may still lie badly.
-    widest = noise / 4
-    noise = _settled(_pair_noise(few, _squares(few, state)), batch, widest).clamp_min(least)
+    noise = _settled(noise_at(few, state), noise / 4).clamp_min(least)
     state = minimise(few, state, free, _REACH * noise, early)
     if scale is None:
-        found = _pair_noise(data.pairs, _squares(data.pairs, state))
-        noise = _settled(found, batch).clamp_min(least)
+        found = noise_at(data.pairs, state)
+        noise = _settled(found, torch.zeros_like(found.own)).clamp_min(least)
     else:
         noise = torch.full_like(noise, scale)
     reach = _REACH * noise
@@ -79,29 +80,15 @@ def _squares(pairs: Pairs, state: State) -> Tensor:
     return squared_distances(pairs, state.homography.flatten(0, 1), lens)
 
 
-def _pair_noise(pairs: Pairs, squares: Tensor) -> Tensor:
-    """Return (Q,) the noise of every pair, in pixels, from its closest matches; inf without any."""
-    if squares.shape[1] == 0:
-        return squares.new_full((len(squares),), torch.inf)
-    number = (pairs.weight > 0).sum(1)
-    index = (_QUANTILE * number).to(torch.int64)
-    return squares.sort(dim=1)[0].gather(1, index[:, None])[:, 0].sqrt() / _NORMAL_QUANTILE
+def _settled(noise: Noise, widest: Tensor) -> Tensor:
+    """Return (Q,) the noise of each pair.
 
-
-def _settled(noise: Tensor, batch: int, widest: Tensor | None = None) -> Tensor:
-    """Keep each pair's noise near that of its item's middle pair, or below ``widest``."""
-    middle = _middle(noise, batch)
-    most = _MORE_NOISE * middle
-    most = most if widest is None else torch.maximum(most, widest)
-    return torch.minimum(noise.maximum(_LESS_NOISE * middle), most)
-
-
-def _middle(noise: Tensor, batch: int) -> Tensor:
-    """Return (Q,) the lower median of the pairs that have noise, of each item."""
-    if len(noise) == 0:
-        return noise
-    ordered = per_item(noise, batch).sort(dim=1)[0]
-    number = ordered.isfinite().sum(1, keepdim=True)
-    middle = ordered.gather(1, (number - 1).clamp_min(0) // 2)
-    middle = torch.where(middle.isfinite(), middle, 1.0).clamp_min(_LEAST_NOISE)
-    return middle.repeat_interleave(ordered.shape[1])
+    That of its own crowd, if it is near that of the item's pairs; else theirs, or its own up to
+    ``widest``.
+    """
+    near = noise.stands_out & (noise.own <= _MORE_NOISE * noise.middle)
+    return torch.where(
+        near,
+        noise.own,
+        torch.minimum(noise.own.maximum(noise.middle), widest.maximum(noise.middle)),
+    )

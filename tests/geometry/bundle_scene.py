@@ -103,6 +103,22 @@ def scene(
     return Scene(frames, both[0], both[1], initial @ truth, sizes, truth)
 
 
+def spoil(
+    s: Scene, share: float, *, within: float | None = None, wrong_pairs: int = 0
+) -> tuple[Scene, Tensor]:
+    """Replace a share of all matches, and all of the first ``wrong_pairs``, by wrong ones.
+
+    Those lie anywhere, or ``within`` so many pixels of the right place, as a local search errs.
+    Returns the scene and which (B, P, N) matches are wrong.
+    """
+    rng = generator("spoil")
+    wrong = torch.rand(s.points1.shape[:-1], generator=rng) < share
+    wrong[:, :wrong_pairs] = True
+    place = torch.rand(s.points1.shape, generator=rng, dtype=F64)
+    place = place * corners()[2] if within is None else s.points1 + (2 * place - 1) * within
+    return s._replace(points1=torch.where(wrong[..., None], place, s.points1)), wrong
+
+
 def error(homography: Tensor, truth: Tensor) -> Tensor:
     """Mean corner error (..., T) in pixels of the reference."""
     return corner_error(homography.to(F64), truth, size=SIZE)

@@ -22,7 +22,18 @@ from diar_ops import (
     transform_points,
     undistort_points,
 )
-from tests.geometry.bundle_scene import F64, SIZE, Scene, all_pairs, chain, corners, error, scene
+from diar_ops.geometry import _rounds
+from tests.geometry.bundle_scene import (
+    F64,
+    SIZE,
+    Scene,
+    all_pairs,
+    chain,
+    corners,
+    error,
+    scene,
+    spoil,
+)
 from tests.harness import Call, OpTests, assert_close, generator
 
 NAN, INF = float("nan"), float("inf")
@@ -119,7 +130,7 @@ class TestBundleAdjustHomographies(OpTests):
         assert (found.success == torch.tensor(expected)).all()
         assert (found.homography[..., 0, :, :] == EYE).all()
         if number <= 4:
-            assert_close(found.homography[..., 1:, :, :], args[3][..., 1:, :, :], rtol=1e-12)
+            assert torch.equal(found.homography[..., 1:, :, :], args[3][..., 1:, :, :])
             assert found.corner_sigma[..., 1:, :].isinf().all()
 
     def test_oracle_scipy_minimum(self) -> None:
@@ -184,6 +195,39 @@ class TestBundleAdjustHomographies(OpTests):
         assert error(found.homography, s.truth).max() < 1e-6
         assert found.success.all()
         assert_close(found.inliers.double().mean(), 0.7, atol=0.05)
+
+    @pytest.mark.parametrize("off", [1.0, 15.0], ids=["near", "far"])
+    @pytest.mark.parametrize(
+        ("share", "options"),
+        [
+            (0.5, {}),
+            (0.7, {}),
+            (0.8, {}),
+            (0.5, {"within": 6.0}),
+            (0.7, {"within": 6.0}),
+            (0.5, {"wrong_pairs": 4}),
+            (0.7, {"wrong_pairs": 4}),
+        ],
+        ids=["50%", "70%", "80%", "50% local", "70% local", "50% pairs", "70% pairs"],
+    )
+    def test_oracle_noise_among_mostly_wrong_matches(
+        self, share: float, options: dict[str, Any], off: float
+    ) -> None:
+        """20 scenes: the noise within 25 % of the truth, errors near those without wrong matches.
+
+        "pairs": of the ten, those with the reference are wrong altogether, but one to frame 2.
+        """
+        index = sorted(all_pairs(5), key=lambda pair: (pair == (0, 2), pair))
+        s = scene("mostly wrong", batch=20, count=5, number=200, off=off, pairs=index)
+        spoiled, wrong = spoil(s, share, **options)
+        found = adjust(spoiled)
+        ideal = bundle_adjust_homographies(*s.args, ~wrong)
+        assert found.success.all()
+        scale = found.residual_scale / 0.3
+        assert scale.log().abs().max() < 0.22
+        rms, best = (error(x.homography, s.truth).square().mean().sqrt() for x in (found, ideal))
+        # Wrong matches among the right ones, which nothing tells apart, cost some.
+        assert rms < (1.25 if "within" in options else 1.05) * best
 
     @pytest.mark.parametrize("distortion", ["none", "shared"])
     def test_oracle_gross_errors_do_not_matter(self, distortion: str) -> None:
@@ -290,7 +334,7 @@ class TestBundleAdjustHomographies(OpTests):
             costs = [adjust(s, scale=0.5, max_iterations=n).cost for n in (0, 3, 10, 50)]
             for cost in costs[1:]:
                 assert (cost <= costs[0]).all()
-            assert (costs[-1] < costs[0]).any()
+            assert (costs[-1] < costs[0]).any() or name == "absurd"
             assert adjust(s).homography.isfinite().all()
 
     def test_property_wide_starts_are_reached(self) -> None:
@@ -402,7 +446,8 @@ class TestBundleAdjustHomographies(OpTests):
         initial[0, 0] = 0
         found = adjust(s._replace(initial=initial))
         assert not found.success.any()
-        assert (found.homography == EYE).all()
+        assert torch.equal(found.homography[0, [0, 2]], EYE.expand(2, 3, 3))
+        assert torch.equal(found.homography[0, [1, 3]], initial[0, [1, 3]])
 
 
 # --- what cannot be known ---------------------------------------------------------------------
@@ -412,7 +457,7 @@ def test_frames_that_nothing_ties_to_the_reference_stay_as_they_came() -> None:
     s = scene("islands", count=6, pairs=[(0, 1), (1, 2), (3, 4)], number=50)
     found = adjust(s)
     assert found.success.tolist() == [[True, True, True, False, False, False]]
-    assert_close(found.homography[:, 3:], s.initial[:, 3:], rtol=1e-14)
+    assert torch.equal(found.homography[:, 3:], s.initial[:, 3:])
     assert found.corner_sigma[0, 3:].isinf().all()
     assert found.residual_scale[0, 3:].isinf().all()
     assert not found.inliers[0, 2].any()
@@ -430,6 +475,54 @@ def test_frames_whose_matches_are_all_wrong_fail_and_spoil_nothing() -> None:
     found = adjust(with_points1(s, points1))
     assert found.success.tolist() == [[True, True, True, False]]
     assert error(found.homography, s.truth)[0, :3].max() < 0.5
+
+
+def lost_frames(share: float = 0.5) -> tuple[Scene, Tensor, list[bool]]:
+    """Frame 4's matches are all wrong and frame 3's lie on a line: the scene, and what to mask."""
+    s = scene("lost frames", batch=2, count=6, number=80)
+    spoiled, _ = spoil(s, share)
+    points0, points1 = spoiled.points0.clone(), spoiled.points1.clone()
+    far, _ = spoil(s, 1.0)
+    along = torch.linspace(0, 200, 80, dtype=F64)[:, None] * torch.tensor([1.0, 0.7], dtype=F64)
+    for p, pair in enumerate(all_pairs(6)):
+        if 4 in pair:
+            points1[0, p] = far.points1[0, p]
+        elif 3 in pair:
+            points0[0, p], points1[0, p] = along, along + 0.3
+    bad = ((s.frames == 3) | (s.frames == 4)).any(-1)
+    bad[1] = False
+    expected = [True, True, True, False, False, True]
+    return spoiled._replace(points0=points0, points1=points1), bad, expected
+
+
+@pytest.mark.parametrize("distortion", ["none", "shared"])
+def test_frames_without_success_stay_and_have_no_say(distortion: str) -> None:
+    s, bad, expected = lost_frames()
+    found = adjust(s, distortion=distortion)
+    assert found.success.tolist() == [expected, [True] * 6]
+    assert torch.equal(found.homography[~found.success], s.initial[~found.success])
+    assert not found.inliers[bad].any()
+    keep = (~bad)[..., None].expand(s.points0.shape[:-1])
+    without = bundle_adjust_homographies(*s.args, keep, distortion=distortion)
+    for name, a, b in zip(found._fields, found, without, strict=True):
+        if name == "cost":
+            left = bad[0].double().mean()
+            assert_close(a[0], left + (1 - left) * b[0], rtol=1e-9)
+        elif name == "iterations":
+            assert a[0] > b[0]
+            assert a[1] == b[1]
+        else:
+            assert torch.equal(a, b), name
+
+
+def test_where_nothing_can_be_read_frames_are_left_out_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    s, _, _ = lost_frames()
+    expected = adjust(s)
+    monkeypatch.setattr(_rounds, "read_number", lambda value: None)
+    for a, b in zip(adjust(s), expected, strict=True):
+        assert_close(a, b, rtol=1e-9)
 
 
 def test_a_false_pair_does_not_pull() -> None:
@@ -469,8 +562,8 @@ def test_exactly_determined_is_not_known() -> None:
     """Four matches fit without a residual that could say how good they are."""
     s = scene("four", count=2, number=4, noise=0.0)
     found = adjust(s)
-    assert error(found.homography, s.truth).max() < 1e-6
     assert found.success.tolist() == [[True, False]]
+    assert torch.equal(found.homography[:, 1], s.initial[:, 1])
 
 
 def test_a_pair_of_a_frame_with_itself_and_padding_say_nothing() -> None:
