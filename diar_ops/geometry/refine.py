@@ -46,10 +46,14 @@ Features: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 #: Shorter side of the coarsest level, in pixels, at least.
 _LEAST_SIDE = 48
-#: A step shorter than this, in pixels of a level, is the last one there.
-_SMALL_STEP = 0.03
+#: A step shorter than this, in pixels of a level, is the last one there; on the finest level, and
+#: on others, where the next one goes on.
+_SHORT_STEP, _SHORT_COARSE_STEP = 0.01, 0.05
 #: Correlation from which on a block agrees. Of wrong ones 1 to 5 in a hundred do.
 _ALIKE = 0.6
+#: By how much the mean correlation may fall: interpolation between pixels blurs, so that a whole
+#: number of pixels beside the right place can score a little higher than the place itself.
+_SCORE_NOISE = 0.03
 #: Blocks that homographies are fitted to, at least.
 _LEAST_BLOCKS = 8
 
@@ -75,8 +79,8 @@ def refine_homography(
     the median, and blocks that want to move farther than others.
 
     Accurate to some hundredths of a pixel where there is texture, from estimates that are off by
-    a twentieth of the picture's side. The result is never worse than the initial estimate by the
-    correlation of the features on the finest level: if it is, the initial one is returned.
+    a twentieth of the picture's side. Where the features correlate less on the finest level than
+    under the initial estimate, that is returned.
 
     Args:
         image_src: (B, C, H, W) floating point in [0, 1]; B may be 1 and is broadcast.
@@ -127,6 +131,7 @@ def refine_homography(
         shrink = _shrink_matrix(level, H)
         on_level = shrink @ H @ _invert(shrink)
         running = usable
+        short = _SHORT_STEP if level == 0 else _SHORT_COARSE_STEP
         for _ in range(max_iterations):
             blocks = pair.blocks(on_level)
             step, _ = solve_step(blocks, block_weights(blocks), pair.size)
@@ -135,7 +140,7 @@ def refine_homography(
             sound = running & (length < max(pair.size))
             on_level = torch.where(sound[:, None, None], move @ on_level, on_level)
             iterations = iterations + running
-            running = sound & (length > _SMALL_STEP)
+            running = sound & (length > short)
             if read_number(running.any()) == 0:
                 break
         H = _invert(shrink) @ on_level @ shrink
@@ -201,7 +206,7 @@ def _judge(
 ) -> RefinedHomography:
     """Compare the refined homographies with the initial ones on the finest level."""
     blocks, before = pair.blocks(refined), pair.blocks(initial.detach())
-    better = _score(blocks) >= _score(before)
+    better = _score(blocks) >= _score(before) - _SCORE_NOISE
     weight = block_weights(blocks)
     alike = textured(blocks) & (correlation(blocks) > _ALIKE)
     success = usable & better & (alike.sum(1) >= _LEAST_BLOCKS)
@@ -265,14 +270,14 @@ def _check(
     check_floating(op, image_src=image_src, image_dst=image_dst, homography_dst_src=homography)
     check_bool(op, valid_src=valid_src, valid_dst=valid_dst)
     batches = {"image_src": image_src, "image_dst": image_dst, "homography_dst_src": homography}
-    check_broadcast(op, **{name: tensor.shape[:1] for name, tensor in batches.items()})
+    (batch,) = check_broadcast(op, **{name: tensor.shape[:1] for name, tensor in batches.items()})
     for name, image in (("image_src", image_src), ("image_dst", image_dst)):
         if min(image.shape[-2:]) < 3 * BLOCK:
             raise ShapeError(
                 f"{op}: {name} must have at least {3 * BLOCK} x {3 * BLOCK} pixels, "
                 f"got {list(image.shape)}"
             )
-    return max(tensor.shape[0] for tensor in batches.values())
+    return batch
 
 
 class RefineHomography(nn.Module):

@@ -28,6 +28,7 @@ def align_sequence(
     scales: Sequence[float] = (1.0, 0.7071, 0.5),
     matching_size: int = 512,
     refinement_size: int = 1024,
+    joint: bool = True,
     max_matches: int = 3000,
     threshold: float = 4.0,
     valid: Sequence[Tensor | None] | None = None,
@@ -62,6 +63,7 @@ def align_sequence(
         scales: Pyramid scales of step 1.
         matching_size: Longest side of the copies that step 1 works on, in pixels.
         refinement_size: The same for steps 3 and 4. Larger is more exact and slower.
+        joint: Whether to do step 4.
         max_matches: Matches kept per pair, the best ones.
         threshold: Inlier threshold of step 1, in pixels of the copies.
         valid: Optional T masks (1, H, W) bool of pixels that the photos really hold.
@@ -134,14 +136,16 @@ def align_sequence(
             t: _shown(found.homography_reference_frame, sizes[t], size)
             for t, found in placed.items()
         }
-        adjusted = adjust_jointly(
-            placed,
-            reference,
-            shown,
-            sizes,
-            lambda t: working_copy(frames[t], masks[t], refinement_size, device),
-            progress,
-        )
+        adjusted = None
+        if joint:
+            adjusted = adjust_jointly(
+                placed,
+                reference,
+                shown,
+                sizes,
+                lambda t: working_copy(frames[t], masks[t], refinement_size, device),
+                progress,
+            )
         for t, found in refined.items():
             success[t], spread[t] = found.agreed, found.spread
             reason[t] = int(Reason.OK if found.agreed else Reason.CHANCE_LEVEL)

@@ -12,11 +12,8 @@ from torch import Tensor
 
 from diar_ops import (
     Alignment,
-    DenseDescriptor,
-    DenseSIFT,
     DeviceError,
     DtypeError,
-    FeatureMap,
     OptionError,
     Reason,
     ShapeError,
@@ -24,7 +21,7 @@ from diar_ops import (
     corner_error,
 )
 from diar_ops.data import read_ground_truth, read_photos, score_against
-from diar_ops.pipeline import Descriptor, reconstruct_sequence
+from diar_ops.pipeline import _refine, reconstruct_sequence
 from tests import photos
 from tests.harness import Call, OpTests, assert_close, tensors_of
 
@@ -327,18 +324,11 @@ def test_frames_that_fit_each_other_but_not_the_reference_are_unconnected() -> N
     assert found.reason.tolist() == [Reason.OK, Reason.UNCONNECTED, Reason.UNCONNECTED]
 
 
-def test_a_frame_whose_cells_do_not_agree_is_left_out() -> None:
-    """Pairs are verified, but the fine descriptor sees nothing: no frame may pass unrefined."""
+def test_a_frame_of_which_too_little_agrees_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pairs are verified, but no frame may pass whose pixels do not agree."""
     given, _ = frames()
-
-    def blind(stride: int) -> Descriptor:
-        def describe(image: Tensor) -> FeatureMap:
-            seen = DenseDescriptor(DenseSIFT(stride=stride))(image)
-            return seen._replace(descriptors=torch.zeros_like(seen.descriptors))
-
-        return describe
-
-    found = align_sequence(given, reference=0, refinement=blind)
+    monkeypatch.setattr(_refine, "LEAST_AGREEMENT", 1.01)
+    found = align_sequence(given, reference=0)
     assert found.pairs.estimate.success.all()
     assert found.success.tolist() == [True, False, False]
     assert found.reason.tolist()[1:] == [Reason.CHANCE_LEVEL] * 2

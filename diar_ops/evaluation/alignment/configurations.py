@@ -39,6 +39,7 @@ class Configuration:
 CONFIGURATIONS: dict[str, Configuration] = {
     "ours": Configuration("align_sequence with its defaults"),
     "ours-one-scale": Configuration("without the pyramid", {"scales": (1.0,)}),
+    "ours-not-joint": Configuration("without joint adjustment", {"joint": False}),
     "ours-unrefined": Configuration("without refinement: the verified pairs alone", chained=True),
     "ours-resnet18": Configuration("coarse matches by ResNet-18, stage 2", resnet=True),
 }
