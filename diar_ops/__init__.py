@@ -60,6 +60,7 @@ from diar_ops.data import (
 )
 from diar_ops.geometry import (
     BundleAdjustHomographies,
+    LocalContrast,
     RansacHomography,
     RefineHomography,
     TransformedPoints,
@@ -70,6 +71,7 @@ from diar_ops.geometry import (
     homography_distance,
     homography_dlt,
     homography_from_camera,
+    local_contrast,
     normalize_homography,
     ransac_homography,
     refine_homography,
@@ -134,7 +136,6 @@ __all__ = [  # noqa: RUF022 - grouped by purpose
     "PairMatches",
     "Reason",
     "Reconstruction",
-    "RefineHomography",
     "RefinedHomography",
     "RenderError",
     "Restored",
@@ -164,8 +165,9 @@ __all__ = [  # noqa: RUF022 - grouped by purpose
     # geometry
     "homography_dlt",
     "ransac_homography",
-    "refine_homography",
     "RansacHomography",
+    "refine_homography",
+    "RefineHomography",
     "bundle_adjust_homographies",
     "BundleAdjustHomographies",
     "TransformedPoints",
@@ -174,6 +176,8 @@ __all__ = [  # noqa: RUF022 - grouped by purpose
     "undistort_points",
     "homography_distance",
     "homography_from_camera",
+    "local_contrast",
+    "LocalContrast",
     "normalize_homography",
     "transform_points",
     "WarpHomography",

@@ -2,6 +2,7 @@
 
 from diar_ops.geometry.bundle import BundleAdjustHomographies, bundle_adjust_homographies
 from diar_ops.geometry.camera import homography_from_camera
+from diar_ops.geometry.contrast import LocalContrast, local_contrast
 from diar_ops.geometry.corner import corner_error
 from diar_ops.geometry.distance import homography_distance
 from diar_ops.geometry.distortion import distort_points, undistort_points
@@ -14,6 +15,7 @@ from diar_ops.geometry.warp import WarpHomography, warp_homography
 
 __all__ = [
     "BundleAdjustHomographies",
+    "LocalContrast",
     "RansacHomography",
     "RefineHomography",
     "TransformedPoints",
@@ -24,6 +26,7 @@ __all__ = [
     "homography_distance",
     "homography_dlt",
     "homography_from_camera",
+    "local_contrast",
     "normalize_homography",
     "ransac_homography",
     "refine_homography",

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from diar_ops.geometry._contrast import box_sum
+from diar_ops.geometry._boxes import box_sum
 
 __all__ = [
     "BLOCK",

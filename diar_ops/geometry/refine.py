@@ -20,7 +20,6 @@ from diar_ops._errors import ShapeError
 from diar_ops._host import read_number
 from diar_ops._types import Matches, RefinedHomography
 from diar_ops.geometry._broadcast import check_broadcast
-from diar_ops.geometry._contrast import local_contrast
 from diar_ops.geometry._direct import (
     BLOCK,
     Blocks,
@@ -34,6 +33,7 @@ from diar_ops.geometry._direct import (
     textured,
 )
 from diar_ops.geometry._matrix3 import adjugate, determinant, scale_to_unit
+from diar_ops.geometry.contrast import local_contrast
 from diar_ops.geometry.corner import corner_error
 from diar_ops.geometry.transform import transform_points
 from diar_ops.geometry.warp import warp_homography
@@ -73,8 +73,8 @@ def refine_homography(
 
     Gauss-Newton on the difference of feature images, coarse to fine: the source is warped,
     described as the destination is, and moved by the homography that explains what is left. The
-    default features are the local contrast of the brightness (relative to mean and deviation of
-    7 x 7 pixels), which exposure, shading, haze and shadows leave alone but for their edges. What
+    default features are the :func:`local_contrast`, which exposure, shading, haze and shadows leave
+    alone but for their edges. What
     hides the picture or glares loses its say twice: pixels whose surroundings differ by more than
     the median, and blocks that want to move farther than others.
 

@@ -1,0 +1,91 @@
+"""What light leaves alone in an image: its local contrast."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from diar_ops._checks import (
+    check_bool,
+    check_floating,
+    check_option,
+    check_shapes,
+    solve_dtype,
+)
+from diar_ops.geometry._boxes import box_sum
+
+__all__ = ["LocalContrast", "local_contrast"]
+
+
+def local_contrast(
+    image: Tensor, valid: Tensor | None = None, *, window: int = 7, floor: float = 0.01
+) -> tuple[Tensor, Tensor]:
+    """Return the brightness of each pixel relative to its surroundings, in their deviations.
+
+    Exposure, shading, haze and soft shadows are constant over a few pixels, and fall out. The
+    default features of :func:`refine_homography`.
+
+    Args:
+        image: (B, C, H, W) floating point in [0, 1].
+        valid: Optional (B, 1, H, W) bool; False marks pixels without content. Pixels that are not
+            finite count as invalid.
+        window: Side of the square of the surroundings, in pixels, odd, at least 3. A wider one sees
+            less of small detail and is spoiled farther around what hides the picture.
+        floor: Contrast, in intensity, below which there is more noise than picture; more than 0.
+
+    Returns:
+        (B, 1, H, W), about -3 to 3, 0 where invalid, in the dtype of ``image``; and (B, 1, H, W)
+        bool, False at invalid pixels and beside them.
+
+    Raises:
+        ShapeError: A tensor has another shape.
+        DtypeError: ``image`` is not floating point, or ``valid`` is not bool.
+        OptionError: An option is outside its values.
+
+    Example:
+        >>> contrast, valid = local_contrast(torch.rand(2, 3, 32, 48))
+        >>> contrast.shape
+        torch.Size([2, 1, 32, 48])
+    """
+    op = "local_contrast"
+    check_shapes(op, image=(image, "B C H W"), valid=(valid, "B 1 H W"))
+    check_floating(op, image=image)
+    check_bool(op, valid=valid)
+    check_option(op, window >= 3 and window % 2 == 1, "an odd window of at least 3", window)
+    check_option(op, floor > 0, "floor > 0", floor)
+    known = image.isfinite().all(1, keepdim=True)
+    known = known if valid is None else known & valid
+    grey = torch.where(known, image, 0).to(solve_dtype(image.dtype)).mean(1, keepdim=True)
+    sums = box_sum(torch.cat((known.to(grey.dtype), grey, grey.square()), 1), window)
+    count, total, squares = sums.split(1, 1)
+    count = count.clamp_min(1)
+    mean = total / count
+    variance = (squares / count - mean.square()).clamp_min(0) + floor**2
+    contrast = torch.where(known, (grey - mean) * variance.rsqrt(), 0)
+    return contrast.to(image.dtype), _shrink(known)
+
+
+def _shrink(valid: Tensor) -> Tensor:
+    """Return the pixels (B, 1, H, W) bool whose eight neighbours are valid, or outside."""
+    for dim in (-2, -1):
+        padded = F.pad(valid, (1, 1) if dim == -1 else (0, 0, 1, 1), value=True)
+        length = valid.shape[dim]
+        valid = valid & padded.narrow(dim, 0, length) & padded.narrow(dim, 2, length)
+    return valid
+
+
+class LocalContrast(nn.Module):
+    """See :func:`local_contrast`."""
+
+    def __init__(self, *, window: int = 7, floor: float = 0.01) -> None:
+        super().__init__()
+        self.window, self.floor = window, floor
+
+    def forward(self, image: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """See :func:`local_contrast`."""
+        return local_contrast(image, valid, window=self.window, floor=self.floor)
+
+    def extra_repr(self) -> str:
+        """Return the options."""
+        return f"window={self.window}, floor={self.floor}"
