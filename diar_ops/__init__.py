@@ -116,7 +116,12 @@ from diar_ops.models import (
     load_pretrained,
     save_pretrained,
 )
-from diar_ops.pipeline import align_sequence, reconstruct_sequence
+from diar_ops.pipeline import (
+    SettleFrames,
+    align_sequence,
+    reconstruct_sequence,
+    settle_frames,
+)
 
 __version__ = "0.1.0"
 
@@ -224,6 +229,8 @@ __all__ = [  # noqa: RUF022 - grouped by purpose
     # pipeline
     "align_sequence",
     "reconstruct_sequence",
+    "settle_frames",
+    "SettleFrames",
     # metrics
     "psnr",
     "rmse",

@@ -7,15 +7,17 @@ Reconstruction: how close to the label, from how many frames? The frames are lai
 by their exact homographies, so that reconstruction alone is measured; --jitter and --misalign
 spoil the alignment on purpose. Methods are mean, median, rpca (robust PCA), intrinsic (Weiss) and
 consensus, each also as NAME+exposure: of frames that are first brought to a common exposure; diar,
-the network that comes with the package; and the files of other networks.
+the network that comes with the package; and the files of other networks; networks also as
+NAME+settled: of frames that are first laid over their common picture.
 
 Alignment (--alignment): how far off is each frame, laid over frame 0 of its sequence? Methods are
-ours (align_sequence with its defaults) and its ablations ours-one-scale, ours-unrefined and
-ours-resnet18; the paper's recipe, paper and paper-one-scale; sift, orb and akaze; loftr and
-disk-lightglue by kornia. Of these peers NAME matches each frame with frame 0, NAME+pairs all pairs
-of frames, of which the most reliable lead to frame 0. A method is left out, with a sentence, where
-its weights or a detector are missing: name ResNet-18's with --resnet18 (or let torchvision have
-downloaded them), the learned matchers' with --kornia-...; nothing is downloaded here.
+ours (align_sequence with its defaults) and its ablations ours-one-scale, ours-not-joint,
+ours-unrefined and ours-resnet18; the paper's recipe, paper and paper-one-scale; sift, orb and
+akaze; loftr and disk-lightglue by kornia. Of these peers NAME matches each frame with frame 0,
+NAME+pairs all pairs of frames, of which the most reliable lead to frame 0. A method is left out,
+with a sentence, where its weights or a detector are missing: name ResNet-18's with --resnet18 (or
+let torchvision have downloaded them), the learned matchers' with --kornia-...; nothing is
+downloaded here.
 
 Stopped (Ctrl-C) or killed, the same command goes on where it was. More methods, sets, sequences or
 numbers of frames join what is there. The scores do not depend on the number of workers.
@@ -108,9 +110,10 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--out", required=True, metavar="DIR", help="output folder; what is there is continued")
     add("--alignment", action="store_true", help="compare alignment instead of reconstruction")
     add("--methods", nargs="+", metavar="METHOD",
-        help=f"what to compare: {', '.join(CLASSICAL)}, each also followed by +exposure; diar; "
-             "PATH or NAME=PATH of weights (default: all with +exposure, and diar); for alignment "
-             "see above (default: all that are here, of the +pairs only sift's)")  # fmt: skip
+        help=f"what to compare: {', '.join(CLASSICAL)}, each also followed by +exposure; diar and "
+             "PATH or NAME=PATH of weights, each also followed by +settled (default: all with "
+             "+exposure, and diar); for alignment see above (default: all that are here, of the "
+             "+pairs only sift's)")  # fmt: skip
     add("--frames", nargs="+", type=int, metavar="T",
         help="use the first T frames, for each T that a sequence has "
              "(default: 2 3 5 10 20 50; for alignment all)")  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -20,11 +21,13 @@ from diar_ops.aggregate import (
     softmax_aggregate,
 )
 from diar_ops.evaluation.exposure import compensate_exposure
+from diar_ops.geometry import warp_homography
 from diar_ops.models import load_pretrained
 from diar_ops.models.registry import NETWORKS
 from diar_ops.models.weights import SHIPPED
+from diar_ops.pipeline import settle_frames
 
-__all__ = ["CLASSICAL", "DEFAULT_METHODS", "EXPOSURE", "Method", "find_methods"]
+__all__ = ["CLASSICAL", "DEFAULT_METHODS", "EXPOSURE", "SETTLED", "Method", "find_methods"]
 
 #: Maps frames (1, T, 3, H, W) and valid, (1, T, 1, H, W) or None for all, to (1, 3, H, W).
 Restore: TypeAlias = Callable[[Tensor, Tensor | None], Tensor]
@@ -44,6 +47,8 @@ CLASSICAL: dict[str, Restore] = {
 }
 #: Behind the name of a classical method: frames are brought to a common exposure first.
 EXPOSURE = "+exposure"
+#: Behind the name of a network: frames are laid over their common picture first.
+SETTLED = "+settled"
 DEFAULT_METHODS = (*(name + EXPOSURE for name in CLASSICAL), "diar")
 
 
@@ -68,7 +73,8 @@ def find_methods(words: Sequence[str]) -> tuple[list[Method], list[str]]:
     Args:
         words: Names of :data:`CLASSICAL`, with or without :data:`EXPOSURE`; names of networks that
             come with the package; paths of files of :func:`save_pretrained`. A file is called by
-            its name without ending, by ``NAME=PATH`` as one likes.
+            its name without ending, by ``NAME=PATH`` as one likes. Those of networks may have
+            :data:`SETTLED` behind them.
 
     Returns:
         The methods, each once, and one sentence for each that had to be skipped: the package's
@@ -84,7 +90,7 @@ def find_methods(words: Sequence[str]) -> tuple[list[Method], list[str]]:
         plain = word.removesuffix(EXPOSURE)
         if plain in CLASSICAL:
             method = Method(word, _restore_classical(plain, exposure=plain != word))
-        elif word == "diar" and not (SHIPPED / "diar.safetensors").is_file():
+        elif word.removesuffix(SETTLED) == "diar" and not (SHIPPED / "diar.safetensors").is_file():
             skipped.append("diar is left out: the package holds no weights of it yet")
             continue
         else:
@@ -111,6 +117,7 @@ def _restore_classical(name: str, *, exposure: bool) -> Restore:
 
 
 def _network(word: str) -> Method:
+    word, settled = word.removesuffix(SETTLED), word.endswith(SETTLED)
     shipped = SHIPPED / f"{word}.safetensors"
     name, _, named = word.rpartition("=")
     if shipped.is_file():
@@ -133,7 +140,20 @@ def _network(word: str) -> Method:
             f"{path} holds a {type(network).__name__}, expected one of {', '.join(NETWORKS)}"
         )
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Method(name, _restore_by(network), digest)
+    restore = _restore_by(network)
+    if settled:
+        return Method(name + SETTLED, partial(_settle_first, restore), digest)
+    return Method(name, restore, digest)
+
+
+def _settle_first(restore: Restore, frames: Tensor, valid: Tensor | None) -> Tensor:
+    """Lay frames over their common picture, and resample those that move."""
+    H = settle_frames(frames, valid)[0]
+    moves = (torch.eye(3).to(H) != H).flatten(1).any(1)[:, None, None, None]
+    seen = torch.ones_like(frames[0, :, :1], dtype=torch.bool) if valid is None else valid[0]
+    moved = warp_homography(frames[0], H.to(frames.dtype), seen, mode="bicubic")
+    settled = torch.where(moves, moved.image.clamp(0, 1), frames[0])
+    return restore(settled[None], torch.where(moves, moved.valid, seen)[None])
 
 
 def _restore_by(network: nn.Module) -> Restore:

@@ -10,14 +10,17 @@ from diar_ops.pipeline.reconstruct import (
     aligned_frames,
     reconstruct_sequence,
 )
+from diar_ops.pipeline.settle import SettleFrames, settle_frames
 
 __all__ = [
     "AGGREGATORS",
     "Aggregator",
     "Descriptor",
+    "SettleFrames",
     "align_sequence",
     "aligned_frames",
     "chain_to_reference",
     "check_device",
     "reconstruct_sequence",
+    "settle_frames",
 ]

@@ -22,9 +22,10 @@ from diar_ops.aggregate import (
 )
 from diar_ops.data.scene.transfer import srgb_to_linear
 from diar_ops.models import DeepResidualSets, FaithfulDIAR, load_pretrained
-from diar_ops.pipeline._frames import Frames, check_frames
+from diar_ops.pipeline._frames import Frames, check_frames, rescale_matrix
 from diar_ops.pipeline._network import compose_window, gather_evidence, gather_light
 from diar_ops.pipeline._warp import AlignedSequence, warp_frame
+from diar_ops.pipeline.settle import settle_frames
 
 __all__ = ["AGGREGATORS", "Aggregator", "aligned_frames", "reconstruct_sequence"]
 
@@ -53,6 +54,8 @@ AGGREGATORS = ("diar", *_LOCAL)
 
 # Longest side of the copies on which exposure is compared: thousands of pixels settle a median.
 _EXPOSURE_SIZE = 256
+# Longest side of the frames that are settled.
+_SETTLING_SIZE = 256
 # Shares beyond this number are kept in half precision: fifty photos of 12 megapixels in 6 GB.
 _LARGE_WEIGHTS = 2**28
 # Pixels that one strip holds over all frames; about 200 bytes each at the peak.
@@ -66,6 +69,7 @@ def reconstruct_sequence(
     aggregator: str | Aggregator | FaithfulDIAR = "diar",
     valid: Sequence[Tensor | None] | None = None,
     compensate: bool = True,
+    settle: bool = False,
     working_size: int = 1024,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Reconstruction:
@@ -93,6 +97,8 @@ def reconstruct_sequence(
             weights).
         valid: Optional T masks (1, H, W) bool of pixels that the photos really hold.
         compensate: Whether to compensate exposure and white balance; a network does always.
+        settle: Lay the frames over what most of them show first (:func:`settle_frames`): for
+            alignments that are off by a pixel or two. That of :func:`align_sequence` is not.
         working_size: Longest side of the copies that a network weighs, in pixels.
         progress: Called with (name of the step, done, in all).
 
@@ -131,6 +137,8 @@ def reconstruct_sequence(
     if aggregator == "diar":
         aggregator = shipped_network()
     with torch.no_grad():
+        if settle:
+            sequence = _settled(sequence)
         if isinstance(aggregator, FaithfulDIAR):
             part, gain = _network_part(aggregator, sequence, working_size, report)
         else:
@@ -211,6 +219,19 @@ def _network_part(
         return covered, picture, share
 
     return part, gain
+
+
+def _settled(sequence: AlignedSequence) -> AlignedSequence:
+    """Return the sequence with its frames over what most of them show."""
+    full, used = sequence.alignment.size, sequence.used
+    small = _small_size(full, _SETTLING_SIZE)
+    frames, covered = sequence.shrunk(small, 2 * _SETTLING_SIZE).warp((0, 0, *small))
+    small_full = rescale_matrix(full, small)
+    H = torch.linalg.inv(small_full) @ settle_frames(frames, covered)[0].cpu() @ small_full
+    homography = sequence.alignment.homography_reference_frame.clone()
+    homography[used] = (H @ homography[used].to(H)).to(homography)
+    alignment = sequence.alignment._replace(homography_reference_frame=homography)
+    return sequence._replace(alignment=alignment)
 
 
 @lru_cache(maxsize=1)

@@ -1,0 +1,128 @@
+"""Settle roughly aligned frames over what most of them show."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from diar_ops._checks import check_bool, check_floating, check_option, check_shapes, solve_dtype
+from diar_ops.aggregate import median_aggregate
+from diar_ops.geometry import corner_error, local_contrast, refine_homography, warp_homography
+from diar_ops.pipeline._frames import rescale_matrix
+
+__all__ = ["SettleFrames", "settle_frames"]
+
+#: Shorter side of the small copies, in pixels, at least.
+_LEAST_SIZE = 24
+#: Rounds; the first one's median is blurred by what it mends.
+_ROUNDS = 2
+#: Steps of each round, at most.
+_STEPS = 2
+#: Least share of the texture that is alike in a frame that can be moved.
+_LEAST_AGREEMENT = 0.15
+#: Moves by more than this share of the longer side are not trusted.
+_MOST_MOVE = 0.03
+#: Moves by less, in pixels, are not worth another resampling.
+_LEAST_MOVE = 0.2
+
+
+def settle_frames(frames: Tensor, valid: Tensor | None = None, *, longest: int = 128) -> Tensor:
+    """Say how frames that are aligned to a pixel or two lie over their common picture.
+
+    Each frame's local contrast is laid over the median of all, twice (:func:`refine_homography`),
+    on small copies: a tenth of their pixels is reached. What all frames move by in common is taken
+    off again. Two frames stay as they are: which of them is right cannot be told.
+
+    For alignments from elsewhere: :func:`align_sequence` is more exact than this.
+
+    Args:
+        frames: (B, T, C, H, W) floating point in [0, 1], aligned.
+        valid: Optional (B, T, 1, H, W) bool. Pixels that are not finite count as invalid.
+        longest: Longest side of the small copies, in pixels, about; at least 64.
+
+    Returns:
+        (B, T, 3, 3) float64 (float32 on MPS), settled ~ H @ frame, in pixels. The identity for
+        frames that lie within 0.2 pixels of their place, that move by more than 3 % of the longer
+        side, or of which too little agrees with the others. It carries no gradient.
+
+    Raises:
+        ShapeError, DtypeError: The tensors do not fit together.
+        OptionError: ``longest`` is below 64.
+
+    Example:
+        >>> frames = torch.rand(1, 5, 3, 96, 128)
+        >>> H = settle_frames(frames)
+        >>> settled = warp_homography(frames[0], H[0].float(), mode="bicubic")
+    """
+    op = "settle_frames"
+    check_shapes(op, frames=(frames, "B T C H W"), valid=(valid, "B T 1 H W"))
+    check_floating(op, frames=frames)
+    check_bool(op, valid=valid)
+    check_option(op, longest >= 64, "longest >= 64", longest)
+    B, T = frames.shape[:2]
+    size = (frames.shape[-2], frames.shape[-1])
+    wide = torch.float32 if frames.device.type == "mps" else torch.float64
+    eye = torch.eye(3, dtype=wide, device=frames.device)
+    shrink = max(1, round(max(size) / longest))
+    if B == 0 or T < 3 or min(size) // shrink < _LEAST_SIZE:
+        return eye.repeat(B, T, 1, 1)
+    known = frames.isfinite().all(2, keepdim=True)
+    known = known if valid is None else known & valid
+    with torch.no_grad():
+        frames = torch.where(known, frames, 0).to(solve_dtype(frames.dtype)).flatten(0, 1)
+        whole = F.avg_pool2d(known.flatten(0, 1).to(frames.dtype), shrink) == 1
+        contrast, holds = local_contrast(F.avg_pool2d(frames, shrink), whole)
+        here = (contrast.shape[-2], contrast.shape[-1])
+        H = eye.repeat(B * T, 1, 1)
+        for _ in range(_ROUNDS):
+            moved = warp_homography(contrast, H.to(contrast.dtype), holds, size=here)
+            seen = moved.valid.unflatten(0, (B, T))
+            middle = median_aggregate(moved.image.unflatten(0, (B, T)), seen)
+            found = refine_homography(
+                contrast,
+                middle.repeat_interleave(T, 0),
+                H,
+                holds,
+                seen.any(1).repeat_interleave(T, 0),
+                levels=1,
+                max_iterations=_STEPS,
+                features=lambda image, valid: (image, valid),
+            )
+            near = corner_error(found.homography, eye, size=here) < _MOST_MOVE * max(here)
+            fits = found.success & near & (found.agreement >= _LEAST_AGREEMENT)
+            H = torch.where(fits[:, None, None], found.homography, eye)
+        return _centred(H.unflatten(0, (B, T)), fits.unflatten(0, (B, T)), size, here, shrink)
+
+
+def _centred(
+    homography: Tensor, fits: Tensor, size: tuple[int, int], here: tuple[int, int], shrink: int
+) -> Tensor:
+    """Return (B, T, 3, 3) in pixels of the frames, without what all frames have in common."""
+    small = rescale_matrix((here[0] * shrink, here[1] * shrink), here).to(homography)
+    H = torch.linalg.inv(small) @ homography @ small
+    H = H / H[..., 2:, 2:]
+    # For moves of a few pixels the mean of matrices is the mean of moves.
+    share = fits.to(H.dtype)[..., None, None]
+    common = (share * H).sum(1, keepdim=True) / share.sum(1, keepdim=True).clamp_min(1)
+    eye = torch.eye(3).to(H)
+    common = torch.where(fits.any(1)[:, None, None, None], common, eye)
+    H = torch.linalg.inv(common) @ H
+    still = corner_error(H, eye, size=size) < _LEAST_MOVE
+    return torch.where((still | ~fits)[..., None, None], eye, H / H[..., 2:, 2:])
+
+
+class SettleFrames(nn.Module):
+    """See :func:`settle_frames`."""
+
+    def __init__(self, *, longest: int = 128) -> None:
+        super().__init__()
+        self.longest = longest
+
+    def forward(self, frames: Tensor, valid: Tensor | None = None) -> Tensor:
+        """See :func:`settle_frames`."""
+        return settle_frames(frames, valid, longest=self.longest)
+
+    def extra_repr(self) -> str:
+        """Return the options."""
+        return f"longest={self.longest}"
