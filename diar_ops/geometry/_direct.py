@@ -83,7 +83,7 @@ def blocks_of(moving: Tensor, fixed: Tensor, inside: Tensor) -> Blocks:
         for n in (w, h)
     )
     centre = torch.stack((x.repeat(len(y)), y.repeat_interleave(len(x))), -1)
-    tensor = sums[..., [0, 1, 1, 2]].unflatten(-1, (2, 2))
+    tensor = sums[..., [0, 1, 1, 2]].reshape(*sums.shape[:2], 2, 2)
     power = (own * other).clamp_min(1e-24).sqrt()
     known = _block_sums(share).flatten(1) > BLOCK**2 / 2
     return Blocks(centre, tensor, sums[..., 3:], product, power, known)
@@ -99,8 +99,10 @@ def _block_sums(planes: Tensor) -> Tensor:
     h, w = planes.shape[-2:]
     rows, columns = h // BLOCK, w // BLOCK
     # Adding rows first leaves a sixth of the pixels for the slower sums within rows.
-    planes = planes[..., : rows * BLOCK, : columns * BLOCK].unflatten(-2, (rows, BLOCK)).sum(-2)
-    return planes.unflatten(-1, (columns, BLOCK)).sum(-1)
+    leading = planes.shape[:-2]
+    planes = planes[..., : rows * BLOCK, : columns * BLOCK]
+    planes = planes.reshape(*leading, rows, BLOCK, columns * BLOCK).sum(-2)
+    return planes.reshape(*leading, rows, columns, BLOCK).sum(-1)
 
 
 def _gradient(image: Tensor) -> tuple[Tensor, Tensor]:
@@ -185,7 +187,7 @@ def step_matrix(step: Tensor, size: tuple[int, int]) -> Tensor:
     """Return the homographies (B, 3, 3), in pixels, by which the moving image moves further."""
     scale = max(size) / 2
     last = torch.zeros_like(step[:, :1])
-    delta = torch.cat((step, last), 1).unflatten(1, (3, 3))
+    delta = torch.cat((step, last), 1).reshape(-1, 3, 3)
     eye = torch.eye(3, dtype=step.dtype, device=step.device)
     x, y = (size[1] - 1) / 2, (size[0] - 1) / 2
     there = step.new_tensor([[1 / scale, 0, -x / scale], [0, 1 / scale, -y / scale], [0, 0, 1]])
@@ -207,5 +209,5 @@ def corner_covariance(blocks: Blocks, covariance: Tensor, size: tuple[int, int])
     high = torch.where(known, centre, -torch.inf).amax(1) + BLOCK / 2
     left, top, right, bottom = *low.unbind(1), *high.unbind(1)
     corners = torch.stack((left, top, right, top, right, bottom, left, bottom), 1)
-    design = _design(corners.reshape(-1, 2), size).unflatten(0, (-1, 4)).to(covariance.dtype)
+    design = _design(corners.reshape(-1, 2), size).reshape(-1, 4, 2, 8).to(covariance.dtype)
     return torch.einsum("bcik,bkl,bcjl->bcij", design, covariance, design)

@@ -58,7 +58,7 @@ def local_contrast(
     known = known if valid is None else known & valid
     grey = torch.where(known, image, 0).to(solve_dtype(image.dtype)).mean(1, keepdim=True)
     sums = box_sum(torch.cat((known.to(grey.dtype), grey, grey.square()), 1), window)
-    count, total, squares = sums.split(1, 1)
+    count, total, squares = torch.split(sums, 1, dim=1)
     count = count.clamp_min(1)
     mean = total / count
     variance = (squares / count - mean.square()).clamp_min(0) + floor**2

@@ -77,8 +77,8 @@ def settle_frames(frames: Tensor, valid: Tensor | None = None, *, longest: int =
         H = eye.repeat(B * T, 1, 1)
         for _ in range(_ROUNDS):
             moved = warp_homography(contrast, H.to(contrast.dtype), holds, size=here)
-            seen = moved.valid.unflatten(0, (B, T))
-            middle = median_aggregate(moved.image.unflatten(0, (B, T)), seen)
+            seen = moved.valid.reshape(B, T, 1, *here)
+            middle = median_aggregate(moved.image.reshape(B, T, 1, *here), seen)
             found = refine_homography(
                 contrast,
                 middle.repeat_interleave(T, 0),
@@ -92,7 +92,7 @@ def settle_frames(frames: Tensor, valid: Tensor | None = None, *, longest: int =
             near = corner_error(found.homography, eye, size=here) < _MOST_MOVE * max(here)
             fits = found.success & near & (found.agreement >= _LEAST_AGREEMENT)
             H = torch.where(fits[:, None, None], found.homography, eye)
-        return _centred(H.unflatten(0, (B, T)), fits.unflatten(0, (B, T)), size, here, shrink)
+        return _centred(H.reshape(B, T, 3, 3), fits.reshape(B, T), size, here, shrink)
 
 
 def _centred(
