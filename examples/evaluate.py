@@ -5,10 +5,11 @@ Give folders of sets that examples/render_dataset.py rendered.
 
 Reconstruction: how close to the label, from how many frames? The frames are laid over the label
 by their exact homographies, so that reconstruction alone is measured; --jitter and --misalign
-spoil the alignment on purpose. Methods are mean, median, rpca (robust PCA), intrinsic (Weiss) and
-consensus, each also as NAME+exposure: of frames that are first brought to a common exposure; diar,
-the network that comes with the package; and the files of other networks; networks also as
-NAME+settled: of frames that are first laid over their common picture.
+spoil the alignment on purpose, --self-aligned lets align_sequence find it. Methods are mean,
+median, rpca (robust PCA), intrinsic (Weiss) and consensus, each also as NAME+exposure: of frames
+that are first brought to a common exposure; diar, the network that comes with the package; and the
+files of other networks; networks also as NAME+settled: of frames that are first laid over their
+common picture.
 
 Alignment (--alignment): how far off is each frame, laid over frame 0 of its sequence? Methods are
 ours (align_sequence with its defaults) and its ablations ours-one-scale, ours-not-joint,
@@ -124,6 +125,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--misalign", type=int, default=0, metavar="N",
         help="reconstruction: move N frames of each sequence, but not its first, by 5 to 30 %% "
              "of its size (default: %(default)s)")  # fmt: skip
+    add("--self-aligned", action="store_true",
+        help="reconstruction: lay frames over frame 0 by align_sequence, not by their exact "
+             "homographies")  # fmt: skip
     add("--workers", type=int, default=1, metavar="W",
         help="processes side by side, one core each (default: %(default)s)")  # fmt: skip
     add("--timing", action="store_true",
@@ -148,7 +152,11 @@ def run(options: argparse.Namespace) -> str:
 
 def check_mode(options: argparse.Namespace) -> None:
     """Raise for an option of what is not evaluated."""
-    of_one = ("--jitter", "--misalign", "--timing") if options.alignment else tuple(WEIGHTS)
+    of_one = (
+        ("--jitter", "--misalign", "--self-aligned", "--timing")
+        if options.alignment
+        else tuple(WEIGHTS)
+    )
     for option in of_one:
         if getattr(options, option[2:].replace("-", "_")):
             other = "not for --alignment" if options.alignment else "for --alignment only"
@@ -161,7 +169,7 @@ def run_reconstruction(options: argparse.Namespace) -> str:
     methods, skipped = find_methods(words)
     for sentence in skipped:
         print(sentence, file=sys.stderr)
-    disturbance = Disturbance(options.jitter, options.misalign)
+    disturbance = Disturbance(options.jitter, options.misalign, options.self_aligned)
     plan = Plan(
         options.sets, [m.name for m in methods], options.frames or (2, 3, 5, 10, 20, 50),
         sequences=options.sequences, disturbance=disturbance,
@@ -170,6 +178,7 @@ def run_reconstruction(options: argparse.Namespace) -> str:
     record = settings_record(
         RECONSTRUCTION, plan.first_folders,
         jitter=float(disturbance.jitter), misaligned=disturbance.misaligned,
+        self_aligned=disturbance.self_aligned,
         weights={method.name: method.digest for method in methods if method.digest},
     )  # fmt: skip
     with progress_bar("evaluating", "sequence") as progress:

@@ -12,6 +12,7 @@ from torch import Tensor
 from diar_ops.data import SequenceDataset
 from diar_ops.evaluation.disturbance import Disturbance
 from diar_ops.geometry import warp_homography
+from diar_ops.pipeline import align_sequence
 
 __all__ = ["Aligned", "load_aligned"]
 
@@ -43,7 +44,9 @@ class Aligned(NamedTuple):
 def load_aligned(
     folder: str | PathLike[str], count: int, disturbance: Disturbance | None = None
 ) -> Aligned:
-    """Read a sequence and lay its first frames over the label by their exact homographies.
+    """Read a sequence and lay its first frames over the label.
+
+    By their exact homographies, or as ``disturbance`` says.
 
     Args:
         folder: Of the sequence.
@@ -58,12 +61,20 @@ def load_aligned(
     item = dataset[0]
     frames, label = item["frames"], item["label"]
     size = (label.shape[-2], label.shape[-1])
-    moved = (disturbance or Disturbance()).homographies(
+    disturbance = disturbance or Disturbance()
+    moved = disturbance.homographies(
         Path(folder).name, len(dataset.sequence(0).frames), count, size
     )
-    H = moved @ torch.linalg.inv(item["homography_frame_label"])
-    still = (torch.eye(3, dtype=H.dtype) == H).all()
+    H_label_frame = torch.linalg.inv(item["homography_frame_label"])
+    placed = torch.ones(count, dtype=torch.bool)
+    if disturbance.self_aligned:
+        found = align_sequence(frames, reference=0)
+        H_label_frame = H_label_frame[0] @ found.homography_reference_frame
+        placed = found.success
+    H = moved @ H_label_frame
+    still = (torch.eye(3, dtype=H.dtype) == H).all() & placed.all()
     if bool(still) and frames.shape[-2:] == label.shape[-2:]:
         return Aligned(frames[None], None, label[None])
     laid = warp_homography(frames, H.to(frames.dtype), size=size)
-    return Aligned(laid.image.clamp(0, 1)[None], laid.valid[None], label[None])
+    valid = laid.valid & placed[:, None, None, None]
+    return Aligned((laid.image * valid).clamp(0, 1)[None], valid[None], label[None])

@@ -29,6 +29,8 @@ class Disturbance:
         jitter: Mean corner error of every frame, in pixels of the label.
         misaligned: How many frames of each sequence are moved by :data:`GROSS` instead; any but
             frame 0, which the others are aligned to.
+        self_aligned: Whether :func:`align_sequence` lays the frames over frame 0, as it does for
+            people who know no exact homographies; frame 0 lies over the label by its exact one.
 
     Raises:
         OptionError: A number is negative or not finite.
@@ -36,6 +38,7 @@ class Disturbance:
 
     jitter: float = 0.0
     misaligned: int = 0
+    self_aligned: bool = False
 
     def __post_init__(self) -> None:
         fits = 0 <= self.jitter < float("inf")

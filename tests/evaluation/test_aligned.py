@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
-from diar_ops import ImageError, psnr
+from diar_ops import Alignment, ImageError, psnr
 from diar_ops.data import SequenceDataset
-from diar_ops.evaluation import Disturbance, load_aligned
+from diar_ops.evaluation import Disturbance, aligned, load_aligned
+from tests.photos import exact_alignment
 from tests.sequences import write_sequence
 
 
@@ -59,3 +61,28 @@ def test_too_few_frames(tmp_path: Path) -> None:
     write_sequence(tmp_path / "s", kind="aligned")
     with pytest.raises(ImageError, match="has 4 frames, 5 were asked for"):
         load_aligned(tmp_path / "s", 5)
+
+
+def test_self_aligned_frames_lie_where_the_pipeline_lays_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_sequence(tmp_path / "s")
+    exact = load_aligned(tmp_path / "s", 4)
+    H = SequenceDataset(tmp_path / "s")[0]["homography_frame_label"]
+    seen = []
+
+    def known(frames: Tensor, *, reference: int) -> Alignment:
+        seen.append((frames, reference))
+        done = [True, True, False, True]
+        sizes = (frames.shape[-2], frames.shape[-1])
+        return exact_alignment(H.numpy(), sizes, reference=reference, success=done)
+
+    monkeypatch.setattr(aligned, "align_sequence", known)
+    found = load_aligned(tmp_path / "s", 4, Disturbance(self_aligned=True))
+    assert [(frames.shape[0], reference) for frames, reference in seen] == [(4, 0)]
+    assert found.valid is not None
+    assert exact.valid is not None
+    assert not found.valid[:, 2].any()
+    keep = [0, 1, 3]
+    assert torch.equal(found.valid[:, keep], exact.valid[:, keep])
+    torch.testing.assert_close(found.frames[:, keep], exact.frames[:, keep], rtol=0, atol=1e-4)

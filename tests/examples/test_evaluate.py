@@ -302,7 +302,14 @@ def test_help(program: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
         program.main(["--help"])
     assert stop.value.code == 0
     text = " ".join(capsys.readouterr().out.split())
-    for words in ("--jitter PX", "--misalign N", "scores.csv", "NAME+exposure", "by 5 to 30 %"):
+    for words in (
+        "--jitter PX",
+        "--misalign N",
+        "scores.csv",
+        "NAME+exposure",
+        "--self-aligned",
+        "by 5 to 30 %",
+    ):
         assert words in text
     with pytest.raises(SystemExit) as stop:
         program.main([])
