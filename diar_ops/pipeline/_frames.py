@@ -14,6 +14,7 @@ from diar_ops._errors import DeviceError, DtypeError, ShapeError
 
 __all__ = [
     "Frames",
+    "Photo",
     "WorkingCopy",
     "check_device",
     "check_frames",
@@ -111,6 +112,18 @@ def rescale_matrix(full: tuple[int, int], small: tuple[int, int]) -> Tensor:
     return torch.tensor(
         [[sx, 0, 0.5 * sx - 0.5], [0, sy, 0.5 * sy - 0.5], [0, 0, 1]], dtype=torch.float64
     )
+
+
+class Photo(NamedTuple):
+    """A frame as it came.
+
+    Attributes:
+        image: (3, H, W) floating point, uint8 or uint16.
+        valid: (1, H, W) bool, or ``None``.
+    """
+
+    image: Tensor
+    valid: Tensor | None
 
 
 class WorkingCopy(NamedTuple):

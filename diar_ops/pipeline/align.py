@@ -11,13 +11,24 @@ from diar_ops._checks import check_option
 from diar_ops._types import Alignment, PairMatches, Reason
 from diar_ops.geometry import transform_points
 from diar_ops.matching import DenseDescriptor, DenseSIFT
-from diar_ops.pipeline._frames import Frames, check_device, check_frames, image_size, working_copy
+from diar_ops.pipeline._frames import (
+    Frames,
+    Photo,
+    WorkingCopy,
+    check_device,
+    check_frames,
+    image_size,
+    working_copy,
+)
 from diar_ops.pipeline._graph import chain_to_reference, choose_reference
-from diar_ops.pipeline._joint import adjust_jointly, trusted
+from diar_ops.pipeline._joint import adjust, look_closer, tie_neighbours, ties_of
 from diar_ops.pipeline._pairs import Descriptor, PairMatcher
 from diar_ops.pipeline._refine import QUANTILES, refine_all
 
 __all__ = ["align_sequence"]
+
+#: Photos so many times as large as the copies that are refined are looked at more closely.
+LARGE = 1.5
 
 
 def align_sequence(
@@ -51,6 +62,8 @@ def align_sequence(
     4. All frames are adjusted jointly (:func:`bundle_adjust_homographies`), to what agrees with
        the reference and with the frames that show most of the same: what hides a part of the
        reference leaves the others to tie each other there.
+    5. Photos of more than 1.5 times ``refinement_size`` are compared again in tiles of their own
+       pixels, some 25 a pair, and adjusted once more.
 
     A frame that cannot be aligned has ``success`` False and a reason; it never affects the others.
 
@@ -121,39 +134,40 @@ def align_sequence(
         reason = _pair_reasons(pairs, count)
         overlap, spread = torch.zeros(count), torch.full((count, len(QUANTILES)), float("nan"))
         success[reference], reason[reference], overlap[reference] = True, int(Reason.OK), 1.0
+
+        def copy_of(t: int) -> WorkingCopy:
+            return working_copy(frames[t], masks[t], refinement_size, device)
+
         refined = refine_all(
             chained,
             pairs,
             reference,
-            lambda t: working_copy(frames[t], masks[t], refinement_size, device),
+            copy_of,
             descriptor,
             generator,
             progress,
         )
         placed = {t: found for t, found in refined.items() if found.agreed}
         sizes = [image_size(f) for f in frames]
-        shown = {
-            t: _shown(found.homography_reference_frame, sizes[t], size)
-            for t, found in placed.items()
-        }
-        adjusted = None
-        if joint:
-            adjusted = adjust_jointly(
-                placed,
-                reference,
-                shown,
-                sizes,
-                lambda t: working_copy(frames[t], masks[t], refinement_size, device),
-                progress,
-            )
         for t, found in refined.items():
             success[t], spread[t] = found.agreed, found.spread
             reason[t] = int(Reason.OK if found.agreed else Reason.CHANCE_LEVEL)
             if found.agreed:
                 homography[t] = found.homography_reference_frame
-                if adjusted is not None and trusted(adjusted, t, sizes[t]):
-                    homography[t] = adjusted.homography[t]
-                overlap[t] = _shown(homography[t], sizes[t], size).double().mean()
+        shown = {t: _shown(homography[t], sizes[t], size) for t in placed}
+        ties = ties_of(placed)
+        if joint:
+            beside = tie_neighbours(placed, shown, copy_of, progress)
+            ties += beside
+            if beside:
+                homography = adjust(ties, homography, sizes, reference)
+        if placed and max(max(sizes[t]) for t in placed) > LARGE * refinement_size:
+            ties = look_closer(
+                ties, homography, lambda t: Photo(frames[t], masks[t]), device, progress
+            )
+            homography = adjust(ties, homography, sizes, reference)
+        for t in placed:
+            overlap[t] = _shown(homography[t], sizes[t], size).double().mean()
         broken = ~torch.tensor(finite)
         success[broken], reason[broken] = False, int(Reason.NOT_FINITE)
     inliers = torch.zeros(count, dtype=torch.int64)

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import pytest
 import torch
 from torch import Tensor
 
-from diar_ops import bundle_adjust_homographies, corner_error, refine_homography
-from diar_ops.pipeline import _joint
-from diar_ops.pipeline._frames import working_copy
-from diar_ops.pipeline._joint import NEIGHBOURS, _neighbours, adjust_jointly, trusted
+from diar_ops import align_sequence, corner_error, refine_homography
+from diar_ops.pipeline import align as align_module
+from diar_ops.pipeline._frames import Photo, working_copy
+from diar_ops.pipeline._joint import (
+    NEIGHBOURS,
+    TILE,
+    Tie,
+    _neighbours,
+    _tile_corners,
+    adjust,
+    look_closer,
+    tie_neighbours,
+    ties_of,
+)
 from diar_ops.pipeline._refine import Refined
 from tests import photos
 
@@ -39,17 +46,29 @@ def shifted(homography: Tensor, x: float, y: float) -> Tensor:
 EVERYTHING = torch.ones(4, dtype=torch.bool)
 
 
-def adjust(
+def ties_between(
     frames: list[Tensor], placed: dict[int, Refined], shown: dict[int, Tensor] | None = None
-) -> Any:
+) -> list[Tie]:
+    """Return all ties, after making sure that progress ends where it said."""
     steps: list[tuple[str, int, int]] = []
-    found = adjust_jointly(
-        placed, 0, shown or dict.fromkeys(placed, EVERYTHING), [(SIZE, SIZE)] * len(frames),
+    beside = tie_neighbours(
+        placed, shown or dict.fromkeys(placed, EVERYTHING),
         lambda t: working_copy(frames[t], None, 1024, torch.device("cpu")),
         lambda *step: steps.append(step),
     )  # fmt: skip
     assert [step[1:] for step in steps] == [(n + 1, len(steps)) for n in range(len(steps))]
-    return found
+    return [*ties_of(placed), *beside]
+
+
+def start_of(placed: dict[int, Refined]) -> Tensor:
+    eye = torch.eye(3, dtype=torch.float64)
+    return torch.stack([eye, *(placed[t].homography_reference_frame for t in sorted(placed))])
+
+
+def errors(ties: list[Tie], placed: dict[int, Refined], true: Tensor) -> Tensor:
+    """Corner errors after adjustment to the ties."""
+    found = adjust(ties, start_of(placed), [(SIZE, SIZE)] * len(true), 0)
+    return corner_error(found, true, size=(SIZE, SIZE))
 
 
 def placed_near(
@@ -71,47 +90,98 @@ def placed_near(
 def test_frames_fall_into_place() -> None:
     frames, true = scene()
     placed = placed_near(frames, true)
-    found = adjust(frames, placed)
-    error = corner_error(found.homography, true, size=(SIZE, SIZE))
-    start = torch.stack([placed[t].homography_reference_frame for t in (1, 2, 3)])
-    assert corner_error(start, true[1:], size=(SIZE, SIZE)).min() > 0.4
-    assert error.max() < 0.1
-    assert found.success.all()
-    assert (found.corner_sigma[1:] < 0.5).all()
-    assert all(trusted(found, t, (SIZE, SIZE)) for t in placed)
+    assert corner_error(start_of(placed)[1:], true[1:], size=(SIZE, SIZE)).min() > 0.4
+    assert errors(ties_between(frames, placed), placed, true).max() < 0.1
 
 
-def test_others_tie_what_the_reference_hides(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_others_tie_what_the_reference_hides() -> None:
     """Two thirds of the reference are hidden: with it alone, corners are extrapolated."""
     frames, true = scene(hidden=(110, 110, 75))
     placed = placed_near(frames, true)
-    together = corner_error(adjust(frames, placed).homography, true, size=(SIZE, SIZE))
+    ties = ties_between(frames, placed)
+    together = errors(ties, placed, true)
     assert together.max() < 0.6
-
-    def with_reference(
-        index: Tensor, points0: Tensor, points1: Tensor, *rest: Any, **kw: Any
-    ) -> Any:
-        keep = (index == 0).any(1)
-        return bundle_adjust_homographies(index[keep], points0[keep], points1[keep], *rest, **kw)
-
-    monkeypatch.setattr(_joint, "bundle_adjust_homographies", with_reference)
-    alone = corner_error(adjust(frames, placed).homography, true, size=(SIZE, SIZE))
+    alone = errors([tie for tie in ties if tie.other == 0], placed, true)
     assert together[1:].mean() < alone[1:].mean()
 
 
 def test_a_frame_that_one_frame_alone_ties_moves_with_it() -> None:
     frames, true = scene()
-    nothing = torch.zeros(4, dtype=torch.bool)
-    shown = {1: EVERYTHING, 2: EVERYTHING, 3: nothing}
-    found = adjust(frames, placed_near(frames, true, anchors={3: 2}), shown)
-    assert found.success.all()
-    assert corner_error(found.homography, true, size=(SIZE, SIZE)).max() < 0.2
+    placed = placed_near(frames, true, anchors={3: 2})
+    shown = {1: EVERYTHING, 2: EVERYTHING, 3: torch.zeros(4, dtype=torch.bool)}
+    assert errors(ties_between(frames, placed, shown), placed, true).max() < 0.2
 
 
-def test_nothing_to_adjust() -> None:
+def test_a_frame_without_ties_stays() -> None:
     frames, true = scene()
-    assert adjust(frames, {}) is None
-    assert adjust(frames[:2], {1: placed_near(frames, true)[1]}) is None
+    placed = placed_near(frames, true)
+    ties = [tie for tie in ties_of(placed) if tie.frame != 2]
+    found = adjust(ties, start_of(placed), [(SIZE, SIZE)] * 4, 0)
+    assert torch.equal(found[2], placed[2].homography_reference_frame)
+
+
+def test_tiles_lie_where_matches_are() -> None:
+    points = torch.rand(500, 2, generator=torch.Generator().manual_seed(0)) * 400
+    corners = _tile_corners(points.double(), (1000, 1200))
+    assert 0 < len(corners) <= 9
+    assert all(0 <= top <= 400 - TILE // 2 and 0 <= left <= 400 - TILE // 2
+               for top, left in corners)  # fmt: skip
+    edge = torch.tensor([[1199.0, 999.0]]).repeat(20, 1)
+    assert _tile_corners(edge, (1000, 1200)) == [(1000 - TILE, 1200 - TILE)]
+    assert _tile_corners(edge[:3], (1000, 1200)) == []
+
+
+def test_large_photos_are_looked_at_closely() -> None:
+    """Tiles of the photos themselves mend what their copies could not see."""
+    rng = photos.random("large")
+    image = photos.picture("large", 700)
+    # Detail that is gone in a copy.
+    image = (image + 0.1 * rng.standard_normal(image.shape)).clip(0, 1)
+    H = np.stack([photos.homography(name, 700) for name in ("front", "left")])
+    given = [photos.as_frame(photos.view(image, h, noise="large")) for h in H]
+    true = torch.from_numpy(H[0] @ np.linalg.inv(H[1]))
+    near = torch.stack([torch.eye(3, dtype=torch.float64), shifted(true, 0.7, -0.6)])
+    y, x = torch.meshgrid(torch.linspace(50, 650, 20), torch.linspace(50, 650, 20), indexing="ij")
+    there = torch.stack((x, y), -1).reshape(-1, 2).double()
+    mask = torch.ones(1, 700, 700, dtype=torch.bool)
+    mask[..., :100] = False
+    (tie,) = look_closer(
+        [Tie(1, 0, there, there)], near, lambda t: Photo(given[t], mask), torch.device("cpu"),
+        lambda *step: None,
+    )  # fmt: skip
+    assert len(tie.here) > 5000
+    assert (tie.there[:, 0] > 95).all()
+    assert (tie.here[:, 0] > 95).all()
+    found = adjust([tie], near, [(700, 700)] * 2, 0)
+    assert corner_error(found[1], true, size=(700, 700)) < 0.05
+
+
+def test_a_tie_without_tiles_is_kept() -> None:
+    nowhere = Tie(1, 0, torch.zeros(3, 2).double(), torch.zeros(3, 2).double())
+    blank = Photo(torch.zeros(3, 300, 300, dtype=torch.uint8), None)
+    eyes = torch.eye(3, dtype=torch.float64).repeat(2, 1, 1)
+    there = torch.rand(300, 2).double() * 300
+    for tie in (nowhere, Tie(1, 0, there, there)):
+        (kept,) = look_closer([tie], eyes, lambda t: blank, torch.device("cpu"), lambda *s: None)
+        assert kept is tie
+
+
+def test_align_sequence_looks_closer_at_large_photos() -> None:
+    image = photos.picture("closer", 400)
+    H = np.stack([photos.homography(name, 400) for name in ("front", "left", "right")])
+    given = [photos.as_frame(photos.view(image, h, noise="closer")) for h in H]
+    true = torch.from_numpy(H[0] @ np.linalg.inv(H))
+    steps = []
+    found = align_sequence(
+        given, reference=0, matching_size=200, refinement_size=200,
+        progress=lambda step, done, total: steps.append(step),
+    )  # fmt: skip
+    assert "looking closer" in steps
+    plain = align_sequence(given, reference=0, matching_size=200, refinement_size=399)
+    assert align_module.LARGE * 399 > 400
+    for alignment in (found, plain):
+        error = corner_error(alignment.homography_reference_frame, true, size=(400, 400))
+        assert error.max() < 0.1
 
 
 def test_pairs_share_what_they_show() -> None:
