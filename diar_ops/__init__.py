@@ -87,6 +87,7 @@ from diar_ops.matching import (
     cosine_similarity,
     dense_descriptors,
     dense_sift,
+    dense_stages,
     image_pyramid,
     level_features,
     match_dense,
@@ -155,6 +156,7 @@ __all__ = [  # noqa: RUF022 - grouped by purpose
     "dense_descriptors",
     "DenseDescriptor",
     "dense_sift",
+    "dense_stages",
     "DenseSIFT",
     # geometry
     "homography_dlt",

@@ -1,0 +1,1 @@
+"""Training of dense descriptors: pairs of views, loss, validation."""
