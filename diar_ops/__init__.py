@@ -105,11 +105,14 @@ from diar_ops.models import (
     DeepResidualSets,
     DeepResidualSetsConfig,
     DIARConfig,
+    DualDescriptor,
+    DualDescriptorConfig,
     FaithfulDIAR,
     FaithfulDIARConfig,
     ResNetTrunk,
     load_descriptor,
     load_pretrained,
+    load_refinement,
     save_pretrained,
 )
 from diar_ops.pipeline import align_sequence, reconstruct_sequence
@@ -123,6 +126,8 @@ __all__ = [  # noqa: RUF022 - grouped by purpose
     "DeviceError",
     "DiarError",
     "DtypeError",
+    "DualDescriptor",
+    "DualDescriptorConfig",
     "FeatureMap",
     "HomographyEstimate",
     "ImageError",
@@ -190,6 +195,7 @@ __all__ = [  # noqa: RUF022 - grouped by purpose
     "FaithfulDIARConfig",
     "load_descriptor",
     "load_pretrained",
+    "load_refinement",
     "ResNetTrunk",
     "save_pretrained",
     # aggregate

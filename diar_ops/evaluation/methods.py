@@ -21,7 +21,7 @@ from diar_ops.aggregate import (
 )
 from diar_ops.evaluation.exposure import compensate_exposure
 from diar_ops.models import load_pretrained
-from diar_ops.models.registry import NETWORKS
+from diar_ops.models.registry import RESTORERS
 from diar_ops.models.weights import SHIPPED
 
 __all__ = ["CLASSICAL", "DEFAULT_METHODS", "EXPOSURE", "Method", "find_methods"]
@@ -128,9 +128,9 @@ def _network(word: str) -> Method:
     if name.removesuffix(EXPOSURE) in CLASSICAL or (name == "diar" and path != shipped):
         raise OptionError(f"{path} cannot be called {name}, which is another method: NAME={path}")
     network = load_pretrained(path)
-    if type(network) not in {known.network for known in NETWORKS.values()}:
+    if type(network) not in {known.network for known in RESTORERS.values()}:
         raise WeightsError(
-            f"{path} holds a {type(network).__name__}, expected one of {', '.join(NETWORKS)}"
+            f"{path} holds a {type(network).__name__}, expected one of {', '.join(RESTORERS)}"
         )
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return Method(name, _restore_by(network), digest)

@@ -92,9 +92,7 @@ class DualDescriptor(nn.Module):
             "DualDescriptor", isinstance(config, DualDescriptorConfig), "its config", config
         )
         half, quarter, eighth, deep = config.widths
-        self.stem = nn.Sequential(
-            _layer(3, half, kernel=4, stride=2), _layer(half, half)
-        )
+        self.stem = nn.Sequential(_layer(3, half, kernel=4, stride=2), _layer(half, half))
         self.down4 = _descent(half, quarter, config.blocks[0])
         self.down8 = _descent(quarter, eighth, config.blocks[1])
         self.down16 = _descent(eighth, deep, config.blocks[2])

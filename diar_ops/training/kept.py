@@ -61,7 +61,7 @@ class KeptSequences(Dataset[dict[str, Tensor]], ABC):
         frames: int = 10,
         size: tuple[int, int] = (128, 128),
         ranges: SceneRanges | None = None,
-        seed: int = 0,
+        seed: int | str = 0,
     ) -> None:
         op = type(self).__name__
         check_option(op, count >= 1, "count >= 1", count)

@@ -33,6 +33,7 @@ MOST_SKIPPED = 20
 LAST_RATE = 0.01
 #: Steps between the points of TensorBoard's curves.
 LOG_EVERY = 20
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class Progress(NamedTuple):

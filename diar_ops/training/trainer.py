@@ -14,13 +14,11 @@ from diar_ops.models import FaithfulDIAR
 from diar_ops.training.config import TrainConfig
 from diar_ops.training.curve import Row, plot_curve
 from diar_ops.training.dataset import TrainingSequences
-from diar_ops.training.loop import Loop
+from diar_ops.training.loop import DTYPES, Loop
 from diar_ops.training.loss import common_light_loss, restoration_loss
 from diar_ops.training.validation import ValidationItem, mean_scores, score_network
 
 __all__ = ["Trainer"]
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class Trainer(Loop):

@@ -8,7 +8,20 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from diar_ops import DenseSIFT, DtypeError, ResNetTrunk, WeightsError, load_descriptor
+from diar_ops import (
+    DeepResidualSets,
+    DeepResidualSetsConfig,
+    DenseSIFT,
+    DtypeError,
+    DualDescriptor,
+    DualDescriptorConfig,
+    OptionError,
+    ResNetTrunk,
+    WeightsError,
+    load_descriptor,
+    load_refinement,
+    save_pretrained,
+)
 from tests.harness import Call, OpTests, generator
 
 
@@ -17,6 +30,20 @@ def saved(tmp_path: Path) -> Path:
     torch.manual_seed(0)
     save_file(ResNetTrunk("resnet18").state_dict(), tmp_path / "resnet18.safetensors")
     return tmp_path / "resnet18.safetensors"
+
+
+@pytest.fixture
+def dual(tmp_path: Path) -> Path:
+    path = tmp_path / "dual.safetensors"
+    save_pretrained(DualDescriptor(DualDescriptorConfig((4, 4, 4, 4), (0, 0, 0), 8, 6, 4)), path)
+    return path
+
+
+@pytest.fixture
+def restorer(tmp_path: Path) -> Path:
+    sizes = DeepResidualSetsConfig(channels=(4,), blocks=(0,), decoder_blocks=(0,))
+    save_pretrained(DeepResidualSets(sizes), tmp_path / "sets.safetensors")
+    return tmp_path / "sets.safetensors"
 
 
 class TestLoadDescriptor(OpTests):
@@ -57,6 +84,44 @@ class TestLoadDescriptor(OpTests):
         assert found.stride == (8.0, 8.0)
         assert not descriptor.training
 
+    def test_property_a_dual_descriptor_gives_its_coarse_stage(self, dual: Path) -> None:
+        found = load_descriptor(str(dual))(torch.rand(1, 3, 64, 48))
+        assert found.descriptors.shape == (1, 8, 8, 6)
+        assert (found.stride, found.offset) == ((8.0, 8.0), (3.5, 3.5))
+
+    def test_exception_of_a_network_for_something_else(self, restorer: Path) -> None:
+        with pytest.raises(WeightsError, match="which holds a DeepResidualSets"):
+            load_descriptor(str(restorer))
+
     def test_wrong_input_is_named(self) -> None:
         with pytest.raises(DtypeError, match="floating point"):
             load_descriptor()(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))
+
+
+class TestLoadRefinement(OpTests):
+    op = "load_refinement"
+    exempt = TestLoadDescriptor.exempt
+
+    def call(self, device: torch.device, dtype: torch.dtype) -> Call:
+        return Call((), {})
+
+    def test_exception(self, saved: Path, dual: Path) -> None:
+        with pytest.raises(WeightsError, match="weights of a DualDescriptor, got .* a ResNetTrunk"):
+            load_refinement(str(saved))
+        with pytest.raises(WeightsError, match="nothing"):
+            load_refinement("nothing")
+        with pytest.raises(OptionError, match=r"a stride among \[4, 2\], got 8"):
+            load_refinement(str(dual))(8)
+
+    def test_cardinality(self, dual: Path) -> None:
+        assert load_refinement(str(dual))(2)(torch.zeros(0, 3, 8, 8)).descriptors.shape[0] == 0
+
+    def test_property_strides(self, dual: Path) -> None:
+        image = torch.rand(1, 3, 64, 48, generator=generator("refinement-image"))
+        for name, strides in (("sift", (2, 3, 4)), (str(dual), (2, 4))):
+            refinement = load_refinement(name)
+            for stride in strides:
+                descriptor = refinement(stride)
+                assert not descriptor.training
+                with torch.no_grad():
+                    assert descriptor(image).stride == (stride, stride)
