@@ -10,10 +10,10 @@ consensus, each also as NAME+exposure: of frames that are first brought to a com
 the network that comes with the package; and the files of other networks.
 
 Alignment (--alignment): how far off is each frame, laid over frame 0 of its sequence? Methods are
-ours (align_sequence with its defaults) and its ablations ours-one-scale, ours-unrefined and
-ours-resnet18; the paper's recipe, paper and paper-one-scale; sift, orb and akaze; loftr and
-disk-lightglue by kornia. Of these peers NAME matches each frame with frame 0, NAME+pairs all pairs
-of frames, of which the most reliable lead to frame 0. A method is left out, with a sentence, where
+ours (align_sequence with its defaults) and its ablations ours-one-scale, ours-unrefined,
+ours-resnet18, ours-dual and ours-dual-refined; the paper's recipe, paper and paper-one-scale; sift,
+orb and akaze; loftr and disk-lightglue by kornia. Of these peers NAME matches each frame with frame
+0, NAME+pairs all pairs of frames, of which the most reliable lead to frame 0. A method is left out, with a sentence, where
 its weights or a detector are missing: name ResNet-18's with --resnet18 (or let torchvision have
 downloaded them), the learned matchers' with --kornia-...; nothing is downloaded here.
 

@@ -12,8 +12,8 @@ as if it had never stopped, unless the length is in --minutes. A finished run is
 larger --epochs, --steps or --minutes.
 
 Examples:
-  python examples/train_descriptor.py runs/dual --textures paintings/train --validation paintings/val
-      --pool pool/ --minutes 60
+  python examples/train_descriptor.py runs/dual --textures paintings/train --pool pool/ --minutes 60
+      --validation paintings/val
   python examples/train_descriptor.py runs/fine --initial runs/dual/DualDescriptor.safetensors
       --textures mine/ --pool pool/ --lr 5e-4 --minutes 20
 

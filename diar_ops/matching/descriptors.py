@@ -173,7 +173,7 @@ def _run_trunk(
     *,
     every: bool = False,
 ) -> dict[Stage, _Stage]:
-    """Run the trunk in its own dtype; return the chosen stages, by default the last or ``every``."""
+    """Run the trunk in its own dtype; return the chosen stages: the last one, or ``every``."""
     images = images.expand(-1, 3, -1, -1)
     for attribute in ("stride", "offset"):
         check_option(

@@ -104,7 +104,6 @@ class DualDescriptor(nn.Module):
         self.outer = nn.Conv2d(half, config.fine_width, 1)
         self.merge2 = _layer(config.fine_width, config.fine_width)
         self.fine = nn.Conv2d(config.fine_width, config.fine, 1)
-        self.to(memory_format=torch.channels_last)
 
     def forward(
         self, images: Tensor, stages: Sequence[str] = ("coarse", "middle", "fine")

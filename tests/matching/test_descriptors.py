@@ -290,7 +290,7 @@ class TestDenseStages(OpTests):
             dense_stages(images[0], Ramps())
         with pytest.raises(DtypeError, match="floating point"):
             dense_stages(images.to(torch.uint8), Ramps())
-        with pytest.raises(OptionError, match="dense_stages: .* states its stride"):
+        with pytest.raises(OptionError, match=r"dense_stages: .* states its stride"):
             dense_stages(images, nn.Identity())
         with pytest.raises(OptionError, match=r"dense_stages: .*'coarse'\], got 'deep'"):
             dense_stages(images, Ramps(), stages=("deep",))

@@ -106,7 +106,7 @@ class TestLoadRefinement(OpTests):
         return Call((), {})
 
     def test_exception(self, saved: Path, dual: Path) -> None:
-        with pytest.raises(WeightsError, match="weights of a DualDescriptor, got .* a ResNetTrunk"):
+        with pytest.raises(WeightsError, match=r"a DualDescriptor, got .* a ResNetTrunk"):
             load_refinement(str(saved))
         with pytest.raises(WeightsError, match="nothing"):
             load_refinement("nothing")

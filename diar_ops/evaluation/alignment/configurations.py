@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from diar_ops.evaluation.alignment.estimate import Align, Estimate
 from diar_ops.matching import DenseDescriptor
+from diar_ops.models import load_descriptor, load_refinement
 from diar_ops.models.resnet import ResNetTrunk
 from diar_ops.pipeline import align_sequence, chain_to_reference
 
@@ -25,6 +26,7 @@ class Configuration:
         words: What it does, or what it takes away from the default.
         options: Of :func:`align_sequence`, those that differ from their defaults.
         resnet: Whether ResNet-18's stage 2 is the descriptor of the coarse matches.
+        dual: Options whose descriptors are the stages of the ``DualDescriptor`` in the package.
         chained: Take the chain of verified pairs as the result, before anything is refined. The
             time is that of the whole.
     """
@@ -32,6 +34,7 @@ class Configuration:
     words: str
     options: Mapping[str, Any] = field(default_factory=dict)
     resnet: bool = False
+    dual: tuple[str, ...] = ()
     chained: bool = False
 
 
@@ -41,7 +44,15 @@ CONFIGURATIONS: dict[str, Configuration] = {
     "ours-one-scale": Configuration("without the pyramid", {"scales": (1.0,)}),
     "ours-unrefined": Configuration("without refinement: the verified pairs alone", chained=True),
     "ours-resnet18": Configuration("coarse matches by ResNet-18, stage 2", resnet=True),
+    "ours-dual": Configuration("coarse matches by the trained descriptor", dual=("descriptor",)),
+    "ours-dual-refined": Configuration(
+        "coarse matches and refinement by the trained descriptor", dual=("descriptor", "refinement")
+    ),
 }
+#: What loads the descriptors of an option of :func:`align_sequence`.
+DUAL: dict[str, Callable[[str], Any]] = {
+    "descriptor": load_descriptor, "refinement": load_refinement,
+}  # fmt: skip
 
 
 def align_configured(configuration: Configuration, trunk: ResNetTrunk | None = None) -> Align:
@@ -55,6 +66,9 @@ def align_configured(configuration: Configuration, trunk: ResNetTrunk | None = N
     if configuration.resnet:
         assert trunk is not None
         options["descriptor"] = DenseDescriptor(trunk, stages=2).eval()
+
+    for name in configuration.dual:
+        options[name] = DUAL[name]("dual")
 
     def align(frames: Tensor) -> Estimate:
         found = align_sequence(frames, reference=0, **options)
@@ -83,5 +97,6 @@ def configured_settings(configuration: Configuration) -> str:
     used = {**defaults, **configuration.options, "reference": 0}
     words = [f"{name}={value}" for name, value in sorted(used.items())]
     words += ["resnet18"] if configuration.resnet else []
+    words += [f"{name}=dual" for name in configuration.dual]
     words += ["chained"] if configuration.chained else []
     return ", ".join(words)

@@ -43,13 +43,14 @@ def matching_loss(network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
     seen0, seen1, H = batch["seen0"], batch["seen1"], batch["homography_1_0"]
     loss = coarse_loss(*_halves(stages["coarse"]), seen0, seen1, H)
     near = batch["near"]
-    # Multiplied by zero where there is no near pair: every process has to use every parameter.
+    # Without a near pair it counts for nothing: every process has to use every parameter.
+    some = near if bool(near.any()) else ~near
     for stage in ("middle", "fine"):
-        some = near if bool(near.any()) else ~near
-        maps = (_part(features, some) for features in _halves(stages[stage]))
+        first, second = (_part(features, some) for features in _halves(stages[stage]))
         part = fine_loss(
-            *maps, seen0[some], seen1[some], H[some], radius=RADIUS[stage], step=STEP[stage]
-        )
+            first, second, seen0[some], seen1[some], H[some],
+            radius=RADIUS[stage], step=STEP[stage],
+        )  # fmt: skip
         loss = loss + 0.5 * part * near.any()
     return loss
 
@@ -88,7 +89,7 @@ def _coarse_entropy(
     others_seen: Tensor,
     H_other: Tensor,
 ) -> Tensor:
-    centres, there, paired = _partners(features, seen, others_seen, H_other)
+    _, there, paired = _partners(features, seen, others_seen, H_other)
     (sx, sy), (ox, oy) = others.stride, others.offset
     h, w = others.descriptors.shape[-2:]
     B, N = paired.shape

@@ -31,10 +31,10 @@ def training_pairs(config: DescriptorConfig) -> ViewPairs:
         ImageError: A folder holds no pictures.
     """
     textures = TextureSource(config.textures or None, procedural=config.procedural)
+    views = _views(config, textures, config.sequences, config.pool_seed)
     return ViewPairs(
-        _views(config, textures, config.sequences, config.pool_seed), batch=config.batch, crop=config.crop,
-        ranges=config.ranges(), seed=config.seed,
-    )  # fmt: skip
+        views, batch=config.batch, crop=config.crop, ranges=config.ranges(), seed=config.seed
+    )
 
 
 def validation_pairs(config: DescriptorConfig) -> list[dict[str, Tensor]]:

@@ -60,7 +60,7 @@ def test_coarse_loss_of_a_true_shift_is_least() -> None:
 
 
 def test_oracle_coarse_loss_of_hard_targets() -> None:
-    """On exact cells, nearly all of the weight lies on one cell, whose chance is that of softmax."""
+    """On exact cells most of the weight lies on one cell, whose chance is that of a softmax."""
     features = torch.randn(1, 16, 4, 4, generator=generator("oracle coarse"))
     other = features + 0.3 * torch.randn(1, 16, 4, 4, generator=generator("oracle noise"))
     maps = feature_map(features), feature_map(other)
