@@ -13,9 +13,10 @@ Alignment (--alignment): how far off is each frame, laid over frame 0 of its seq
 ours (align_sequence with its defaults) and its ablations ours-one-scale, ours-unrefined,
 ours-resnet18, ours-dual and ours-dual-refined; the paper's recipe, paper and paper-one-scale; sift,
 orb and akaze; loftr and disk-lightglue by kornia. Of these peers NAME matches each frame with frame
-0, NAME+pairs all pairs of frames, of which the most reliable lead to frame 0. A method is left out, with a sentence, where
-its weights or a detector are missing: name ResNet-18's with --resnet18 (or let torchvision have
-downloaded them), the learned matchers' with --kornia-...; nothing is downloaded here.
+0, NAME+pairs all pairs of frames, of which the most reliable lead to frame 0. A method is left out,
+with a sentence, where its weights or a detector are missing: name ResNet-18's with --resnet18 (or
+let torchvision have downloaded them), the learned matchers' with --kornia-...; nothing is
+downloaded here.
 
 Stopped (Ctrl-C) or killed, the same command goes on where it was. More methods, sets, sequences or
 numbers of frames join what is there. The scores do not depend on the number of workers.

@@ -20,6 +20,8 @@ _DEEPEST = 16
 _BLOCKS, _BLOCK = 5, 8
 #: Contrast that counts as little, as a standard deviation: five levels of an 8-bit image.
 _LITTLE = 0.02
+#: What the statistics of a batch count in their running mean: batches of few pictures differ much.
+_MOMENTUM = 0.01
 
 
 @dataclass(frozen=True)
@@ -178,7 +180,7 @@ def _layer(
     """Return a convolution whose outputs are centred between the pixels that it strides over."""
     padding = (kernel - stride + 1) // 2
     convolution = nn.Conv2d(channels, width, kernel, stride=stride, padding=padding, bias=False)
-    norm = nn.BatchNorm2d(width)
+    norm = nn.BatchNorm2d(width, momentum=_MOMENTUM)
     return nn.Sequential(convolution, norm, *([nn.ReLU()] if relu else []))
 
 

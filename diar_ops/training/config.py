@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import ClassVar
 
 from diar_ops._errors import OptionError
 from diar_ops.training.augment import AugmentRanges
@@ -68,6 +69,11 @@ class TrainConfig(RunConfig):
 
     validation: tuple[str, ...] = option((), "aligned sets to validate on", "DIR")
     validate: int = option(40, "rendered sequences to validate on, of those held out")
+
+    #: More sequences than before are used from the next step on.
+    FREE: ClassVar[frozenset[str]] = RunConfig.FREE | {
+        "pool", "sequences", "validation", "validate"
+    }  # fmt: skip
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained with."""

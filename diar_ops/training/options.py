@@ -54,11 +54,10 @@ class RunConfig:
     device: str = option("cpu", "where to train: cpu, cuda, ...", "NAME")
 
     #: Options that a run may be continued with other values of: they say where and how long it
-    #: runs, and what is measured, not what it does in a step. More sequences than before are used
-    #: from the next step on.
+    #: runs, and what is measured, not what it does in a step.
     FREE: ClassVar[frozenset[str]] = frozenset({
-        "pool", "sequences", "epochs", "steps", "minutes", "validation", "validate",
-        "validate_every", "checkpoint_minutes", "workers", "threads", "device",
+        "epochs", "steps", "minutes", "validate_every", "checkpoint_minutes", "workers", "threads",
+        "device",
     })  # fmt: skip
 
     def __post_init__(self) -> None:

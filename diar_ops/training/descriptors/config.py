@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import ClassVar
 
 from diar_ops.training.descriptors.pairs import PairRanges
 from diar_ops.training.options import RunConfig, option
@@ -47,6 +48,11 @@ class DescriptorConfig(RunConfig):
     validation: tuple[str, ...] = option((), "pictures to validate on, none of them above", "DIR")
     validate: int = option(48, "pairs of them")
     resnet18: str | None = option(None, "weights of a ResNet-18 to compare with", "FILE")
+
+    #: More sequences than before are used from the next step on.
+    FREE: ClassVar[frozenset[str]] = RunConfig.FREE | {
+        "pool", "sequences", "validation", "validate", "resnet18"
+    }  # fmt: skip
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained with."""
