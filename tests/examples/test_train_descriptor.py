@@ -100,3 +100,19 @@ def test_what_is_wrong_is_one_sentence(
     assert words in err
     assert err.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_torchrun(tmp_path: Path) -> None:
+    """The second process has no near pair, and so no use for the fine stages."""
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
+        str(SCRIPT), *map(str, (tmp_path / "out", *SMALL, "--pool", tmp_path / "pool")),
+    ]  # fmt: skip
+    environment = {"PYTHONPATH": str(SCRIPT.parents[1]), "OMP_NUM_THREADS": "1", "PATH": ""}
+    done = subprocess.run(
+        command, cwd=SCRIPT.parents[1], capture_output=True, text=True, check=False, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("2 steps in") == 1
+    load_descriptor(str(tmp_path / "out" / "DualDescriptor.safetensors"))

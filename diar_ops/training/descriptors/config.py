@@ -42,7 +42,7 @@ class DescriptorConfig(RunConfig):
     perspective: float = option(0.08, "most that a corner is moved", "SHARE")
     shift: float = option(0.15, "most that the middles are apart", "SHARE")
     near: float = option(0.25, "share of pairs that almost lie over each other", "SHARE")
-    offset: float = option(5.0, "how far the corners of these are off", "PIXELS")
+    offset: float = option(5.0, "how far these are shifted", "PIXELS")
     plain: float = option(0.3, "share of photos that no camera but an ideal one takes", "SHARE")
 
     validation: tuple[str, ...] = option((), "pictures to validate on, none of them above", "DIR")

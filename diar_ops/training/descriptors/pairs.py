@@ -26,6 +26,8 @@ DRAWS = 16
 #: A near photo shows so much more than the other on each side, as a share of its side, that the
 #: other finds all of it there.
 MARGIN = 0.25
+#: How far the corners of a near photo are off beside its shift, as a share of that.
+LOOSE = 0.3
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class PairRanges:
         perspective: How far each corner of a photo is moved, in shares of its side.
         shift: How far apart their middles are, in shares of their side.
         near: Share of the pairs that almost lie over each other, as in refinement.
-        offset: How far the corners of such are off, in pixels.
+        offset: How far such are shifted along x and y, in pixels.
         plain: Share of the photos that an ideal camera takes.
     """
 
@@ -248,7 +250,9 @@ def _lay_over(photo: Photo, other: Photo, ranges: PairRanges, generator: torch.G
     """Warp a photo over another one, up to a few pixels."""
     side = other.image.shape[-1]
     unit = 2 * torch.rand(5, 2, generator=generator, dtype=torch.float64) - 1
-    off = _moved_corners(side, ranges.offset * (0.5 * unit[:4] + 0.5 * unit[4:]))
+    # Shifts are evenly likely. Fine cells may know where they lie among the coarser ones they are
+    # made of; were no shift the likeliest, they would lean towards it where in doubt.
+    off = _moved_corners(side, ranges.offset * (unit[:1] + LOOSE * unit[1:]))
     H_label = off @ other.homography_photo_label
     H = (H_label @ torch.linalg.inv(photo.homography_photo_label))[None].float()
     size = (side, side)
