@@ -31,24 +31,21 @@ from __future__ import annotations
 
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 
-from tqdm import tqdm
-
-from _cli import (
+from _cli import argument_parser
+from _training import (
     add_options,
-    argument_parser,
-    training_bar,
+    closing_line,
+    run_training,
     training_device,
     training_exit_code,
 )
-from diar_ops.models import save_pretrained
 from diar_ops.training import (
-    Progress,
     TrainConfig,
     Trainer,
     initial_network,
-    joined_processes,
     training_sequences,
     validation_sets,
 )
@@ -68,27 +65,15 @@ def run(out: Path, config: TrainConfig, command: str) -> str:
     device = training_device(config)
     network = initial_network(config)
     weights = out / f"{config.network}.safetensors"
-    with joined_processes(device) as processes, training_bar(processes.first) as bar:
-
-        def progress(now: Progress) -> None:
-            bar.update(round(now.done * bar.total) - bar.n)
-            scores = {name: f"{v:.2f}" for name, v in now.scores.items() if "psnr" in name}
-            bar.set_postfix(step=now.step, loss=f"{now.loss:.2f}", **scores)
-
-        trainer = Trainer(
-            network, config, training_sequences(config), validation_sets(config), out,
-            device=device, processes=processes, progress=progress,
-            export=lambda trained, facts: save_pretrained(
-                trained, weights, metadata={"command": command, **facts}, overwrite=True
-            ),
-            note=lambda sentence: tqdm.write(sentence, file=sys.stderr),
-        )  # fmt: skip
-        if not trainer.run():
-            raise KeyboardInterrupt
-    state = trainer.state
-    scores = "".join(f", {n.replace('_', ' ')} {v:.3f}" for n, v in trainer.scores.items())
-    skipped = f" ({state.skipped} of them skipped)" if state.skipped else ""
-    return f"{state.step} steps{skipped} in {state.seconds / 60:.1f} minutes{scores}; see {weights}"
+    trainer = run_training(
+        partial(
+            Trainer, network, config, training_sequences(config), validation_sets(config), out
+        ),
+        device, weights, command,
+        lambda scores: {name: f"{v:.2f}" for name, v in scores.items() if "psnr" in name},
+    )  # fmt: skip
+    scores = {name.replace("_", " "): value for name, value in trainer.scores.items()}
+    return closing_line(trainer, scores, weights)
 
 
 def main(argv: list[str] | None = None) -> int:

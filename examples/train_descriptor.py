@@ -30,20 +30,19 @@ from __future__ import annotations
 
 import shlex
 import sys
+from functools import partial
 from pathlib import Path
 from typing import cast
 
-from tqdm import tqdm
-
-from _cli import (
+from _cli import argument_parser
+from _training import (
     add_options,
-    argument_parser,
-    training_bar,
+    closing_line,
+    run_training,
     training_device,
     training_exit_code,
 )
-from diar_ops.models import DualDescriptor, load_descriptor, save_pretrained
-from diar_ops.training import Progress, joined_processes
+from diar_ops.models import DualDescriptor, load_descriptor
 from diar_ops.training.descriptors import (
     DescriptorConfig,
     DescriptorTrainer,
@@ -69,29 +68,18 @@ def run(out: Path, config: DescriptorConfig, command: str) -> str:
     names = {"dense SIFT": "sift"} | ({"ResNet-18": config.resnet18} if config.resnet18 else {})
     rivals = {name: load_descriptor(path) for name, path in names.items()}
     weights = out / "DualDescriptor.safetensors"
-    with joined_processes(device) as processes, training_bar(processes.first) as bar:
-
-        def progress(now: Progress) -> None:
-            bar.update(round(now.done * bar.total) - bar.n)
-            scores = {name: f"{value:.3f}" for name, value in now.scores.items()}
-            bar.set_postfix(step=now.step, loss=f"{now.loss:.2f}", **scores)
-
-        trainer = DescriptorTrainer(
-            cast(DualDescriptor, network), config, training_pairs(config),
+    trainer = run_training(
+        partial(
+            DescriptorTrainer, cast(DualDescriptor, network), config, training_pairs(config),
             validation_pairs(config), out, rivals=rivals,
-            device=device, processes=processes, progress=progress,
-            export=lambda trained, facts: save_pretrained(
-                trained, weights, metadata={"command": command, **facts}, overwrite=True
-            ),
-            note=lambda sentence: tqdm.write(sentence, file=sys.stderr),
-        )  # fmt: skip
-        if not trainer.run():
-            raise KeyboardInterrupt
-    state = trainer.state
-    shares = {"": trainer.scores, **{f" of {name}": s for name, s in trainer.rivals.items()}}
-    scores = "".join(f", {n}{who} {v:.3f}" for who, s in shares.items() for n, v in s.items())
-    skipped = f" ({state.skipped} of them skipped)" if state.skipped else ""
-    return f"{state.step} steps{skipped} in {state.seconds / 60:.1f} minutes{scores}; see {weights}"
+        ),
+        device, weights, command,
+        lambda scores: {name: f"{value:.3f}" for name, value in scores.items()},
+    )  # fmt: skip
+    scores = dict(trainer.scores)
+    for rival, values in trainer.rivals.items():
+        scores.update({f"{name} of {rival}": value for name, value in values.items()})
+    return closing_line(trainer, scores, weights)
 
 
 def main(argv: list[str] | None = None) -> int:

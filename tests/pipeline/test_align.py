@@ -22,6 +22,8 @@ from diar_ops import (
     ShapeError,
     align_sequence,
     corner_error,
+    load_descriptor,
+    load_refinement,
 )
 from diar_ops.data import read_ground_truth, read_photos, score_against
 from diar_ops.pipeline import Descriptor, reconstruct_sequence
@@ -388,6 +390,17 @@ def test_progress_ends_where_it_said() -> None:
     assert list(seen) == steps
     for states in seen.values():
         assert [done for done, _ in states] == list(range(1, states[-1][1] + 1))
+
+
+@pytest.mark.parametrize(("refined", "limit"), [(False, 0.3), (True, 1.0)])
+def test_the_trained_descriptor_aligns(refined: bool, limit: float) -> None:
+    given, H = frames(3, 256)
+    refinement = load_refinement("dual") if refined else None
+    found = align_sequence(
+        given, reference=0, descriptor=load_descriptor("dual"), refinement=refinement
+    )
+    assert found.success.all()
+    assert errors(found, H, 256).max() < limit
 
 
 # --- the bundled sequence ---------------------------------------------------------------------
