@@ -57,6 +57,8 @@ def load_refinement(
 ) -> Callable[[int], DenseDescriptor]:
     """Load the descriptors of the ``refinement`` of :func:`align_sequence`.
 
+    Dense SIFT is the more exact, the trained ones are faster (``docs/networks.md`` says how much).
+
     Args:
         name_or_path: ``"sift"`` for dense SIFT; ``"dual"`` for the fine stages of the
             :class:`DualDescriptor` that comes with the package; or the path of another one.
