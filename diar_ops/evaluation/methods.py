@@ -23,7 +23,7 @@ from diar_ops.aggregate import (
 from diar_ops.evaluation.exposure import compensate_exposure
 from diar_ops.geometry import warp_homography
 from diar_ops.models import load_pretrained
-from diar_ops.models.registry import NETWORKS
+from diar_ops.models.registry import RESTORERS
 from diar_ops.models.weights import SHIPPED
 from diar_ops.pipeline import settle_frames
 
@@ -135,9 +135,9 @@ def _network(word: str) -> Method:
     if name.removesuffix(EXPOSURE) in CLASSICAL or (name == "diar" and path != shipped):
         raise OptionError(f"{path} cannot be called {name}, which is another method: NAME={path}")
     network = load_pretrained(path)
-    if type(network) not in {known.network for known in NETWORKS.values()}:
+    if type(network) not in {known.network for known in RESTORERS.values()}:
         raise WeightsError(
-            f"{path} holds a {type(network).__name__}, expected one of {', '.join(NETWORKS)}"
+            f"{path} holds a {type(network).__name__}, expected one of {', '.join(RESTORERS)}"
         )
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     restore = _restore_by(network)

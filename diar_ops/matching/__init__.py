@@ -10,6 +10,7 @@ from diar_ops.matching.dense_sift import (
 from diar_ops.matching.descriptors import (
     DenseDescriptor,
     dense_descriptors,
+    dense_stages,
 )
 from diar_ops.matching.image_pyramid import (
     ImagePyramid,
@@ -48,6 +49,7 @@ __all__ = [
     "cosine_similarity",
     "dense_descriptors",
     "dense_sift",
+    "dense_stages",
     "image_pyramid",
     "level_features",
     "match_dense",

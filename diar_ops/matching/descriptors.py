@@ -30,9 +30,8 @@ from diar_ops._errors import OptionError, ShapeError
 from diar_ops._types import FeatureMap
 from diar_ops.matching._texture import grey, image_gradient, window_mean
 
-__all__ = ["DenseDescriptor", "dense_descriptors"]
+__all__ = ["DenseDescriptor", "dense_descriptors", "dense_stages"]
 
-_OP = "dense_descriptors"
 #: Twice the mean gradient (intensity per pixel) that rounding to 8 bits gives a flat image.
 _MIN_CONTRAST = 0.5 / 255
 
@@ -72,37 +71,89 @@ def dense_descriptors(
             something other than (B, C, h, w).
         OptionError: The trunk does not state its cells, or lacks a stage.
     """
-    check_shapes(_OP, images=(images, "B C H W"))
-    check_floating(_OP, images=images)
-    check_option(_OP, images.shape[1] in (1, 3), "1 or 3 channels", images.shape[1])
-    check_option(_OP, min_contrast >= 0, "min_contrast >= 0", min_contrast)
-
-    dtype = images.dtype
-    known = images.isfinite().all(dim=1, keepdim=True)
-    images = torch.where(known, images, 0.0).to(solve_dtype(dtype))
-    chosen = _run_trunk(trunk, images.expand(-1, 3, -1, -1), stages)
+    prepared = _prepare("dense_descriptors", images, min_contrast)
+    chosen = list(_run_trunk("dense_descriptors", trunk, prepared.images, stages).values())
     finest = chosen[0]
     for stage in chosen[1:]:
         finest = stage if stage.stride < finest.stride else finest
-
-    parts = [_unit(_resample(stage, finest).to(images.dtype)) for stage in chosen]
+    parts = [_unit(_resample(stage, finest).to(prepared.images.dtype)) for stage in chosen]
     descriptors = parts[0] if len(parts) == 1 else F.normalize(torch.cat(parts, dim=1), dim=1)
+    window = max(stage.window for stage in chosen)
+    return prepared.mark(descriptors, finest, window)
 
+
+def dense_stages(
+    images: Tensor,
+    trunk: nn.Module,
+    *,
+    stages: Sequence[Stage] | None = None,
+    min_contrast: float = _MIN_CONTRAST,
+) -> dict[Stage, FeatureMap]:
+    """Describe images by several stages of ``trunk``, from one pass, each on cells of its own.
+
+    What :func:`dense_descriptors` returns for each of the stages alone, such as coarse descriptors
+    to find matches by and fine ones to place them.
+
+    Args:
+        images: See :func:`dense_descriptors`.
+        trunk: See :func:`dense_descriptors`.
+        stages: The stages; all if ``None``.
+        min_contrast: See :func:`dense_descriptors`.
+
+    Returns:
+        A :class:`FeatureMap` for each stage.
+
+    Raises:
+        ShapeError, OptionError: See :func:`dense_descriptors`.
+    """
+    prepared = _prepare("dense_stages", images, min_contrast)
+    every = stages is None
+    maps = _run_trunk("dense_stages", trunk, prepared.images, stages, every=every)
+    dtype = prepared.images.dtype
+    return {
+        key: prepared.mark(_unit(stage.features.to(dtype)), stage, stage.window)
+        for key, stage in maps.items()
+    }
+
+
+class _Prepared(NamedTuple):
+    """Images without what is not finite, in which contrast decides what can be described."""
+
+    images: Tensor  # (B, C, H, W)
+    known: Tensor  # (B, 1, H, W) bool
+    contrast: Tensor  # (B, 1, H, W)
+    min_contrast: float
+    dtype: torch.dtype  # of the result
+
+    def mark(self, descriptors: Tensor, stage: _Stage, window: float) -> FeatureMap:
+        """Return a map of unit descriptors, with 0 where a cell of ``stage`` is not valid."""
+        means = window_mean(
+            torch.cat([self.contrast, (~self.known).to(self.contrast.dtype)], dim=1),
+            stride=stage.stride,
+            offset=stage.offset,
+            window=window,
+            size=(descriptors.shape[-2], descriptors.shape[-1]),
+        )
+        valid = (means[:, 0] >= self.min_contrast) & (means[:, 1] == 0)  # [B, h, w]
+        valid &= (descriptors.detach() != 0).any(dim=1)
+        valid &= _inside(stage, self.images)
+        descriptors = torch.where(valid[:, None], descriptors, 0.0).to(self.dtype)
+        return FeatureMap(
+            descriptors, (stage.stride, stage.stride), (stage.offset, stage.offset), valid
+        )
+
+
+def _prepare(op: str, images: Tensor, min_contrast: float) -> _Prepared:
+    """Check images, and fill what is unknown."""
+    check_shapes(op, images=(images, "B C H W"))
+    check_floating(op, images=images)
+    check_option(op, images.shape[1] in (1, 3), "1 or 3 channels", images.shape[1])
+    check_option(op, min_contrast >= 0, "min_contrast >= 0", min_contrast)
+    dtype = images.dtype
+    known = images.isfinite().all(dim=1, keepdim=True)
+    images = torch.where(known, images, 0.0).to(solve_dtype(dtype))
     contrast = torch.hypot(*image_gradient(grey(images.detach())))
-    means = window_mean(
-        torch.cat([contrast, (~known).to(contrast.dtype)], dim=1),
-        stride=finest.stride,
-        offset=finest.offset,
-        window=max(stage.window for stage in chosen),
-        size=(descriptors.shape[-2], descriptors.shape[-1]),
-    )
-    valid = (means[:, 0] >= min_contrast) & (means[:, 1] == 0)  # [B, h, w]
-    valid &= (descriptors.detach() != 0).any(dim=1)
-    valid &= _inside(finest, images)
-    descriptors = torch.where(valid[:, None], descriptors, 0.0).to(dtype)
-    return FeatureMap(
-        descriptors, (finest.stride, finest.stride), (finest.offset, finest.offset), valid
-    )
+    return _Prepared(images, known, contrast, min_contrast, dtype)
 
 
 class _Stage(NamedTuple):
@@ -115,16 +166,22 @@ class _Stage(NamedTuple):
 
 
 def _run_trunk(
-    trunk: nn.Module, images: Tensor, stages: Stage | Sequence[Stage] | None
-) -> list[_Stage]:
-    """Run the trunk in its own dtype and return the chosen stages."""
+    op: str,
+    trunk: nn.Module,
+    images: Tensor,
+    stages: Stage | Sequence[Stage] | None,
+    *,
+    every: bool = False,
+) -> dict[Stage, _Stage]:
+    """Run the trunk in its own dtype; return the chosen stages: the last one, or ``every``."""
+    images = images.expand(-1, 3, -1, -1)
     for attribute in ("stride", "offset"):
         check_option(
-            _OP, hasattr(trunk, attribute), f"a trunk that states its {attribute}", _name(trunk)
+            op, hasattr(trunk, attribute), f"a trunk that states its {attribute}", _name(trunk)
         )
     if stages is not None and (isinstance(stages, (int, str)) or not isinstance(stages, Sequence)):
         stages = (stages,)
-    check_option(_OP, stages is None or len(stages) > 0, "at least one stage", stages)
+    check_option(op, stages is None or len(stages) > 0, "at least one stage", stages)
 
     parameter = next(trunk.parameters(), None)
     if parameter is not None:
@@ -137,23 +194,25 @@ def _run_trunk(
         output = [output]
     maps = dict(output) if isinstance(output, Mapping) else dict(enumerate(output))
 
-    chosen = []
-    for key in stages if stages is not None else list(maps)[-1:]:
-        check_option(_OP, key in maps, f"stages among {list(maps)}", key)
+    chosen = {}
+    if stages is None:
+        stages = list(maps) if every else list(maps)[-1:]
+    for key in stages:
+        check_option(op, key in maps, f"stages among {list(maps)}", key)
         features = maps[key]
         if not isinstance(features, Tensor) or features.ndim != 4:
             got = list(features.shape) if isinstance(features, Tensor) else type(features).__name__
             raise ShapeError(
-                f"{_OP}: stage {key!r} of {_name(trunk)} must have shape (B C h w), got {got}"
+                f"{op}: stage {key!r} of {_name(trunk)} must have shape (B C h w), got {got}"
             )
-        stride = _stated(trunk, "stride", key)
-        check_option(_OP, stride > 0, "stride > 0", stride)
-        window = _stated(trunk, "window", key) if hasattr(trunk, "window") else 2 * stride
-        chosen.append(_Stage(features, stride, _stated(trunk, "offset", key), window))
+        stride = _stated(op, trunk, "stride", key)
+        check_option(op, stride > 0, "stride > 0", stride)
+        window = _stated(op, trunk, "window", key) if hasattr(trunk, "window") else 2 * stride
+        chosen[key] = _Stage(features, stride, _stated(op, trunk, "offset", key), window)
     return chosen
 
 
-def _stated(trunk: nn.Module, attribute: str, key: Stage) -> float:
+def _stated(op: str, trunk: nn.Module, attribute: str, key: Stage) -> float:
     """Return what the trunk states for one stage: one number for all, or one per stage."""
     value: Any = getattr(trunk, attribute)
     if isinstance(value, (int, float)):
@@ -162,7 +221,7 @@ def _stated(trunk: nn.Module, attribute: str, key: Stage) -> float:
         return float(value[key])
     except (KeyError, IndexError, TypeError):
         raise OptionError(
-            f"{_OP}: expected {attribute} of {_name(trunk)} to be a number or one per stage, "
+            f"{op}: expected {attribute} of {_name(trunk)} to be a number or one per stage, "
             f"got {value!r}, which has none for stage {key!r}"
         ) from None
 

@@ -4,6 +4,7 @@ from diar_ops.models._common_light import GRID
 from diar_ops.models.deep_sets import DeepResidualSets, DeepResidualSetsConfig
 from diar_ops.models.descriptor import load_descriptor
 from diar_ops.models.diar import DIAR, DIARConfig
+from diar_ops.models.dual_descriptor import DualDescriptor, DualDescriptorConfig
 from diar_ops.models.faithful import Evidence, FaithfulDIAR, FaithfulDIARConfig, Light
 from diar_ops.models.light import WHOLE_SIZE, compensate, sample_field
 from diar_ops.models.resnet import ResNetTrunk
@@ -16,6 +17,8 @@ __all__ = [
     "DIARConfig",
     "DeepResidualSets",
     "DeepResidualSetsConfig",
+    "DualDescriptor",
+    "DualDescriptorConfig",
     "Evidence",
     "FaithfulDIAR",
     "FaithfulDIARConfig",

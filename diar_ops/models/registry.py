@@ -8,9 +8,10 @@ from torch import nn
 
 from diar_ops.models.deep_sets import DeepResidualSets, DeepResidualSetsConfig
 from diar_ops.models.diar import DIAR, DIARConfig
+from diar_ops.models.dual_descriptor import DualDescriptor, DualDescriptorConfig
 from diar_ops.models.faithful import FaithfulDIAR, FaithfulDIARConfig
 
-__all__ = ["NETWORKS", "Registered"]
+__all__ = ["NETWORKS", "RESTORERS", "Registered"]
 
 
 class Registered(NamedTuple):
@@ -26,9 +27,14 @@ class Registered(NamedTuple):
     config: type[Any]
 
 
-#: By the name that stands in the files, which is the name of the class.
-NETWORKS: dict[str, Registered] = {
+#: Networks that restore pictures, by the name of the class.
+RESTORERS: dict[str, Registered] = {
     "DeepResidualSets": Registered(DeepResidualSets, DeepResidualSetsConfig),
     "DIAR": Registered(DIAR, DIARConfig),
     "FaithfulDIAR": Registered(FaithfulDIAR, FaithfulDIARConfig),
+}
+#: All, by the name that stands in the files, which is the name of the class.
+NETWORKS: dict[str, Registered] = {
+    **RESTORERS,
+    "DualDescriptor": Registered(DualDescriptor, DualDescriptorConfig),
 }

@@ -93,8 +93,8 @@ def save_pretrained(
     (``safetensors.safe_open(path, "pt").metadata()`` reads them). It appears whole or not at all.
 
     Args:
-        network: A ``DeepResidualSets``, ``DIAR`` or ``FaithfulDIAR``, on any device, compiled or
-            not.
+        network: A ``DeepResidualSets``, ``DIAR``, ``FaithfulDIAR`` or ``DualDescriptor``, on any
+            device, compiled or not.
         path: The file to write; must end in ``.safetensors``.
         metadata: Words by name to keep with the weights: what they were trained on, and how. Names
             that start with ``diar_ops.`` are taken.

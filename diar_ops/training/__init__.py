@@ -8,16 +8,18 @@ from diar_ops.training.dataset import (
     CyclesSource,
     RenderedSource,
     Source,
-    StepSampler,
     Taken,
     TrainingSequences,
 )
 from diar_ops.training.distributed import Processes, joined_processes
 from diar_ops.training.ema import MeanWeights
 from diar_ops.training.initial import initial_network
+from diar_ops.training.loop import Loop, Progress
 from diar_ops.training.loss import restoration_loss
+from diar_ops.training.options import RunConfig
 from diar_ops.training.rendered import RenderedSequences
-from diar_ops.training.trainer import Progress, Trainer
+from diar_ops.training.sampler import StepSampler
+from diar_ops.training.trainer import Trainer
 from diar_ops.training.validation import SCORES, ValidationItem, score_network, validation_items
 
 __all__ = [
@@ -25,11 +27,13 @@ __all__ = [
     "AugmentRanges",
     "Checkpoint",
     "CyclesSource",
+    "Loop",
     "MeanWeights",
     "Processes",
     "Progress",
     "RenderedSequences",
     "RenderedSource",
+    "RunConfig",
     "Source",
     "StepSampler",
     "Taken",

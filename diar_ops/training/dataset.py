@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from os import PathLike
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset
 
 from diar_ops._checks import check_option
 from diar_ops._errors import ImageError
@@ -24,7 +24,6 @@ __all__ = [
     "CyclesSource",
     "RenderedSource",
     "Source",
-    "StepSampler",
     "Taken",
     "TrainingSequences",
 ]
@@ -202,25 +201,3 @@ class TrainingSequences(Dataset[dict[str, Tensor]]):
             "window": torch.tensor(edges),
             "bare_light": bare_light(self.bare, T, generator),
         }
-
-
-class StepSampler(Sampler[list[tuple[int, int]]]):
-    """The indices of the batches of :class:`TrainingSequences`, from a step on, without end.
-
-    Args:
-        start: First step.
-        batch: Items of a step, in all processes together.
-        rank: Of this process, which has every ``processes``-th item.
-        processes: Number of processes, a divisor of ``batch``.
-    """
-
-    def __init__(self, start: int, batch: int, *, rank: int = 0, processes: int = 1) -> None:
-        fits = batch % processes == 0
-        check_option("StepSampler", fits, f"a batch that {processes} processes can share", batch)
-        self.start, self.places = start, range(rank, batch, processes)
-
-    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
-        step = self.start
-        while True:
-            yield [(step, place) for place in self.places]
-            step += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -12,10 +13,10 @@ from torch import nn
 from diar_ops._errors import OptionError, WeightsError
 from diar_ops.data.seeds import generator_for
 from diar_ops.models import load_pretrained
-from diar_ops.models.registry import NETWORKS
+from diar_ops.models.registry import NETWORKS, RESTORERS
 from diar_ops.training.config import TrainConfig
 
-__all__ = ["initial_network"]
+__all__ = ["built_network", "initial_network"]
 
 
 def initial_network(config: TrainConfig) -> nn.Module:
@@ -25,29 +26,44 @@ def initial_network(config: TrainConfig) -> nn.Module:
         OptionError: There is no such network or option of it.
         WeightsError: The file of the initial weights cannot be read, or is of another network.
     """
-    if config.network not in NETWORKS:
-        raise OptionError(f"--network must be one of {', '.join(NETWORKS)}, got {config.network}")
-    kind = NETWORKS[config.network]
+    if config.network not in RESTORERS:
+        raise OptionError(f"--network must be one of {', '.join(RESTORERS)}, got {config.network}")
+    return built_network(config.network, config.options, config.initial, seed=config.seed)
+
+
+def built_network(name: str, words: Sequence[str], initial: str | None, *, seed: int) -> nn.Module:
+    """Return a registered network with the weights of a file, or those of a seed.
+
+    Args:
+        name: Of the network.
+        words: Options of it, as ``NAME=VALUE``.
+        initial: The file.
+        seed: Of the weights otherwise.
+
+    Raises:
+        OptionError: The network has no such option.
+        WeightsError: The file cannot be read, or is of another network.
+    """
+    kind = NETWORKS[name]
     known = [f.name for f in fields(kind.config)]
     options: dict[str, Any] = {}
-    for words in config.options:
-        name, _, value = words.partition("=")
-        if name not in known or not value:
+    for word in words:
+        key, _, value = word.partition("=")
+        if key not in known or not value:
             raise OptionError(
-                f"--options of {config.network} are NAME=VALUE with a name among "
-                f"{', '.join(known)}, got {words}"
+                f"--options of {name} are NAME=VALUE with a name among "
+                f"{', '.join(known)}, got {word}"
             )
-        options[name] = _value(value)
+        options[key] = _value(value)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(generator_for(config.seed, "weights").initial_seed())
+        torch.manual_seed(generator_for(seed, "weights").initial_seed())
         network: nn.Module = kind.network(kind.config(**options))
-    if config.initial is not None:
+    if initial is not None:
         try:
-            network.load_state_dict(load_pretrained(config.initial).state_dict())
+            network.load_state_dict(load_pretrained(initial).state_dict())
         except RuntimeError as error:
             raise WeightsError(
-                f"{config.initial} holds the weights of another network than {config.network} "
-                f"with these options"
+                f"{initial} holds the weights of another network than {name} with these options"
             ) from error
     return network
 

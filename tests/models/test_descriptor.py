@@ -8,7 +8,18 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from diar_ops import DenseSIFT, DtypeError, ResNetTrunk, WeightsError, load_descriptor
+from diar_ops import (
+    DeepResidualSets,
+    DeepResidualSetsConfig,
+    DenseSIFT,
+    DtypeError,
+    DualDescriptor,
+    DualDescriptorConfig,
+    ResNetTrunk,
+    WeightsError,
+    load_descriptor,
+    save_pretrained,
+)
 from tests.harness import Call, OpTests, generator
 
 
@@ -17,6 +28,20 @@ def saved(tmp_path: Path) -> Path:
     torch.manual_seed(0)
     save_file(ResNetTrunk("resnet18").state_dict(), tmp_path / "resnet18.safetensors")
     return tmp_path / "resnet18.safetensors"
+
+
+@pytest.fixture
+def dual(tmp_path: Path) -> Path:
+    path = tmp_path / "dual.safetensors"
+    save_pretrained(DualDescriptor(DualDescriptorConfig((4, 4, 4, 4), (0, 0, 0), 8, 6, 4)), path)
+    return path
+
+
+@pytest.fixture
+def restorer(tmp_path: Path) -> Path:
+    sizes = DeepResidualSetsConfig(channels=(4,), blocks=(0,), decoder_blocks=(0,))
+    save_pretrained(DeepResidualSets(sizes), tmp_path / "sets.safetensors")
+    return tmp_path / "sets.safetensors"
 
 
 class TestLoadDescriptor(OpTests):
@@ -56,6 +81,15 @@ class TestLoadDescriptor(OpTests):
         assert found.descriptors.shape == (1, 128, 8, 6)
         assert found.stride == (8.0, 8.0)
         assert not descriptor.training
+
+    def test_property_a_dual_descriptor_gives_its_coarse_stage(self, dual: Path) -> None:
+        found = load_descriptor(str(dual))(torch.rand(1, 3, 64, 48))
+        assert found.descriptors.shape == (1, 8, 8, 6)
+        assert (found.stride, found.offset) == ((8.0, 8.0), (3.5, 3.5))
+
+    def test_exception_of_a_network_for_something_else(self, restorer: Path) -> None:
+        with pytest.raises(WeightsError, match="which holds a DeepResidualSets"):
+            load_descriptor(str(restorer))
 
     def test_wrong_input_is_named(self) -> None:
         with pytest.raises(DtypeError, match="floating point"):

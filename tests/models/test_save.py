@@ -22,6 +22,8 @@ from diar_ops import (
     DeepResidualSets,
     DeepResidualSetsConfig,
     DIARConfig,
+    DualDescriptor,
+    DualDescriptorConfig,
     FaithfulDIARConfig,
     OptionError,
     OutputError,
@@ -39,6 +41,7 @@ CONFIGS = {
     "DeepResidualSets": DeepResidualSetsConfig(**SIZES),
     "DIAR": DIARConfig(**SIZES, window=(5, 2, 2), aggregation="embedded_mean", mlp_ratio=1.5),
     "FaithfulDIAR": FaithfulDIARConfig(8, 1, 8, 4, 8, 1, 2, window=(5, 2, 2)),
+    "DualDescriptor": DualDescriptorConfig((4, 8, 8, 8), (0, 1, 0), 8, 4, 6),
 }
 
 every = pytest.mark.parametrize("name", NETWORKS)
@@ -48,6 +51,14 @@ def network(name: str) -> nn.Module:
     with torch.random.fork_rng():
         torch.manual_seed(3)
         return NETWORKS[name].network(CONFIGS[name])
+
+
+def made_of(built: nn.Module, frames: Tensor) -> Tensor:
+    """What a network makes of frames: a picture, or descriptors of each."""
+    if isinstance(built, DualDescriptor):
+        return built(frames[0], stages=("fine",))["fine"]
+    image: Tensor = built(frames).image
+    return image
 
 
 def header(path: Path) -> dict[str, str]:
@@ -99,7 +110,7 @@ class TestSavePretrained(OpTests):
             assert torch.equal(value, built.state_dict()[key].cpu()), key
         frames = torch.rand(1, 3, 3, 5, 6, generator=generator("frames of a round trip"))
         with torch.no_grad():
-            assert torch.equal(loaded(frames).image, built.cpu().eval()(frames).image)
+            assert torch.equal(made_of(loaded, frames), made_of(built.cpu().eval(), frames))
         assert [p.name for p in path.parent.iterdir()] == [path.name]
 
     def test_exception(self, tmp_path: Path, saved: Path) -> None:
@@ -142,6 +153,8 @@ class TestSavePretrained(OpTests):
         smallest: Any = NETWORKS[name].config
         if name == "FaithfulDIAR":
             smallest = smallest(1, 1, 1, 1, 2, 1, 1, (1, 1, 1))
+        elif name == "DualDescriptor":
+            smallest = smallest((1, 1, 1, 1), (0, 0, 0), 1, 1, 1)
         else:
             smallest = smallest(channels=(4,), blocks=(0,), decoder_blocks=(0,))
         for number, chosen in enumerate((smallest, NETWORKS[name].config())):
@@ -239,7 +252,9 @@ def test_what_is_shipped_loads() -> None:
 
 
 def test_a_network_is_no_descriptor(saved: Path) -> None:
-    with pytest.raises(WeightsError, match=r"weights of a ResNet, got .* holds a DIAR"):
+    with pytest.raises(
+        WeightsError, match=r"weights of a DualDescriptor or a ResNet, got .* holds a DIAR"
+    ):
         load_descriptor(str(saved))
 
 

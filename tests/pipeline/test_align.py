@@ -19,6 +19,7 @@ from diar_ops import (
     ShapeError,
     align_sequence,
     corner_error,
+    load_descriptor,
 )
 from diar_ops.data import read_ground_truth, read_photos, score_against
 from diar_ops.pipeline import _refine, reconstruct_sequence
@@ -378,6 +379,13 @@ def test_progress_ends_where_it_said() -> None:
     assert list(seen) == steps
     for states in seen.values():
         assert [done for done, _ in states] == list(range(1, states[-1][1] + 1))
+
+
+def test_the_trained_descriptor_aligns() -> None:
+    given, H = frames(3, 256)
+    found = align_sequence(given, reference=0, descriptor=load_descriptor("dual"))
+    assert found.success.all()
+    assert errors(found, H, 256).max() < 0.2
 
 
 # --- the bundled sequence ---------------------------------------------------------------------

@@ -27,6 +27,7 @@ from diar_ops.evaluation.alignment.paper import (
     load_resnet18,
     paper_matcher,
 )
+from diar_ops.models.weights import SHIPPED
 
 __all__ = ["DEFAULT_ALIGNERS", "PEERS", "AlignerFiles", "find_aligners"]
 
@@ -117,6 +118,8 @@ def _ours(name: str, files: AlignerFiles) -> Aligner:
     if configuration.resnet:
         path = _resnet(files)
         trunk, settings = load_resnet18(path), f"{settings}, {_digest(path)}"
+    if configuration.descriptor == "dual":
+        settings = f"{settings}, {_digest(SHIPPED / 'dual.safetensors')}"
     return Aligner(name, configuration.words, settings, align_configured(configuration, trunk))
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from diar_ops.evaluation.alignment.estimate import Align, Estimate
 from diar_ops.matching import DenseDescriptor
+from diar_ops.models import load_descriptor
 from diar_ops.models.resnet import ResNetTrunk
 from diar_ops.pipeline import align_sequence, chain_to_reference
 
@@ -25,6 +26,8 @@ class Configuration:
         words: What it does, or what it takes away from the default.
         options: Of :func:`align_sequence`, those that differ from their defaults.
         resnet: Whether ResNet-18's stage 2 is the descriptor of the coarse matches.
+        descriptor: Name of the descriptor of the coarse matches, for :func:`load_descriptor`;
+            ``None`` for the default.
         chained: Take the chain of verified pairs as the result, before anything is refined. The
             time is that of the whole.
     """
@@ -32,6 +35,7 @@ class Configuration:
     words: str
     options: Mapping[str, Any] = field(default_factory=dict)
     resnet: bool = False
+    descriptor: str | None = None
     chained: bool = False
 
 
@@ -42,6 +46,12 @@ CONFIGURATIONS: dict[str, Configuration] = {
     "ours-not-joint": Configuration("without joint adjustment", {"joint": False}),
     "ours-unrefined": Configuration("without refinement: the verified pairs alone", chained=True),
     "ours-resnet18": Configuration("coarse matches by ResNet-18, stage 2", resnet=True),
+    "ours-dual": Configuration("coarse matches by the trained descriptor", descriptor="dual"),
+    "ours-dual-one-scale": Configuration(
+        "coarse matches by the trained descriptor, without the pyramid",
+        {"scales": (1.0,)},
+        descriptor="dual",
+    ),  # fmt: skip
 }
 
 
@@ -56,6 +66,9 @@ def align_configured(configuration: Configuration, trunk: ResNetTrunk | None = N
     if configuration.resnet:
         assert trunk is not None
         options["descriptor"] = DenseDescriptor(trunk, stages=2).eval()
+
+    if configuration.descriptor is not None:
+        options["descriptor"] = load_descriptor(configuration.descriptor)
 
     def align(frames: Tensor) -> Estimate:
         found = align_sequence(frames, reference=0, **options)
@@ -84,5 +97,6 @@ def configured_settings(configuration: Configuration) -> str:
     used = {**defaults, **configuration.options, "reference": 0}
     words = [f"{name}={value}" for name, value in sorted(used.items())]
     words += ["resnet18"] if configuration.resnet else []
+    words += [f"descriptor={configuration.descriptor}"] if configuration.descriptor else []
     words += ["chained"] if configuration.chained else []
     return ", ".join(words)

@@ -1,0 +1,210 @@
+"""A small trained network that describes images twice: coarsely to find, finely to place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from diar_ops._checks import check_option, check_shapes
+
+__all__ = ["DualDescriptor", "DualDescriptorConfig"]
+
+#: Stride of the deepest features, which whole strides of all others fit into.
+_DEEPEST = 16
+#: The neighbourhood whose mean and contrast are taken out of the image: so many blocks of so many
+#: pixels along each side.
+_BLOCKS, _BLOCK = 5, 8
+#: Contrast that counts as little, as a standard deviation: five levels of an 8-bit image.
+_LITTLE = 0.02
+#: What the statistics of a batch count in their running mean: batches of few pictures differ much.
+_MOMENTUM = 0.01
+
+
+@dataclass(frozen=True)
+class DualDescriptorConfig:
+    """Sizes of :class:`DualDescriptor`.
+
+    Attributes:
+        widths: Channels of the features of stride 2, 4, 8 and 16.
+        blocks: Residual blocks at stride 4, 8 and 16.
+        coarse: Channels of the coarse descriptors.
+        fine: Channels of the fine descriptors.
+        fine_width: Channels of the features that they are made of.
+
+    Raises:
+        OptionError: A field is not as stated.
+    """
+
+    widths: tuple[int, int, int, int] = (16, 32, 96, 128)
+    blocks: tuple[int, int, int] = (1, 2, 2)
+    coarse: int = 128
+    fine: int = 32
+    fine_width: int = 24
+
+    def __post_init__(self) -> None:
+        op = type(self).__name__
+        for name, count, least in (("widths", 4, 1), ("blocks", 3, 0)):
+            value = getattr(self, name)
+            fits = isinstance(value, tuple) and len(value) == count
+            fits = fits and all(type(v) is int and v >= least for v in value)
+            check_option(op, fits, f"{name}: {count} integers of at least {least}", value)
+        for name in ("coarse", "fine", "fine_width"):
+            value = getattr(self, name)
+            check_option(op, type(value) is int and value >= 1, f"a positive {name}", value)
+
+
+class DualDescriptor(nn.Module):
+    """A trunk for :func:`dense_descriptors` with stages to find matches by, and to place them.
+
+    An image is first freed of its light: the mean of a neighbourhood of 40 pixels is taken off each
+    channel, and its contrast divided out. Strided convolutions then lead down to stride 16, for
+    context, and interpolation back up to stride 8, where the *coarse* descriptors are made, and to
+    stride 2, where the *fine* ones are. The *middle* ones are means of 2 x 2 fine ones, for a
+    search that reaches twice as far.
+
+    Every kernel is centred on the cells of its output, so that cell ``j`` of a stage of stride
+    ``s`` is centred at pixel ``(j + 0.5) * s - 0.5`` exactly. Cells are those whose centre lies in
+    the image: (H + s / 2) // s rows of them.
+
+    The parameters are random until weights are loaded; :func:`load_pretrained` returns a trained
+    one. In training mode batch norms use the statistics of the batch.
+
+    Args:
+        config: Sizes; the default ones if ``None``.
+
+    Attributes:
+        stride: Distance of neighbouring cells of each stage, in pixels.
+        offset: Position of cell (0, 0) of each stage along x and along y, in pixels.
+        window: Side of the square whose texture decides whether a cell is valid, in pixels.
+    """
+
+    stride = {"coarse": 8, "middle": 4, "fine": 2}  # noqa: RUF012 - read by dense_descriptors
+    offset = {"coarse": 3.5, "middle": 1.5, "fine": 0.5}  # noqa: RUF012
+    window = {"coarse": 24, "middle": 12, "fine": 10}  # noqa: RUF012
+    selects_stages = True
+
+    def __init__(self, config: DualDescriptorConfig | None = None) -> None:
+        super().__init__()
+        self.config = config = DualDescriptorConfig() if config is None else config
+        check_option(
+            "DualDescriptor", isinstance(config, DualDescriptorConfig), "its config", config
+        )
+        half, quarter, eighth, deep = config.widths
+        self.stem = nn.Sequential(_layer(3, half, kernel=4, stride=2), _layer(half, half))
+        self.down4 = _descent(half, quarter, config.blocks[0])
+        self.down8 = _descent(quarter, eighth, config.blocks[1])
+        self.down16 = _descent(eighth, deep, config.blocks[2])
+        self.context = nn.Conv2d(deep, eighth, 1)
+        self.merge8 = _Block(eighth)
+        self.coarse = nn.Conv2d(eighth, config.coarse, 1)
+        self.inner = nn.Conv2d(eighth, quarter, 1)
+        self.merge4 = _layer(quarter, config.fine_width)
+        self.outer = nn.Conv2d(half, config.fine_width, 1)
+        self.merge2 = _layer(config.fine_width, config.fine_width)
+        self.fine = nn.Conv2d(config.fine_width, config.fine, 1)
+
+    def forward(
+        self, images: Tensor, stages: Sequence[str] = ("coarse", "middle", "fine")
+    ) -> dict[str, Tensor]:
+        """Return the maps of ``stages``; what none of them needs is not computed.
+
+        Args:
+            images: (B, 3, H, W) RGB in [0, 1], in the dtype of the parameters.
+            stages: Stages among ``"coarse"``, ``"middle"`` and ``"fine"``.
+
+        Returns:
+            Each stage's map (B, C, h, w), not normalised.
+
+        Raises:
+            ShapeError: ``images`` is not (B, 3, H, W).
+            OptionError: A stage does not exist.
+        """
+        check_shapes("DualDescriptor", images=(images, "B 3 H W"))
+        for stage in stages:
+            known = stage in self.stride
+            check_option("DualDescriptor", known, f"stages among {list(self.stride)}", stage)
+        height, width = images.shape[-2:]
+        if images.numel() == 0:
+            return {stage: self._none(images, stage) for stage in stages}
+        right, below = -width % _DEEPEST, -height % _DEEPEST
+        images = F.pad(images, (0, right, 0, below), mode="replicate")
+        images = _freed_of_light(images).contiguous(memory_format=torch.channels_last)
+
+        half = self.stem(images)
+        quarter = self.down4(half)
+        eighth = self.down8(quarter)
+        eighth = self.merge8(eighth + _up(self.context(self.down16(eighth))))
+        maps = {}
+        if "coarse" in stages:
+            maps["coarse"] = self.coarse(eighth)
+        if "middle" in stages or "fine" in stages:
+            quarter = self.merge4(quarter + _up(self.inner(eighth)))
+            fine = self.fine(self.merge2(self.outer(half) + _up(quarter)))
+            maps["fine"] = fine
+            maps["middle"] = F.avg_pool2d(fine, 2) if "middle" in stages else fine
+        return {
+            stage: maps[stage][..., : self._cells(height, stage), : self._cells(width, stage)]
+            for stage in stages
+        }
+
+    def _cells(self, side: int, stage: str) -> int:
+        stride = self.stride[stage]
+        return (side + stride // 2) // stride
+
+    def _none(self, images: Tensor, stage: str) -> Tensor:
+        """Return the map of images without pixels, or of none."""
+        channels = self.config.coarse if stage == "coarse" else self.config.fine
+        size = (self._cells(side, stage) for side in images.shape[-2:])
+        return images.new_zeros(images.shape[0], channels, *size)
+
+
+class _Block(nn.Module):
+    """Two 3 x 3 convolutions beside a shortcut."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = _layer(channels, channels)
+        self.second = _layer(channels, channels, relu=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return F.relu(features + self.second(self.first(features)))
+
+
+def _layer(
+    channels: int, width: int, *, kernel: int = 3, stride: int = 1, relu: bool = True
+) -> nn.Sequential:
+    """Return a convolution whose outputs are centred between the pixels that it strides over."""
+    padding = (kernel - stride + 1) // 2
+    convolution = nn.Conv2d(channels, width, kernel, stride=stride, padding=padding, bias=False)
+    norm = nn.BatchNorm2d(width, momentum=_MOMENTUM)
+    return nn.Sequential(convolution, norm, *([nn.ReLU()] if relu else []))
+
+
+def _descent(channels: int, width: int, blocks: int) -> nn.Sequential:
+    """Return layers that halve the resolution."""
+    return nn.Sequential(
+        _layer(channels, width, kernel=2, stride=2), *(_Block(width) for _ in range(blocks))
+    )
+
+
+def _up(features: Tensor) -> Tensor:
+    return F.interpolate(features, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def _freed_of_light(images: Tensor) -> Tensor:
+    """Take off the mean of each channel's neighbourhood, and divide by the contrast there."""
+
+    def around(blocks: Tensor) -> Tensor:
+        return F.avg_pool2d(blocks, _BLOCKS, 1, _BLOCKS // 2, count_include_pad=False)
+
+    mean = around(F.avg_pool2d(images, _BLOCK))
+    # One contrast for all channels, or a grey picture's colours would be as strong as its lines.
+    square = around(F.avg_pool2d(images.square().mean(dim=1, keepdim=True), _BLOCK))
+    variance = (square - mean.square().mean(dim=1, keepdim=True)).clamp_min(0)
+    both = torch.cat((mean, (variance + _LITTLE**2).rsqrt()), dim=1)
+    both = F.interpolate(both, scale_factor=_BLOCK, mode="bilinear", align_corners=False)
+    return (images - both[:, :3]) * both[:, 3:]
