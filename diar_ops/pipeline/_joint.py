@@ -135,21 +135,23 @@ def _compare_tiles(
     corners = _tile_corners(tie.there, image_size(other.image))
     if not corners:
         return None
-    moving, fixed, valid_moving, valid_fixed = [], [], [], []
+    moving, fixed, valid_moving = [], [], []
+    valid_fixed: list[Tensor] = []
     for top, left in corners:
         warped, seen = warp_frame(one.image, H, (top, left, TILE, TILE), valid=one.valid)
         cut = (..., slice(top, top + TILE), slice(left, left + TILE))
         moving.append(warped)
         valid_moving.append(seen)
         fixed.append(to_unit(other.image[cut])[None])
-        valid_fixed.append(None if other.valid is None else other.valid[cut][None])
+        if other.valid is not None:
+            valid_fixed.append(other.valid[cut][None])
     eye = torch.eye(3, dtype=H.dtype, device=device).expand(len(corners), 3, 3)
     found = refine_homography(
         torch.cat(moving).to(device, torch.float32),
         torch.cat(fixed).to(device, torch.float32),
         eye,
         torch.cat(valid_moving).to(device),
-        None if other.valid is None else torch.cat(valid_fixed).to(device),
+        torch.cat(valid_fixed).to(device) if valid_fixed else None,
         levels=2,
     )
     agrees = found.success & (found.agreement >= LEAST_AGREEMENT)
