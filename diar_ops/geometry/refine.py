@@ -44,7 +44,7 @@ __all__ = ["Features", "RefineHomography", "refine_homography"]
 #: that light does not change, and which of them hold, (B, 1, H, W) bool.
 Features: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
-#: Shorter side of the coarsest level, in pixels, at least.
+#: Shorter side of the coarsest level of the destination, in pixels, at least; of the source, half.
 _LEAST_SIDE = 48
 #: A step shorter than this, in pixels of a level, is the last one there; on the finest level, and
 #: on others, where the next one goes on.
@@ -111,6 +111,9 @@ def refine_homography(
     op = "refine_homography"
     check_option(op, levels is None or levels >= 1, "levels >= 1", levels)
     check_option(op, max_iterations >= 0, "max_iterations >= 0", max_iterations)
+    side = min(*image_src.shape[-2:], *image_dst.shape[-2:])
+    fits = levels is None or side >> (levels - 1) >= BLOCK
+    check_option(op, fits, f"levels that leave {BLOCK} pixels of {side}", levels)
     describe = features or local_contrast
     wide = torch.float32 if image_src.device.type == "mps" else torch.float64
     H, usable = scale_to_unit(homography_dst_src.to(wide))
@@ -120,10 +123,10 @@ def refine_homography(
     moving = [_Level.of(image_src, valid_src)]
     fixed = [_Level.of(image_dst, valid_dst)]
     while levels != len(fixed):
-        below = fixed[-1].half()
-        if levels is None and min(below.size) < _LEAST_SIDE:
+        small = min(fixed[-1].size) < 2 * _LEAST_SIDE or min(moving[-1].size) < _LEAST_SIDE
+        if levels is None and small:
             break
-        fixed.append(below)
+        fixed.append(fixed[-1].half())
         moving.append(moving[-1].half())
     iterations = torch.zeros(batch, dtype=torch.int64, device=H.device)
     for level in reversed(range(len(fixed))):

@@ -126,6 +126,8 @@ class TestRefineHomography(OpTests):
             refine_homography(image, image, eye, valid_dst=image[:, :1])
         with pytest.raises(OptionError, match="levels >= 1"):
             refine_homography(image, image, eye, levels=0)
+        with pytest.raises(OptionError, match="levels that leave 6 pixels of 40"):
+            refine_homography(image, image, eye, levels=4)
         with pytest.raises(OptionError, match="max_iterations >= 0"):
             refine_homography(image, image, eye, max_iterations=-1)
 
@@ -285,6 +287,17 @@ def test_flat_pictures_say_nothing(level: float) -> None:
         found = refine_homography(*pair_of, start)
         assert not found.success
         torch.testing.assert_close(found.homography, start / start[:, 2:, 2:])
+
+
+def test_a_small_source_in_a_large_destination() -> None:
+    source, destination, truth = pair("refine small", 2.0)
+    small = F.interpolate(source, (30, 38), mode="area")
+    sy, sx = SIZE[0] / 30, SIZE[1] / 38
+    grow = torch.tensor([[sx, 0, sx / 2 - 0.5], [0, sy, sy / 2 - 0.5], [0, 0, 1]]).double()
+    large = F.interpolate(destination, scale_factor=4, mode="bicubic").clamp(0, 1)
+    four = torch.tensor([[4, 0, 1.5], [0, 4, 1.5], [0, 0, 1]], dtype=torch.float64)
+    found = refine_homography(small, large, four @ truth @ grow)
+    assert found.homography.isfinite().all()
 
 
 def test_masks_keep_pixels_out() -> None:
