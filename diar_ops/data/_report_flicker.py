@@ -57,20 +57,22 @@ def flicker(
     if not others:
         return None
     evenly = np.linspace(0, len(others) - 1, min(_MOST - 1, len(others))).round().astype(int)
+    shown = [alignment.reference, *(others[i] for i in evenly)]
     height, width = alignment.size
-    clean = shrink(reconstruction.image, _WHOLE)
     side = max(1, min(_DETAIL, height // 2, width // 2))
-    spots = _spots(clean, reconstruction.coverage, side)
+    clean = shrink(reconstruction.image, _WHOLE)
+    places = alignment.homography_reference_frame.detach().cpu().double().numpy()
+    light = reconstruction.gain.detach().cpu().double().numpy()
+    wholes = [
+        _whole(frames[t], places[t], light[t], alignment.size, clean.shape[:2]) for t in shown
+    ]
+    spots = _spots(clean, wholes, alignment.size, side)
     stills = []
-    for t in (alignment.reference, *(others[i] for i in evenly)):
-        homography = alignment.homography_reference_frame[t].detach().cpu().double().numpy()
-        light = reconstruction.gain[t].detach().cpu().double().numpy()
-        whole = _whole(frames[t], homography, light, alignment.size, clean.shape[:2])
-        squares = [_square(frames[t], homography, light, spot, side) for spot in spots]
+    for t, whole in zip(shown, wholes, strict=True):
+        squares = [_square(frames[t], places[t], light[t], spot, side) for spot in spots]
         stills.append(_still(names[t], whole, squares))
     pieces = [reconstruction.image[:, y : y + side, x : x + side] for y, x in spots]
-    squares = [shrink(piece, side) for piece in pieces]
-    stills.append(_still("", clean, squares))
+    stills.append(_still("", clean, [shrink(piece, side) for piece in pieces]))
     return Flicker(
         stills,
         clean.shape[:2],
@@ -87,20 +89,26 @@ def _still(name: str, whole: Any, squares: list[Any]) -> Still:
     return Still(name, data_uri(whole, quality=84), data_uri(detail, quality=92))
 
 
-def _spots(clean: Any, coverage: Tensor, side: int) -> list[tuple[int, int]]:
+def _spots(
+    clean: Any, wholes: list[Any], reference: tuple[int, int], side: int
+) -> list[tuple[int, int]]:
     """Return (top, left) in full pixels of the best square of each quarter, row by row.
 
     A square is good if it has edges in all directions, which no displacement leaves in place
-    (the smaller eigenvalue of its structure tensor), and if many frames show all of it.
+    (the smaller eigenvalue of its structure tensor), and if many frames show them.
     """
     import cv2
 
-    height, width = coverage.shape[-2:]
+    height, width = reference
     h, w = clean.shape[:2]
     block = max(1, round(side * max(h, w) / max(height, width)))
-    texture: Any = cv2.cornerMinEigenVal(cv2.cvtColor(clean, cv2.COLOR_RGB2GRAY), block, ksize=3)
-    seen: Any = shrink(coverage.float() / max(1, int(coverage.max())), 0, exact=(h, w))
-    quality = texture * cv2.erode(seen, np.ones((block, block), np.uint8))
+
+    def texture(image: Any) -> Any:
+        return cv2.cornerMinEigenVal(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), block, ksize=3)
+
+    # Something in the way has edges, too: none counts for more than in the clean picture.
+    most = texture(clean)
+    quality = np.mean([np.minimum(texture(whole), most) for whole in wholes], axis=0)
     spots = []
     for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
         y0, x0 = row * h // 2 + block // 2, column * w // 2 + block // 2
