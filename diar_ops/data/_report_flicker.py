@@ -15,6 +15,7 @@ __all__ = ["Flicker", "Still", "flicker"]
 
 _MOST = 12  # frames; more would swell the page and take longer to watch than anyone does
 _WHOLE, _DETAIL = 640, 80  # longest edge of the whole view, edge of each enlarged square
+_UNLIKE = 0.08  # difference of mean colours from which a square shows something else
 _EMPTY = 0.5  # grey where a frame shows nothing
 
 
@@ -95,7 +96,8 @@ def _spots(
     """Return (top, left) in full pixels of the best square of each quarter, row by row.
 
     A square is good if it has edges in all directions, which no displacement leaves in place
-    (the smaller eigenvalue of its structure tensor), and if many frames show them.
+    (the smaller eigenvalue of its structure tensor), and if many frames show it with nothing in
+    the way.
     """
     import cv2
 
@@ -103,12 +105,11 @@ def _spots(
     h, w = clean.shape[:2]
     block = max(1, round(side * max(h, w) / max(height, width)))
 
-    def texture(image: Any) -> Any:
-        return cv2.cornerMinEigenVal(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), block, ksize=3)
-
-    # Something in the way has edges, too: none counts for more than in the clean picture.
-    most = texture(clean)
-    quality = np.mean([np.minimum(texture(whole), most) for whole in wholes], axis=0)
+    grey = cv2.cvtColor(clean, cv2.COLOR_RGB2GRAY)
+    quality: Any = cv2.cornerMinEigenVal(grey, block, ksize=3)
+    # By its mean colour, which a displacement hardly changes: faults must not be chosen away.
+    unlike = [cv2.blur(whole - clean, (block, block)) for whole in (clean, *wholes)]
+    quality = quality * np.mean([np.abs(mean).max(axis=-1) < _UNLIKE for mean in unlike], axis=0)
     spots = []
     for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
         y0, x0 = row * h // 2 + block // 2, column * w // 2 + block // 2
