@@ -67,7 +67,7 @@ def flicker(
     wholes = [
         _whole(frames[t], places[t], light[t], alignment.size, clean.shape[:2]) for t in shown
     ]
-    spots = _spots(clean, wholes, alignment.size, side)
+    spots = _spots(clean, wholes, reconstruction.coverage, side)
     stills = []
     for t, whole in zip(shown, wholes, strict=True):
         squares = [_square(frames[t], places[t], light[t], spot, side) for spot in spots]
@@ -90,9 +90,7 @@ def _still(name: str, whole: Any, squares: list[Any]) -> Still:
     return Still(name, data_uri(whole, quality=84), data_uri(detail, quality=92))
 
 
-def _spots(
-    clean: Any, wholes: list[Any], reference: tuple[int, int], side: int
-) -> list[tuple[int, int]]:
+def _spots(clean: Any, wholes: list[Any], coverage: Tensor, side: int) -> list[tuple[int, int]]:
     """Return (top, left) in full pixels of the best square of each quarter, row by row.
 
     A square is good if it has edges in all directions, which no displacement leaves in place
@@ -101,7 +99,7 @@ def _spots(
     """
     import cv2
 
-    height, width = reference
+    height, width = coverage.shape[-2:]
     h, w = clean.shape[:2]
     block = max(1, round(side * max(h, w) / max(height, width)))
 
@@ -110,6 +108,8 @@ def _spots(
     # By its mean colour, which a displacement hardly changes: faults must not be chosen away.
     unlike = [cv2.blur(whole - clean, (block, block)) for whole in (clean, *wholes)]
     quality = quality * np.mean([np.abs(mean).max(axis=-1) < _UNLIKE for mean in unlike], axis=0)
+    covered: Any = shrink(coverage.float() / max(1, int(coverage.max())), 0, exact=(h, w))
+    quality = quality * cv2.erode(covered, np.ones((block, block), np.uint8)) ** 2
     spots = []
     for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
         y0, x0 = row * h // 2 + block // 2, column * w // 2 + block // 2
