@@ -19,7 +19,9 @@ __all__ = [
     "difference_map",
     "draw_matches",
     "frame_colours",
+    "lay",
     "residuals_of_pair",
+    "resize_matrix",
     "shrink",
     "source_map",
     "transform",
@@ -102,6 +104,32 @@ def resize_matrix(from_size: tuple[int, int], to_size: tuple[int, int]) -> Any:
     return np.array([[sx, 0, (sx - 1) / 2], [0, sy, (sy - 1) / 2], [0, 0, 1]])
 
 
+def lay(image: Any, matrix: Any, gain: Any, size: tuple[int, int]) -> tuple[Any, Any]:
+    """Warp (h, w, 3) by a homography onto another grid of ``size`` (h, w).
+
+    Args:
+        image: Display values in [0, 1].
+        matrix: (3, 3), grid ~ matrix @ image, in pixels.
+        gain: (3,) factors in linear light.
+        size: (h, w) of the result.
+
+    Returns:
+        (h, w, 3) float32, and (h, w) bool: where the image shows something.
+    """
+    import cv2
+
+    centre = np.array([(image.shape[1] - 1) / 2, (image.shape[0] - 1) / 2, 1.0])
+    matrix = matrix * (1.0 if matrix[2] @ centre >= 0 else -1.0)
+    inverse: Any = np.linalg.inv(matrix)
+    lit = np.clip(_to_linear(image) * gain.reshape(1, 1, 3), 0, 1)
+    content = np.dstack((_to_display(lit), np.ones(image.shape[:2], np.float32)))
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    laid: Any = cv2.warpPerspective(content, inverse, size[::-1], flags=flags)
+    y, x = np.mgrid[0 : size[0], 0 : size[1]]
+    in_front = inverse[2, 0] * x + inverse[2, 1] * y + inverse[2, 2] > 0
+    return laid[..., :3], (laid[..., 3] > 0.999) & in_front
+
+
 def difference_map(
     small: Any,
     clean: Any,
@@ -116,26 +144,15 @@ def difference_map(
         (h, w, 4) grey frame with the differences in orange, transparent where the frame shows
         nothing; and the share of the frame's area that differs clearly.
     """
-    import cv2
-
     size = clean.shape[:2]
     to_small_frame = resize_matrix(frame_size, small.shape[:2])
     to_small_reference = resize_matrix(reference_size, size)
     matrix = to_small_reference @ homography_reference_frame @ np.linalg.inv(to_small_frame)
-    centre = np.array([(small.shape[1] - 1) / 2, (small.shape[0] - 1) / 2, 1.0])
-    matrix = matrix * (1.0 if matrix[2] @ centre >= 0 else -1.0)
-    inverse: Any = np.linalg.inv(matrix)
-    lit = np.clip(_to_linear(small) * gain.reshape(1, 1, 3), 0, 1)
-    content = np.dstack((_to_display(lit), np.ones(small.shape[:2], np.float32)))
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    laid: Any = cv2.warpPerspective(content, inverse, size[::-1], flags=flags)
-    y, x = np.mgrid[0 : size[0], 0 : size[1]]
-    in_front = inverse[2, 0] * x + inverse[2, 1] * y + inverse[2, 2] > 0
-    shown = (laid[..., 3] > 0.999) & in_front
-    difference = np.abs(laid[..., :3] - clean).mean(axis=-1)
+    laid, shown = lay(small, matrix, gain, size)
+    difference = np.abs(laid - clean).mean(axis=-1)
     low, high = _DIFFERENCE
     amount = (np.clip((difference - low) / (high - low), 0, 1) ** 0.7)[..., None]
-    grey = (0.2 + 0.7 * laid[..., :3].mean(axis=-1))[..., None]
+    grey = (0.2 + 0.7 * laid.mean(axis=-1))[..., None]
     tinted = grey * (1 - amount) + _TINT * amount
     share = float((difference > 0.5 * (low + high))[shown].mean()) if shown.any() else 0.0
     return np.dstack((tinted, shown.astype(np.float32))), share

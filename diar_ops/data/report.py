@@ -16,6 +16,7 @@ from diar_ops._errors import DiarError, ShapeError
 from diar_ops._types import Alignment, Reconstruction
 from diar_ops.data import _report_pictures as pictures
 from diar_ops.data import _report_words as words
+from diar_ops.data._report_flicker import flicker
 
 __all__ = ["render_report"]
 
@@ -139,6 +140,8 @@ def render_report(
         after=pictures.data_uri(clean),
         size=clean.shape[:2],
         reference=names[alignment.reference],
+        aligned=aligned,
+        flicker=flicker(frames, names, alignment, reconstruction),
         cards=cards,
         left_out=count - aligned,
         sources=pictures.data_uri(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import sys
 from datetime import datetime
 from html.parser import HTMLParser
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -26,6 +28,7 @@ from diar_ops import (
 )
 from diar_ops.data import _report_pictures as pictures
 from diar_ops.data import render_report
+from diar_ops.data._report_flicker import flicker
 from tests.harness import generator
 
 SIZE = (48, 64)
@@ -168,10 +171,11 @@ def test_everything_is_there_and_nothing_is_loaded() -> None:
 def test_is_accessible() -> None:
     _, seen = page(sequence())
     images = [attrs for tag, attrs in seen.tags if tag == "img"]
-    assert len(images) == 2 + 2 * 3 + 2
+    assert len(images) == 2 + 2 * (3 + 1) + 2 * 3 + 2
     assert all(attrs.get("alt") for attrs in images)
     assert all(attrs.get("aria-label") for tag, attrs in seen.tags if tag in ("svg", "input"))
-    assert [attrs.get("type") for tag, attrs in seen.tags if tag == "input"] == ["range"]
+    types = [attrs.get("type") for tag, attrs in seen.tags if tag == "input"]
+    assert types == ["range", "range", "checkbox"]
     assert next(attrs for tag, attrs in seen.tags if tag == "html")["lang"] == "en"
     ids = seen.attributes("id")
     assert len(ids) == len(set(ids))
@@ -186,7 +190,7 @@ def test_names_and_words_are_escaped() -> None:
         data, title=nasty, warnings=[nasty], settings={nasty: nasty}, timings={nasty: 1.0}
     )
     assert "<script>alert" not in html
-    assert html.count("<script>") == 2  # the page's own
+    assert html.count("<script>") == 3  # the page's own
     assert nasty in seen.text
     assert "Übersicht 絵 ß.tif" in seen.text
     assert not [attrs for _, attrs in seen.tags if "onerror" in attrs]
@@ -300,6 +304,37 @@ def test_missing_jinja_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None
         page(sequence())
 
 
+def stills(seen: Page) -> list[str]:
+    """The names under the pictures of the animation, in order."""
+    whole = [attrs.get("alt") or "" for tag, attrs in seen.tags if tag == "img"]
+    return [alt for alt in whole if alt.startswith("Aligned photo ") or alt == "Clean picture"]
+
+
+def test_the_animation_shows_the_aligned_photos_and_no_others() -> None:
+    html, seen = page(sequence(5, failed={2: Reason.TOO_FEW}))
+    shown = [f"Aligned photo photo_{i}.jpg" for i in (0, 1, 3, 4)]
+    assert stills(seen) == [*shown, "Clean picture"]
+    assert "photo_0.jpg (reference)" in seen.text
+    assert "evenly chosen" not in seen.text
+    assert "prefers-reduced-motion" in html
+    for failed in ({1: Reason.TOO_FEW}, {}):
+        html, seen = page(sequence(1 + len(failed), failed=failed))
+        assert "Do edges stand still?" not in seen.text
+        assert "flicker" not in re.sub(r"/\* flicker.*?\*/", "", html)
+
+
+def test_the_animation_of_many_photos_is_bounded() -> None:
+    data = sequence(30)
+    data["alignment"] = data["alignment"]._replace(reference=7)
+    _, seen = page(data)
+    shown = stills(seen)
+    assert len(shown) == 12 + 1
+    assert shown[0] == "Aligned photo photo_7.jpg"
+    assert len(set(shown)) == len(shown)
+    assert {"Aligned photo photo_0.jpg", "Aligned photo photo_29.jpg"} < set(shown)
+    assert "(12 of 30, evenly chosen)" in seen.text
+
+
 # --- the pictures -----------------------------------------------------------------------------
 
 
@@ -366,6 +401,86 @@ def test_difference_map_hides_what_lies_behind_the_horizon() -> None:
     in_front = inverse[2, 0] * x + 1 > 0
     assert not laid[:, ~in_front, 3].any()
     assert laid[10, 5, 3] == 1
+
+
+def test_aligned_stills_stand_still() -> None:
+    """Photos that show one picture from elsewhere, turned and shifted, become the picture."""
+    height, width = 480, 600
+    y, x = np.mgrid[0:height, 0:width].astype(np.float64)
+
+    def picture(x: Any, y: Any) -> Any:
+        waves = (np.sin(x / 9) * np.cos(y / 7), np.sin((x + y) / 11), np.cos((x - 2 * y) / 13))
+        return np.stack([0.5 + 0.3 * wave for wave in waves])
+
+    turned = np.array([[0.9, -0.2, 71.3], [0.21, 0.95, -30.6], [1e-5, -2e-5, 1.0]])
+    places = pictures.transform(turned, np.stack((x.ravel(), y.ravel()), axis=1))
+    data = sequence(2)
+    data["frames"] = [
+        torch.from_numpy(picture(x, y)).float(),
+        torch.from_numpy(picture(*places.T.reshape(2, height, width))).float(),
+    ]
+    data["alignment"] = data["alignment"]._replace(
+        homography_reference_frame=torch.from_numpy(np.stack((np.eye(3), turned))),
+        size=(height, width),
+    )
+    data["reconstruction"] = Reconstruction(
+        data["frames"][0],
+        torch.full((1, height, width), 2),
+        torch.full((2, 1, height, width), 0.5),
+        torch.ones(2, 3),
+    )
+    shown = flicker(data["frames"], data["names"], data["alignment"], data["reconstruction"])
+    assert shown is not None
+    assert [still.name for still in shown.stills] == ["photo_0.jpg", "photo_1.jpg", ""]
+    assert shown.size == (height, width)
+    assert shown.detail == 160
+    whole = np.stack([decoded(still.whole) for still in shown.stills])
+    detail = np.stack([decoded(still.detail) for still in shown.stills])
+    assert whole.shape == (3, height, width, 3)
+    assert detail.shape == (3, 160, 160, 3)
+    # Grey is where the turned photo shows nothing; elsewhere all three are one picture.
+    empty = (np.abs(whole[1] - 0.5) < 0.02).all(axis=-1)
+    assert 0.05 < empty.mean() < 0.5
+    assert np.abs(whole[1] - whole[0])[~empty].mean() < 0.02
+    assert np.abs(detail - detail[2]).mean() < 0.02
+    for quarter, (left, top, across, down) in enumerate(shown.spots):
+        assert (across, down) == pytest.approx((100 * 80 / width, 100 * 80 / height))
+        assert left // 50 == (left + across - 1e-6) // 50 == quarter % 2
+        assert top // 50 == (top + down - 1e-6) // 50 == quarter // 2
+    # three pixels off, and it jumps
+    moved = data["alignment"].homography_reference_frame.clone()
+    moved[1, :2] += 3.0 * moved[1, 2]
+    off = data["alignment"]._replace(homography_reference_frame=moved)
+    shown = flicker(data["frames"], data["names"], off, data["reconstruction"])
+    assert shown is not None
+    detail = np.stack([decoded(still.detail) for still in shown.stills])
+    assert np.abs(detail[1] - detail[0]).mean() > 0.05
+    assert np.abs(detail[2] - detail[0]).mean() < 0.02
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (3, 2), (40, 3), (5, 2000)])
+def test_tiny_pictures_flicker_too(size: tuple[int, int]) -> None:
+    data = sequence(2)
+    alignment = data["alignment"]._replace(size=size)
+    reconstruction = Reconstruction(
+        torch.rand(3, *size, generator=generator("tiny")),
+        torch.zeros(1, *size, dtype=torch.int64),
+        torch.zeros(2, 1, *size),
+        torch.ones(2, 3),
+    )
+    shown = flicker(data["frames"], data["names"], alignment, reconstruction)
+    assert shown is not None
+    assert len(shown.stills) == 3
+    assert decoded(shown.stills[1].detail).shape[0] == shown.detail
+    for left, top, across, down in shown.spots:
+        assert 0 <= left <= 100 - across + 1e-9
+        assert 0 <= top <= 100 - down + 1e-9
+
+
+def decoded(uri: str) -> Any:
+    data = np.frombuffer(base64.b64decode(uri.partition(",")[2]), np.uint8)
+    image: Any = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    return image[..., ::-1] / 255
 
 
 def test_frame_colours_are_distinct() -> None:

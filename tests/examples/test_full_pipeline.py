@@ -151,6 +151,7 @@ def test_a_stranger_runs_it(good: Path, tmp_path: Path) -> None:
     report = (out / "report.html").read_text(encoding="utf-8")
     assert "All 3 photos were aligned" in report
     assert all(name in report for name in NAMES)
+    assert all(f'alt="Aligned photo {name}"' in report for name in NAMES)
 
 
 def test_the_same_seed_gives_the_same_bytes(
@@ -415,7 +416,9 @@ def test_a_photo_that_does_not_belong_is_left_out(
     assert frame["reason"] in ("TOO_FEW", "CHANCE_LEVEL", "COLLINEAR")
     assert frame["homography_reference_frame"] is None
     assert not (tmp_path / "with" / "aligned" / "aa.png").exists()
-    assert "left out" in (tmp_path / "with" / "report.html").read_text(encoding="utf-8")
+    report = (tmp_path / "with" / "report.html").read_text(encoding="utf-8")
+    assert "left out" in report
+    assert "Aligned photo aa.png" not in report
     # More pairs draw other random samples: positions differ by hundredths of a pixel.
     difference = np.abs(clean(tmp_path / "with") - clean(tmp_path / "without"))
     assert difference.mean() < 0.5 / 255
