@@ -130,7 +130,8 @@ class DualDescriptor(nn.Module):
         height, width = images.shape[-2:]
         if images.numel() == 0:
             return {stage: self._none(images, stage) for stage in stages}
-        right, below = -width % _DEEPEST, -height % _DEEPEST
+        # Reflection needs two cells on the deepest stage.
+        right, below = (max(2 * _DEEPEST - n, -n % _DEEPEST) for n in (width, height))
         images = F.pad(images, (0, right, 0, below), mode="replicate")
         images = _freed_of_light(images).contiguous(memory_format=torch.channels_last)
 
@@ -178,8 +179,12 @@ def _layer(
     channels: int, width: int, *, kernel: int = 3, stride: int = 1, relu: bool = True
 ) -> nn.Sequential:
     """Return a convolution whose outputs are centred between the pixels that it strides over."""
-    padding = (kernel - stride + 1) // 2
-    convolution = nn.Conv2d(channels, width, kernel, stride=stride, padding=padding, bias=False)
+    convolution = nn.Conv2d(
+        channels, width, kernel, stride=stride, padding=(kernel - stride + 1) // 2, bias=False,
+        # Zeros would tell cells where in the image they lie: unrelated photos, noise even, match
+        # by that, each cell with the one in its own place.
+        padding_mode="reflect",
+    )  # fmt: skip
     norm = nn.BatchNorm2d(width, momentum=_MOMENTUM)
     return nn.Sequential(convolution, norm, *([nn.ReLU()] if relu else []))
 

@@ -430,8 +430,8 @@ def test_copies_give_the_photo_back(run: Callable[..., Run], tmp_path: Path) -> 
     result = run(folder, "--out", tmp_path / "out", "--aggregator", "softmax")
     assert result.code == 0
     assert result.out.startswith("10 of 10 photos")
-    # Each copy is placed to about a tenth of a pixel, which softens this noisy picture a little.
-    assert psnr(clean(tmp_path / "out"), view / 255) > 30
+    # Each copy is placed to some thousandths of a pixel: hardly a value changes by rounding.
+    assert np.abs(clean(tmp_path / "out") - view / 255).max() < 2.5 / 255
 
 
 # --- nothing to work with ---------------------------------------------------------------------
