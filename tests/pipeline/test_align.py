@@ -292,13 +292,13 @@ def zoomed(*factors: float) -> tuple[list[Tensor], np.ndarray]:
 
 def test_a_frame_is_reached_through_another() -> None:
     """A detail too small in the reference to be matched there, and a photo from half way."""
-    given, H = zoomed(1, 1.6, 2.56)
+    given, H = zoomed(1, 1.9, 3.6)
     direct = align_sequence([given[0], given[2]], reference=0)
     assert not direct.success[1], "the scene must make the detour necessary"
     found = align_sequence(given, reference=0)
     assert found.pairs.estimate.success.tolist() == [True, False, True]
     assert found.success.all()
-    assert errors(found, H).max() < 0.5  # pixels of the reference
+    assert errors(found, H).max() < 0.2  # pixels of the reference
 
 
 def test_a_frame_beside_the_reference_is_placed_by_its_neighbour() -> None:
