@@ -12,7 +12,7 @@ files of other networks; networks also as NAME+settled: of frames that are first
 common picture.
 
 Alignment (--alignment): how far off is each frame, laid over frame 0 of its sequence? Methods are
-ours (align_sequence with its defaults) and its ablations ours-sift, ours-one-scale, ours-not-joint,
+ours (align_sequence with its defaults) and its ablations ours-dual, ours-one-scale, ours-not-joint,
 ours-unrefined and ours-resnet18; the paper's recipe, paper and paper-one-scale; sift, orb and
 akaze; loftr and disk-lightglue by kornia. Of these peers NAME matches each frame with frame 0,
 NAME+pairs all pairs of frames, of which the most reliable lead to frame 0. A method is left out,

@@ -62,9 +62,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("--reference", metavar="NAME|INDEX", default="auto",
         help="photo whose view the picture takes: a file name, a number from 0, or auto: the "
              "best-connected, most frontal and sharpest one (default: %(default)s)")  # fmt: skip
-    add("--descriptor", metavar="dual|sift|NAME|FILE", default="dual",
-        help="what photos are matched by: dual is trained and comes with the package; sift needs "
-             "no weights; resnet18, resnet34 and resnet50 download theirs once; or a file of such "
+    add("--descriptor", metavar="sift|dual|NAME|FILE", default="sift",
+        help="what photos are matched by: sift needs no weights; dual is trained and comes with "
+             "the package; resnet18, resnet34 and resnet50 download theirs once; or a file of such "
              "weights (default: %(default)s)")  # fmt: skip
     add("--aggregator", metavar="NAME|FILE", default="diar",
         help="how a pixel is made from the photos: diar, a trained network, evens out their light "

@@ -14,16 +14,16 @@ __all__ = ["load_descriptor"]
 
 
 def load_descriptor(
-    name_or_path: str = "dual", *, device: torch.device | str = "cpu"
+    name_or_path: str = "sift", *, device: torch.device | str = "cpu"
 ) -> DenseDescriptor:
     """Load a dense descriptor for :func:`align_sequence`.
 
     Args:
-        name_or_path: ``"dual"`` for the coarse stage of the :class:`DualDescriptor` that comes with
-            the package, or the path of another one; ``"sift"`` for dense SIFT every 8 pixels, which
-            needs no weights; or a ResNet that :func:`load_pretrained` takes, for its second stage.
-            (The paper uses the third, whose cells are 16 pixels apart: too coarse to verify a pair
-            by.)
+        name_or_path: ``"sift"`` for dense SIFT every 8 pixels, which needs no weights; ``"dual"``
+            for the coarse stage of the :class:`DualDescriptor` that comes with the package, or the
+            path of another one; or a ResNet that :func:`load_pretrained` takes, for its second
+            stage. (The paper uses the third, whose cells are 16 pixels apart: too coarse to verify
+            a pair by.)
         device: Where it shall run.
 
     Returns:

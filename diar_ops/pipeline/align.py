@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -11,8 +10,7 @@ from torch import Tensor
 from diar_ops._checks import check_option
 from diar_ops._types import Alignment, PairMatches, Reason
 from diar_ops.geometry import transform_points
-from diar_ops.matching import DenseDescriptor
-from diar_ops.models import load_descriptor
+from diar_ops.matching import DenseDescriptor, DenseSIFT
 from diar_ops.pipeline._frames import (
     Frames,
     Photo,
@@ -74,8 +72,8 @@ def align_sequence(
             uint8 or uint16. R, G, B.
         reference: Index of the reference frame, or ``"auto"``.
         descriptor: Maps images (1, 3, h, w) in [0, 1] to a :class:`FeatureMap`, such as a
-            :class:`DenseDescriptor`. ``None``: the trained one that comes with the package,
-            ``load_descriptor("dual")``; ``load_descriptor("sift")`` needs no weights.
+            :class:`DenseDescriptor` or what :func:`load_descriptor` returns. ``None``: dense SIFT
+            every 8 pixels.
         scales: Pyramid scales of step 1.
         matching_size: Longest side of the copies that step 1 works on, in pixels.
         refinement_size: The same for steps 3 and 4. Larger is more exact and slower.
@@ -110,7 +108,7 @@ def align_sequence(
     device = frames[0].device if device is None else check_device(op, device)
     masks = [None] * count if valid is None else list(valid)
     progress = progress or (lambda step, done, total: None)
-    descriptor = descriptor or shipped_descriptor().to(device)
+    descriptor = descriptor or DenseDescriptor(DenseSIFT(stride=8))
     matcher = PairMatcher(descriptor, scales, max_matches, threshold, generator, progress)
     with torch.no_grad():
         finite = [not f.is_floating_point() or bool(f.isfinite().all()) for f in frames]
@@ -177,12 +175,6 @@ def align_sequence(
     for (i, j), n in zip(pairs.frames[verified].tolist(), support.tolist(), strict=True):
         inliers[i], inliers[j] = max(int(inliers[i]), n), max(int(inliers[j]), n)
     return Alignment(homography, success, reason, inliers, overlap, reference, size, spread, pairs)
-
-
-@lru_cache(maxsize=1)
-def shipped_descriptor() -> DenseDescriptor:
-    """Return the descriptor that comes with the package."""
-    return load_descriptor("dual")
 
 
 def _pair_reasons(pairs: PairMatches, count: int) -> Tensor:

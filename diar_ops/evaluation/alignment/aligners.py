@@ -118,7 +118,7 @@ def _ours(name: str, files: AlignerFiles) -> Aligner:
     if configuration.resnet:
         path = _resnet(files)
         trunk, settings = load_resnet18(path), f"{settings}, {_digest(path)}"
-    elif configuration.descriptor is None:
+    if configuration.descriptor == "dual":
         settings = f"{settings}, {_digest(SHIPPED / 'dual.safetensors')}"
     return Aligner(name, configuration.words, settings, align_configured(configuration, trunk))
 

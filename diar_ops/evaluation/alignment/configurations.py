@@ -46,7 +46,7 @@ CONFIGURATIONS: dict[str, Configuration] = {
     "ours-not-joint": Configuration("without joint adjustment", {"joint": False}),
     "ours-unrefined": Configuration("without refinement: the verified pairs alone", chained=True),
     "ours-resnet18": Configuration("coarse matches by ResNet-18, stage 2", resnet=True),
-    "ours-sift": Configuration("coarse matches by dense SIFT", descriptor="sift"),
+    "ours-dual": Configuration("coarse matches by the trained descriptor", descriptor="dual"),
 }
 
 
