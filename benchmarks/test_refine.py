@@ -9,7 +9,6 @@ steps at most, a Gaussian of 5 px before; "thorough" 1000.
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import cv2
@@ -53,9 +52,12 @@ def ecc(iterations: int, eps: float) -> Callable[[Tensor, Tensor, Tensor], Tenso
         found = []
         for source, start in zip(255 * sources.mean(1).numpy(), initial, strict=True):
             inverse = torch.linalg.inv(start)
-            H = (inverse / inverse[2, 2]).numpy().astype(np.float32)
-            with suppress(cv2.error):  # it did not converge
+            H = np.ascontiguousarray((inverse / inverse[2, 2]).numpy(), np.float32)
+            try:
                 H = cv2.findTransformECC(fixed, source, H, cv2.MOTION_HOMOGRAPHY, stop, None, 5)[1]
+            except cv2.error as error:
+                if error.code != cv2.Error.StsNoConv:
+                    raise
             found.append(torch.linalg.inv(torch.from_numpy(H).double()))
         return torch.stack(found)
 
