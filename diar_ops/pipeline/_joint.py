@@ -16,7 +16,7 @@ from diar_ops.geometry import (
 )
 from diar_ops.pipeline._frames import Photo, WorkingCopy, image_size, to_unit
 from diar_ops.pipeline._graph import plausible
-from diar_ops.pipeline._refine import LEAST_AGREEMENT, Refined, full_resolution
+from diar_ops.pipeline._refine import EVIDENCE, Refined, convincing, full_resolution
 from diar_ops.pipeline._warp import warp_frame
 
 __all__ = ["Tie", "adjust", "look_closer", "tie_neighbours", "ties_of"]
@@ -80,7 +80,7 @@ def tie_neighbours(
         found = refine_homography(
             one.image, other.image, H[None].to(one.image.device), one.valid, other.valid, levels=1
         )
-        if bool(found.success) and float(found.agreement) >= LEAST_AGREEMENT:
+        if convincing(found, max(image_size(other.image))):
             ties.append(Tie(i, j, *full_resolution(found.matches, one, other)))
         progress("adjusting jointly", done + 1, len(pairs))
     return ties
@@ -154,7 +154,7 @@ def _compare_tiles(
         torch.cat(valid_fixed).to(device) if valid_fixed else None,
         levels=2,
     )
-    agrees = found.success & (found.agreement >= LEAST_AGREEMENT)
+    agrees = found.success & (found.agreement >= EVIDENCE[-1][0])
     keep = (found.matches.valid & agrees[:, None]).cpu()
     if not keep.any():
         return None

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from diar_ops._types import Matches, PairMatches
+from diar_ops._types import Matches, PairMatches, RefinedHomography
 from diar_ops.geometry import (
     ransac_homography,
     refine_homography,
@@ -20,14 +20,14 @@ from diar_ops.pipeline._frames import WorkingCopy, hide_invalid, image_size
 from diar_ops.pipeline._graph import plausible
 from diar_ops.pipeline._pairs import EVIDENCE_CELLS, Descriptor
 
-__all__ = ["QUANTILES", "Refined", "Refiner", "full_resolution", "refine_all"]
+__all__ = ["QUANTILES", "Refined", "Refiner", "convincing", "full_resolution", "refine_all"]
 
 # Of the distances that Alignment.spread reports.
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-#: Least share of the texture that is alike in a frame that is in its place.
-LEAST_AGREEMENT = 0.2
-#: Largest corner_sigma of a frame that is in its place, as a share of the longer side.
-MOST_SIGMA = 0.0015
+#: A frame is in its place if at least this share of the texture is alike, and if its corner_sigma
+#: is at most this share of the longer side. Much of a photo's texture may be noise or reflections,
+#: so that little of it is alike; then the rest must fix the corners the better.
+EVIDENCE = ((0.2, 0.0015), (0.1, 0.0005))
 #: Search window of what the pairs' homographies leave over, in cells of the descriptor.
 _RADIUS = 3
 #: Inlier threshold there, in cells.
@@ -103,13 +103,9 @@ class Refiner:
             self.reference.valid,
         )  # fmt: skip
         size = image_size(self.reference.image)
-        agreed = (
-            bool(found.success)
-            and float(found.agreement) >= LEAST_AGREEMENT
-            and float(found.corner_sigma.max()) <= MOST_SIGMA * max(size)
-        )
         H = found.homography[0].cpu()
-        return (H, found.matches) if agreed and plausible(H, image_size(copy.image)) else None
+        agreed = convincing(found, max(size)) and plausible(H, image_size(copy.image))
+        return (H, found.matches) if agreed else None
 
     def _catch(self, copy: WorkingCopy, H: Tensor) -> Tensor | None:
         """Match cells within a small window; return the homography that they agree on."""
@@ -129,6 +125,14 @@ class Refiner:
         H = estimate.homography[0].to("cpu", torch.float64) @ H
         sound = bool(estimate.success[0]) and plausible(H, image_size(copy.image))
         return H if sound else None
+
+
+def convincing(found: RefinedHomography, longest: int) -> bool:
+    """Return whether the refinement of one pair, whose longer side is given, can be trusted."""
+    agreement, sigma = float(found.agreement), float(found.corner_sigma.max())
+    return bool(found.success) and any(
+        agreement >= least and sigma <= most * longest for least, most in EVIDENCE
+    )
 
 
 def full_resolution(

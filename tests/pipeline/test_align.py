@@ -328,7 +328,7 @@ def test_frames_that_fit_each_other_but_not_the_reference_are_unconnected() -> N
 def test_a_frame_of_which_too_little_agrees_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pairs are verified, but no frame may pass whose pixels do not agree."""
     given, _ = frames()
-    monkeypatch.setattr(_refine, "LEAST_AGREEMENT", 1.01)
+    monkeypatch.setattr(_refine, "EVIDENCE", ((1.01, 0.0015),))
     found = align_sequence(given, reference=0)
     assert found.pairs.estimate.success.all()
     assert found.success.tolist() == [True, False, False]
