@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -80,32 +80,35 @@ class Refiner:
         working = self.reference.working_full
         H = working @ homography_reference_frame @ torch.linalg.inv(copy.working_full)
         found = self._refine(copy, H)
-        if found is None:
+        if not convincing(found, self._longest, EVIDENCE[:1]):
+            # What is alike may be the noise of one camera: a better place goes before.
             caught = self._catch(copy, H)
-            found = None if caught is None else self._refine(copy, caught)
-        if found is None:
+            again = None if caught is None else self._refine(copy, caught)
+            if again is not None and float(again.agreement) > float(found.agreement):
+                found = again
+        H = found.homography[0].cpu()
+        if not (convincing(found, self._longest) and plausible(H, image_size(copy.image))):
             unknown = torch.full((len(QUANTILES),), float("nan"))
             nowhere = torch.zeros(0, 2, dtype=torch.float64)
             return Refined(
                 homography_reference_frame, False, unknown, self.anchor, (nowhere, nowhere)
             )
-        H, matches = found
         H = torch.linalg.inv(working) @ H @ copy.working_full
-        here, there = full_resolution(matches, copy, self.reference)
+        here, there = full_resolution(found.matches, copy, self.reference)
         distance = (transform_points(here, H).points - there).norm(dim=-1)
         spread = torch.quantile(distance, torch.tensor(QUANTILES).to(distance)).float()
         return Refined(H, True, spread, self.anchor, (here, there))
 
-    def _refine(self, copy: WorkingCopy, H: Tensor) -> tuple[Tensor, Matches] | None:
-        """Return the homography of the copies and what agrees, or ``None`` if too little does."""
-        found = refine_homography(
+    @property
+    def _longest(self) -> int:
+        return max(image_size(self.reference.image))
+
+    def _refine(self, copy: WorkingCopy, H: Tensor) -> RefinedHomography:
+        """Refine the homography of the copies on their pixels."""
+        return refine_homography(
             copy.image, self.reference.image, H[None].to(copy.image.device), copy.valid,
             self.reference.valid,
         )  # fmt: skip
-        size = image_size(self.reference.image)
-        H = found.homography[0].cpu()
-        agreed = convincing(found, max(size)) and plausible(H, image_size(copy.image))
-        return (H, found.matches) if agreed else None
 
     def _catch(self, copy: WorkingCopy, H: Tensor) -> Tensor | None:
         """Match cells within a small window; return the homography that they agree on."""
@@ -127,11 +130,13 @@ class Refiner:
         return H if sound else None
 
 
-def convincing(found: RefinedHomography, longest: int) -> bool:
+def convincing(
+    found: RefinedHomography, longest: int, evidence: Sequence[tuple[float, float]] | None = None
+) -> bool:
     """Return whether the refinement of one pair, whose longer side is given, can be trusted."""
     agreement, sigma = float(found.agreement), float(found.corner_sigma.max())
     return bool(found.success) and any(
-        agreement >= least and sigma <= most * longest for least, most in EVIDENCE
+        agreement >= least and sigma <= most * longest for least, most in evidence or EVIDENCE
     )
 
 
