@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from types import ModuleType
@@ -10,17 +9,15 @@ from types import ModuleType
 import pytest
 from PIL import Image
 
+from tests.scripts import load_script
+
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "tests" / "data" / "sample"
 
 
 @pytest.fixture(scope="module")
 def program() -> ModuleType:
-    path = ROOT / "examples" / "compare_renderers.py"
-    spec = importlib.util.spec_from_file_location("compare_renderers", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("compare_renderers")
 
 
 @pytest.fixture

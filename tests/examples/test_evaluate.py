@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import json
 import shutil
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from diar_ops import DeepResidualSets, DeepResidualSetsConfig, save_pretrained
 from diar_ops.evaluation import CLASSICAL, read_rows
 from diar_ops.evaluation import reconstruction as reconstruction_module
 from diar_ops.evaluation import run as run_module
+from tests.scripts import load_script
 from tests.sequences import write_dataset
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,13 +34,7 @@ class Run(NamedTuple):
 
 @pytest.fixture(scope="module")
 def program() -> ModuleType:
-    path = ROOT / "examples" / "evaluate.py"
-    spec = importlib.util.spec_from_file_location("evaluate", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("evaluate")
 
 
 @pytest.fixture

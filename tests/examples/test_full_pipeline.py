@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import importlib.util
 import json
 import os
 import signal
@@ -23,6 +22,7 @@ from diar_ops import DIAR, FaithfulDIAR, FaithfulDIARConfig, corner_error, save_
 from diar_ops.data import read_image, write_image
 from diar_ops.data import results as results_module
 from tests import photos
+from tests.scripts import load_script
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "examples" / "full_pipeline.py"
@@ -39,12 +39,7 @@ class Run(NamedTuple):
 
 @pytest.fixture(scope="module")
 def program() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("full_pipeline", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("full_pipeline")
 
 
 @pytest.fixture

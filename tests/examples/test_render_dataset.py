@@ -1,6 +1,5 @@
 """The command line of the renderer, without Blender; tests/data/cycles has the rest."""
 
-import importlib.util
 import os
 import subprocess
 import sys
@@ -10,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.scripts import load_script
+
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "examples" / "render_dataset.py"
 FAKE = ROOT / "tests" / "data" / "cycles" / "fake_blender.py"
@@ -17,10 +18,7 @@ FAKE = ROOT / "tests" / "data" / "cycles" / "fake_blender.py"
 
 @pytest.fixture(scope="module")
 def program():
-    spec = importlib.util.spec_from_file_location("render_dataset", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("render_dataset")
 
 
 @pytest.fixture

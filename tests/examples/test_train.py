@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import pytest
 from safetensors import safe_open
 
 from diar_ops.models import DeepResidualSets, load_pretrained
+from tests.scripts import load_script
 from tests.sequences import write_dataset
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,12 +30,7 @@ SMALL = (
 
 @pytest.fixture(scope="module")
 def program() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("train", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("train")
 
 
 @pytest.fixture

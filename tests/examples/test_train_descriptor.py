@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +13,7 @@ import pytest
 from safetensors import safe_open
 
 from diar_ops import DualDescriptor, load_descriptor
+from tests.scripts import load_script
 
 SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "train_descriptor.py"
 SMALL = (
@@ -25,12 +25,7 @@ SMALL = (
 
 @pytest.fixture(scope="module")
 def program() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("train_descriptor", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("train_descriptor")
 
 
 @pytest.fixture
