@@ -15,7 +15,7 @@ __all__ = [
     "Blocks",
     "block_weights",
     "blocks_of",
-    "corner_covariance",
+    "corner_variance",
     "correlation",
     "displacement",
     "solve_step",
@@ -27,7 +27,7 @@ __all__ = [
 BLOCK = 6
 #: Pixels lose their say where the difference around them is this many medians (of its square).
 _REACH = 1.0
-#: Blocks lose their say that want to move this many medians farther than the step moves them.
+#: Blocks lose their say that want to move this many times as far as the median block.
 _BLOCK_REACH = 3.0
 #: Shortest distance, in pixels, that counts as far.
 _LEAST_DISTANCE = 1e-3
@@ -195,8 +195,8 @@ def step_matrix(step: Tensor, size: tuple[int, int]) -> Tensor:
     return back @ (eye + delta) @ there
 
 
-def corner_covariance(blocks: Blocks, covariance: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return (B, 4, 2, 2) px^2 of the corners of the box around the known blocks.
+def corner_variance(blocks: Blocks, covariance: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return (B, 4) px^2, the mean squared motion of the corners of the box around known blocks.
 
     Args:
         blocks: Of two images of ``size``.
@@ -210,4 +210,4 @@ def corner_covariance(blocks: Blocks, covariance: Tensor, size: tuple[int, int])
     left, top, right, bottom = *low.unbind(1), *high.unbind(1)
     corners = torch.stack((left, top, right, top, right, bottom, left, bottom), 1)
     design = _design(corners.reshape(-1, 2), size).reshape(-1, 4, 2, 8).to(covariance.dtype)
-    return torch.einsum("bcik,bkl,bcjl->bcij", design, covariance, design)
+    return torch.einsum("bcik,bkl,bcil->bc", design, covariance, design)

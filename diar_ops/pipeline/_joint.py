@@ -170,6 +170,8 @@ def _compare_tiles(
 def _tile_corners(points: Tensor, size: tuple[int, int]) -> list[tuple[int, int]]:
     """Return (top, left) of tiles in an image of ``size``, where there are most points (N, 2)."""
     height, width = size
+    if min(size) < TILE:
+        return []
     column = (points[:, 0] / width * GRID).long().clamp(0, GRID - 1)
     row = (points[:, 1] / height * GRID).long().clamp(0, GRID - 1)
     corners = []

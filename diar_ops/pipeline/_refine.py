@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from diar_ops._types import Matches, PairMatches, RefinedHomography
+from diar_ops._types import FeatureMap, Matches, PairMatches, RefinedHomography
 from diar_ops.geometry import (
     ransac_homography,
     refine_homography,
@@ -75,6 +76,11 @@ class Refiner:
         self.descriptor = descriptor
         self.generator = generator
 
+    @cached_property
+    def _cells(self) -> FeatureMap:
+        """Of the reference; few frames have to be caught by them."""
+        return self.descriptor(hide_invalid(self.reference.image, self.reference.valid))
+
     def __call__(self, copy: WorkingCopy, homography_reference_frame: Tensor) -> Refined:
         """Refine one frame from a homography that is right to some pixels."""
         working = self.reference.working_full
@@ -114,7 +120,7 @@ class Refiner:
         """Match cells within a small window; return the homography that they agree on."""
         size = image_size(self.reference.image)
         warped = warp_homography(copy.image, H[None].to(copy.image), copy.valid, size=size)
-        here = self.descriptor(hide_invalid(self.reference.image, self.reference.valid))
+        here = self._cells
         there = self.descriptor(hide_invalid(warped.image, warped.valid))
         found = match_local(here, there, radius=_RADIUS)
         estimate = ransac_homography(

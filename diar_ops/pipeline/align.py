@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -29,6 +30,9 @@ __all__ = ["align_sequence"]
 
 #: Photos so many times as large as the copies that are refined are looked at more closely.
 LARGE = 1.5
+#: Copies that are kept at a time, each of up to 12 MB: every pair needs two, and shrinking a large
+#: photo anew for each is slow.
+COPIES = 12
 
 
 def align_sequence(
@@ -136,6 +140,7 @@ def align_sequence(
         overlap, spread = torch.zeros(count), torch.full((count, len(QUANTILES)), float("nan"))
         success[reference], reason[reference], overlap[reference] = True, int(Reason.OK), 1.0
 
+        @lru_cache(COPIES)
         def copy_of(t: int) -> WorkingCopy:
             return working_copy(frames[t], masks[t], refinement_size, device)
 

@@ -129,6 +129,7 @@ def test_tiles_lie_where_matches_are() -> None:
     edge = torch.tensor([[1199.0, 999.0]]).repeat(20, 1)
     assert _tile_corners(edge, (1000, 1200)) == [(1000 - TILE, 1200 - TILE)]
     assert _tile_corners(edge[:3], (1000, 1200)) == []
+    assert _tile_corners(points.double(), (TILE - 1, 1200)) == []
 
 
 def test_large_photos_are_looked_at_closely() -> None:
