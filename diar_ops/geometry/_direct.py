@@ -19,6 +19,7 @@ __all__ = [
     "correlation",
     "displacement",
     "solve_step",
+    "step_covariance",
     "step_matrix",
     "textured",
 ]
@@ -68,15 +69,18 @@ def blocks_of(moving: Tensor, fixed: Tensor, inside: Tensor) -> Blocks:
     share = inside.to(moving.dtype)
     difference = (moving - fixed) * share
     local = box_sum(difference.square().sum(1, keepdim=True), 5)
-    seen = torch.where(inside, local, torch.nan).flatten(1)
-    median = seen[:, ::3].nanmedian(1).values.nan_to_num(1.0).clamp_min(1e-12)
+    some = (slice(None), slice(None, None, 3))
+    seen = torch.where(inside.flatten(1)[some], local.flatten(1)[some], torch.nan)
+    median = seen.nanmedian(1).values.nan_to_num(1.0).clamp_min(1e-12)
     weight = share / (1 + local / (_REACH * median[:, None, None, None])).square()
     # The mean gradient of both is right to second order (Malis's ESM).
     dx, dy = _gradient((moving + fixed) / 2)
-    products = (dx * dx, dx * dy, dy * dy, dx * difference, dy * difference)
-    sums = _block_sums(_stack(products) * weight).flatten(2).mT  # [B, n, 5]
-    alike = _stack((moving * fixed, moving.square(), fixed.square())) * share
-    alike = box_sum(_block_sums(alike), 3)
+    by_x, by_y = dx * weight, dy * weight
+    products = (by_x * dx, by_x * dy, by_y * dy, by_x * difference, by_y * difference)
+    sums = torch.stack([_block_sums(p).flatten(1) for p in products], -1)  # [B, n, 5]
+    own, other = moving * share, fixed * share
+    products = (own * fixed, own * moving, other * fixed)
+    alike = box_sum(torch.stack([_block_sums(p) for p in products], 1), 3)
     product, own, other = alike.flatten(2).unbind(1)
     x, y = (
         (torch.arange(n // BLOCK, dtype=moving.dtype, device=moving.device) + 0.5) * BLOCK - 0.5
@@ -89,20 +93,14 @@ def blocks_of(moving: Tensor, fixed: Tensor, inside: Tensor) -> Blocks:
     return Blocks(centre, tensor, sums[..., 3:], product, power, known)
 
 
-def _stack(planes: tuple[Tensor, ...]) -> Tensor:
-    """Return the sums over features of planes (B, F, h, w), side by side."""
-    return torch.cat([plane.sum(1, keepdim=True) for plane in planes], 1)
-
-
 def _block_sums(planes: Tensor) -> Tensor:
-    """Return the sums over blocks (B, P, h // BLOCK, w // BLOCK)."""
-    h, w = planes.shape[-2:]
+    """Return the sums of (B, F, h, w) over features and blocks, (B, h // BLOCK, w // BLOCK)."""
+    batch, features, h, w = planes.shape
     rows, columns = h // BLOCK, w // BLOCK
     # Adding rows first leaves a sixth of the pixels for the slower sums within rows.
-    leading = planes.shape[:-2]
     planes = planes[..., : rows * BLOCK, : columns * BLOCK]
-    planes = planes.reshape(*leading, rows, BLOCK, columns * BLOCK).sum(-2)
-    return planes.reshape(*leading, rows, columns, BLOCK).sum(-1)
+    planes = planes.reshape(batch, features, rows, BLOCK, columns * BLOCK).sum((1, 3))
+    return planes.reshape(batch, rows, columns, BLOCK).sum(-1)
 
 
 def _gradient(image: Tensor) -> tuple[Tensor, Tensor]:
@@ -142,7 +140,7 @@ def block_weights(blocks: Blocks) -> Tensor:
     return 1 / (1 + square / far).square()
 
 
-def solve_step(blocks: Blocks, weight: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+def solve_step(blocks: Blocks, weight: Tensor, size: tuple[int, int]) -> Tensor:
     """Solve for the step that explains the pulls of all blocks.
 
     Args:
@@ -151,23 +149,56 @@ def solve_step(blocks: Blocks, weight: Tensor, size: tuple[int, int]) -> tuple[T
         size: (height, width) in pixels.
 
     Returns:
-        The step (B, 8), in coordinates from -1 to 1 along the longer side, and its covariance
-        (B, 8, 8) if each block were a witness of its own (sandwich estimate).
+        The step (B, 8), in coordinates from -1 to 1 along the longer side.
     """
-    wide = torch.float32 if weight.device.type == "mps" else torch.float64
-    design = _design(blocks.centre, size).to(wide)  # [n, 2, 8]
-    tensor = (blocks.tensor * weight[..., None, None]).to(wide)
-    pull = (blocks.pull * weight[..., None]).to(wide)
-    normal = torch.einsum("nik,bnil->bkl", design, tensor @ design)
-    pulls = (pull[..., None] * design).sum(2)  # [B, n, 8]
-    diagonal = normal.diagonal(dim1=1, dim2=2)
-    # Marquardt's damping: directions that nothing fixes stay where they are.
-    damping = 1e-4 * diagonal + 1e-6 * diagonal.mean(1, keepdim=True) + 1e-20
-    factor, _ = torch.linalg.cholesky_ex(normal + torch.diag_embed(damping))
-    inverse = torch.cholesky_inverse(factor)
-    step = (inverse @ pulls.sum(1)[..., None])[..., 0]
-    left = pulls - torch.einsum("nik,bnij,njl,bl->bnk", design, tensor, design, step)
-    return step, inverse @ (left.mT @ left) @ inverse
+    return _Normal(blocks, weight, size).step
+
+
+def step_covariance(blocks: Blocks, weight: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return the covariance (B, 8, 8) of :func:`solve_step` if each block is a witness of its own.
+
+    The sandwich estimate; see there for the arguments.
+    """
+    normal = _Normal(blocks, weight, size)
+    left = normal.pull - torch.stack(normal.stretch(*(normal.step @ d.mT for d in normal.design)))
+    left = sum(v[..., None] * d for v, d in zip(left, normal.design, strict=True))  # [B, n, 8]
+    return normal.inverse @ (left.mT @ left) @ normal.inverse
+
+
+class _Normal:
+    """Normal equations of a step.
+
+    Attributes:
+        design: Two tensors (n, 8), the derivative of x and of y by the parameters.
+        pull: (2, B, n) weighted pull along x and y.
+        inverse: (B, 8, 8) of the damped normal matrix.
+        step: (B, 8).
+    """
+
+    def __init__(self, blocks: Blocks, weight: Tensor, size: tuple[int, int]) -> None:
+        wide = torch.float32 if weight.device.type == "mps" else torch.float64
+        self.design = _design(blocks.centre, size).to(wide).unbind(1)
+        self.tensor = (blocks.tensor * weight[..., None, None]).to(wide)
+        self.pull = (blocks.pull * weight[..., None]).to(wide).permute(2, 0, 1)
+        by_x, by_y = self.design
+        # Sums over blocks as matrix products: (8, n) times (n, 8).
+        rows = self.stretch(by_x, by_y, along=1)
+        normal = by_x.mT @ rows[0] + by_y.mT @ rows[1]
+        diagonal = normal.diagonal(dim1=1, dim2=2)
+        # Marquardt's damping: directions that nothing fixes stay where they are.
+        damping = 1e-4 * diagonal + 1e-6 * diagonal.mean(1, keepdim=True) + 1e-20
+        factor, _ = torch.linalg.cholesky_ex(normal + torch.diag_embed(damping))
+        self.inverse = torch.cholesky_inverse(factor)
+        pulls = self.pull[0] @ by_x + self.pull[1] @ by_y
+        self.step = (self.inverse @ pulls[..., None])[..., 0]
+
+    def stretch(self, x: Tensor, y: Tensor, *, along: int = 0) -> tuple[Tensor, Tensor]:
+        """Apply the tensors of the blocks to vectors (x, y) with ``along`` further dimensions."""
+        (a, b), (_, c) = (
+            [entry[(..., *[None] * along)] for entry in row.unbind(-1)]
+            for row in self.tensor.unbind(-2)
+        )
+        return a * x + b * y, b * x + c * y
 
 
 def _design(points: Tensor, size: tuple[int, int]) -> Tensor:

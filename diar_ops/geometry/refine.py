@@ -29,6 +29,7 @@ from diar_ops.geometry._direct import (
     correlation,
     displacement,
     solve_step,
+    step_covariance,
     step_matrix,
     textured,
 )
@@ -119,8 +120,10 @@ def refine_homography(
     H, initial = H.expand(batch, 3, 3), H.expand(batch, 3, 3)
     usable = (usable & determinant(H.detach())[1]).expand(batch)
 
-    moving = [_Level.of(image_src, valid_src)]
-    fixed = [_Level.of(image_dst, valid_dst)]
+    # Local contrast is that of the mean of the channels, which is warped in a third of the time.
+    grey = features is None
+    moving = [_Level.of(image_src, valid_src, grey=grey)]
+    fixed = [_Level.of(image_dst, valid_dst, grey=grey)]
     while levels != len(fixed):
         small = min(fixed[-1].size) < 2 * _LEAST_SIDE or min(moving[-1].size) < _LEAST_SIDE
         if levels is None and small:
@@ -128,6 +131,7 @@ def refine_homography(
         fixed.append(fixed[-1].half())
         moving.append(moving[-1].half())
     iterations = torch.zeros(batch, dtype=torch.int64, device=H.device)
+    before: Blocks | None = None
     for level in reversed(range(len(fixed))):
         pair = _Pair(moving[level], fixed[level], describe)
         shrink = _shrink_matrix(level, H)
@@ -135,8 +139,10 @@ def refine_homography(
         running = usable
         short = _SHORT_STEP if level == 0 else _SHORT_COARSE_STEP
         for _ in range(max_iterations):
-            blocks = pair.blocks(on_level)
-            step, _ = solve_step(blocks, block_weights(blocks), pair.size)
+            seen, blocks = on_level, pair.blocks(on_level)
+            if before is None and len(fixed) == 1:
+                before = blocks
+            step = solve_step(blocks, block_weights(blocks), pair.size)
             move = step_matrix(step, pair.size)
             length = corner_error(move.detach(), torch.eye(3).to(move), size=pair.size)
             sound = running & (length < max(pair.size))
@@ -145,9 +151,16 @@ def refine_homography(
             running = sound & (length > short)
             if read_number(running.any()) == 0:
                 break
+        else:
+            seen, blocks = on_level, pair.blocks(on_level)
         H = _invert(shrink) @ on_level @ shrink
         H = H / H.detach().square().sum((1, 2), keepdim=True).sqrt()
-    return _judge(pair, H, initial, usable, iterations, homography_dst_src.dtype)
+    # The last step was too short to look again.
+    found = _Found(H, blocks, seen)
+    before = pair.blocks(initial.detach()) if before is None else before
+    return _judge(
+        found, before, pair.size, initial, usable, iterations, homography_dst_src.dtype
+    )
 
 
 class _Level(NamedTuple):
@@ -157,9 +170,10 @@ class _Level(NamedTuple):
     valid: Tensor
 
     @classmethod
-    def of(cls, image: Tensor, valid: Tensor | None) -> _Level:
+    def of(cls, image: Tensor, valid: Tensor | None, *, grey: bool) -> _Level:
         known = image.isfinite().all(1, keepdim=True)
         known = known if valid is None else known & valid
+        image = image.mean(1, keepdim=True) if grey else image
         return cls(torch.where(known, image, 0).to(solve_dtype(image.dtype)), known)
 
     @property
@@ -198,16 +212,31 @@ def _invert(matrix: Tensor) -> Tensor:
     return adjugate(matrix) / determinant(matrix)[0][..., None, None]
 
 
+class _Found(NamedTuple):
+    """What the steps led to.
+
+    Attributes:
+        homography: (B, 3, 3).
+        blocks: Of the finest level, compared for the last time.
+        seen: (B, 3, 3), under which homographies.
+    """
+
+    homography: Tensor
+    blocks: Blocks
+    seen: Tensor
+
+
 def _judge(
-    pair: _Pair,
-    refined: Tensor,
+    found: _Found,
+    before: Blocks,
+    size: tuple[int, int],
     initial: Tensor,
     usable: Tensor,
     iterations: Tensor,
     dtype: torch.dtype,
 ) -> RefinedHomography:
     """Compare the refined homographies with the initial ones on the finest level."""
-    blocks, before = pair.blocks(refined), pair.blocks(initial.detach())
+    refined, blocks, seen = found
     better = _score(blocks) >= _score(before) - _SCORE_NOISE
     weight = block_weights(blocks)
     alike = textured(blocks) & (correlation(blocks) > _ALIKE)
@@ -221,8 +250,8 @@ def _judge(
     chosen = chosen / torch.where(corner.detach().abs() > 1e-12, corner, 1.0)
 
     moves = displacement(blocks)
-    _, covariance = solve_step(blocks, weight * alike, pair.size)
-    variance = corner_variance(blocks, covariance, pair.size)
+    covariance = step_covariance(blocks, weight * alike, size)
+    variance = corner_variance(blocks, covariance, size)
     sigma = variance.nan_to_num(torch.inf, torch.inf).clamp_min(0).sqrt()
     sigma = torch.where(success[:, None], sigma, torch.inf)
     # A coordinate of two normal ones with deviation s is off by more than 1.1774 s half the time.
@@ -232,7 +261,7 @@ def _judge(
     share = torch.where(alike, blocks.power, 0.0).sum(1) / _texture(blocks)
 
     here = blocks.centre.expand_as(moves).to(initial.dtype)
-    there, ahead = transform_points(here - moves.to(initial.dtype), _invert(chosen.detach()))
+    there, ahead = transform_points(here - moves.to(initial.dtype), _invert(seen.detach()))
     score = torch.where(alike, correlation(blocks), 0.0)
     matches = Matches(
         there.to(dtype), here.to(dtype), score.to(dtype), alike & ahead & success[:, None]

@@ -23,6 +23,7 @@ __all__ = [
     "rescale_matrix",
     "shrink",
     "shrink_alike",
+    "smaller_copy",
     "to_unit",
     "working_copy",
 ]
@@ -145,7 +146,17 @@ def working_copy(
 ) -> WorkingCopy:
     """Return the frame with its longest side at most ``longest`` pixels."""
     image = shrink(frame, longest).to(device, torch.float32)
-    full, small = image_size(frame), image_size(image)
-    if valid is not None:
-        valid = (F.interpolate(valid[None].float(), small, mode="area") > 0.99).to(device)
-    return WorkingCopy(image, valid, rescale_matrix(full, small))
+    known = None if valid is None else _shrink_valid(valid[None], image_size(image)).to(device)
+    return WorkingCopy(image, known, rescale_matrix(image_size(frame), image_size(image)))
+
+
+def smaller_copy(copy: WorkingCopy, longest: int) -> WorkingCopy:
+    """Return a copy of the same frame with its longest side at most ``longest`` pixels."""
+    image = shrink(copy.image[0], longest)
+    valid = None if copy.valid is None else _shrink_valid(copy.valid, image_size(image))
+    matrix = rescale_matrix(image_size(copy.image), image_size(image)) @ copy.working_full
+    return WorkingCopy(image, valid, matrix)
+
+
+def _shrink_valid(valid: Tensor, size: tuple[int, int]) -> Tensor:
+    return F.interpolate(valid.float(), size, mode="area") > 0.99

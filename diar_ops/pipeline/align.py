@@ -55,8 +55,8 @@ def align_sequence(
 
     1. Every pair of frames (for more than twelve frames: near neighbours and a few hubs) is
        matched by mutual nearest neighbours over all levels of a pyramid and verified by a robust
-       homography. A frame that fits none of the largest group is tried again turned, in steps of
-       30 degrees.
+       homography, on copies of half the ``matching_size``. A frame that fits none of the largest
+       group is tried again turned, in steps of 30 degrees, and then on copies twice as large.
     2. The verified pairs form a graph. The reference is given, or it is the best-connected, most
        complete, most frontal and sharpest frame. Each frame reaches it along the most reliable
        path, directly or through other frames.
@@ -79,7 +79,7 @@ def align_sequence(
             :class:`DenseDescriptor` or what :func:`load_descriptor` returns. ``None``: dense SIFT
             every 8 pixels.
         scales: Pyramid scales of step 1.
-        matching_size: Longest side of the copies that step 1 works on, in pixels.
+        matching_size: Longest side of the larger copies that step 1 works on, in pixels.
         refinement_size: The same for steps 3 and 4. Larger is more exact and slower.
         joint: Whether to do step 4.
         max_matches: Matches kept per pair, the best ones.
@@ -120,7 +120,7 @@ def align_sequence(
             working_copy(f, m, matching_size, device) if usable else None
             for f, m, usable in zip(frames, masks, finite, strict=True)
         ]
-        pairs = matcher(copies)
+        pairs = matcher(copies, matching_size // 2)
         verified = pairs.estimate.success
         support = pairs.estimate.inliers.sum(dim=1)[verified]
         if reference == "auto":
