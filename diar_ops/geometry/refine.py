@@ -50,6 +50,9 @@ _LEAST_SIDE = 48
 #: A step shorter than this, in pixels of a level, is the last one there; on the finest level, and
 #: on others, where the next one goes on.
 _SHORT_STEP, _SHORT_COARSE_STEP = 0.01, 0.05
+#: Source pixels for one of the destination, along its sides, below which single samples serve: they
+#: left corner errors of rendered photos as they were, and averages take twice the time.
+_SHRINK = 2.0
 #: Correlation from which on a block agrees. Of the texture of other paintings at most 1 % does.
 _ALIKE = 0.6
 #: By how much the mean correlation may fall: interpolation between pixels blurs, so that a whole
@@ -132,8 +135,10 @@ def refine_homography(
         moving.append(moving[-1].half())
     iterations = torch.zeros(batch, dtype=torch.int64, device=H.device)
     before: Blocks | None = None
+    shrink_most = read_number(_shrink_along_sides(H, fixed[0].size))
+    antialias = shrink_most is None or not shrink_most < _SHRINK
     for level in reversed(range(len(fixed))):
-        pair = _Pair(moving[level], fixed[level], describe)
+        pair = _Pair(moving[level], fixed[level], describe, antialias=antialias)
         shrink = _shrink_matrix(level, H)
         on_level = shrink @ H @ _invert(shrink)
         running = usable
@@ -158,9 +163,7 @@ def refine_homography(
     # The last step was too short to look again.
     found = _Found(H, blocks, seen)
     before = pair.blocks(initial.detach()) if before is None else before
-    return _judge(
-        found, before, pair.size, initial, usable, iterations, homography_dst_src.dtype
-    )
+    return _judge(found, before, pair.size, initial, usable, iterations, homography_dst_src.dtype)
 
 
 class _Level(NamedTuple):
@@ -189,14 +192,19 @@ class _Level(NamedTuple):
 class _Pair:
     """Two images of a level, of which one moves."""
 
-    def __init__(self, moving: _Level, fixed: _Level, describe: Features) -> None:
+    def __init__(
+        self, moving: _Level, fixed: _Level, describe: Features, *, antialias: bool
+    ) -> None:
         self.moving, self.describe, self.size = moving, describe, fixed.size
+        self.antialias = antialias
         self.fixed = describe(*fixed)
 
     def blocks(self, homography: Tensor) -> Blocks:
         """Compare them under homographies (B, 3, 3)."""
         image, valid = self.moving
-        warped = warp_homography(image, homography.to(image.dtype), valid, size=self.size)
+        warped = warp_homography(
+            image, homography.to(image.dtype), valid, size=self.size, antialias=self.antialias
+        )
         seen, holds = self.describe(*warped)
         return blocks_of(seen, self.fixed[0], holds & self.fixed[1])
 
@@ -206,6 +214,15 @@ def _shrink_matrix(level: int, like: Tensor) -> Tensor:
     scale = 0.5**level
     shift = 0.5 * scale - 0.5
     return like.new_tensor([[scale, 0, shift], [0, scale, shift], [0, 0, 1]])
+
+
+def _shrink_along_sides(homography: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return the most that a side of destinations of ``size`` is longer in its source."""
+    h, w = size
+    corners = homography.new_tensor([[0, 0], [w - 1, 0], [w - 1, h - 1], [0, h - 1]])
+    there, _ = transform_points(corners.expand(len(homography), 4, 2), _invert(homography.detach()))
+    sides = (there.roll(-1, 1) - there).norm(dim=-1)
+    return (sides / homography.new_tensor([w, h, w, h])).amax() if len(homography) else sides.sum()
 
 
 def _invert(matrix: Tensor) -> Tensor:

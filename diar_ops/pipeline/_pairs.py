@@ -57,7 +57,9 @@ class PairMatcher:
         pairs = self._match_all(every, small, None, "")
         lone = set(self._lone(pairs, copies))
         again = torch.tensor([bool(lone & {i, j}) for i, j in every.tolist()], dtype=torch.bool)
-        larger = any(s and c and s.image.shape != c.image.shape for s, c in zip(small, copies))
+        larger = any(
+            s and c and s.image.shape != c.image.shape for s, c in zip(small, copies, strict=True)
+        )
         if larger and again.any():
             pairs = self._match_all(every[again], copies, pairs, " closely")
         return pairs
