@@ -16,7 +16,7 @@ from diar_ops.geometry import (
 )
 from diar_ops.pipeline._frames import Photo, WorkingCopy, image_size, to_unit
 from diar_ops.pipeline._graph import plausible
-from diar_ops.pipeline._refine import EVIDENCE, Refined, convincing, full_resolution
+from diar_ops.pipeline._refine import EVIDENCE, STEPS, Refined, convincing, full_resolution
 from diar_ops.pipeline._warp import warp_frame
 
 __all__ = ["Tie", "adjust", "look_closer", "tie_neighbours", "ties_of"]
@@ -78,7 +78,13 @@ def tie_neighbours(
         H = H @ placed[i].homography_reference_frame
         H = other.working_full @ H @ torch.linalg.inv(one.working_full)
         found = refine_homography(
-            one.image, other.image, H[None].to(one.image.device), one.valid, other.valid, levels=1
+            one.image,
+            other.image,
+            H[None].to(one.image.device),
+            one.valid,
+            other.valid,
+            levels=1,
+            max_iterations=STEPS,
         )
         if convincing(found, max(image_size(other.image))):
             ties.append(Tie(i, j, *full_resolution(found.matches, one, other)))

@@ -21,7 +21,15 @@ from diar_ops.pipeline._frames import WorkingCopy, hide_invalid, image_size
 from diar_ops.pipeline._graph import plausible
 from diar_ops.pipeline._pairs import EVIDENCE_CELLS, Descriptor
 
-__all__ = ["QUANTILES", "Refined", "Refiner", "convincing", "full_resolution", "refine_all"]
+__all__ = [
+    "QUANTILES",
+    "STEPS",
+    "Refined",
+    "Refiner",
+    "convincing",
+    "full_resolution",
+    "refine_all",
+]
 
 # Of the distances that Alignment.spread reports.
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -29,6 +37,9 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 #: is at most this share of the longer side. Much of a photo's texture may be noise or reflections,
 #: so that little of it is alike; then the rest must fix the corners the better.
 EVIDENCE = ((0.2, 0.0015), (0.1, 0.0005))
+#: Steps of refinement on each level, at most. A few suffice for photos of a plane; what stands out
+#: of it, or mirrors, may keep a frame moving to and fro.
+STEPS = 10
 #: Search window of what the pairs' homographies leave over, in cells of the descriptor.
 _RADIUS = 3
 #: Inlier threshold there, in cells.
@@ -113,7 +124,7 @@ class Refiner:
         """Refine the homography of the copies on their pixels."""
         return refine_homography(
             copy.image, self.reference.image, H[None].to(copy.image.device), copy.valid,
-            self.reference.valid,
+            self.reference.valid, max_iterations=STEPS,
         )  # fmt: skip
 
     def _catch(self, copy: WorkingCopy, H: Tensor) -> Tensor | None:
