@@ -19,8 +19,11 @@ __all__ = [
 LOST = 3.0
 #: A method of alignment breaks where it lays fewer of the frames within three pixels.
 PLACED = 0.9
-#: What decides.
-RULES = ("psnr_gain", "below_3")
+#: What decides, for methods of reconstruction and of alignment, in words.
+RULES = {
+    "psnr_gain": f"{LOST:g} dB are lost, after one colour gain",
+    "below_3": f"fewer than {100 * PLACED:g} % of the frames are within 3 px",
+}
 
 
 class LevelSummary(NamedTuple):
@@ -52,19 +55,17 @@ class BreakingPoint(NamedTuple):
     Attributes:
         factor: The factor.
         method: The method.
-        at: How much of the factor, as measured, in between two levels by a straight line; 0 or
-            what the first level has, if it is broken from the start; None if it never breaks.
+        score: What decides, of :data:`RULES`.
+        at: How much of the factor, as measured, in between two levels by a straight line; what
+            the first level has, if it is broken from the start; None if it never breaks.
         last: How much of the factor the last level has.
-        begins: Its deciding score at the first level.
-        ends: The same at the last level.
     """
 
     factor: str
     method: str
+    score: str
     at: float | None
     last: float
-    begins: float
-    ends: float
 
 
 def summarise_robustness(rows: Iterable[RobustnessRow]) -> list[LevelSummary]:
@@ -96,8 +97,8 @@ def find_breaking_points(summaries: Sequence[LevelSummary]) -> list[BreakingPoin
             continue
         limit = levels[0].scores[score].mean - LOST if score == "psnr_gain" else PLACED
         curve = [(s.measured, s.scores[score].mean) for s in levels if score in s.scores]
-        ends = curve[0][1], curve[-1][1]
-        points.append(BreakingPoint(factor, method, _crossing(curve, limit), curve[-1][0], *ends))
+        at = _crossing(curve, limit)
+        points.append(BreakingPoint(factor, method, score, at, curve[-1][0]))
     return points
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from diar_ops.evaluation.robustness.factors import FACTORS
 from diar_ops.evaluation.robustness.rows import ALIGNMENT_SCORES, PICTURE_SCORES
 from diar_ops.evaluation.robustness.summary import (
-    LOST,
-    PLACED,
+    RULES,
     BreakingPoint,
     LevelSummary,
 )
@@ -51,16 +51,12 @@ def robustness_csv(summaries: Iterable[LevelSummary]) -> str:
 def breaking_markdown(points: Sequence[BreakingPoint]) -> str:
     """Return the breaking points of all methods, a table of reconstruction and one of alignment."""
     parts = []
-    for title, wanted in (
-        (f"Reconstruction: where {LOST:g} dB are lost (after one colour gain)", True),
-        (f"Alignment: where fewer than {100 * PLACED:g} % of the frames are within 3 px", False),
-    ):
-        # A share of frames is never above 1, a PSNR that is worth a table never below.
-        of = [p for p in points if (p.begins > 1) == wanted]
+    for score, words in RULES.items():
+        of = [p for p in points if p.score == score]
         if not of:
             continue
         factors = list(dict.fromkeys(p.factor for p in of))
-        lines = [f"**{title}**", ""]
+        lines = [f"**Where {words}:**", ""]
         lines += markdown_head(["method", *(FACTORS[f].words for f in factors)], 1)
         for method in dict.fromkeys(p.method for p in of):
             found = {p.factor: p for p in of if p.method == method}
@@ -80,17 +76,24 @@ def factor_markdown(summaries: Sequence[LevelSummary]) -> str:
     if pictures:
         lines += ["", "PSNR after one colour gain, in parentheses plain [dB]:", ""]
         lines += markdown_head(["method", *heads], 1)
-        lines += _lines(pictures, levels, lambda s: (
-            f"{s.scores['psnr_gain'].mean:.1f} ({s.scores['psnr'].mean:.1f})"
-        ))  # fmt: skip
+        lines += _lines(pictures, levels, _picture_cell)
     frames = [s for s in summaries if "psnr" not in s.scores]
     for name, words in SHARES.items():
         of = [s for s in frames if name in s.scores]
         if of:
             lines += ["", f"{words[0].upper()}{words[1:]}:", ""]
             lines += markdown_head(["method", *heads], 1)
-            lines += _lines(of, levels, lambda s, n=name: f"{100 * s.scores[n].mean:.0f}")
+            lines += _lines(of, levels, partial(_share_cell, name))
     return "\n".join(lines)
+
+
+def _picture_cell(summary: LevelSummary) -> str:
+    scores = summary.scores
+    return f"{scores['psnr_gain'].mean:.1f} ({scores['psnr'].mean:.1f})"
+
+
+def _share_cell(name: str, summary: LevelSummary) -> str:
+    return f"{100 * summary.scores[name].mean:.0f}"
 
 
 def _lines(
