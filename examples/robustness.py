@@ -5,7 +5,7 @@ Pictures are rendered in torch as sequences of photos under mild light from slig
 cameras. Then one thing grows, level by level, while scenes, cameras and light stay the same:
 
   occluded   things in front cover more of the picture
-  saturated  a lamp close to it clips more of the pixels
+  saturated  glare on the glass before it clips more of the pixels
   shadow     shadows get darker
   noise      the sensor gets noisier
   tilt       the cameras look at it from the side
@@ -83,7 +83,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         help=f"methods of alignment (default: {' '.join(ALIGNERS)})")  # fmt: skip
     add("--sequences", type=int, default=4, metavar="N",
         help="sequences at each level (default: %(default)s)")  # fmt: skip
-    add("--frames", type=int, default=10, metavar="T",
+    add("--frames", type=int, default=8, metavar="T",
         help="frames of each (default: %(default)s)")  # fmt: skip
     add("--size", type=int, default=256, metavar="PX",
         help="side of frames and pictures (default: %(default)s)")  # fmt: skip

@@ -24,12 +24,13 @@ from diar_ops.data.flags import SATURATED
 from diar_ops.data.seeds import generator_for
 from diar_ops.evaluation.robustness.scenes import (
     CAMERA,
+    MIRRORED,
     RANGES,
+    glare_scene,
     mild_scene,
     search_scales,
     thumbnail,
     with_casters,
-    with_lamp,
     with_things,
 )
 
@@ -148,22 +149,27 @@ def _occluded(of: _Set, level: float) -> Photos:
 
 
 def _saturated(of: _Set, level: float) -> Photos:
-    scene, drawn = of.scene
+    rendered = of.render(of.scene[0])
     if level > 0:
+        _, drawn = mild_scene(of.name, of.frames, of.size, MIRRORED)
+        black = of._replace(pictures=torch.zeros_like(of.pictures))
         # The same gains, without what blurs the border of what is clipped.
         off = (0.0, 0.0)
         sharp = replace(CAMERA, blur=off, motion=off, shot_noise=off, read_noise=off, quality=None)
-        scale = search_scales(
-            lambda s: _shares(
-                seen := of.preview(with_lamp(scene, drawn, s)),
-                _clipped(of.photograph(seen, sharp)),
-            ),
-            level, 0.01, 1000, of.frames,
-        )  # fmt: skip
-        scene = with_lamp(scene, drawn, scale)
-    rendered = of.render(scene)
+        small = of.preview(of.scene[0])
+
+        def clipped(scale: Tensor) -> Tensor:
+            both = _with_light(small, black.preview(glare_scene(drawn, scale)))
+            return _shares(both, _clipped(of.photograph(both, sharp)))
+
+        scale = search_scales(clipped, level, 0.005, 10, of.frames)
+        rendered = _with_light(rendered, black.render(glare_scene(drawn, scale)))
     frames = of.photograph(rendered)
     return of.photos(rendered, frames, float(_shares(rendered, _clipped(frames)).mean()))
+
+
+def _with_light(rendered: RenderedScene, other: RenderedScene) -> RenderedScene:
+    return rendered._replace(radiance=rendered.radiance + other.radiance)
 
 
 def _shadow(of: _Set, level: float) -> Photos:

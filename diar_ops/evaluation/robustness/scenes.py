@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from diar_ops.data import CameraRanges, PlanarScene, SceneRanges
+from diar_ops.data.scene._lighting import VARNISH
 from diar_ops.data.scene.sample import bounding_radius, sample_planar_scene
-from diar_ops.data.scene.types import Finish, LightKind, Lights, Objects
+from diar_ops.data.scene.types import Finish, LightKind, Objects
 from diar_ops.data.seeds import generator_for
 
 __all__ = [
-    "CAMERA", "RANGES", "mild_scene", "search_scales", "thumbnail", "with_casters", "with_lamp",
-    "with_things",
+    "CAMERA", "MIRRORED", "RANGES", "glare_scene", "mild_scene", "search_scales", "thumbnail",
+    "with_casters", "with_things",
 ]  # fmt: skip
 
 #: Every frame has one lamp far behind the camera, somewhat to one side, and little surrounding
@@ -49,8 +52,11 @@ CAMERA = CameraRanges(
     vignetting=(0.0, 0.15), blur=(0.3, 0.5), motion=(0.0, 0.3), shot_noise=(0.01, 0.01),
     read_noise=(0.001, 0.001), knee=(0.0, 0.0), quality=(90.0, 90.0),
 )  # fmt: skip
-#: Height of the lamp that glares over the picture, and its radius, in picture units.
-LAMP_HEIGHT, LAMP_RADIUS = 0.25, 0.02
+#: The same with lights where the picture mirrors them.
+MIRRORED = replace(RANGES, light_mirrored=1.0)
+#: What a mirrored window adds to a pixel, where white paper in label light has 1: it is clipped
+#: whatever the camera does. The glass is a little wavy.
+GLARE, GLASS_ROUGHNESS = 3.0, 0.1
 #: Things of a frame that may be in front; those behind them in the list cast shadows.
 THINGS = len(RANGES.object_count) - 1
 #: Halvings of the range, on a logarithmic scale, in which a scale is searched.
@@ -70,7 +76,7 @@ def mild_scene(
 
     Returns:
         The scene as it is: nothing in front, no shadows; and with all that was drawn, some of it
-        to be shown by :func:`with_things`, :func:`with_casters` and :func:`with_lamp`.
+        to be shown by :func:`with_things`, :func:`with_casters` and :func:`glare_scene`.
     """
     drawn = sample_planar_scene(
         1, frames=frames, size=size, ranges=ranges,
@@ -119,32 +125,39 @@ def with_casters(drawn: PlanarScene, opacity: float) -> PlanarScene:
     )
 
 
-def with_lamp(scene: PlanarScene, drawn: PlanarScene, radiance: Tensor) -> PlanarScene:
-    """Hang a small lamp close to the picture, where the second light would shine on it.
+def glare_scene(drawn: PlanarScene, scale: Tensor) -> PlanarScene:
+    """Show nothing but windows that a black picture under glass mirrors, one in each frame.
+
+    They are where the second light was drawn, so that :data:`MIRRORED` is to draw from.
 
     Args:
-        scene: The scene.
         drawn: With all lights that were drawn.
-        radiance: (1, T), of white paper right below the lamp.
+        scale: (1, T), side of the window's image on the picture, for a camera at the height of
+            the window.
     """
-    lights = scene.lights
-    position, direction = drawn.lights.position[:, :, 1], drawn.lights.direction[:, :, 1]
-    lit = position - direction * (position[..., 2:] / direction[..., 2:])
-    lamp = Lights(
-        kind=torch.full_like(lights.kind[:, :, 1], int(LightKind.POINT)),
-        position=lit - lit.new_tensor([0, 0, LAMP_HEIGHT]),
-        direction=lit.new_tensor([0, 0, 1]).expand_as(lit),
-        # A sphere of power P gives radiance P / (4 pi^2 d^2) on white paper at distance d.
-        power=(4 * torch.pi**2 * LAMP_HEIGHT**2 * radiance)[..., None].expand_as(lit),
-        size=torch.full_like(lights.size[:, :, 1], LAMP_RADIUS),
-        cone=lights.cone[:, :, 1],
-        valid=torch.ones_like(lights.valid[:, :, 1]),
+    lights, room, material = drawn.lights, drawn.ambient, drawn.material
+    side = 2 * scale[..., None]
+    area = torch.full_like(lights.kind[:, :, 1:2], int(LightKind.AREA))
+    window = lights._replace(
+        kind=area,
+        position=lights.position[:, :, 1:2],
+        direction=lights.direction[:, :, 1:2],
+        # The radiance of a square of power P and side s is P / (pi s^2).
+        power=(math.pi * side.square() * GLARE / VARNISH)[..., None].expand(-1, -1, -1, 3),
+        size=side,
+        cone=lights.cone[:, :, 1:2],
+        valid=torch.ones_like(area, dtype=torch.bool),
     )
-    both = (
-        torch.cat((first[:, :, :1], second[:, :, None]), dim=2)
-        for first, second in zip(lights, lamp, strict=True)
+    glass = material._replace(
+        specular=torch.zeros_like(material.specular),
+        coat=torch.ones_like(material.coat),
+        coat_roughness=torch.full_like(material.coat_roughness, GLASS_ROUGHNESS),
     )
-    return scene._replace(lights=Lights(*both))
+    empty = drawn.objects._replace(valid=torch.zeros_like(drawn.objects.valid))
+    return drawn._replace(
+        material=glass, wall=torch.zeros_like(drawn.wall), ambient=torch.zeros_like(room),
+        lights=window, objects=empty,
+    )  # fmt: skip
 
 
 def search_scales(
