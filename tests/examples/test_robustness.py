@@ -40,9 +40,9 @@ def test_tables_plots_and_pictures(run: Callable[..., Run], tmp_path: Path) -> N
     assert done.code == 0, done.err
     rows = rows_of(out)
     assert {row.factor for row in rows} == {"foreign", "noise"}
-    # Two methods with three scores, and one with two; one frame of three is foreign at 20, 30 and
+    # Two methods with two scores each, and one with two; one frame of three is foreign at 20, 30 and
     # 40 %, at 50 % both that are aligned.
-    assert len(rows) == 12 * (2 * 3 + 2) + 3 + 1 - 2
+    assert len(rows) == 12 * (2 * 2 + 2) + 3 + 1 - 2
     assert {row.value for row in rows if row.score == "accepted_foreign"} <= {0.0, 0.5, 1.0}
     text = (out / "robustness.md").read_text(encoding="utf-8")
     assert done.out.startswith(text)
@@ -99,7 +99,7 @@ def test_what_is_done_is_not_done_again(
     settings = json.loads((out / "settings.json").read_text())
     assert settings["factors"].keys() == {"noise", "tilt"}
     assert settings["pictures"].keys() == {"0", "1"}
-    assert len(rows_of(out)) == 3 * 2 * (count + 2 * len(FACTORS["tilt"].levels))
+    assert len(rows_of(out)) == 2 * 2 * (count + 2 * len(FACTORS["tilt"].levels))
 
 
 def test_ctrl_c_keeps_what_is_done(
@@ -118,10 +118,10 @@ def test_ctrl_c_keeps_what_is_done(
     stopped = run(*command)
     assert stopped.code == 130
     assert stopped.err.splitlines()[-1] == "stopped; the same command goes on"
-    assert len(rows_of(out)) == 2 * 2 * 3
+    assert len(rows_of(out)) == 2 * 2 * 2
     monkeypatch.setattr(score_module, "score_cell", original)
     assert run(*command).code == 0
-    assert len(rows_of(out)) == len(FACTORS["noise"].levels) * 2 * 3
+    assert len(rows_of(out)) == len(FACTORS["noise"].levels) * 2 * 2
 
 
 def test_other_results_are_not_mixed(run: Callable[..., Run], tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from diar_ops.evaluation.rows import RowKey
 __all__ = ["ALIGNMENT_SCORES", "PICTURE_SCORES", "ROBUSTNESS", "RobustnessRow", "cell_key"]
 
 #: What is said of a picture that a method made, see :data:`diar_ops.evaluation.SCORES`.
-PICTURE_SCORES = ("psnr", "psnr_gain", "ssim")
+PICTURE_SCORES = ("psnr", "psnr_gain")
 #: What is said of a method of alignment, as shares in [0, 1]: of the frames of the picture but
 #: the reference, those that are off by less than so many pixels; of the foreign frames, where
 #: there are any, those that are called aligned.
