@@ -109,7 +109,7 @@ def run(options: argparse.Namespace) -> str:
     record = settings_record(
         ROBUSTNESS,
         frames=options.frames, size=options.size,
-        factors={name: str(FACTORS[name].levels) for name in options.factors},
+        factors={name: FACTORS[name].what for name in options.factors},
         methods={
             **{name: method.digest or name for name, method in compared.restorers.items()},
             **{name: aligner.settings for name, aligner in compared.aligners.items()},

@@ -40,9 +40,10 @@ def test_tables_plots_and_pictures(run: Callable[..., Run], tmp_path: Path) -> N
     assert done.code == 0, done.err
     rows = rows_of(out)
     assert {row.factor for row in rows} == {"foreign", "noise"}
-    # Two methods with two scores each, and one with two; one frame of three is foreign at 20, 30 and
-    # 40 %, at 50 % both that are aligned.
-    assert len(rows) == 12 * (2 * 2 + 2) + 3 + 1 - 2
+    # Two methods with two scores each, and one with two. One frame of three is foreign at 25 and
+    # 37.5 %; at 50 % both that are aligned, so that none is left to be in place.
+    levels = len(FACTORS["foreign"].levels) + len(FACTORS["noise"].levels)
+    assert len(rows) == levels * (2 * 2 + 2) + 3 - 2
     assert {row.value for row in rows if row.score == "accepted_foreign"} <= {0.0, 0.5, 1.0}
     text = (out / "robustness.md").read_text(encoding="utf-8")
     assert done.out.startswith(text)
@@ -59,7 +60,7 @@ def test_tables_plots_and_pictures(run: Callable[..., Run], tmp_path: Path) -> N
         assert (out / f"{name}.svg").read_bytes().lstrip().startswith(b"<?xml")
     sheets = sorted(path.name for path in (out / "pictures").iterdir())
     assert sheets == ["foreign_0.png", "noise_0.png"]
-    assert len((out / "robustness_summary.csv").read_text().splitlines()) == 1 + 12 * 3
+    assert len((out / "robustness_summary.csv").read_text().splitlines()) == 1 + levels * 3
     assert not [p for p in out.iterdir() if p.name.startswith(".")], "nothing temporary stays"
 
 

@@ -45,7 +45,7 @@ FACTORS = {
         "is lost is measured where they take more than 40 % of it when they let none through.",
     ),
     "noise": Factor(
-        "noise", " %", 100, (0.0, 0.06, 0.12, 0.25, 0.5),
+        "noise", " %", 100, (0.0, 0.03, 0.06, 0.12, 0.25, 0.5),
         "The sensor's noise grows: asked for is its standard deviation at saturation, measured "
         "the root mean square of what it changes in the stored photo, as a share of white.",
     ),

@@ -113,4 +113,4 @@ def _breaks(point: BreakingPoint) -> str:
     factor = FACTORS[point.factor]
     if point.at is None:
         return f"none up to {factor.format(point.last)}"
-    return factor.format(point.at)
+    return factor.format(point.at, 1 if point.at * factor.scale < 10 else 0)
