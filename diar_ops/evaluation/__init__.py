@@ -1,6 +1,6 @@
 """Compare methods on rendered sequences: who reconstructs the label how well from T frames."""
 
-from diar_ops.evaluation.aligned import Aligned, load_aligned
+from diar_ops.evaluation.aligned import Aligned, lay_frames, load_aligned
 from diar_ops.evaluation.complete import complete_results
 from diar_ops.evaluation.disturbance import Disturbance, random_homography
 from diar_ops.evaluation.exposure import compensate_exposure
@@ -54,6 +54,7 @@ __all__ = [
     "continue_results",
     "find_leads",
     "find_methods",
+    "lay_frames",
     "leads_markdown",
     "load_aligned",
     "mean_of",

@@ -14,7 +14,7 @@ from diar_ops.evaluation.disturbance import Disturbance
 from diar_ops.geometry import warp_homography
 from diar_ops.pipeline import align_sequence
 
-__all__ = ["Aligned", "load_aligned"]
+__all__ = ["Aligned", "lay_frames", "load_aligned"]
 
 
 class Aligned(NamedTuple):
@@ -71,10 +71,25 @@ def load_aligned(
         found = align_sequence(frames, reference=0)
         H_label_frame = H_label_frame[0] @ found.homography_reference_frame
         placed = found.success
-    H = moved @ H_label_frame
+    return lay_frames(frames, moved @ H_label_frame, label, placed)
+
+
+def lay_frames(
+    frames: Tensor, homography_label_frame: Tensor, label: Tensor, placed: Tensor
+) -> Aligned:
+    """Lay frames over a label; as they are, where they lie there already.
+
+    Args:
+        frames: (T, 3, H, W) floating point in [0, 1].
+        homography_label_frame: (T, 3, 3), label ~ H @ frame.
+        label: (3, h, w) in [0, 1].
+        placed: (T,) bool; the others show nothing.
+    """
+    H = homography_label_frame
     still = (torch.eye(3, dtype=H.dtype) == H).all() & placed.all()
     if bool(still) and frames.shape[-2:] == label.shape[-2:]:
         return Aligned(frames[None], None, label[None])
+    size = (label.shape[-2], label.shape[-1])
     laid = warp_homography(frames, H.to(frames.dtype), size=size)
     valid = laid.valid & placed[:, None, None, None]
     return Aligned((laid.image * valid).clamp(0, 1)[None], valid[None], label[None])

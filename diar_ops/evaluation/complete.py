@@ -2,30 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
-from diar_ops.evaluation.plan import Plan
 from diar_ops.evaluation.record import Results, continue_results
 from diar_ops.evaluation.rows import RowKey, RowT, write_rows
-from diar_ops.evaluation.run import Begin, run_tasks
+from diar_ops.evaluation.run import AnyTask, Begin, TaskT, run_tasks
 
-__all__ = ["complete_results"]
+__all__ = ["AnyPlan", "complete_results"]
+
+_TaskT = TypeVar("_TaskT", bound=AnyTask, covariant=True)
+
+
+class AnyPlan(Protocol[_TaskT]):
+    """Which results are wanted, such as :class:`Plan`."""
+
+    @property
+    def keys(self) -> Sequence[RowKey]:
+        """All of them, in order."""
+
+    def tasks(self, done: Collection[RowKey]) -> Iterator[_TaskT]:
+        """Yield what is still to be computed."""
 
 
 def complete_results(
     out: Path,
     results: Results[RowT],
-    plan: Plan,
+    plan: AnyPlan[TaskT],
     record: dict[str, Any],
-    begin: Begin[RowT],
+    begin: Begin[TaskT, RowT],
     *,
     workers: int = 1,
     overwrite: bool = False,
     progress: Callable[[int, int], object] | None = None,
 ) -> list[RowT]:
-    """Compute what a folder lacks of a plan, and keep it there after each sequence.
+    """Compute what a folder lacks of a plan, and keep it there after each task.
 
     Args:
         out: The folder of the results.
@@ -35,7 +47,7 @@ def complete_results(
         begin: See :data:`Begin`.
         workers: Processes side by side.
         overwrite: Begin anew, whatever is there.
-        progress: Called with (sequences done, in all) of those that were to do.
+        progress: Called with (tasks done, in all) of those that were to do.
 
     Returns:
         The rows that are wanted, in the order of the plan.

@@ -22,6 +22,8 @@ GROWING = {
     "sets": "another set called",
     "weights": "other weights called",
     "methods": "another method called",
+    "factors": "another factor called",
+    "pictures": "other pictures of sequence",
 }
 
 
@@ -52,24 +54,27 @@ RECONSTRUCTION = Results(
 
 
 def settings_record(
-    results: Results[RowT], sets: Mapping[str, Path], **settings: Any
+    results: Results[RowT], sets: Mapping[str, Path] | None = None, **settings: Any
 ) -> dict[str, Any]:
     """Return all that rows depend on beside what they name.
 
     Args:
         results: What they are.
-        sets: The folder of the first sequence of each set, by the name of the set.
+        sets: The folder of the first sequence of each set, by the name of the set;
+            None for results of no sets.
         settings: Numbers and words; or, of those in :data:`GROWING`, words by name.
     """
-    return {
+    record: dict[str, Any] = {
         "format": results.format,
         "version": diar_ops.__version__,
         **settings,
-        "sets": {
+    }
+    if sets is not None:
+        record["sets"] = {
             name: hashlib.sha256((folder / DOCUMENT).read_bytes()).hexdigest()
             for name, folder in sets.items()
-        },
-    }
+        }
+    return record
 
 
 def continue_results(

@@ -9,14 +9,25 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import torch
 
 from diar_ops._errors import DiarError
 from diar_ops.evaluation.rows import RowKey, RowT
 
-__all__ = ["Begin", "Task", "one_thread", "run_tasks"]
+__all__ = ["AnyTask", "Begin", "Task", "TaskT", "one_thread", "run_tasks"]
+
+
+class AnyTask(Protocol):
+    """What is to be computed at one go."""
+
+    @property
+    def wanted(self) -> tuple[RowKey, ...]:
+        """Results of it, at least one."""
+
+
+TaskT = TypeVar("TaskT", bound=AnyTask)
 
 
 class Task(NamedTuple):
@@ -32,12 +43,12 @@ class Task(NamedTuple):
 
 
 #: Called once per process: loads what the work needs and returns the work, the rows of a task.
-Begin: TypeAlias = Callable[[], Callable[[Task], list[RowT]]]
+Begin: TypeAlias = Callable[[], Callable[[TaskT], list[RowT]]]
 
 
 def run_tasks(
-    tasks: Sequence[Task], begin: Begin[RowT], *, workers: int
-) -> Iterator[tuple[Task, list[RowT]]]:
+    tasks: Sequence[TaskT], begin: Begin[TaskT, RowT], *, workers: int
+) -> Iterator[tuple[TaskT, list[RowT]]]:
     """Yield each task and its rows as soon as they are there.
 
     They do not depend on the number of workers: each works with one thread.
@@ -93,10 +104,10 @@ def one_thread() -> Iterator[None]:
         cv2.setNumThreads(others)
 
 
-_worker: list[Callable[[Task], list[Any]]] = []
+_worker: list[Callable[[Any], list[Any]]] = []
 
 
-def _begin_worker(begin: Begin[Any]) -> None:
+def _begin_worker(begin: Begin[Any, Any]) -> None:
     import cv2
 
     # Ctrl-C ends a worker at once and without a word.
@@ -106,5 +117,5 @@ def _begin_worker(begin: Begin[Any]) -> None:
     _worker[:] = [begin()]
 
 
-def _work(task: Task) -> list[Any]:
+def _work(task: AnyTask) -> list[Any]:
     return _worker[0](task)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
+
 from torch import Tensor
 
 from diar_ops.data.sequence import colour_gain
@@ -19,21 +21,24 @@ SCORES = {
 }
 
 
-def score_picture(picture: Tensor, label: Tensor, shown: Tensor | None) -> dict[str, float]:
-    """Return the :data:`SCORES` of a picture, to six decimals.
+def score_picture(
+    picture: Tensor, label: Tensor, shown: Tensor | None, scores: Collection[str] = tuple(SCORES)
+) -> dict[str, float]:
+    """Return scores of a picture, to six decimals.
 
     Args:
         picture: (1, 3, H, W), clipped to [0, 1] here.
         label: (1, 3, H, W) in [0, 1].
         shown: (1, 1, H, W) bool, the pixels to compare; None for all.
+        scores: Which of :data:`SCORES`.
     """
     picture = picture.to(label.dtype).clamp(0, 1)
     everywhere = label.new_ones(1, 1, *label.shape[-2:]).bool()
     gain = colour_gain(picture, label, everywhere if shown is None else shown)
-    values = {
-        "psnr": psnr(picture, label, shown),
-        "psnr_gain": psnr((picture * gain).clamp(0, 1), label, shown),
-        "rmse": rmse(picture, label, shown),
-        "ssim": ssim(picture, label, shown),
+    measures: dict[str, Callable[[], Tensor]] = {
+        "psnr": lambda: psnr(picture, label, shown),
+        "psnr_gain": lambda: psnr((picture * gain).clamp(0, 1), label, shown),
+        "rmse": lambda: rmse(picture, label, shown),
+        "ssim": lambda: ssim(picture, label, shown),
     }
-    return {name: round(float(value), 6) for name, value in values.items()}
+    return {name: round(float(measures[name]()), 6) for name in scores}
