@@ -83,6 +83,8 @@ def pytest_benchmark_update_machine_info(
 def pytest_benchmark_update_json(
     config: pytest.Config, benchmarks: list[Any], output_json: dict[str, Any]
 ) -> None:
+    timers = sorted({record["options"]["timer"] for record in output_json["benchmarks"]})
+    output_json["machine_info"]["timer"] = ", ".join(timers)
     output_json["scaling"] = growth_rows(output_json["benchmarks"])
     parts = [
         machine_line(output_json["machine_info"]),

@@ -3,7 +3,8 @@
 A measurement is a point of a series if it says so::
 
     benchmark.extra_info["growth"] = point("median_aggregate", "frames", 40, device="cpu")
-    benchmark.extra_info["peak MiB"] = peak_memory(benchmark.pedantic, call, rounds=5)
+    benchmark.extra_info["peak MiB"] = peak_memory(call)
+    benchmark.pedantic(call, rounds=5)
 
 Points with the same operation, quantity and device form a series. Its exponent is the slope of
 the logarithm of time (memory) against the logarithm of the quantity: 1 is linear, 2 quadratic, 0

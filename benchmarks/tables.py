@@ -13,7 +13,8 @@ def machine_line(info: dict[str, Any]) -> str:
     cpu = info.get("cpu", {}).get("brand_raw") or platform.processor() or info.get("machine", "")
     versions = ", ".join(f"{name} {found}" for name, found in info["versions"].items() if found)
     return (
-        f"{cpu}, {info['threads']} threads, {info['cpu_capability']}; device {info['device']}; "
+        f"{cpu}, {info['threads']} threads, {info['cpu_capability']}; timer {info['timer']}; "
+        f"device {info['device']}; "
         f"Python {info['python_version']}; {versions}"
     )
 
