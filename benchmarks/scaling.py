@@ -127,7 +127,7 @@ def growth_tables(rows: list[dict[str, Any]]) -> str:
                     row["labels"], row["seconds"], row["MiB"], strict=True
                 )
             ]
-            title = f"### {row['op']}, {row['device']}"
+            title = f"### {row['op']}, {row['quantity']}, {row['device']}"
             tables.append(f"{title}\n\n{markdown_table([row['quantity'], 's', 'MiB'], points)}")
     return "\n\n".join(tables)
 

@@ -82,7 +82,7 @@ def test_growth_has_a_row_per_series_and_a_table_of_points_where_asked() -> None
     assert cells == [
         "sort", "cpu", "pixels", "128²", "256²", "0.50", "not fitted", "0.2", "not measured",
     ]  # fmt: skip
-    assert lines[6] == "### sort, cpu"
+    assert lines[6] == "### sort, pixels, cpu"
     assert [line.count("|") for line in lines[8:]] == [4] * 4
     assert growth_tables([]) == ""
 
