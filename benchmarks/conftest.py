@@ -1,4 +1,4 @@
-"""What every benchmark shares: machine data, peak memory, and one ratio table per case.
+"""What every benchmark shares: machine data, peak memory, and the tables of a run.
 
 A benchmark file needs nothing from here but three conventions::
 
@@ -15,18 +15,24 @@ A benchmark file needs nothing from here but three conventions::
   after its method: ``test_ours``, ``test_kornia``.
 - The group and the ids of all other parameters say what is measured: one table each.
 - ``ours`` is the base of the ratios. ``x ours`` is the peer's median time over ours of the same
-  run: above 1 the peer is slower, below 1 it is faster. Other machines and other runs do not mix.
+  run: above 1 the peer is slower, below 1, in bold, it is faster. Other machines and other runs do
+  not mix. A part or a variant of ours has a name that begins with "ours", what no method can do
+  without one that begins with "bare": they never lose.
 - Whatever stands in ``benchmark.extra_info`` becomes a column. Where methods work on different
   numbers of items, ``extra_info["ms per pair"]`` is what the ratio compares.
+- A measurement whose ``extra_info`` holds a ``growth`` is one point of a table of growth instead,
+  see ``scaling.py``.
 
-``--bench-out DIR`` (default ``bench_out``) receives ``benchmarks.json`` (the machine data and
-every number) and ``benchmarks.md`` (the tables). ``--benchmark-json PATH`` moves the former.
+``--bench-out DIR`` (default ``bench_out``) receives ``benchmarks.json`` (the machine data, every
+number and, as ``scaling``, the growth) and ``benchmarks.md`` (the tables, to be pasted at the end
+of ``docs/performance.md``). ``--benchmark-json PATH`` moves the former.
 """
 
 from __future__ import annotations
 
+import ctypes
 import gc
-import platform
+import os
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -34,6 +40,9 @@ from typing import Any
 
 import pytest
 import torch
+
+from benchmarks.scaling import growth_rows, growth_tables
+from benchmarks.tables import machine_line, ratio_tables
 
 PEERS = ("torch", "numpy", "kornia", "opencv-python-headless", "scipy", "diar-ops")
 TABLES = pytest.StashKey[str]()
@@ -74,7 +83,15 @@ def pytest_benchmark_update_machine_info(
 def pytest_benchmark_update_json(
     config: pytest.Config, benchmarks: list[Any], output_json: dict[str, Any]
 ) -> None:
-    text = f"{machine_line(output_json['machine_info'])}\n\n{ratio_tables(output_json)}"
+    timers = sorted({record["options"]["timer"] for record in output_json["benchmarks"]})
+    output_json["machine_info"]["timer"] = ", ".join(timers)
+    output_json["scaling"] = growth_rows(output_json["benchmarks"])
+    parts = [
+        machine_line(output_json["machine_info"]),
+        growth_tables(output_json["scaling"]),
+        ratio_tables(output_json),
+    ]
+    text = "\n\n".join(filter(None, parts))
     config.stash[TABLES] = text
     folder = Path(config.getoption("--bench-out"))
     folder.mkdir(parents=True, exist_ok=True)
@@ -87,81 +104,8 @@ def pytest_terminal_summary(
 ) -> None:
     text = config.stash.get(TABLES, "")
     if text:
-        terminalreporter.section("ratios")
+        terminalreporter.section("tables")
         terminalreporter.write_line(text)
-
-
-def machine_line(info: dict[str, Any]) -> str:
-    """Return one line that says where the numbers were measured."""
-    cpu = info.get("cpu", {}).get("brand_raw") or platform.processor() or info.get("machine", "")
-    versions = ", ".join(f"{name} {found}" for name, found in info["versions"].items() if found)
-    return (
-        f"{cpu}, {info['threads']} threads, {info['cpu_capability']}; device {info['device']}; "
-        f"Python {info['python_version']}; {versions}"
-    )
-
-
-def method_and_case(record: dict[str, Any]) -> tuple[str, str]:
-    """Return who was measured and what, by the conventions of the module docstring."""
-    params = record["params"] or {}
-    tokens = (record["param"] or "").split("-") if record["param"] else []
-    if "method" in params:
-        method = str(params["method"])
-        tokens = _without(tokens, method.split("-"))
-    else:
-        method = record["name"].split("[")[0].removeprefix("test_")
-    group = record["group"] or record["name"].split("[")[0].removeprefix("test_")
-    return method, " ".join([group, *tokens])
-
-
-def _without(tokens: list[str], part: list[str]) -> list[str]:
-    for i in range(len(tokens) - len(part) + 1):
-        if tokens[i : i + len(part)] == part:
-            return tokens[:i] + tokens[i + len(part) :]
-    return tokens
-
-
-def ratio_tables(output_json: dict[str, Any]) -> str:
-    """Return one Markdown table per case: median, IQR, ratio to ours, extra numbers."""
-    cases: dict[str, list[tuple[str, dict[str, Any]]]] = {}
-    for record in output_json["benchmarks"]:
-        method, case = method_and_case(record)
-        cases.setdefault(case, []).append((method, record))
-    return "\n\n".join(_table(case, rows) for case, rows in cases.items())
-
-
-def _table(case: str, rows: list[tuple[str, dict[str, Any]]]) -> str:
-    ours = next((_cost(r) for method, r in rows if method == "ours"), None)
-    extra = list(dict.fromkeys(key for _, r in rows for key in r["extra_info"]))
-    lines = [["method", "median ms", "IQR ms", "rounds", "x ours", *extra]]
-    for method, record in sorted(rows, key=lambda row: _cost(row[1])):
-        stats = record["stats"]
-        lines.append(
-            [
-                f"**{method}**" if method == "ours" else method,
-                f"{1e3 * stats['median']:.4g}",
-                f"{1e3 * stats['iqr']:.2g}",
-                str(stats["rounds"]),
-                f"{_cost(record) / ours:.2f}" if ours else "",
-                *(_cell(record["extra_info"].get(key, "")) for key in extra),
-            ]
-        )
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    lines.insert(1, ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])])
-    body = [
-        "| " + " | ".join([f"{line[0]:<{widths[0]}}", *map(str.rjust, line[1:], widths[1:])]) + " |"
-        for line in lines
-    ]
-    return "\n".join([f"### {case}", "", *body])
-
-
-def _cost(record: dict[str, Any]) -> float:
-    """Return the time that is compared: per pair where methods were given different numbers."""
-    return float(record["extra_info"].get("ms per pair", 1e3 * record["stats"]["median"]))
-
-
-def _cell(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 @pytest.fixture
@@ -174,8 +118,9 @@ def peak_memory(bench_device: torch.device) -> Callable[..., float]:
     """``peak_memory(function, *args)`` calls once and returns the growth of memory in MiB.
 
     On a GPU torch counts its own allocations. On Linux the kernel's high-water mark of the
-    resident set is reset before the call; memory that the process already held and reuses is
-    not seen, so small figures are lower bounds. Elsewhere it returns NaN.
+    resident set is reset before the call. With glibc, what the process has freed goes back to the
+    kernel first: the figure is then exact to some KiB, but for what libraries keep from earlier
+    calls. Without, memory that the process reuses is not seen. Elsewhere it returns NaN.
     """
 
     def measure(function: Callable[..., object], *args: Any, **kwargs: Any) -> float:
@@ -185,6 +130,7 @@ def peak_memory(bench_device: torch.device) -> Callable[..., float]:
             before = torch.cuda.memory_allocated(bench_device)
             function(*args, **kwargs)
             return (torch.cuda.max_memory_allocated(bench_device) - before) / 2**20
+        _give_back()
         try:
             Path("/proc/self/clear_refs").write_text("5")
         except OSError:
@@ -194,6 +140,13 @@ def peak_memory(bench_device: torch.device) -> Callable[..., float]:
         return (_status_kib("VmHWM") - before) / 2**10
 
     return measure
+
+
+def _give_back() -> None:
+    """Return freed memory to the kernel, where the C library knows how."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    if trim is not None:
+        trim(0)
 
 
 def _status_kib(key: str) -> int:

@@ -33,7 +33,7 @@ class TestMedianAggregate(AggregateTests):
         features, valid = features.to(device).requires_grad_(), valid.to(device)
         return lambda f: median_aggregate(f, valid), (features,)
 
-    @pytest.mark.parametrize("count", [1, 2, 3, 4, 7, 10, 33, 70])
+    @pytest.mark.parametrize("count", [1, 2, 3, 4, 7, 10, 33, 70, 257])
     def test_oracle_numpy(self, count: int, dtype: torch.dtype) -> None:
         features, valid = frames(f"median oracle {count}", 2, count, 3, 7, 5)
         features = features.to(dtype)
