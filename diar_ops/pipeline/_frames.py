@@ -11,6 +11,8 @@ from torch.nn import functional as F
 
 from diar_ops._checks import check_bool, check_option, check_shapes
 from diar_ops._errors import DeviceError, DtypeError, ShapeError
+from diar_ops.geometry import warp_homography
+from diar_ops.pipeline._lens import straight_border
 
 __all__ = [
     "Frames",
@@ -132,7 +134,8 @@ class WorkingCopy(NamedTuple):
     Attributes:
         image: (1, 3, h, w) float32.
         valid: (1, 1, h, w) bool, or ``None``.
-        working_full: (3, 3) float64, pixels of the copy ~ M @ pixels of the frame.
+        working_full: (3, 3) float64, pixels of the copy ~ M @ pixels of the frame; where a lens is
+            known, undistorted ones.
     """
 
     image: Tensor
@@ -141,11 +144,36 @@ class WorkingCopy(NamedTuple):
 
 
 def working_copy(
-    frame: Tensor, valid: Tensor | None, longest: int, device: torch.device
+    frame: Tensor,
+    valid: Tensor | None,
+    longest: int,
+    device: torch.device,
+    distortion: float = 0.0,
 ) -> WorkingCopy:
-    """Return the frame with its longest side at most ``longest`` pixels."""
+    """Return the frame with its longest side at most ``longest`` pixels, before it is undistorted.
+
+    An undistorted copy is as large as what the frame shows of the scene: its corners do not get
+    lost, and its edges may be bent.
+    """
     image = shrink(frame, longest).to(device, torch.float32)
     full, small = image_size(frame), image_size(image)
     if valid is not None:
         valid = (F.interpolate(valid[None].float(), small, mode="area") > 0.99).to(device)
-    return WorkingCopy(image, valid, rescale_matrix(full, small))
+    copy = WorkingCopy(image, valid, rescale_matrix(full, small))
+    return copy if distortion == 0 else _undistorted(copy, distortion)
+
+
+def _undistorted(copy: WorkingCopy, distortion: float) -> WorkingCopy:
+    border = straight_border(image_size(copy.image), distortion)
+    low, high = border.amin(0).floor(), border.amax(0).ceil()
+    width, height = (high - low).long().tolist()
+    shift = torch.eye(3, dtype=torch.float64)
+    shift[:2, 2] = -low
+    warped = warp_homography(
+        copy.image,
+        shift[None].to(copy.image),
+        copy.valid,
+        size=(height + 1, width + 1),
+        distortion=copy.image.new_tensor([distortion]),
+    )
+    return WorkingCopy(warped.image, warped.valid, shift @ copy.working_full)
