@@ -72,9 +72,10 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
              "middle one, mean takes all; or a FILE of weights that examples/train.py wrote "
              "(default: %(default)s)")  # fmt: skip
     add("--lens", action="store_true",
-        help="estimate how the lens bends straight lines, too, and straighten the picture. For whole "
-             "photos of one camera at one zoom that stand still in the middle of the report's "
-             "animation, but not in its corners. Takes up to twice the time to align")  # fmt: skip
+        help="estimate how the lens bends straight lines, too, and straighten the picture: for "
+             "whole photos of one camera at one zoom that stand still in the middle of the "
+             "report's animation, but not in its corners; takes up to twice the time to "
+             "align")  # fmt: skip
     add("--device", default="cpu", help="where to align: cpu, cuda, ... (default: %(default)s)")
     add("--max-size", type=int, metavar="PIXELS",
         help="shrink photos to this longest side first (default: full resolution)")  # fmt: skip

@@ -64,7 +64,7 @@ def align_sequence(
        the reference and with the frames that show most of the same: what hides a part of the
        reference leaves the others to tie each other there.
     5. Photos of more than 1.5 times ``refinement_size`` are compared again in tiles of their own
-       pixels, some 25 a pair, and adjusted once more.
+       pixels, some 25 a pair, and adjusted once more to what both found.
 
     With ``distortion="shared"`` the lens is estimated, too: before step 3 from all matches of the
     verified pairs, then with every joint adjustment. Steps 3 to 5 compare what it makes straight;
@@ -152,7 +152,7 @@ def align_sequence(
         refined, ties, adjusted = place(chained)
         placed = [t for t, found in refined.items() if found.agreed]
         if placed and max(max(sizes[t]) for t in placed) > LARGE * refinement_size:
-            ties = look_closer(ties, adjusted, photos, device, progress)
+            ties = [*ties, *look_closer(ties, adjusted, photos, device, progress)]
             adjusted = adjust(ties, adjusted.homography, sizes, reference, distortion)
         homography, lens, sigma = adjusted
 
