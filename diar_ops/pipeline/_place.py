@@ -24,7 +24,7 @@ __all__ = ["Placement", "Placer", "shown_points"]
 #: photo anew for each is slow.
 COPIES = 12
 #: Corners that a better known lens moves by more pixels of the copies are worth another round.
-BETTER_LENS = 5.0
+BETTER_LENS = 2.0
 
 
 class Placement(NamedTuple):
