@@ -117,7 +117,7 @@ class PhotoLens(NamedTuple):
         At most, and normalised: 1 without a bend.
         """
         half, shift, unit = self._geometry(self.distortion.to(dtype))
-        farthest = (half + shift.abs()).norm() / unit
+        farthest = torch.linalg.vector_norm(half + shift.abs()) / unit
         bend = (self.distortion.detach().abs().to(dtype) * farthest.square()).clamp_max(0.9)
         return 1 + (farthest * unit * bend / (1 - bend))[:, None] / half
 
