@@ -14,8 +14,9 @@ from diar_ops.geometry.transform import TransformedPoints
 
 __all__ = ["Lens", "known_distortion", "lens_of_pairs", "straight_border"]
 
-#: A coefficient of fewer standard deviations is none.
-SIGNIFICANT = 3.0
+#: A coefficient of fewer standard deviations is none: of matched cells, which pixels correct later,
+#: and of pixels, which have been seen to err by four where hardly anything is bent.
+ROUGHLY, SURELY = 3.0, 5.0
 
 
 class Lens(NamedTuple):
@@ -39,10 +40,10 @@ class Lens(NamedTuple):
         return distort_points(points, points.new_tensor(self.distortion), size=self.sizes[frame])
 
 
-def known_distortion(adjusted: BundleAdjustment) -> float:
-    """Return the coefficient that an adjustment found, 0 if it may as well be none."""
+def known_distortion(adjusted: BundleAdjustment, least: float = SURELY) -> float:
+    """Return the coefficient of an adjustment, 0 if it is below ``least`` standard deviations."""
     k, sigma = float(adjusted.distortion), float(adjusted.distortion_sigma)
-    return k if abs(k) > SIGNIFICANT * sigma else 0.0
+    return k if abs(k) > least * sigma else 0.0
 
 
 def lens_of_pairs(
@@ -78,7 +79,7 @@ def lens_of_pairs(
         reference=reference,
         distortion="shared",
     )
-    k = known_distortion(adjusted)
+    k = known_distortion(adjusted, ROUGHLY)
     if k == 0:
         return none, dict(chained)
     return Lens(k, sizes), {

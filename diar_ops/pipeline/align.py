@@ -87,7 +87,7 @@ def align_sequence(
         joint: Whether to do step 4.
         distortion: ``"none"``, or ``"shared"``: one radial coefficient for all frames, whole photos
             of one camera at one focal length, each of which is bent around its own centre. Where
-            it cannot be told from none (by three standard deviations), there is none.
+            it cannot be told from none (by five standard deviations), there is none.
         max_matches: Matches kept per pair, the best ones.
         threshold: Inlier threshold of step 1, in pixels of the copies.
         valid: Optional T masks (1, H, W) bool of pixels that the photos really hold.
