@@ -119,7 +119,8 @@ class PhotoLens(NamedTuple):
         half, shift, unit = self._geometry(self.distortion.to(dtype))
         farthest = torch.linalg.vector_norm(half + shift.abs()) / unit
         bend = (self.distortion.detach().abs().to(dtype) * farthest.square()).clamp_max(0.9)
-        return 1 + (farthest * unit * bend / (1 - bend))[:, None] / half
+        reach: Tensor = 1 + (farthest * unit * bend / (1 - bend))[:, None] / half
+        return reach
 
     def _geometry(self, like: Tensor) -> tuple[Tensor, Tensor, float]:
         """Return half the image (2,), its centre from the photo's, and half the diagonal, in px."""
