@@ -221,8 +221,9 @@ class Alignment(NamedTuple):
     """How the frames of one sequence lie over its reference frame.
 
     Attributes:
-        homography_reference_frame: (T, 3, 3), reference ~ H @ frame, in full-resolution pixels;
-            the identity for the reference and for frames that could not be aligned.
+        homography_reference_frame: (T, 3, 3), reference ~ H @ frame, in full-resolution pixels
+            (undistorted ones, where a lens was found); the identity for the reference and for
+            frames that could not be aligned.
         success: (T,) bool; True for the reference itself, unless it is not finite.
         reason: (T,) int64 holding :class:`Reason` values.
         inliers: (T,) int64, verified correspondences that tie the frame to the others.
@@ -235,6 +236,10 @@ class Alignment(NamedTuple):
             NaN for the reference and failed frames. Single points scatter; a homography through
             thousands of them is far more exact.
         pairs: The pairs of frames that were matched.
+        distortion: Coefficient k of the lens that all frames share, see :func:`undistort_points`;
+            each is bent around its own centre, by k times half of its diagonal at the corners.
+            0 where no lens was asked for, or none was found.
+        distortion_sigma: Its standard deviation; 0 where no lens was asked for.
     """
 
     homography_reference_frame: Tensor
@@ -246,6 +251,8 @@ class Alignment(NamedTuple):
     size: tuple[int, int]
     spread: Tensor
     pairs: PairMatches
+    distortion: float = 0.0
+    distortion_sigma: float = 0.0
 
 
 class Reconstruction(NamedTuple):

@@ -18,7 +18,7 @@ written to the output folder:
   report.html         open this: before and after, which photo gave what, how far to trust it
   aligned/            each photo as seen from the reference; alpha marks what it shows
   weights/            the share of each photo in each pixel of the clean picture
-  homographies.json   where each photo lies: reference ~ H @ photo, in pixels
+  homographies.json   where each photo lies: reference ~ H @ photo, in pixels; the lens
 """
 
 from __future__ import annotations
@@ -71,6 +71,11 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
              "and weighs them; without one, softmax averages those that agree, median takes the "
              "middle one, mean takes all; or a FILE of weights that examples/train.py wrote "
              "(default: %(default)s)")  # fmt: skip
+    add("--lens", action="store_true",
+        help="estimate how the lens bends straight lines, too, and straighten the picture: for "
+             "whole photos of one camera at one zoom that stand still in the middle of the "
+             "report's animation, but not in its corners; takes up to twice the time to "
+             "align")  # fmt: skip
     add("--device", default="cpu", help="where to align: cpu, cuda, ... (default: %(default)s)")
     add("--max-size", type=int, metavar="PIXELS",
         help="shrink photos to this longest side first (default: full resolution)")  # fmt: skip
@@ -115,8 +120,11 @@ def run(options: argparse.Namespace) -> str:
     with step(timings, "aligning") as progress:
         alignment = align_sequence(
             frames, reference=reference, descriptor=descriptor, valid=valid, device=options.device,
+            distortion="shared" if options.lens else "none",
             generator=torch.Generator().manual_seed(options.seed), progress=progress,
         )  # fmt: skip
+    if options.lens:
+        print(lens_note(alignment.distortion), file=sys.stderr)
     for name, reason in zip(names, alignment.reason.tolist(), strict=True):
         if reason != Reason.OK:
             print(f"left out: {name}: {Reason(reason).explanation}", file=sys.stderr)
@@ -152,6 +160,16 @@ def run(options: argparse.Namespace) -> str:
     return (
         f"{aligned} of {len(names)} photos aligned to {view}{known}, "
         f"{sum(timings.values()):.0f} s; see {folder / 'clean.png'} and {folder / 'report.html'}"
+    )
+
+
+def lens_note(distortion: float) -> str:
+    """Say what was found of the lens."""
+    if distortion == 0:
+        return "lens: no bend can be told from none; the photos are taken as they are"
+    return (
+        f"lens: bends the corners {'in' if distortion < 0 else 'out'} by "
+        f"{100 * abs(distortion):.2f} % of their distance from the centre"
     )
 
 

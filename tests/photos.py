@@ -12,7 +12,14 @@ import torch
 from scipy.ndimage import map_coordinates
 from torch import Tensor
 
-from diar_ops import Alignment, HomographyEstimate, Matches, PairMatches, Reason
+from diar_ops import (
+    Alignment,
+    HomographyEstimate,
+    Matches,
+    PairMatches,
+    Reason,
+    undistort_points,
+)
 
 #: Name of the view -> its corners in units of the picture's width, clockwise from the top left.
 CORNERS = {
@@ -72,6 +79,7 @@ def view(
     gain: float = 1.0,
     occluder: tuple[int, int, int] | None = None,
     noise: str | None = None,
+    distortion: float = 0.0,
 ) -> np.ndarray:
     """Return a photo of ``image``: (height, width, 3) uint8, R, G, B.
 
@@ -82,6 +90,8 @@ def view(
         gain: Exposure, in linear light.
         occluder: (x, y, radius) of a red disc in front of the picture, in pixels of the photo.
         noise: Name of the seed of 1 % sensor noise; none if None.
+        distortion: k of the lens, see :func:`undistort_points`; the homography then leads to
+            undistorted pixels.
     """
     height, width = shape or image.shape[:2]
     linear = np.where(image <= 0.04045, image / 12.92, ((image + 0.055) / 1.055) ** 2.4) * gain
@@ -91,6 +101,10 @@ def view(
     # Sampled by cubic splines; beyond the picture there is wall.
     margin, wall = 4, (0.35, 0.33, 0.3)
     y, x = np.mgrid[0:height, 0:width]
+    if distortion:
+        pixels = torch.from_numpy(np.stack([x, y], -1).reshape(-1, 2).astype(np.float64))
+        k = torch.tensor(distortion, dtype=torch.float64)
+        x, y = undistort_points(pixels, k, size=(height, width)).points.numpy().T
     seen = np.linalg.inv(homography_frame_picture) @ np.stack([x, y, np.ones_like(x)]).reshape(
         3, -1
     )

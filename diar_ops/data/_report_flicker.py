@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from diar_ops._types import Alignment, Reconstruction
 from diar_ops.data._report_pictures import data_uri, lay, resize_matrix, shrink, transform
+from diar_ops.geometry import distort_points
 
 __all__ = ["Flicker", "Still", "flicker"]
 
@@ -64,13 +66,14 @@ def flicker(
     clean = shrink(reconstruction.image, _WHOLE)
     places = alignment.homography_reference_frame.detach().cpu().double().numpy()
     light = reconstruction.gain.detach().cpu().double().numpy()
+    bend = alignment.distortion
     wholes = [
-        _whole(frames[t], places[t], light[t], alignment.size, clean.shape[:2]) for t in shown
+        _whole(frames[t], places[t], light[t], alignment.size, clean.shape[:2], bend) for t in shown
     ]
     spots = _spots(clean, wholes, reconstruction.coverage, side)
     stills = []
     for t, whole in zip(shown, wholes, strict=True):
-        squares = [_square(frames[t], places[t], light[t], spot, side) for spot in spots]
+        squares = [_square(frames[t], places[t], light[t], spot, side, bend) for spot in spots]
         stills.append(_still(names[t], whole, squares))
     pieces = [reconstruction.image[:, y : y + side, x : x + side] for y, x in spots]
     stills.append(_still("", clean, [shrink(piece, side) for piece in pieces]))
@@ -123,7 +126,12 @@ def _spots(clean: Any, wholes: list[Any], coverage: Tensor, side: int) -> list[t
 
 
 def _whole(
-    frame: Tensor, homography: Any, light: Any, reference: tuple[int, int], size: tuple[int, int]
+    frame: Tensor,
+    homography: Any,
+    light: Any,
+    reference: tuple[int, int],
+    size: tuple[int, int],
+    distortion: float,
 ) -> Any:
     """Return the frame as seen from the reference, reduced to ``size``, (h, w, 3)."""
     import cv2
@@ -133,27 +141,41 @@ def _whole(
     source = shrink(frame, max(grid))
     to_source = resize_matrix((frame.shape[-2], frame.shape[-1]), source.shape[:2])
     matrix = resize_matrix(reference, grid) @ homography @ np.linalg.inv(to_source)
-    return cv2.resize(_laid(source, matrix, light, grid), size[::-1], interpolation=cv2.INTER_AREA)
+    laid = _laid(source, matrix, light, grid, distortion=distortion)
+    return cv2.resize(laid, size[::-1], interpolation=cv2.INTER_AREA)
 
 
-def _square(frame: Tensor, homography: Any, light: Any, spot: tuple[int, int], side: int) -> Any:
+def _square(
+    frame: Tensor,
+    homography: Any,
+    light: Any,
+    spot: tuple[int, int],
+    side: int,
+    distortion: float,
+) -> Any:
     """Return one square of the reference as the frame shows it, (side, side, 3)."""
     top, left = spot
     corners = [(x, y) for y in (top, top + side) for x in (left, left + side)]
-    found = np.nan_to_num(transform(np.linalg.inv(homography), np.array(corners)))
-    limit = (frame.shape[-1], frame.shape[-2])
-    x0, y0 = np.clip(found.min(axis=0) - 2, 0, limit).astype(int)
-    x1, y1 = np.clip(found.max(axis=0) + 3, 0, limit).astype(int)
+    straight = np.nan_to_num(transform(np.linalg.inv(homography), np.array(corners)))
+    photo = (int(frame.shape[-2]), int(frame.shape[-1]))
+    bend = torch.tensor(distortion, dtype=torch.float64)
+    found = distort_points(torch.from_numpy(straight), bend, size=photo).points.numpy()
+    # The lens bends the sides of the square by less than the margin.
+    x0, y0 = np.clip(found.min(axis=0) - 4, 0, photo[::-1]).astype(int)
+    x1, y1 = np.clip(found.max(axis=0) + 5, 0, photo[::-1]).astype(int)
     piece = frame[:, y0:y1, x0:x1]
     if not piece.numel():
         return np.full((side, side, 3), _EMPTY, np.float32)
     source = shrink(piece, 0, exact=(y1 - y0, x1 - x0))
     matrix = _translation(-left, -top) @ homography @ _translation(x0, y0)
-    return _laid(source, matrix, light, (side, side))
+    return _laid(
+        source, matrix, light, (side, side),
+        distortion=distortion, photo_size=photo, photo_offset=(int(x0), int(y0)),
+    )  # fmt: skip
 
 
-def _laid(source: Any, matrix: Any, light: Any, size: tuple[int, int]) -> Any:
-    laid, shown = lay(source, matrix, light, size)
+def _laid(source: Any, matrix: Any, light: Any, size: tuple[int, int], **lens: Any) -> Any:
+    laid, shown = lay(source, matrix, light, size, **lens)
     return np.where(shown[..., None], laid, np.float32(_EMPTY))
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from diar_ops._types import PairMatches
+from diar_ops.geometry import warp_homography
 
 __all__ = [
     "MatchDrawing",
@@ -104,30 +105,41 @@ def resize_matrix(from_size: tuple[int, int], to_size: tuple[int, int]) -> Any:
     return np.array([[sx, 0, (sx - 1) / 2], [0, sy, (sy - 1) / 2], [0, 0, 1]])
 
 
-def lay(image: Any, matrix: Any, gain: Any, size: tuple[int, int]) -> tuple[Any, Any]:
+def lay(
+    image: Any,
+    matrix: Any,
+    gain: Any,
+    size: tuple[int, int],
+    *,
+    distortion: float = 0.0,
+    photo_size: tuple[int, int] | None = None,
+    photo_offset: tuple[int, int] = (0, 0),
+) -> tuple[Any, Any]:
     """Warp (h, w, 3) by a homography onto another grid of ``size`` (h, w).
 
     Args:
         image: Display values in [0, 1].
-        matrix: (3, 3), grid ~ matrix @ image, in pixels.
+        matrix: (3, 3), grid ~ matrix @ image, in pixels, undistorted ones of the image.
         gain: (3,) factors in linear light.
         size: (h, w) of the result.
+        distortion: Coefficient of the lens, see :func:`undistort_points`.
+        photo_size: (height, width) of the photo that the image is cut from, if it is.
+        photo_offset: (x, y) of the image's first pixel in that photo.
 
     Returns:
         (h, w, 3) float32, and (h, w) bool: where the image shows something.
     """
-    import cv2
-
-    centre = np.array([(image.shape[1] - 1) / 2, (image.shape[0] - 1) / 2, 1.0])
-    matrix = matrix * (1.0 if matrix[2] @ centre >= 0 else -1.0)
-    inverse: Any = np.linalg.inv(matrix)
     lit = np.clip(_to_linear(image) * gain.reshape(1, 1, 3), 0, 1)
-    content = np.dstack((_to_display(lit), np.ones(image.shape[:2], np.float32)))
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    laid: Any = cv2.warpPerspective(content, inverse, size[::-1], flags=flags)
-    y, x = np.mgrid[0 : size[0], 0 : size[1]]
-    in_front = inverse[2, 0] * x + inverse[2, 1] * y + inverse[2, 2] > 0
-    return laid[..., :3], (laid[..., 3] > 0.999) & in_front
+    content = torch.from_numpy(np.ascontiguousarray(_to_display(lit).transpose(2, 0, 1)))[None]
+    laid, shown = warp_homography(
+        content,
+        torch.from_numpy(matrix)[None],
+        size=size,
+        distortion=content.new_tensor([distortion]) if distortion else None,
+        photo_size=photo_size,
+        photo_offset=photo_offset,
+    )
+    return laid[0].movedim(0, -1).numpy(), shown[0, 0].numpy()
 
 
 def difference_map(
@@ -137,6 +149,7 @@ def difference_map(
     gain: Any,
     frame_size: tuple[int, int],
     reference_size: tuple[int, int],
+    distortion: float = 0.0,
 ) -> tuple[Any, float]:
     """Lay a shrunk frame over the shrunk clean picture and tint where they differ.
 
@@ -148,7 +161,7 @@ def difference_map(
     to_small_frame = resize_matrix(frame_size, small.shape[:2])
     to_small_reference = resize_matrix(reference_size, size)
     matrix = to_small_reference @ homography_reference_frame @ np.linalg.inv(to_small_frame)
-    laid, shown = lay(small, matrix, gain, size)
+    laid, shown = lay(small, matrix, gain, size, distortion=distortion)
     difference = np.abs(laid - clean).mean(axis=-1)
     low, high = _DIFFERENCE
     amount = (np.clip((difference - low) / (high - low), 0, 1) ** 0.7)[..., None]

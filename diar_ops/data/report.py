@@ -195,6 +195,9 @@ def _stats(
     ]
     if residuals.median is not None:
         stats.append(("scatter of points, median", words.pixels(residuals.median)))
+    if alignment.distortion:
+        share = f"{100 * alignment.distortion:+.2f}\N{NO-BREAK SPACE}%"
+        stats.append(("bend of the lens at the corners", share))
     if total > 0:
         stats.append(("computing time", words.seconds(total)))
     if "psnr" in scores:
@@ -238,6 +241,7 @@ def _cards(
                 gain,
                 (int(frame.shape[-2]), int(frame.shape[-1])),
                 alignment.size,
+                alignment.distortion,
             )
             difference = pictures.data_uri(picture)
             facts = [

@@ -92,10 +92,11 @@ def homographies_document(names: Sequence[str], alignment: Alignment) -> dict[st
         alignment: Result of :func:`align_sequence`.
 
     Returns:
-        ``{"reference": name, "size": [h, w], "frames": [{"file", "success", "reason", "inliers",
-        "overlap", "homography_reference_frame"}]}``, where reference ~ H @ frame in pixels of the
-        loaded, upright photos, the centre of the top-left pixel being (0, 0). ``reason`` is the
-        name of a :class:`Reason`. A frame that was left out has ``None`` for a homography.
+        ``{"reference": name, "size": [h, w], "distortion": k, "frames": [{"file", "success",
+        "reason", "inliers", "overlap", "homography_reference_frame"}]}``, where reference ~ H @
+        frame in pixels of the loaded, upright photos, the centre of the top-left pixel being
+        (0, 0); where k is not 0, undistorted ones (:func:`undistort_points`) of both. ``reason`` is
+        the name of a :class:`Reason`. A frame that was left out has ``None`` for a homography.
     """
     frames = []
     for t, name in enumerate(names):
@@ -115,6 +116,7 @@ def homographies_document(names: Sequence[str], alignment: Alignment) -> dict[st
     return {
         "reference": names[alignment.reference],
         "size": list(alignment.size),
+        "distortion": alignment.distortion,
         "frames": frames,
     }
 

@@ -85,11 +85,18 @@ def footprint(
     return Footprint(steps[0], steps[1], spreads[0], spreads[1], taps[0], taps[1], level.long())
 
 
-def shrink_bound(matrix: Tensor, rows: Tensor, columns: Tensor, source: tuple[int, int]) -> Tensor:
+def shrink_bound(
+    matrix: Tensor,
+    rows: Tensor,
+    columns: Tensor,
+    source: tuple[int, int],
+    reach: Tensor | None = None,
+) -> Tensor:
     """Return a 0-d upper bound of the shrink over all valid pixels of ``rows`` x ``columns``.
 
-    Valid positions have |x|, |y| <= 1 when normalised, so the steps are at most
-    (|m0| + |m2|) / w, and w, being linear, is smallest at a corner; ``inf`` if that is behind.
+    Valid positions have |x|, |y| <= ``reach`` (B, 2) when normalised (1 without a lens), so the
+    steps are at most (|m0| + reach |m2|) / w, and w, being linear, is smallest at a corner; ``inf``
+    if that is behind.
     """
     m = matrix.detach()
     corners_u, corners_v = columns[[0, -1]], rows[[0, -1]]
@@ -99,7 +106,8 @@ def shrink_bound(matrix: Tensor, rows: Tensor, columns: Tensor, source: tuple[in
         + m[:, 2, 2, None, None]
     ).amin((-2, -1))
     side = torch.tensor([[source[1] / 2], [source[0] / 2]], dtype=m.dtype, device=m.device)
-    steps = (m[:, :2, :2].abs() + m[:, 2:, :2].abs()) * side
+    far = m[:, 2:, :2].abs()
+    steps = (m[:, :2, :2].abs() + (far if reach is None else far * reach[..., None])) * side
     longest = torch.linalg.vector_norm(steps, dim=1).amax(-1)
     bound = torch.where(w > 0, longest / w, torch.inf)
     # An item whose matrix says "nowhere" has no valid pixel at all.

@@ -10,13 +10,9 @@ from torch import Tensor
 from diar_ops._checks import eps_of
 from diar_ops.geometry._matrix3 import adjugate, determinant, scale_to_unit
 from diar_ops.geometry._orientation import front_sign
-from diar_ops.geometry.distortion import distorted_grid
+from diar_ops.geometry.distortion import PhotoLens
 
 __all__ = ["SamplingGrid", "sampling_grid", "sampling_matrix"]
-
-
-#: No lens bends positions this far outside of the image into it.
-_FAR = 100.0
 
 
 class SamplingGrid(NamedTuple):
@@ -83,16 +79,11 @@ def sampling_matrix(
 
 
 def sampling_grid(
-    matrix: Tensor,
-    rows: Tensor,
-    columns: Tensor,
-    distortion: Tensor | None = None,
-    source: tuple[int, int] = (1, 1),
+    matrix: Tensor, rows: Tensor, columns: Tensor, lens: PhotoLens | None = None
 ) -> SamplingGrid:
     """Evaluate ``matrix`` (B, 3, 3) at the centred pixel positions ``rows`` x ``columns``.
 
-    With a ``distortion`` (B,) of the source, an image of size ``source``, the matrix leads to
-    undistorted positions, which its lens bends.
+    With the ``lens`` of the source the matrix leads to undistorted positions, which it bends.
     """
     eps = eps_of(matrix.dtype)
     along_columns = matrix[:, :, 0, None] * columns  # [B, 3, w]
@@ -108,10 +99,8 @@ def sampling_grid(
     # Invalid pixels need a finite position only. 1e-12: the gradient divides by its square.
     w = torch.maximum(w, noise.clamp(min=1e-12))
     straight = torch.stack((x / w, y / w), dim=-1)
-    if distortion is None:
+    if lens is None:
         return SamplingGrid(straight, w, inside & ahead, straight)
-    # Far outside, positions would overflow when squared.
-    near = ahead & (straight.detach().abs().amax(-1) < _FAR)
-    bent, exists = distorted_grid(torch.where(near[..., None], straight, 0), distortion, source)
+    bent, exists = lens.bend(straight)
     inside = bent.detach().abs().amax(-1) <= 1 + eps
-    return SamplingGrid(bent, w, near & exists & inside, straight)
+    return SamplingGrid(bent, w, ahead & exists & inside, straight)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,7 +12,10 @@ from diar_ops._checks import check_floating, check_shapes, check_size, eps_of, s
 from diar_ops.geometry._broadcast import check_broadcast
 from diar_ops.geometry.transform import TransformedPoints
 
-__all__ = ["distort_points", "distorted_grid", "undistort_points"]
+__all__ = ["PhotoLens", "distort_points", "undistort_points"]
+
+#: No lens bends positions this many half diagonals off its axis into a photo.
+_FAR = 100.0
 
 
 def undistort_points(
@@ -74,21 +78,57 @@ def distort_points(
     return _finish(offset, factor, usable & exists, geometry[0], points.dtype)
 
 
-def distorted_grid(
-    grid: Tensor, distortion: Tensor, size: tuple[int, int]
-) -> tuple[Tensor, Tensor]:
-    """Bend normalised positions (B, h, w, 2) in an image of ``size``; -1 and 1 are its edges.
+class PhotoLens(NamedTuple):
+    """The lens of photos of which images are a part, or the whole.
 
-    Returns:
-        Where the photo shows them, and where it does at all (B, h, w).
+    Attributes:
+        distortion: (B,) k of :func:`undistort_points`.
+        size: (height, width) of the images.
+        photo_size: (height, width) of the photos.
+        photo_offset: Position (x, y) of the image's first pixel in the photo.
     """
-    diagonal = math.hypot(*size)
-    shares = grid.new_tensor([size[1] / diagonal, size[0] / diagonal])
-    k = distortion.to(grid.dtype)[:, None, None]
-    known = k.isfinite()
-    k = torch.where(known, k, 0)
-    factor, exists = _distorting_factor(k, (grid * shares).square().sum(-1))
-    return grid * factor[..., None], exists & known
+
+    distortion: Tensor
+    size: tuple[int, int]
+    photo_size: tuple[int, int]
+    photo_offset: tuple[int, int]
+
+    def bend(self, grid: Tensor) -> tuple[Tensor, Tensor]:
+        """Bend normalised positions (B, h, w, 2) in the image; -1 and 1 are its edges.
+
+        Returns:
+            Where the image shows them, and whether (B, h, w) the photo's model does at all.
+        """
+        half, shift, unit = self._geometry(grid)
+        k = self.distortion.to(grid.dtype)[:, None, None]
+        known = k.isfinite()
+        offset = (grid * half + shift) / unit
+        # Far outside, positions would overflow when squared.
+        near = known & (offset.detach().abs().amax(-1) < _FAR)
+        square = torch.where(near[..., None], offset, 0).square().sum(-1)
+        factor, exists = _distorting_factor(torch.where(known, k, 0), square)
+        grid = torch.where(near[..., None], grid, 0)
+        bent = grid * factor[..., None] + (shift / half) * (factor - 1)[..., None]
+        return bent, exists & near
+
+    def reach(self, dtype: torch.dtype) -> Tensor:
+        """Return (B, 2), how far off the image's centre the straight positions of its pixels lie.
+
+        At most, and normalised: 1 without a bend.
+        """
+        half, shift, unit = self._geometry(self.distortion.to(dtype))
+        farthest = torch.linalg.vector_norm(half + shift.abs()) / unit
+        bend = (self.distortion.detach().abs().to(dtype) * farthest.square()).clamp_max(0.9)
+        reach: Tensor = 1 + (farthest * unit * bend / (1 - bend))[:, None] / half
+        return reach
+
+    def _geometry(self, like: Tensor) -> tuple[Tensor, Tensor, float]:
+        """Return half the image (2,), its centre from the photo's, and half the diagonal, in px."""
+        (h, w), (height, width) = self.size, self.photo_size
+        x, y = self.photo_offset
+        half = like.new_tensor([w / 2, h / 2])
+        shift = like.new_tensor([x + (w - width) / 2, y + (h - height) / 2])
+        return half, shift, math.hypot(height, width) / 2
 
 
 def _distorting_factor(k: Tensor, square: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -20,6 +22,7 @@ from diar_ops.geometry._broadcast import check_broadcast
 from diar_ops.geometry._footprint import NO_SHRINK, footprint, shrink_bound, static_plan
 from diar_ops.geometry._grid import sampling_grid, sampling_matrix
 from diar_ops.geometry._sampler import Source, average, exact_plan
+from diar_ops.geometry.distortion import PhotoLens
 
 __all__ = ["WarpHomography", "warp_homography"]
 
@@ -44,6 +47,8 @@ def warp_homography(
     antialias: bool = True,
     max_shrink: float | None = None,
     distortion: Tensor | None = None,
+    photo_size: tuple[int, int] | None = None,
+    photo_offset: tuple[int, int] = (0, 0),
 ) -> Warped:
     """Resample images into the destination of a homography: dst ~ H @ src, inverted inside.
 
@@ -78,6 +83,10 @@ def warp_homography(
             :func:`undistort_points`; B may be 1 and is broadcast. The homography then starts from
             undistorted coordinates, and one resampling straightens and warps. An item whose k is
             not finite is invalid.
+        photo_size: (height, width) of the photo that the image is cut from: its lens bends around
+            the centre of the whole. Undistorted coordinates, too, are in pixels of the image, from
+            its first one. ``None``: the image is the whole photo.
+        photo_offset: Position (x, y) of the image's first pixel in the photo.
 
     Returns:
         :class:`Warped`: image (B, C, h, w) in the dtype of ``image``, 0 where invalid, and valid
@@ -87,11 +96,12 @@ def warp_homography(
     Raises:
         ShapeError: A shape does not fit, or the batch sizes do not broadcast.
         DtypeError: Image or homography is not floating point, or ``valid`` is not bool.
-        OptionError: ``size``, ``mode`` or ``max_shrink`` is outside its values.
+        OptionError: ``size``, ``mode``, ``max_shrink`` or ``photo_size`` is outside its values.
     """
     batch, size = _check(
         image, homography_dst_src, valid, front, distortion, size, mode, max_shrink
     )
+    _check_photo(photo_size, photo_offset)
     dtype = solve_dtype(image.dtype)
     source_size = (image.shape[-2], image.shape[-1])
     matrix = sampling_matrix(homography_dst_src, front, source_size, size, dtype)
@@ -99,19 +109,24 @@ def warp_homography(
     source = Source.of(image.to(dtype), valid, mode)
     rows, columns = (torch.arange(n, dtype=dtype, device=image.device) - (n - 1) / 2 for n in size)
     on_cpu = image.device.type == "cpu"
+    lens = None
     if distortion is not None:
-        distortion = distortion.to(dtype).expand(batch)
+        bends = distortion.to(dtype).expand(batch)
+        lens = PhotoLens(bends, source_size, photo_size or source_size, photo_offset)
     inputs = (image, matrix, distortion)
     needs_grad = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in inputs)
     banded = on_cpu and not (needs_grad or torch.compiler.is_compiling() or batch == 0)
 
     def warp_rows(rows: Tensor) -> Warped:
-        sampling = sampling_grid(matrix, rows, columns, distortion, source_size)
+        sampling = sampling_grid(matrix, rows, columns, lens)
         bound: float | None = 0.0
         if antialias and mode != "nearest":
             readable = on_cpu or max_shrink is None
+            reach = None if lens is None else lens.reach(dtype)
             bound = (
-                read_number(shrink_bound(matrix, rows, columns, source_size)) if readable else None
+                read_number(shrink_bound(matrix, rows, columns, source_size, reach))
+                if readable
+                else None
             )
         if bound is not None and bound <= NO_SHRINK:
             values, holes = source.sample(sampling.grid, 0)
@@ -196,6 +211,14 @@ def _check(
     return batch[0], (size[0], size[1])
 
 
+def _check_photo(photo_size: tuple[int, int] | None, photo_offset: tuple[int, int]) -> None:
+    op = "warp_homography"
+    if photo_size is not None:
+        check_size(op, photo_size)
+    fits = len(photo_offset) == 2 and all(math.isfinite(x) for x in photo_offset)
+    check_option(op, fits, "photo_offset to be a position (x, y)", photo_offset)
+
+
 class WarpHomography(nn.Module):
     """See :func:`warp_homography`."""
 
@@ -221,6 +244,8 @@ class WarpHomography(nn.Module):
         front: Tensor | None = None,
         *,
         distortion: Tensor | None = None,
+        photo_size: tuple[int, int] | None = None,
+        photo_offset: tuple[int, int] = (0, 0),
     ) -> Warped:
         """Warp ``image`` with the stored options."""
         return warp_homography(
@@ -233,6 +258,8 @@ class WarpHomography(nn.Module):
             antialias=self.antialias,
             max_shrink=self.max_shrink,
             distortion=distortion,
+            photo_size=photo_size,
+            photo_offset=photo_offset,
         )
 
     def extra_repr(self) -> str:

@@ -11,6 +11,8 @@ from torch.nn import functional as F
 
 from diar_ops._checks import check_bool, check_option, check_shapes
 from diar_ops._errors import DeviceError, DtypeError, ShapeError
+from diar_ops.geometry import warp_homography
+from diar_ops.pipeline._lens import straight_border
 
 __all__ = [
     "Frames",
@@ -133,7 +135,8 @@ class WorkingCopy(NamedTuple):
     Attributes:
         image: (1, 3, h, w) float32.
         valid: (1, 1, h, w) bool, or ``None``.
-        working_full: (3, 3) float64, pixels of the copy ~ M @ pixels of the frame.
+        working_full: (3, 3) float64, pixels of the copy ~ M @ pixels of the frame; where a lens is
+            known, undistorted ones.
     """
 
     image: Tensor
@@ -142,12 +145,21 @@ class WorkingCopy(NamedTuple):
 
 
 def working_copy(
-    frame: Tensor, valid: Tensor | None, longest: int, device: torch.device
+    frame: Tensor,
+    valid: Tensor | None,
+    longest: int,
+    device: torch.device,
+    distortion: float = 0.0,
 ) -> WorkingCopy:
-    """Return the frame with its longest side at most ``longest`` pixels."""
+    """Return the frame with its longest side at most ``longest`` pixels, before it is undistorted.
+
+    An undistorted copy is as large as what the frame shows of the scene: its corners do not get
+    lost, and its edges may be bent.
+    """
     image = shrink(frame, longest).to(device, torch.float32)
     known = None if valid is None else _shrink_valid(valid[None], image_size(image)).to(device)
-    return WorkingCopy(image, known, rescale_matrix(image_size(frame), image_size(image)))
+    copy = WorkingCopy(image, known, rescale_matrix(image_size(frame), image_size(image)))
+    return copy if distortion == 0 else _undistorted(copy, distortion)
 
 
 def smaller_copy(copy: WorkingCopy, longest: int) -> WorkingCopy:
@@ -160,3 +172,19 @@ def smaller_copy(copy: WorkingCopy, longest: int) -> WorkingCopy:
 
 def _shrink_valid(valid: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(valid.float(), size, mode="area") > 0.99
+
+
+def _undistorted(copy: WorkingCopy, distortion: float) -> WorkingCopy:
+    border = straight_border(image_size(copy.image), distortion)
+    low, high = border.amin(0).floor(), border.amax(0).ceil()
+    width, height = (high - low).long().tolist()
+    shift = torch.eye(3, dtype=torch.float64)
+    shift[:2, 2] = -low
+    warped = warp_homography(
+        copy.image,
+        shift[None].to(copy.image),
+        copy.valid,
+        size=(height + 1, width + 1),
+        distortion=copy.image.new_tensor([distortion]),
+    )
+    return WorkingCopy(warped.image, warped.valid, shift @ copy.working_full)

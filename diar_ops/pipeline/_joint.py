@@ -14,12 +14,13 @@ from diar_ops.geometry import (
     refine_homography,
     transform_points,
 )
-from diar_ops.pipeline._frames import Photo, WorkingCopy, image_size, to_unit
+from diar_ops.pipeline._frames import Photo, WorkingCopy, image_size
 from diar_ops.pipeline._graph import plausible
+from diar_ops.pipeline._lens import Lens, known_distortion
 from diar_ops.pipeline._refine import EVIDENCE, STEPS, Refined, convincing, full_resolution
 from diar_ops.pipeline._warp import warp_frame
 
-__all__ = ["Tie", "adjust", "look_closer", "tie_neighbours", "ties_of"]
+__all__ = ["Adjusted", "Tie", "adjust", "look_closer", "tie_neighbours", "ties_of"]
 
 #: Frames that each frame is compared with beside the one it was laid over.
 NEIGHBOURS = 3
@@ -29,6 +30,8 @@ MOST_MATCHES = 2000
 LEAST_SHARED = 0.1
 #: Large photos are compared in tiles of so many pixels, one in each cell of a grid.
 TILE, GRID = 192, 5
+#: Steps on each level there: what is left to mend is small, and with more, tiles of noise wander.
+TILE_STEPS = 3
 #: Matches of working copies in a cell, from which on it has a tile.
 LEAST_IN_CELL = 10
 
@@ -39,7 +42,7 @@ class Tie(NamedTuple):
     Attributes:
         frame: Index of the one.
         other: Index of the other.
-        here: (N, 2) float64 positions in the one, in full-resolution pixels.
+        here: (N, 2) float64 positions in the one, in full-resolution pixels, as photographed.
         there: (N, 2) in the other.
     """
 
@@ -48,16 +51,37 @@ class Tie(NamedTuple):
     here: Tensor
     there: Tensor
 
+    @classmethod
+    def of(cls, frame: int, other: int, points: tuple[Tensor, Tensor], lens: Lens) -> Tie:
+        """Return the tie of undistorted points."""
+        here, there = lens.bend(points[0], frame), lens.bend(points[1], other)
+        return cls(frame, other, here.points, there.points)
 
-def ties_of(placed: Mapping[int, Refined]) -> list[Tie]:
+
+class Adjusted(NamedTuple):
+    """Where frames lie after a joint adjustment.
+
+    Attributes:
+        homography: (T, 3, 3) ``homography_reference_frame``, in undistorted pixels.
+        lens: That the frames share.
+        sigma: Standard deviation of its coefficient; 0 where none was estimated.
+    """
+
+    homography: Tensor
+    lens: Lens
+    sigma: float
+
+
+def ties_of(placed: Mapping[int, Refined], lens: Lens) -> list[Tie]:
     """Return what ties frames to those that they were laid over."""
-    return [Tie(t, found.anchor, *found.points) for t, found in placed.items()]
+    return [Tie.of(t, found.anchor, found.points, lens) for t, found in placed.items()]
 
 
 def tie_neighbours(
     placed: Mapping[int, Refined],
     shown: Mapping[int, Tensor],
     copy_of: Callable[[int], WorkingCopy],
+    lens: Lens,
     progress: Callable[[str, int, int], None],
 ) -> list[Tie]:
     """Compare frames with those that show most of the same.
@@ -68,7 +92,8 @@ def tie_neighbours(
     Args:
         placed: Frames that agree with what they were laid over, beside the reference.
         shown: Which points of a grid on the reference each of them shows, (n,) bool.
-        copy_of: Returns the working copy of a frame.
+        copy_of: Returns the working copy of a frame, undistorted.
+        lens: That of the frames.
         progress: Called with (name of the step, done, in all).
     """
     pairs, ties = _neighbours(shown, placed), []
@@ -87,7 +112,7 @@ def tie_neighbours(
             max_iterations=STEPS,
         )
         if convincing(found, max(image_size(other.image))):
-            ties.append(Tie(i, j, *full_resolution(found.matches, one, other)))
+            ties.append(Tie.of(i, j, full_resolution(found.matches, one, other), lens))
         progress("adjusting jointly", done + 1, len(pairs))
     return ties
 
@@ -108,57 +133,65 @@ def _neighbours(
 
 def look_closer(
     ties: Sequence[Tie],
-    homography: Tensor,
-    photo_of: Callable[[int], Photo],
+    adjusted: Adjusted,
+    photos: Sequence[Photo],
     device: torch.device,
     progress: Callable[[str, int, int], None],
 ) -> list[Tie]:
     """Compare tied frames again, in tiles of their own pixels where their copies agree.
 
+    The matches of the copies are many, those of the tiles more exact; where much of the finest
+    detail is noise, they are few. Both together fix the frames best.
+
     Args:
         ties: Of working copies.
-        homography: (T, 3, 3) ``homography_reference_frame``, right to a pixel or two.
-        photo_of: Returns a frame and its mask.
+        adjusted: Homographies that are right to a pixel or two, and the lens.
+        photos: The frames and their masks.
         device: Where to compute.
         progress: Called with (name of the step, done, in all).
 
     Returns:
-        The ties, those with new matches where there are any.
+        Ties of what agrees in the tiles, where anything does.
     """
+    homography, lens, _ = adjusted
     closer = []
     for done, tie in enumerate(ties):
         H = torch.linalg.inv(homography[tie.other]) @ homography[tie.frame]
-        found = _compare_tiles(tie, photo_of(tie.frame), photo_of(tie.other), H, device)
-        closer.append(found or tie)
+        found = _compare_tiles(tie, photos[tie.frame], photos[tie.other], H, lens, device)
+        closer += [] if found is None else [found]
         progress("looking closer", done + 1, len(ties))
     return closer
 
 
 def _compare_tiles(
-    tie: Tie, one: Photo, other: Photo, H: Tensor, device: torch.device
+    tie: Tie, one: Photo, other: Photo, H: Tensor, lens: Lens, device: torch.device
 ) -> Tie | None:
     """Return matches of two photos in tiles of the other, or ``None`` if there are none."""
-    corners = _tile_corners(tie.there, image_size(other.image))
+    corners = _tile_corners(lens.straighten(tie.there, tie.other).points, image_size(other.image))
     if not corners:
         return None
-    moving, fixed, valid_moving = [], [], []
-    valid_fixed: list[Tensor] = []
+    eye = torch.eye(3, dtype=H.dtype)
+    stacks: tuple[list[Tensor], ...] = ([], [], [], [])
     for top, left in corners:
-        warped, seen = warp_frame(one.image, H, (top, left, TILE, TILE), valid=one.valid)
-        cut = (..., slice(top, top + TILE), slice(left, left + TILE))
-        moving.append(warped)
-        valid_moving.append(seen)
-        fixed.append(to_unit(other.image[cut])[None])
-        if other.valid is not None:
-            valid_fixed.append(other.valid[cut][None])
-    eye = torch.eye(3, dtype=H.dtype, device=device).expand(len(corners), 3, 3)
+        window = (top, left, TILE, TILE)
+        parts = [
+            part
+            for photo, to_tiles in ((one, H), (other, eye))
+            for part in warp_frame(
+                photo.image, to_tiles, window, valid=photo.valid, distortion=lens.distortion
+            )
+        ]
+        for stack, part in zip(stacks, parts, strict=True):
+            stack.append(part)
+    moving, seen_moving, fixed, seen_fixed = (torch.cat(stack).to(device) for stack in stacks)
     found = refine_homography(
-        torch.cat(moving).to(device, torch.float32),
-        torch.cat(fixed).to(device, torch.float32),
-        eye,
-        torch.cat(valid_moving).to(device),
-        torch.cat(valid_fixed).to(device) if valid_fixed else None,
+        moving.float(),
+        fixed.float(),
+        eye.to(device).expand(len(corners), 3, 3),
+        seen_moving,
+        seen_fixed,
         levels=2,
+        max_iterations=TILE_STEPS,
     )
     agrees = found.success & (found.agreement >= EVIDENCE[-1][0])
     keep = (found.matches.valid & agrees[:, None]).cpu()
@@ -170,7 +203,7 @@ def _compare_tiles(
         for points in (found.matches.points0, found.matches.points1)
     )
     here = transform_points(here, torch.linalg.inv(H)).points
-    return tie._replace(here=here, there=there)
+    return Tie.of(tie.frame, tie.other, (here, there), lens)
 
 
 def _tile_corners(points: Tensor, size: tuple[int, int]) -> list[tuple[int, int]]:
@@ -192,9 +225,23 @@ def _tile_corners(points: Tensor, size: tuple[int, int]) -> list[tuple[int, int]
 
 
 def adjust(
-    ties: Sequence[Tie], homography: Tensor, sizes: Sequence[tuple[int, int]], reference: int
-) -> Tensor:
-    """Return (T, 3, 3) adjusted to all ties; what cannot be trusted stays as it was."""
+    ties: Sequence[Tie],
+    homography: Tensor,
+    sizes: list[tuple[int, int]],
+    reference: int,
+    distortion: str = "none",
+) -> Adjusted:
+    """Adjust all frames to all ties; what cannot be trusted stays as it was.
+
+    A lens that cannot be told from none is none: the views fix the homographies better without it.
+
+    Args:
+        ties: Where frames show the same.
+        homography: (T, 3, 3) ``homography_reference_frame``, right to some pixels.
+        sizes: (height, width) of the frames.
+        reference: The reference frame.
+        distortion: See :func:`bundle_adjust_homographies`.
+    """
     nan = float("nan")
     points0, points1 = (
         pad_sequence([_thin(p) for p in side], batch_first=True, padding_value=nan)
@@ -202,15 +249,25 @@ def adjust(
     )
     rows = torch.tensor([[tie.frame, tie.other] for tie in ties])
     adjusted = bundle_adjust_homographies(
-        rows, points0, points1, homography, torch.tensor(sizes), reference=reference
+        rows,
+        points0,
+        points1,
+        homography,
+        torch.tensor(sizes),
+        reference=reference,
+        distortion=distortion,
     )
+    k, sigma = known_distortion(adjusted), float(adjusted.distortion_sigma)
+    if distortion == "shared" and k == 0:
+        return adjust(ties, homography, sizes, reference)._replace(sigma=sigma)
     trusted = torch.tensor(
         [
             bool(adjusted.success[t]) and plausible(adjusted.homography[t], size)
             for t, size in enumerate(sizes)
         ]
     )
-    return torch.where(trusted[:, None, None], adjusted.homography, homography)
+    homography = torch.where(trusted[:, None, None], adjusted.homography, homography)
+    return Adjusted(homography, Lens(k, sizes), sigma)
 
 
 def _thin(points: Tensor) -> Tensor:

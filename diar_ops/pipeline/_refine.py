@@ -50,12 +50,13 @@ class Refined(NamedTuple):
     """A frame laid over another.
 
     Attributes:
-        homography_reference_frame: (3, 3) float64 in full-resolution pixels.
+        homography_reference_frame: (3, 3) float64 in full-resolution pixels, undistorted ones where
+            a lens is known.
         agreed: Whether enough of the pictures agrees on it.
         spread: (5,) see :attr:`Alignment.spread`.
         anchor: Index of the frame that it was laid over.
         points: (N, 2) positions in the frame and (N, 2) in the anchor that show the same, float64
-            in full-resolution pixels.
+            in full-resolution pixels, undistorted ones where a lens is known.
     """
 
     homography_reference_frame: Tensor

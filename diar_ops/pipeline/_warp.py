@@ -11,8 +11,9 @@ from torch.nn import functional as F
 
 from diar_ops._types import Alignment
 from diar_ops.data.scene.transfer import linear_to_srgb, srgb_to_linear
-from diar_ops.geometry import transform_points, warp_homography
+from diar_ops.geometry import distort_points, transform_points, warp_homography
 from diar_ops.pipeline._frames import image_size, rescale_matrix, shrink_alike, to_unit
+from diar_ops.pipeline._lens import straight_border
 
 __all__ = ["AlignedSequence", "warp_frame"]
 
@@ -36,6 +37,7 @@ class AlignedSequence(NamedTuple):
                 window,
                 valid=self.masks[t],
                 gain=None if gain is None else gain[t],
+                distortion=self.alignment.distortion,
             )
             for t in self.used
         ]
@@ -69,15 +71,17 @@ def warp_frame(
     *,
     valid: Tensor | None = None,
     gain: Tensor | None = None,
+    distortion: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
     """Warp a frame onto a window of the reference, touching only the source pixels it needs.
 
     Args:
         frame: (3, H, W) floating point, uint8 or uint16.
-        homography_reference_frame: (3, 3), reference ~ H @ frame, in pixels.
+        homography_reference_frame: (3, 3), reference ~ H @ frame, in pixels, undistorted ones.
         window: (top, left, height, width) in the reference.
         valid: Optional (1, H, W) bool.
         gain: Optional (3,) factors in linear light.
+        distortion: Coefficient of the frame's lens, see :func:`undistort_points`.
 
     Returns:
         Image (1, 3, height, width) float32, not clipped where a gain exceeds 1, and valid
@@ -86,7 +90,8 @@ def warp_frame(
     top, left, height, width = window
     H = homography_reference_frame.to(torch.float64)
     H = _translation(-left, -top) @ H
-    x0, y0, x1, y1 = _source_box(H, (height, width), (frame.shape[-2], frame.shape[-1]))
+    photo = image_size(frame)
+    x0, y0, x1, y1 = _source_box(H, (height, width), photo, distortion)
     if x1 <= x0 or y1 <= y0:
         shape = (1, 1, height, width)
         return torch.zeros(1, 3, height, width), torch.zeros(shape, dtype=torch.bool)
@@ -95,7 +100,13 @@ def warp_frame(
         crop = _apply_gain(crop, gain)
     mask = None if valid is None else valid[None, :, y0:y1, x0:x1]
     warped = warp_homography(
-        crop, (H @ _translation(x0, y0))[None].to(crop), size=(height, width), valid=mask
+        crop,
+        (H @ _translation(x0, y0))[None].to(crop),
+        size=(height, width),
+        valid=mask,
+        distortion=None if distortion == 0 else crop.new_tensor([distortion]),
+        photo_size=photo,
+        photo_offset=(x0, y0),
     )
     return warped.image, warped.valid
 
@@ -118,16 +129,19 @@ def _translation(x: float, y: float) -> Tensor:
 
 
 def _source_box(
-    homography_window_frame: Tensor, window: tuple[int, int], frame: tuple[int, int]
+    homography_window_frame: Tensor,
+    window: tuple[int, int],
+    frame: tuple[int, int],
+    distortion: float,
 ) -> tuple[int, int, int, int]:
     """Return (x0, y0, x1, y1) of the source pixels that a window can sample."""
     height, width = frame
-    h, w = window
     inverse = torch.linalg.inv(homography_window_frame)
-    corners = torch.tensor(
-        [[-0.5, -0.5], [w - 0.5, -0.5], [w - 0.5, h - 0.5], [-0.5, h - 0.5]], dtype=torch.float64
-    )
-    points, in_front = transform_points(corners, inverse)
+    # A lens bends the edges of the window: their ends alone do not say how far it reaches.
+    points, in_front = transform_points(straight_border(window, 0.0), inverse)
+    if distortion != 0:
+        points, shown = distort_points(points, points.new_tensor(distortion), size=frame)
+        in_front = in_front & shown
     if not bool(in_front.all()):
         return 0, 0, width, height
     low, high = points.amin(dim=0), points.amax(dim=0)

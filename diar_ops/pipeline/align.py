@@ -3,36 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 
 import torch
 from torch import Tensor
 
 from diar_ops._checks import check_option
 from diar_ops._types import Alignment, PairMatches, Reason
-from diar_ops.geometry import transform_points
+from diar_ops.geometry.bundle import DISTORTIONS
 from diar_ops.matching import DenseDescriptor, DenseSIFT
 from diar_ops.pipeline._frames import (
     Frames,
     Photo,
-    WorkingCopy,
     check_device,
     check_frames,
     image_size,
     working_copy,
 )
 from diar_ops.pipeline._graph import chain_to_reference, choose_reference
-from diar_ops.pipeline._joint import adjust, look_closer, tie_neighbours, ties_of
+from diar_ops.pipeline._joint import adjust, look_closer
 from diar_ops.pipeline._pairs import Descriptor, PairMatcher
-from diar_ops.pipeline._refine import QUANTILES, refine_all
+from diar_ops.pipeline._place import Placer, shown_points
+from diar_ops.pipeline._refine import QUANTILES
 
 __all__ = ["align_sequence"]
 
 #: Photos so many times as large as the copies that are refined are looked at more closely.
 LARGE = 1.5
-#: Copies that are kept at a time, each of up to 12 MB: every pair needs two, and shrinking a large
-#: photo anew for each is slow.
-COPIES = 12
 
 
 def align_sequence(
@@ -44,6 +40,7 @@ def align_sequence(
     matching_size: int = 512,
     refinement_size: int = 1024,
     joint: bool = True,
+    distortion: str = "none",
     max_matches: int = 3000,
     threshold: float = 4.0,
     valid: Sequence[Tensor | None] | None = None,
@@ -67,7 +64,13 @@ def align_sequence(
        the reference and with the frames that show most of the same: what hides a part of the
        reference leaves the others to tie each other there.
     5. Photos of more than 1.5 times ``refinement_size`` are compared again in tiles of their own
-       pixels, some 25 a pair, and adjusted once more.
+       pixels, some 25 a pair, and adjusted once more to what both found.
+
+    With ``distortion="shared"`` the lens is estimated, too: before step 3 from all matches of the
+    verified pairs, then with every joint adjustment. Steps 3 to 5 compare what it makes straight;
+    where the pixels know it much better than the matches, steps 3 and 4 are repeated. The reference
+    is made straight like all others: of a barrel, the outermost corners lie outside of its frame;
+    of a pincushion, a rim of its frame is left for other photos to show.
 
     A frame that cannot be aligned has ``success`` False and a reason; it never affects the others.
 
@@ -82,6 +85,9 @@ def align_sequence(
         matching_size: Longest side of the larger copies that step 1 works on, in pixels.
         refinement_size: The same for steps 3 and 4. Larger is more exact and slower.
         joint: Whether to do step 4.
+        distortion: ``"none"``, or ``"shared"``: one radial coefficient for all frames, whole photos
+            of one camera at one focal length, each of which is bent around its own centre. Where
+            it cannot be told from none (by five standard deviations), there is none.
         max_matches: Matches kept per pair, the best ones.
         threshold: Inlier threshold of step 1, in pixels of the copies.
         valid: Optional T masks (1, H, W) bool of pixels that the photos really hold.
@@ -94,7 +100,8 @@ def align_sequence(
 
     Raises:
         ShapeError, DtypeError: The frames are not pictures.
-        OptionError: ``reference`` is not a frame, or a size is too small.
+        OptionError: ``reference`` is not a frame, a size is too small, or ``distortion`` is unknown
+            or asked for without ``joint``.
         DeviceError: ``device`` does not compute.
     """
     op = "align_sequence"
@@ -109,6 +116,9 @@ def align_sequence(
         )
     check_option(op, matching_size >= 32, "matching_size >= 32", matching_size)
     check_option(op, refinement_size >= 32, "refinement_size >= 32", refinement_size)
+    words = f"distortion to be one of {', '.join(DISTORTIONS)}"
+    check_option(op, distortion in DISTORTIONS, words, distortion)
+    check_option(op, joint or distortion == "none", "joint=True to estimate a lens", joint)
     device = frames[0].device if device is None else check_device(op, device)
     masks = [None] * count if valid is None else list(valid)
     progress = progress or (lambda step, done, total: None)
@@ -133,53 +143,37 @@ def align_sequence(
             pairs.frames[verified], pairs.estimate.homography[verified], support, count, reference
         )
 
-        size = image_size(frames[reference])
-        homography = torch.eye(3, dtype=torch.float64).repeat(count, 1, 1)
+        photos = [Photo(f, m) for f, m in zip(frames, masks, strict=True)]
+        sizes = [image_size(f) for f in frames]
+        place = Placer(
+            photos, sizes, pairs, reference, refinement_size, joint, distortion,
+            descriptor, generator, device, progress,
+        )  # fmt: skip
+        refined, ties, adjusted = place(chained)
+        placed = [t for t, found in refined.items() if found.agreed]
+        if placed and max(max(sizes[t]) for t in placed) > LARGE * refinement_size:
+            ties = [*ties, *look_closer(ties, adjusted, photos, device, progress)]
+            adjusted = adjust(ties, adjusted.homography, sizes, reference, distortion)
+        homography, lens, sigma = adjusted
+
         success = torch.zeros(count, dtype=torch.bool)
         reason = _pair_reasons(pairs, count)
         overlap, spread = torch.zeros(count), torch.full((count, len(QUANTILES)), float("nan"))
-        success[reference], reason[reference], overlap[reference] = True, int(Reason.OK), 1.0
-
-        @lru_cache(COPIES)
-        def copy_of(t: int) -> WorkingCopy:
-            return working_copy(frames[t], masks[t], refinement_size, device)
-
-        refined = refine_all(
-            chained,
-            pairs,
-            reference,
-            copy_of,
-            descriptor,
-            generator,
-            progress,
-        )
-        placed = {t: found for t, found in refined.items() if found.agreed}
-        sizes = [image_size(f) for f in frames]
+        success[reference], reason[reference] = True, int(Reason.OK)
         for t, found in refined.items():
             success[t], spread[t] = found.agreed, found.spread
             reason[t] = int(Reason.OK if found.agreed else Reason.CHANCE_LEVEL)
-            if found.agreed:
-                homography[t] = found.homography_reference_frame
-        shown = {t: _shown(homography[t], sizes[t], size) for t in placed}
-        ties = ties_of(placed)
-        if joint:
-            beside = tie_neighbours(placed, shown, copy_of, progress)
-            ties += beside
-            if beside:
-                homography = adjust(ties, homography, sizes, reference)
-        if placed and max(max(sizes[t]) for t in placed) > LARGE * refinement_size:
-            ties = look_closer(
-                ties, homography, lambda t: Photo(frames[t], masks[t]), device, progress
-            )
-            homography = adjust(ties, homography, sizes, reference)
-        for t in placed:
-            overlap[t] = _shown(homography[t], sizes[t], size).double().mean()
+        for t in (*placed, reference):
+            overlap[t] = shown_points(homography[t], t, sizes[reference], lens).double().mean()
         broken = ~torch.tensor(finite)
         success[broken], reason[broken] = False, int(Reason.NOT_FINITE)
     inliers = torch.zeros(count, dtype=torch.int64)
     for (i, j), n in zip(pairs.frames[verified].tolist(), support.tolist(), strict=True):
         inliers[i], inliers[j] = max(int(inliers[i]), n), max(int(inliers[j]), n)
-    return Alignment(homography, success, reason, inliers, overlap, reference, size, spread, pairs)
+    return Alignment(
+        homography, success, reason, inliers, overlap, reference, sizes[reference], spread, pairs,
+        lens.distortion, sigma,
+    )  # fmt: skip
 
 
 def _pair_reasons(pairs: PairMatches, count: int) -> Tensor:
@@ -204,18 +198,3 @@ def _sharpness(image: Tensor) -> float:
     dx = (grey[:, :, 1:] - grey[:, :, :-1]).abs().mean()
     dy = (grey[:, 1:] - grey[:, :-1]).abs().mean()
     return float((dx + dy) / (grey.std(correction=0) + 0.02))
-
-
-def _shown(
-    homography_reference_frame: Tensor, frame: tuple[int, int], reference: tuple[int, int]
-) -> Tensor:
-    """Return (4096,) bool, which points of a grid on the reference the frame shows."""
-    y, x = torch.meshgrid(
-        (torch.arange(64, dtype=torch.float64) + 0.5) * reference[0] / 64 - 0.5,
-        (torch.arange(64, dtype=torch.float64) + 0.5) * reference[1] / 64 - 0.5,
-        indexing="ij",
-    )
-    grid = torch.stack([x, y], dim=-1).reshape(-1, 2)
-    points, in_front = transform_points(grid, torch.linalg.inv(homography_reference_frame))
-    limit = torch.tensor([frame[1] - 0.5, frame[0] - 0.5], dtype=torch.float64)
-    return ((points >= -0.5) & (points <= limit)).all(dim=-1) & in_front

@@ -273,6 +273,7 @@ def aligned_frames(
             alignment.homography_reference_frame[t],
             (0, 0, *alignment.size),
             valid=None if valid is None else valid[t],
+            distortion=alignment.distortion,
         )
         yield t, image[0].clamp(0, 1), shown[0]
         if progress is not None:

@@ -25,6 +25,7 @@ from diar_ops import (
     Reason,
     Reconstruction,
     ShapeError,
+    undistort_points,
 )
 from diar_ops.data import _report_pictures as pictures
 from diar_ops.data import render_report
@@ -348,6 +349,13 @@ def test_residuals_are_measured_on_the_reference() -> None:
     assert points0.shape == points1.shape == (20, 2)
 
 
+def test_the_bend_of_the_lens_is_named_where_there_is_one() -> None:
+    data = sequence()
+    assert "bend of the lens" not in page(data)[1].text
+    data["alignment"] = data["alignment"]._replace(distortion=-0.0123)
+    assert "-1.23 %" in page(data)[1].text.replace("\u00a0", " ")
+
+
 def test_shrink_keeps_each_depth_in_range() -> None:
     for dtype, top in ((torch.uint8, 255), (torch.uint16, 65535), (torch.float32, 1)):
         image = torch.tensor([0, top], dtype=torch.float64).repeat_interleave(20).to(dtype)
@@ -403,8 +411,9 @@ def test_difference_map_hides_what_lies_behind_the_horizon() -> None:
     assert laid[10, 5, 3] == 1
 
 
-def test_aligned_stills_stand_still() -> None:
-    """Photos that show one picture from elsewhere, turned and shifted, become the picture."""
+@pytest.mark.parametrize("k", [0.0, -0.08])
+def test_aligned_stills_stand_still(k: float) -> None:
+    """Photos that show one picture from elsewhere, turned, shifted, bent, become the picture."""
     height, width = 480, 600
     y, x = np.mgrid[0:height, 0:width].astype(np.float64)
 
@@ -413,18 +422,21 @@ def test_aligned_stills_stand_still() -> None:
         return np.stack([0.5 + 0.3 * wave for wave in waves])
 
     turned = np.array([[0.9, -0.2, 71.3], [0.21, 0.95, -30.6], [1e-5, -2e-5, 1.0]])
-    places = pictures.transform(turned, np.stack((x.ravel(), y.ravel()), axis=1))
+    pixels = torch.from_numpy(np.stack((x.ravel(), y.ravel()), axis=1))
+    bend = torch.tensor(k, dtype=torch.float64)
+    straight = undistort_points(pixels, bend, size=(height, width)).points.numpy()
+    places = [straight, pictures.transform(turned, straight)]
     data = sequence(2)
     data["frames"] = [
-        torch.from_numpy(picture(x, y)).float(),
-        torch.from_numpy(picture(*places.T.reshape(2, height, width))).float(),
+        torch.from_numpy(picture(*place.T.reshape(2, height, width))).float() for place in places
     ]
     data["alignment"] = data["alignment"]._replace(
         homography_reference_frame=torch.from_numpy(np.stack((np.eye(3), turned))),
         size=(height, width),
+        distortion=k,
     )
     data["reconstruction"] = Reconstruction(
-        data["frames"][0],
+        torch.from_numpy(picture(x, y)).float(),
         torch.full((1, height, width), 2),
         torch.full((2, 1, height, width), 0.5),
         torch.ones(2, 3),

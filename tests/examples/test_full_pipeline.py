@@ -179,6 +179,25 @@ def test_aggregator(
     assert psnr(clean(out), photos.picture("poster", SIZE)) > least
 
 
+@pytest.mark.parametrize("k", [0.0, -0.1])
+def test_lens(run: Callable[..., Run], tmp_path: Path, k: float) -> None:
+    """Bent photos come out straight, straight ones as they are; either is said."""
+    image = photos.picture("poster", SIZE)
+    H = [photos.homography(name, SIZE) for name in ("front", "left", "right")]
+    views = [photos.view(image, h, noise=f"lens {t}", distortion=k) for t, h in enumerate(H)]
+    folder, out = save(tmp_path / "bent", views), tmp_path / "out"
+    result = run(
+        folder, "--out", out, "--reference", "a.png", "--aggregator", "median", "--lens"
+    )  # fmt: skip
+    assert result.code == 0
+    words = "bends the corners in by" if k else "no bend can be told from none"
+    assert words in result.err
+    found = json.loads((out / "homographies.json").read_text())["distortion"]
+    assert abs(found - k) < 0.02
+    inner = slice(24, -24)  # of a barrel's corners nothing is left
+    assert psnr(clean(out)[inner, inner], image[inner, inner]) > 27
+
+
 def test_a_network_of_ones_own(run: Callable[..., Run], good: Path, tmp_path: Path) -> None:
     file, out = tmp_path / "mine.safetensors", tmp_path / "out"
     config = FaithfulDIARConfig(8, 1, 8, 4, 8, 1, 2)

@@ -11,6 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.nn import functional as F
 
 from diar_ops import (
     DtypeError,
@@ -211,6 +212,31 @@ def test_warp_agrees_with_opencv_remap() -> None:
     assert difference.mean() < 0.01
 
 
+@pytest.mark.parametrize("k", [-0.12, 0.1])
+@pytest.mark.parametrize("scale", [1.0, 0.3])
+def test_warp_of_a_cut_bends_around_the_centre_of_the_photo(k: float, scale: float) -> None:
+    """What a cut shows of the output is what the whole photo shows there."""
+    image, coefficient = bent_image(k), torch.tensor([k], dtype=F64)
+    shrunk = torch.diag(torch.tensor([scale, scale, 1.0], dtype=F64)) @ TILTED
+    size = (int(SIZE[0] * scale), int(SIZE[1] * scale))
+    whole = warp_homography(image, shrunk, size=size, distortion=coefficient)
+    seen = torch.zeros_like(whole.valid)
+    for left, top, right, bottom in ((0, 0, 130, 300), (250, 20, 400, 120), (180, 140, 230, 290)):
+        shift = torch.eye(3, dtype=F64)
+        shift[0, 2], shift[1, 2] = left, top
+        part = warp_homography(
+            image[..., top:bottom, left:right], shrunk @ shift, size=size, distortion=coefficient,
+            photo_size=SIZE, photo_offset=(left, top),
+        )  # fmt: skip
+        assert part.valid.double().mean() > 0.03
+        assert (whole.valid | ~part.valid).all()
+        # Near its edges the cut repeats its border, and an average reaches beyond it.
+        inner = F.max_pool2d(-F.pad(part.valid.double(), (2, 2, 2, 2)), 5, 1) < 0
+        assert_close(part.image[inner], whole.image[inner], atol=1e-9)
+        seen |= part.valid
+    assert seen.double().mean() > 0.4
+
+
 def test_warp_with_zero_distortion_is_the_plain_warp() -> None:
     image = torch.rand(2, 3, 40, 50, generator=generator("zero"))
     h = TILTED.float()
@@ -257,3 +283,7 @@ def test_warp_checks_the_lens() -> None:
         warp_homography(image, h, distortion=torch.zeros(3))
     with pytest.raises(DtypeError, match="floating point"):
         warp_homography(image, h, distortion=torch.zeros(2, dtype=torch.int64))
+    with pytest.raises(OptionError, match=r"a positive size \(height, width\), got \(0, 12\)"):
+        warp_homography(image, h, distortion=torch.zeros(2), photo_size=(0, 12))
+    with pytest.raises(OptionError, match=r"photo_offset to be a position \(x, y\), got \(1,\)"):
+        warp_homography(image, h, distortion=torch.zeros(2), photo_offset=(1,))

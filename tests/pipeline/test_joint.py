@@ -12,6 +12,7 @@ from diar_ops.pipeline._frames import Photo, working_copy
 from diar_ops.pipeline._joint import (
     NEIGHBOURS,
     TILE,
+    Adjusted,
     Tie,
     _neighbours,
     _tile_corners,
@@ -20,6 +21,7 @@ from diar_ops.pipeline._joint import (
     tie_neighbours,
     ties_of,
 )
+from diar_ops.pipeline._lens import Lens
 from diar_ops.pipeline._refine import Refined
 from tests import photos
 
@@ -43,6 +45,7 @@ def shifted(homography: Tensor, x: float, y: float) -> Tensor:
     return shift @ homography
 
 
+LENS = Lens(0.0, [(SIZE, SIZE)] * 4)
 EVERYTHING = torch.ones(4, dtype=torch.bool)
 
 
@@ -53,11 +56,11 @@ def ties_between(
     steps: list[tuple[str, int, int]] = []
     beside = tie_neighbours(
         placed, shown or dict.fromkeys(placed, EVERYTHING),
-        lambda t: working_copy(frames[t], None, 1024, torch.device("cpu")),
+        lambda t: working_copy(frames[t], None, 1024, torch.device("cpu")), LENS,
         lambda *step: steps.append(step),
     )  # fmt: skip
     assert [step[1:] for step in steps] == [(n + 1, len(steps)) for n in range(len(steps))]
-    return [*ties_of(placed), *beside]
+    return [*ties_of(placed, LENS), *beside]
 
 
 def start_of(placed: dict[int, Refined]) -> Tensor:
@@ -67,7 +70,7 @@ def start_of(placed: dict[int, Refined]) -> Tensor:
 
 def errors(ties: list[Tie], placed: dict[int, Refined], true: Tensor) -> Tensor:
     """Corner errors after adjustment to the ties."""
-    found = adjust(ties, start_of(placed), [(SIZE, SIZE)] * len(true), 0)
+    found = adjust(ties, start_of(placed), [(SIZE, SIZE)] * len(true), 0).homography
     return corner_error(found, true, size=(SIZE, SIZE))
 
 
@@ -115,8 +118,8 @@ def test_a_frame_that_one_frame_alone_ties_moves_with_it() -> None:
 def test_a_frame_without_ties_stays() -> None:
     frames, true = scene()
     placed = placed_near(frames, true)
-    ties = [tie for tie in ties_of(placed) if tie.frame != 2]
-    found = adjust(ties, start_of(placed), [(SIZE, SIZE)] * 4, 0)
+    ties = [tie for tie in ties_of(placed, LENS) if tie.frame != 2]
+    found = adjust(ties, start_of(placed), [(SIZE, SIZE)] * 4, 0).homography
     assert torch.equal(found[2], placed[2].homography_reference_frame)
 
 
@@ -146,25 +149,26 @@ def test_large_photos_are_looked_at_closely() -> None:
     there = torch.stack((x, y), -1).reshape(-1, 2).double()
     mask = torch.ones(1, 700, 700, dtype=torch.bool)
     mask[..., :100] = False
+    sizes = [(700, 700)] * 2
     (tie,) = look_closer(
-        [Tie(1, 0, there, there)], near, lambda t: Photo(given[t], mask), torch.device("cpu"),
-        lambda *step: None,
+        [Tie(1, 0, there, there)], Adjusted(near, Lens(0.0, sizes), 0.0),
+        [Photo(photo, mask) for photo in given], torch.device("cpu"), lambda *step: None,
     )  # fmt: skip
     assert len(tie.here) > 5000
     assert (tie.there[:, 0] > 95).all()
     assert (tie.here[:, 0] > 95).all()
-    found = adjust([tie], near, [(700, 700)] * 2, 0)
+    found = adjust([tie], near, sizes, 0).homography
     assert corner_error(found[1], true, size=(700, 700)) < 0.05
 
 
-def test_a_tie_without_tiles_is_kept() -> None:
+def test_a_tie_without_tiles_adds_nothing() -> None:
     nowhere = Tie(1, 0, torch.zeros(3, 2).double(), torch.zeros(3, 2).double())
     blank = Photo(torch.zeros(3, 300, 300, dtype=torch.uint8), None)
     eyes = torch.eye(3, dtype=torch.float64).repeat(2, 1, 1)
+    at = Adjusted(eyes, Lens(0.0, [(300, 300)] * 2), 0.0)
     there = torch.rand(300, 2).double() * 300
     for tie in (nowhere, Tie(1, 0, there, there)):
-        (kept,) = look_closer([tie], eyes, lambda t: blank, torch.device("cpu"), lambda *s: None)
-        assert kept is tie
+        assert look_closer([tie], at, [blank] * 2, torch.device("cpu"), lambda *s: None) == []
 
 
 def test_align_sequence_looks_closer_at_large_photos() -> None:
