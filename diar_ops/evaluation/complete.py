@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from diar_ops.evaluation.plan import Plan
-from diar_ops.evaluation.record import Results, continue_results
+from diar_ops.evaluation.record import Results, continue_results, keep_pictures
 from diar_ops.evaluation.rows import RowKey, RowT, write_rows
 from diar_ops.evaluation.run import Begin, run_tasks
 
@@ -46,6 +46,7 @@ def complete_results(
     rows: dict[RowKey, list[RowT]] = {}
     for row in continue_results(out, results, record, overwrite=overwrite):
         rows.setdefault(row.key, []).append(row)
+    keep_pictures(out, plan.pictures)
     tasks = list(plan.tasks(rows))
     for done, (task, found) in enumerate(run_tasks(tasks, begin, workers=workers)):
         rows.update((key, [row for row in found if row.key == key]) for key in task.wanted)

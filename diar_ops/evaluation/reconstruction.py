@@ -18,11 +18,18 @@ __all__ = ["begin_reconstruction", "score_sequence"]
 def score_sequence(task: Task, methods: Sequence[Method], disturbance: Disturbance) -> list[Row]:
     """Compute the results of a sequence, in the order in which they are wanted."""
     restore = {method.name: method.restore for method in methods}
-    aligned = load_aligned(task.folder, max(key.frames for key in task.wanted), disturbance)
+    counts = dict.fromkeys(key.frames for key in task.wanted)
+    if disturbance.self_aligned:
+        # More frames are aligned otherwise: a result must not depend on what else is wanted.
+        taken = {count: load_aligned(task.folder, count, disturbance) for count in counts}
+    else:
+        longest = load_aligned(task.folder, max(counts), disturbance)
+        taken = {count: longest.first(count) for count in counts}
     rows = []
     for key in task.wanted:
-        frames, valid, label = taken = aligned.first(key.frames)
-        scores = score_picture(restore[key.method](frames, valid), label, taken.shown)
+        aligned = taken[key.frames]
+        picture = restore[key.method](aligned.frames, aligned.valid)
+        scores = score_picture(picture, aligned.label, aligned.shown)
         rows.append(Row(*key, *(scores[name] for name in SCORES)))
     return rows
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from diar_ops.data.sequence import colour_gain
 from diar_ops.metrics import psnr, rmse, ssim
 
-__all__ = ["SCORES", "score_picture"]
+__all__ = ["DECIMALS", "LOWER_IS_BETTER", "SCORES", "score_picture"]
 
 #: What is measured, and its words; ``psnr_gain`` after one least-squares factor per channel, since
 #: the brightness of the label cannot be known from the frames.
@@ -17,6 +17,9 @@ SCORES = {
     "rmse": "RMSE",
     "ssim": "SSIM",
 }
+LOWER_IS_BETTER = frozenset({"rmse"})
+#: Decimals that are worth reading.
+DECIMALS = {"psnr": 2, "psnr_gain": 2, "rmse": 4, "ssim": 4}
 
 
 def score_picture(picture: Tensor, label: Tensor, shown: Tensor | None) -> dict[str, float]:

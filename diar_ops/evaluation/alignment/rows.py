@@ -72,12 +72,8 @@ ALIGNMENT = Results(
     "diar_ops alignment evaluation",
     "alignment.csv",
     AlignmentRow,
-    (
-        "alignment.md", "alignment_summary.csv",
-        "corner_error.png", "corner_error.svg", "distance.png", "distance.svg",
-        "cumulative.png", "cumulative.svg",
-    ),
-)  # fmt: skip
+    ("summary.md", "summary.csv", "comparisons.csv"),
+)
 
 
 def score_frame(
