@@ -19,7 +19,6 @@ from diar_ops.evaluation import (
     DEFAULT_METHODS,
     PICTURES,
     RECONSTRUCTION,
-    RECORD,
     Disturbance,
     Keyed,
     Method,
@@ -134,7 +133,7 @@ def _told(found: tuple[list[Found], list[str]]) -> list[Found]:
 
 def _check_report(out: Path, *, overwrite: bool) -> None:
     """Raise unless a report that is there is one of results."""
-    begun = any((out / part / RECORD).exists() for part in PARTS)
+    begun = any((out / part).is_dir() for part in PARTS)
     if (out / REPORT).exists() and not (begun or overwrite):
         raise OutputError(
             f"{out} holds a {REPORT}, but no results; choose another folder or begin anew "

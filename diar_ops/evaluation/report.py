@@ -149,12 +149,10 @@ def render_evaluation(
     for section in shown:
         flat = [case for _, of in section["cases"] for case in of]
         section["wide"] = any(case.width > 3 * case.height for case in flat)
-    names = " and ".join(section.title.lower() for section in sections)
     return render_page(
         "render_evaluation",
         "evaluation/report.html.j2",
         title="Methods compared",
-        lead=f"What was measured: {names}.",
         created=(created or datetime.now().astimezone()).strftime("%d %B %Y, %H:%M"),
         sections=shown,
         about=[*about, ("versions", ", ".join(f"{n} {v}" for n, v in words.versions()))],

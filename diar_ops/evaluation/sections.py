@@ -35,8 +35,9 @@ WORDS = {
     ),
     "self-aligned": (
         "Reconstruction of self-aligned frames",
-        "The same, but the frames are laid over the first one by align_sequence, as it is for "
-        "people who know no homographies; a frame that it refuses is left out",
+        "How close to the label is the picture that a method makes of frames which align_sequence "
+        "has laid over the first one, as for people who know no homographies? A frame that it "
+        "refuses is left out",
     ),
 }
 #: Behind the words of a part.

@@ -51,9 +51,7 @@ def read_curve(path: Path) -> Curve:
             for head, cell in zip(heads, line, strict=True):
                 curve[head].append(float(cell or "nan"))
         except ValueError as error:
-            raise OutputError(
-                f"{path}, line {number} is not of a curve: {','.join(line)}"
-            ) from error
+            raise OutputError(f"{path}, line {number} is damaged: {','.join(line)}") from error
     if not curve["step"]:
         raise OutputError(f"{path} has no rows yet; the first comes with the first validation")
     return curve
