@@ -101,7 +101,7 @@ def test_what_is_done_is_not_done_again(
     assert done.code == 0, done.err
     assert len(computed) == 3 * 2 * 2 - 2
     assert len(rows_of(out)) == 3 * 2 * (1 + 2)
-    assert "2 frames each" in done.out
+    assert "2 frames each" in (out / "alignment" / "summary.md").read_text(encoding="utf-8")
     methods = json.loads((out / SETTINGS).read_text())["methods"]
     assert methods.keys() == {"sift", "sift+pairs"}
 
