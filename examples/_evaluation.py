@@ -17,13 +17,16 @@ from diar_ops.data import write_text_atomic
 from diar_ops.evaluation import (
     DEFAULT,
     DEFAULT_METHODS,
+    PERCEPTUAL,
     PICTURES,
     RECONSTRUCTION,
     Disturbance,
     Keyed,
+    LpipsFiles,
     Method,
     Plan,
-    Row,
+    Results,
+    Scored,
     Section,
     alignment_costs_section,
     begin_reconstruction,
@@ -33,7 +36,9 @@ from diar_ops.evaluation import (
     find_methods,
     kept_pictures,
     kept_results,
+    kept_scores,
     load_aligned,
+    lpips_digest,
     name_sets,
     read_curves,
     render_evaluation,
@@ -144,8 +149,9 @@ def _check_report(out: Path, *, overwrite: bool) -> None:
 def _check_against(names: Sequence[str], asked: Sequence[str], out: Path) -> None:
     """Raise unless methods that others are to be compared with have results or will have."""
     known = set(asked)
-    for part, results in zip(PARTS, (RECONSTRUCTION, RECONSTRUCTION, ALIGNMENT), strict=True):
-        known |= {row.key.method for row in kept_results(out / part, results)[0]}
+    for part in PARTS[:2]:
+        known |= {row.method for row in kept_scores(out / part)[0]}
+    known |= {row.method for row in kept_results(out / "alignment", ALIGNMENT)[0]}
     for name in names:
         if name not in known:
             raise OptionError(f"--against {name}: there is no such method among those compared")
@@ -168,21 +174,23 @@ def _reconstruct(
         sets, [m.name for m in methods], options.frames or FRAMES,
         sequences=options.sequences, disturbance=disturbance,
     )  # fmt: skip
+    lpips = LpipsFiles(*options.lpips) if options.lpips else None
+    results: Results[Any] = PERCEPTUAL if lpips else RECONSTRUCTION
     record = settings_record(
-        RECONSTRUCTION, plan.first_folders,
+        results, plan.first_folders, lpips=lpips and lpips_digest(lpips),
         jitter=float(disturbance.jitter), misaligned=disturbance.misaligned,
         self_aligned=disturbance.self_aligned,
         weights={method.name: method.digest for method in methods if method.digest},
     )  # fmt: skip
     with progress_bar(out.name, "sequence") as progress:
         complete_results(
-            out, RECONSTRUCTION, plan, record, partial(begin_reconstruction, words, disturbance),
+            out, results, plan, record, partial(begin_reconstruction, words, disturbance, lpips),
             workers=options.workers, overwrite=options.overwrite, progress=progress,
         )  # fmt: skip
     names = {method.name for method in methods}
     cases = [
         case
-        for case in choose_cases(kept_results(out, RECONSTRUCTION)[0], options.pictures)
+        for case in choose_cases(kept_scores(out)[0], options.pictures)
         if case.row.method in names and (case.row.set, case.row.sequence) in plan.folders
     ]
     with progress_bar("pictures", "sequence") as progress:
@@ -252,11 +260,11 @@ def _sections(
     """
     sections: list[Section] = []
     about: list[tuple[str, str]] = []
-    scores: dict[str, list[Row]] = {}
+    scores: dict[str, list[Scored]] = {}
     pictures: dict[tuple[str, str], str] = {}
     sets = [*name_sets(options.sets)]
     for part in PARTS[:2]:
-        rows, record = kept_results(out / part, RECONSTRUCTION)
+        rows, record = kept_scores(out / part)
         rows.sort(key=_order(sets, [*(m.name for m in methods), *DEFAULT_METHODS]))
         scores[part] = rows
         if rows:

@@ -51,7 +51,8 @@ written to the output folder:
                           corner error
   training.png, .svg      with --curves: validation while networks were trained
   PART/                   scores.csv: every sequence, method and number of frames: PSNR, PSNR after
-                          one least-squares factor per channel, RMSE, SSIM; alignment.csv: every
+                          one least-squares factor per channel, RMSE, SSIM, with --lpips LPIPS;
+                          alignment.csv: every
                           frame: mean error of its corners in pixels of the reference, distance of
                           the homographies at determinant 1, whether the method calls it aligned,
                           processor seconds for the whole sequence with one thread, the homography
@@ -131,6 +132,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         metavar="RUN",
         help="folders of runs of examples/train.py, whose curve.csv is drawn",
     )
+    add("--lpips", nargs=2, type=Path, metavar=("ALEXNET", "LINEAR"),
+        help="also measure LPIPS: torchvision's file of AlexNet, and that of the linear layers of "
+             "LPIPS 0.1 for it, alex.pth")  # fmt: skip
     for option, what in WEIGHTS.items():
         add(option, type=Path, metavar="FILE", help=f"weights of {what}")
     add("--overwrite", action="store_true", help="forget the results that are there")

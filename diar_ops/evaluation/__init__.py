@@ -18,6 +18,7 @@ from diar_ops.evaluation.comparison import (
 from diar_ops.evaluation.complete import complete_results
 from diar_ops.evaluation.disturbance import Disturbance, random_homography
 from diar_ops.evaluation.exposure import compensate_exposure
+from diar_ops.evaluation.lpips import LpipsFiles, load_lpips, lpips_digest, lpips_distance
 from diar_ops.evaluation.methods import (
     CLASSICAL,
     DEFAULT,
@@ -30,6 +31,7 @@ from diar_ops.evaluation.plan import Plan, name_sets, unaligned_sets
 from diar_ops.evaluation.plots import plot_score, plot_score_boxes
 from diar_ops.evaluation.reconstruction import begin_reconstruction, score_sequence
 from diar_ops.evaluation.record import (
+    PERCEPTUAL,
     PICTURES,
     RECONSTRUCTION,
     RECORD,
@@ -38,6 +40,7 @@ from diar_ops.evaluation.record import (
     keep_pictures,
     kept_pictures,
     kept_results,
+    kept_scores,
     settings_record,
 )
 from diar_ops.evaluation.report import (
@@ -47,7 +50,15 @@ from diar_ops.evaluation.report import (
     render_evaluation,
     section_markdown,
 )
-from diar_ops.evaluation.rows import Keyed, Row, RowKey, read_rows, write_rows
+from diar_ops.evaluation.rows import (
+    Keyed,
+    PerceptualRow,
+    Row,
+    RowKey,
+    Scored,
+    read_rows,
+    write_rows,
+)
 from diar_ops.evaluation.run import Task, run_tasks
 from diar_ops.evaluation.scores import SCORES, score_picture
 from diar_ops.evaluation.sections import (
@@ -73,6 +84,7 @@ __all__ = [
     "DEFAULT",
     "DEFAULT_METHODS",
     "EXPOSURE",
+    "PERCEPTUAL",
     "PICTURES",
     "RECONSTRUCTION",
     "RECORD",
@@ -85,13 +97,16 @@ __all__ = [
     "Difference",
     "Disturbance",
     "Keyed",
+    "LpipsFiles",
     "Mean",
     "Method",
+    "PerceptualRow",
     "Pictures",
     "Plan",
     "Results",
     "Row",
     "RowKey",
+    "Scored",
     "Section",
     "Summary",
     "Table",
@@ -112,7 +127,11 @@ __all__ = [
     "keep_pictures",
     "kept_pictures",
     "kept_results",
+    "kept_scores",
     "load_aligned",
+    "load_lpips",
+    "lpips_digest",
+    "lpips_distance",
     "mean_of",
     "name_sets",
     "picture_file",

@@ -16,7 +16,7 @@ from diar_ops.data import write_image
 from diar_ops.evaluation.aligned import Aligned, load_aligned
 from diar_ops.evaluation.disturbance import Disturbance
 from diar_ops.evaluation.methods import Method, find_methods
-from diar_ops.evaluation.rows import Row, RowKey
+from diar_ops.evaluation.rows import RowKey, Scored
 from diar_ops.evaluation.run import Task, run_tasks
 
 __all__ = [
@@ -41,7 +41,7 @@ class Case(NamedTuple):
     """
 
     kind: str
-    row: Row
+    row: Scored
 
 
 def rank_cases(count: int, wanted: int) -> list[tuple[str, int]]:
@@ -62,12 +62,12 @@ def rank_cases(count: int, wanted: int) -> list[tuple[str, int]]:
     return [(kinds[place], place) for place in sorted(kinds)]
 
 
-def choose_cases(rows: Sequence[Row], wanted: int = 1) -> list[Case]:
+def choose_cases(rows: Sequence[Scored], wanted: int = 1) -> list[Case]:
     """Return the worst, median and best sequences by PSNR, per set and method.
 
     Each of the most frames that the method was scored with on the set.
     """
-    groups: dict[tuple[str, str], list[Row]] = {}
+    groups: dict[tuple[str, str], list[Scored]] = {}
     for row in rows:
         groups.setdefault((row.set, row.method), []).append(row)
     cases = []
@@ -119,14 +119,14 @@ def write_cases(
 
 def _begin(
     words: Sequence[str], disturbance: Disturbance, folder: Path
-) -> Callable[[Task], list[Row]]:
+) -> Callable[[Task], list[Scored]]:
     methods = {method.name: method for method in find_methods(words)[0]}
     return partial(_draw, methods=methods, disturbance=disturbance, folder=folder)
 
 
 def _draw(
     task: Task, methods: Mapping[str, Method], disturbance: Disturbance, folder: Path
-) -> list[Row]:
+) -> list[Scored]:
     """Write the pictures of a sequence; there are no rows to return."""
     for key in task.wanted:
         aligned = load_aligned(task.folder, key.frames, disturbance)

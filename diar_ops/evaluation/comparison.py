@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from diar_ops.evaluation.rows import Row
+from diar_ops.evaluation.rows import Scored
 from diar_ops.evaluation.scores import LOWER_IS_BETTER
 from diar_ops.evaluation.summary import (
     Mean,
@@ -54,7 +54,7 @@ class Comparison(NamedTuple):
 
 
 def compare_methods(
-    rows: Iterable[Row], pictures: Pictures | None = None, against: str | None = None
+    rows: Iterable[Scored], pictures: Pictures | None = None, against: str | None = None
 ) -> list[Comparison]:
     """Compare each method with one, and that one with the best of the others.
 
@@ -67,7 +67,7 @@ def compare_methods(
             others: the one with the highest mean PSNR on the sequences that both have.
             None: :data:`AGAINST`.
     """
-    groups: dict[tuple[str, int], dict[str, dict[str, Row]]] = {}
+    groups: dict[tuple[str, int], dict[str, dict[str, Scored]]] = {}
     for row in rows:
         methods = groups.setdefault((row.set, row.frames), {})
         methods.setdefault(row.method, {})[row.sequence] = row
@@ -87,7 +87,7 @@ def rival(method: str, methods: Sequence[str], against: str) -> str | None:
 
 
 def compare_alignments(
-    exact: Iterable[Row], own: Iterable[Row], pictures: Pictures | None = None
+    exact: Iterable[Scored], own: Iterable[Scored], pictures: Pictures | None = None
 ) -> list[Comparison]:
     """Return what each method loses on self-aligned frames, against its own result on exact ones.
 
@@ -97,7 +97,7 @@ def compare_alignments(
         pictures: What sequences show.
     """
     of = {row.key: row for row in exact}
-    groups: dict[tuple[str, int, str], list[tuple[Row, Row]]] = {}
+    groups: dict[tuple[str, int, str], list[tuple[Scored, Scored]]] = {}
     for row in own:
         if row.key in of:
             key = (row.set, row.frames, row.method)
@@ -105,7 +105,7 @@ def compare_alignments(
     return [_compare(pairs, "exact", pictures or {}) for pairs in groups.values()]
 
 
-def _best(methods: dict[str, dict[str, Row]], method: str) -> str | None:
+def _best(methods: dict[str, dict[str, Scored]], method: str) -> str | None:
     """Return the other method with the highest mean PSNR on the sequences that both have."""
     means = {}
     for other, of in methods.items():
@@ -115,11 +115,13 @@ def _best(methods: dict[str, dict[str, Row]], method: str) -> str | None:
     return max(means, key=means.__getitem__) if means else None
 
 
-def _compare(pairs: Sequence[tuple[Row, Row]], against: str, pictures: Pictures) -> Comparison:
+def _compare(
+    pairs: Sequence[tuple[Scored, Scored]], against: str, pictures: Pictures
+) -> Comparison:
     ours, theirs = ([pair[i] for pair in pairs] for i in (0, 1))
     shown = [picture_of_sequence(pictures, row.set, row.sequence) for row in ours]
     scores = {}
-    for score in scores_of(ours):
+    for score in scores_of([*ours, *theirs]):
         difference = column(ours, score) - column(theirs, score)
         # Both infinite: equal pictures.
         difference = difference.masked_fill(column(ours, score) == column(theirs, score), 0)

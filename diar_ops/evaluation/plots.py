@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from diar_ops.data import atomic_path
 from diar_ops.evaluation.methods import CLASSICAL, EXPOSURE
-from diar_ops.evaluation.rows import Row
+from diar_ops.evaluation.rows import Scored
 from diar_ops.evaluation.scores import LOWER_IS_BETTER, SCORES
 from diar_ops.evaluation.summary import Pictures, Summary, column, count_pictures
 from diar_ops.evaluation.tables import counted
@@ -70,7 +70,7 @@ def plot_score(path: Path, summaries: Sequence[Summary], score: str) -> None:
 
 def plot_score_boxes(
     path: Path,
-    parts: Mapping[str, Sequence[Row]],
+    parts: Mapping[str, Sequence[Scored]],
     score: str,
     pictures: Pictures | None = None,
 ) -> None:

@@ -13,12 +13,12 @@ from typing import Any, Generic
 import diar_ops
 from diar_ops._errors import OutputError
 from diar_ops.data import DOCUMENT, write_text_atomic
-from diar_ops.evaluation.rows import Row, RowT, read_rows, write_rows
+from diar_ops.evaluation.rows import PerceptualRow, Row, RowT, Scored, read_rows, write_rows
 from diar_ops.evaluation.summary import Pictures
 
 __all__ = [
-    "PICTURES", "RECONSTRUCTION", "RECORD", "Results", "continue_results", "keep_pictures",
-    "kept_pictures", "kept_results", "settings_record",
+    "PERCEPTUAL", "PICTURES", "RECONSTRUCTION", "RECORD", "Results", "continue_results",
+    "keep_pictures", "kept_pictures", "kept_results", "kept_scores", "settings_record",
 ]  # fmt: skip
 
 RECORD = "settings.json"
@@ -57,6 +57,10 @@ RECONSTRUCTION = Results(
     "scores.csv",
     Row,
     ("summary.md", "summary.csv", "comparisons.csv"),
+)
+#: The same with LPIPS.
+PERCEPTUAL = Results(
+    RECONSTRUCTION.format, RECONSTRUCTION.table, PerceptualRow, RECONSTRUCTION.others
 )
 
 
@@ -124,6 +128,17 @@ def kept_results(out: Path, results: Results[RowT]) -> tuple[list[RowT], dict[st
         return [], {}
     record = _read(out / RECORD, results.format, [])
     return read_rows(out / results.table, results.row), record
+
+
+def kept_scores(out: Path) -> tuple[list[Scored], dict[str, Any]]:
+    """Return what :func:`kept_results` does of scores of reconstruction, with LPIPS or without."""
+    path = out / RECORD
+    kept = _read(path, RECONSTRUCTION.format, []) if path.exists() else {}
+    if kept.get("lpips"):
+        rows, record = kept_results(out, PERCEPTUAL)
+        return [*rows], record
+    plain, record = kept_results(out, RECONSTRUCTION)
+    return [*plain], record
 
 
 def keep_pictures(out: Path, pictures: Pictures) -> None:

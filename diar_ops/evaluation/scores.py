@@ -2,33 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import Tensor
 
 from diar_ops.data.sequence import colour_gain
+from diar_ops.evaluation.lpips import lpips_distance
 from diar_ops.metrics import psnr, rmse, ssim
 
 __all__ = ["DECIMALS", "LOWER_IS_BETTER", "SCORES", "score_picture"]
 
 #: What is measured, and its words; ``psnr_gain`` after one least-squares factor per channel, since
-#: the brightness of the label cannot be known from the frames.
+#: the brightness of the label cannot be known from the frames; ``lpips`` only with its weights.
 SCORES = {
     "psnr": "PSNR [dB]",
     "psnr_gain": "PSNR after one colour gain [dB]",
     "rmse": "RMSE",
     "ssim": "SSIM",
+    "lpips": "LPIPS",
 }
-LOWER_IS_BETTER = frozenset({"rmse"})
+LOWER_IS_BETTER = frozenset({"rmse", "lpips"})
 #: Decimals that are worth reading.
-DECIMALS = {"psnr": 2, "psnr_gain": 2, "rmse": 4, "ssim": 4}
+DECIMALS = {"psnr": 2, "psnr_gain": 2, "rmse": 4, "ssim": 4, "lpips": 4}
 
 
-def score_picture(picture: Tensor, label: Tensor, shown: Tensor | None) -> dict[str, float]:
+def score_picture(
+    picture: Tensor,
+    label: Tensor,
+    shown: Tensor | None,
+    perceptual: Mapping[str, Tensor] | None = None,
+) -> dict[str, float]:
     """Return the :data:`SCORES` of a picture, to six decimals.
 
     Args:
         picture: (1, 3, H, W), clipped to [0, 1] here.
         label: (1, 3, H, W) in [0, 1].
         shown: (1, 1, H, W) bool, the pixels to compare; None for all.
+        perceptual: Weights of :func:`load_lpips`, if LPIPS is to be among the scores.
     """
     picture = picture.to(label.dtype).clamp(0, 1)
     everywhere = label.new_ones(1, 1, *label.shape[-2:]).bool()
@@ -39,4 +49,6 @@ def score_picture(picture: Tensor, label: Tensor, shown: Tensor | None) -> dict[
         "rmse": rmse(picture, label, shown),
         "ssim": ssim(picture, label, shown),
     }
+    if perceptual is not None:
+        values["lpips"] = lpips_distance(picture, label, perceptual, shown)
     return {name: round(float(value), 6) for name, value in values.items()}

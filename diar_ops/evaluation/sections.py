@@ -11,7 +11,7 @@ from diar_ops.evaluation.comparison import compare_alignments, compare_methods
 from diar_ops.evaluation.plots import plot_score, plot_score_boxes
 from diar_ops.evaluation.record import PICTURES
 from diar_ops.evaluation.report import Block, CasePicture, Section, section_markdown
-from diar_ops.evaluation.rows import Keyed, Row
+from diar_ops.evaluation.rows import Keyed, Scored
 from diar_ops.evaluation.scores import DECIMALS, SCORES
 from diar_ops.evaluation.summary import Pictures, count_pictures, scores_of, summarise
 from diar_ops.evaluation.tables import (
@@ -67,7 +67,7 @@ def score_section(
     part: str,
     folder: Path,
     figures: Path,
-    rows: Sequence[Row],
+    rows: Sequence[Scored],
     pictures: Pictures,
     *,
     against: str | None = None,
@@ -129,7 +129,7 @@ def score_section(
 
 
 def alignment_costs_section(
-    figures: Path, exact: Sequence[Row], own: Sequence[Row], pictures: Pictures
+    figures: Path, exact: Sequence[Scored], own: Sequence[Scored], pictures: Pictures
 ) -> Section:
     """Draw exact and own alignment side by side, and return what there is to show.
 

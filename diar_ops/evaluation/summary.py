@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from diar_ops.data.seeds import generator_for
-from diar_ops.evaluation.rows import Keyed, Row
+from diar_ops.evaluation.rows import Keyed, Scored
 from diar_ops.evaluation.scores import SCORES
 
 __all__ = [
@@ -101,9 +101,9 @@ def picture_of_sequence(pictures: Pictures, name: str, sequence: str) -> str:
     return pictures.get((name, sequence), f"sequence {sequence}")
 
 
-def summarise(rows: Iterable[Row], pictures: Pictures | None = None) -> list[Summary]:
+def summarise(rows: Iterable[Scored], pictures: Pictures | None = None) -> list[Summary]:
     """Return one :class:`Summary` per set, number of frames and method, in order of appearance."""
-    groups: dict[tuple[str, int, str], list[Row]] = {}
+    groups: dict[tuple[str, int, str], list[Scored]] = {}
     for row in rows:
         groups.setdefault((row.set, row.frames, row.method), []).append(row)
     summaries = []
@@ -114,11 +114,12 @@ def summarise(rows: Iterable[Row], pictures: Pictures | None = None) -> list[Sum
     return summaries
 
 
-def scores_of(rows: Sequence[Row]) -> list[str]:
-    """Return which :data:`SCORES` rows have."""
-    return [score for score in SCORES if rows and score in rows[0]._fields]
+def scores_of(rows: Sequence[Scored]) -> list[str]:
+    """Return which :data:`SCORES` all rows have."""
+    kinds = {type(row) for row in rows}
+    return [s for s in SCORES if kinds and all(s in kind._fields for kind in kinds)]
 
 
-def column(rows: Sequence[Row], score: str) -> Tensor:
+def column(rows: Sequence[Scored], score: str) -> Tensor:
     """Return a score of rows, (N,) float64."""
     return torch.tensor([getattr(row, score) for row in rows], dtype=torch.float64)

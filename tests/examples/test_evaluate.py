@@ -15,14 +15,16 @@ import torch
 from PIL import Image
 
 from diar_ops import DeepResidualSets, DeepResidualSetsConfig, save_pretrained
-from diar_ops.evaluation import CLASSICAL, Row, plots, read_rows
+from diar_ops.evaluation import CLASSICAL, LpipsFiles, PerceptualRow, Row, plots, read_rows
 from diar_ops.evaluation import reconstruction as reconstruction_module
 from diar_ops.evaluation import run as run_module
 from diar_ops.evaluation.alignment import plots as alignment_plots
 from tests.data.test_report import Page
+from tests.evaluation.test_lpips import files
 from tests.scripts import load_script
 from tests.sequences import write_dataset
 
+__all__ = ["files"]  # a fixture
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "tests" / "data" / "sample"
 ONLY = ("--parts", "reconstruction", "--pictures", 0)
@@ -262,6 +264,23 @@ def test_methods_are_compared_timed_and_shown(
     # Anew: pictures of other weights must not stay.
     assert run(*command[:-4], "--overwrite", "--pictures", 0).code == 0
     assert not (out / "reconstruction" / "pictures").exists()
+
+
+@pytest.mark.usefixtures("no_plots")
+def test_lpips_is_a_column_where_its_weights_are(
+    run: Callable[..., Run], files: LpipsFiles, tmp_path: Path
+) -> None:
+    folder = write_dataset(tmp_path / "large", 2, kind="aligned", size=(64, 72))
+    out = tmp_path / "out"
+    command = (folder, "--out", out, *FAST, "--frames", 2, "--jitter", 3, "--lpips", *files)
+    done = run(*command)
+    assert done.code == 0, done.err
+    assert "| RMSE | SSIM | LPIPS |" in done.out
+    rows = read_rows(out / "reconstruction" / "scores.csv", PerceptualRow)
+    assert all(row.lpips > 0 for row in rows)
+    assert (out / "boxes_lpips.svg").is_file()
+    assert_one_error(run(*command[:-3]), "other settings", "lpips")
+    assert_one_error(run(*command[:-1], "nowhere.pth"), "cannot read nowhere.pth")
 
 
 @pytest.mark.usefixtures("no_plots")
