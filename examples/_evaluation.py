@@ -92,7 +92,7 @@ def evaluate(options: argparse.Namespace, command: str) -> str:
         methods = _told(find_methods(words))
     if "alignment" in parts:
         aligners = _told(find_aligners(options.aligners or [DEFAULT], files))
-    _check_against(options.against, [x.name for x in (*methods, *aligners)], out)
+    _check_against(options.against, [*(m.name for m in methods), *(a.name for a in aligners)], out)
     seconds: Seconds = {}
     for part in [p for p in parts if p != "alignment"]:
         seconds.update(

@@ -13,7 +13,7 @@ from diar_ops.evaluation.lpips import LpipsFiles, load_lpips
 from diar_ops.evaluation.methods import Method, find_methods
 from diar_ops.evaluation.rows import PerceptualRow, Row, Scored
 from diar_ops.evaluation.run import Task
-from diar_ops.evaluation.scores import score_picture
+from diar_ops.evaluation.scores import SCORES, score_picture
 
 __all__ = ["begin_reconstruction", "score_sequence"]
 
@@ -45,7 +45,8 @@ def score_sequence(
         aligned = taken[key.frames]
         picture = restore[key.method](aligned.frames, aligned.valid)
         scores = score_picture(picture, aligned.label, aligned.shown, perceptual)
-        rows.append((Row if perceptual is None else PerceptualRow)(*key, **scores))
+        values = [scores[name] for name in SCORES if name in scores]
+        rows.append(Row(*key, *values) if perceptual is None else PerceptualRow(*key, *values))
     return rows
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from diar_ops.data import _report_pictures as pictures
 from diar_ops.data import _report_words as words
@@ -134,30 +134,27 @@ def render_evaluation(
         DiarError: jinja2 is not installed.
         ImageError: A picture cannot be read.
     """
-    shown = [
-        {
-            "title": section.title,
-            "words": section.words,
-            "blocks": section.blocks,
-            "notes": [re.sub("`", "", note) for note in section.notes],
-            "figures": [_figure(path, said) for path, said in section.figures],
-            "cases": [(name, [_case(c) for c in of]) for name, of in section.cases.items()],
-            "case_words": section.case_words,
-        }
-        for section in sections
-    ]
-    for section in shown:
-        flat = [case for _, of in section["cases"] for case in of]
-        section["wide"] = any(case.width > 3 * case.height for case in flat)
     return render_page(
         "render_evaluation",
         "evaluation/report.html.j2",
         title="Methods compared",
         created=(created or datetime.now().astimezone()).strftime("%d %B %Y, %H:%M"),
-        sections=shown,
+        sections=[_shown(section) for section in sections],
         about=[*about, ("versions", ", ".join(f"{n} {v}" for n, v in words.versions()))],
         command=command,
     )
+
+
+def _shown(section: Section) -> dict[str, Any]:
+    """Return what the template shows of a section."""
+    cases = [(name, [_case(case) for case in of]) for name, of in section.cases.items()]
+    return {
+        **section._asdict(),
+        "notes": [note.replace("`", "") for note in section.notes],
+        "figures": [_figure(path, said) for path, said in section.figures],
+        "cases": cases,
+        "wide": any(case.width > 3 * case.height for _, of in cases for case in of),
+    }
 
 
 def _figure(path: Path, said: str) -> _Figure:

@@ -201,7 +201,7 @@ def _compare(ours: _Sequences, theirs: _Sequences, pictures: Pictures) -> Alignm
         half = errors.shape[1]
 
         def apart(both: Tensor, called: Tensor) -> Tensor:
-            both, called = (x.unflatten(1, (-1, 2, half)) for x in (both, called))
+            both, called = (x.view(len(x), -1, 2, half) for x in (both, called))
             this, that = (
                 statistic(both[:, :, i].flatten(1), called[:, :, i].flatten(1)) for i in (0, 1)
             )
