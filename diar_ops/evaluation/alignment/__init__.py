@@ -18,7 +18,7 @@ from diar_ops.evaluation.alignment.pictures import (
 )
 from diar_ops.evaluation.alignment.plots import plot_boxes, plot_cumulative
 from diar_ops.evaluation.alignment.report import alignment_section
-from diar_ops.evaluation.alignment.rows import ALIGNMENT, AlignmentRow, score_frame
+from diar_ops.evaluation.alignment.rows import ALIGNMENT, AlignmentRow, of_most_frames, score_frame
 from diar_ops.evaluation.alignment.score import align_and_score, begin_alignment
 from diar_ops.evaluation.alignment.summary import (
     COMPARED,
@@ -62,6 +62,7 @@ __all__ = [
     "compare_aligners",
     "find_aligners",
     "frame_file",
+    "of_most_frames",
     "picture_of",
     "plot_boxes",
     "plot_cumulative",

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from diar_ops.data import SequenceDataset, write_image
-from diar_ops.evaluation.alignment.rows import AlignmentRow
+from diar_ops.evaluation.alignment.rows import AlignmentRow, of_most_frames
 from diar_ops.evaluation.cases import file_name, rank_cases
 from diar_ops.geometry import transform_points, warp_homography
 
@@ -38,15 +38,14 @@ def rank_frames(rows: Sequence[AlignmentRow]) -> list[AlignmentRow]:
 def choose_frames(rows: Sequence[AlignmentRow], wanted: int = 1) -> list[tuple[str, AlignmentRow]]:
     """Return (kind, row) of the worst, median and best frames per set and method.
 
-    Of the most frames that were aligned together; see :func:`rank_cases`.
+    Of the most frames of each sequence that were aligned together; see :func:`rank_cases`.
     """
     groups: dict[tuple[str, str], list[AlignmentRow]] = {}
-    for row in rows:
+    for row in of_most_frames(rows):
         groups.setdefault((row.set, row.method), []).append(row)
     chosen = []
     for group in groups.values():
-        most = max(row.frames for row in group)
-        ranked = rank_frames([row for row in group if row.frames == most])
+        ranked = rank_frames(group)
         chosen += [(kind, ranked[place]) for kind, place in rank_cases(len(ranked), wanted)]
     return chosen
 

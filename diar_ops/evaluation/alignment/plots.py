@@ -18,8 +18,8 @@ __all__ = ["plot_boxes", "plot_cumulative"]
 
 #: What can be drawn: its words and the range of its axis.
 DRAWN = {
-    "corner_error": ("corner error [px]", (0.01, 1e3)),
-    "distance": ("det-normalised distance", (1e-2, 1e3)),
+    "corner_error": ("corner error [px]", (1e-3, 1e3)),
+    "distance": ("det-normalised distance", (1e-3, 1e3)),
 }
 
 
@@ -80,7 +80,7 @@ def plot_cumulative(
                 style = ("-", "--", ":")[number // 10 % 3]
                 axes.step(errors.clamp(1e-3, 1e9).tolist(), (100 * shares).tolist(), style,
                           where="post", color=f"C{number % 10}", label=method)  # fmt: skip
-        axes.set(xscale="log", xlim=(0.01, 100), ylim=(0, 101), xlabel=DRAWN["corner_error"][0])
+        axes.set(xscale="log", xlim=(3e-3, 100), ylim=(0, 101), xlabel=DRAWN["corner_error"][0])
         axes.set_title(_counted(name, groups[name], pictures), fontsize="medium")
         axes.grid(alpha=0.3, which="both")
     panels[0].set_ylabel("frames below [%]")

@@ -8,7 +8,7 @@ from pathlib import Path
 from diar_ops.data import write_text_atomic
 from diar_ops.evaluation.alignment.pictures import choose_frames, frame_file
 from diar_ops.evaluation.alignment.plots import plot_boxes, plot_cumulative
-from diar_ops.evaluation.alignment.rows import AlignmentRow
+from diar_ops.evaluation.alignment.rows import AlignmentRow, of_most_frames
 from diar_ops.evaluation.alignment.summary import FAR, compare_aligners, summarise_alignment
 from diar_ops.evaluation.alignment.tables import (
     alignment_comparison_csv,
@@ -35,7 +35,8 @@ PAIRED = (
     "n frames the corner error is smaller and larger."
 )
 FIGURES = {
-    "corner_error": "Corner errors of all frames; box: the middle half, whiskers: 5 and 95 %.",
+    "corner_error": "Corner errors of all frames, aligned together with all others of their "
+    "sequence that were used; box: the middle half, whiskers: 5 and 95 %.",
     "distance": "Distances of the homographies at determinant 1; boxes likewise.",
     "cumulative": "Share of all frames below each corner error.",
 }
@@ -65,9 +66,10 @@ def alignment_section(
     """
     summaries = summarise_alignment(rows, pictures)
     comparisons = compare_aligners(rows, pictures, against)
+    drawn = of_most_frames(rows)
     for value in ("corner_error", "distance"):
-        plot_boxes(figures / value, rows, value, pictures)
-    plot_cumulative(figures / "cumulative", rows, pictures)
+        plot_boxes(figures / value, drawn, value, pictures)
+    plot_cumulative(figures / "cumulative", drawn, pictures)
     blocks = [Block("", "", alignment_tables(summaries))]
     if comparisons:
         tables = alignment_comparison_tables(comparisons)

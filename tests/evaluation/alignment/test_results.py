@@ -231,7 +231,7 @@ def test_the_worst_come_first() -> None:
 
 def test_worst_median_and_best_frames_are_chosen_for_each_set() -> None:
     rows = [row(i, "a", e, name=n) for i, e in enumerate((3.0, 1.0, 2.0)) for n in ("one", "two")]
-    rows.append(row(9, "a", INF)._replace(set="one", frames=2))
+    rows.append(row(0, "a", INF)._replace(set="one", frames=2))
     chosen = [(kind, r.set, r.corner_error) for kind, r in choose_frames(rows)]
     expected = [("worst", 3), ("median", 2), ("best", 1)]
     assert chosen == [(kind, name, error) for name in ("one", "two") for kind, error in expected]
