@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ __all__ = ["new_figure", "plot_score", "plot_score_boxes", "save_figure"]
 
 #: Ends of whiskers, box, and the line in it, as shares of the values.
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+#: Where there are more numbers of frames, the axis names the round ones only.
+MOST_TICKS, ROUND = 10, (1, 2, 3, 5, 10, 20, 30, 50, 100, 200)
 #: Networks that have no colour of their own take these in turn.
 _OTHERS = ("#d62728", "#1f77b4", "#2ca02c", "#9467bd", "#e377c2", "#8c564b", "#17becf", "#bcbd22")
 _COLOURS = {
@@ -43,20 +46,24 @@ def plot_score(path: Path, summaries: Sequence[Summary], score: str) -> None:
     figure, panels = new_figure(len(sets), (5.2, 4.6), margin=2.6)
     for axes, name in zip(panels, sets, strict=True):
         of_set = [s for s in summaries if s.set == name]
-        for method, style in styles.items():
+        ticks = sorted({s.frames for s in of_set})
+        # Side by side, so that intervals do not hide each other.
+        apart = min((b / a for a, b in pairwise(ticks)), default=1.5) ** (0.5 / len(styles))
+        for number, (method, style) in enumerate(styles.items()):
             points = sorted((s.frames, s.scores[score]) for s in of_set if s.method == method)
             if not points:
                 continue
-            x, means = [p[0] for p in points], [p[1] for p in points]
+            x = [p[0] * apart ** (number - (len(styles) - 1) / 2) for p in points]
+            means = [p[1] for p in points]
             axes.plot(x, [m.mean for m in means], marker=".", label=method, **style)
             low, high = [m.low for m in means], [m.high for m in means]
-            axes.fill_between(x, low, high, color=style["color"], alpha=0.1, linewidth=0)
-        ticks = sorted({s.frames for s in of_set})
+            axes.vlines(x, low, high, color=style["color"], alpha=0.4, linewidth=1)
         axes.set(xlabel="frames", xscale="log")
         axes.set_title(
             f"{name}\n{counted((s.sequences, s.pictures) for s in of_set)}", fontsize="medium"
         )
-        axes.set_xticks(ticks, [str(t) for t in ticks])
+        named = ticks if len(ticks) <= MOST_TICKS else [t for t in ticks if t in ROUND]
+        axes.set_xticks(named, [str(t) for t in named])
         axes.minorticks_off()
         axes.grid(alpha=0.3)
     panels[0].set_ylabel(SCORES[score])
