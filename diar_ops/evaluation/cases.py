@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from diar_ops.data import write_image
-from diar_ops.evaluation.aligned import Aligned, load_aligned
+from diar_ops.evaluation.aligned import Aligned, load_prefixes
 from diar_ops.evaluation.disturbance import Disturbance
 from diar_ops.evaluation.methods import Method, find_methods
 from diar_ops.evaluation.rows import RowKey, Scored
@@ -128,8 +128,9 @@ def _draw(
     task: Task, methods: Mapping[str, Method], disturbance: Disturbance, folder: Path
 ) -> list[Scored]:
     """Write the pictures of a sequence; there are no rows to return."""
+    taken = load_prefixes(task.folder, (key.frames for key in task.wanted), disturbance)
     for key in task.wanted:
-        aligned = load_aligned(task.folder, key.frames, disturbance)
+        aligned = taken[key.frames]
         made = methods[key.method].restore(aligned.frames, aligned.valid)
         write_image(picture_file(folder, key), case_picture(aligned, made), overwrite=True)
     return []

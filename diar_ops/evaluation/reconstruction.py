@@ -7,7 +7,7 @@ from functools import partial
 
 from torch import Tensor
 
-from diar_ops.evaluation.aligned import load_aligned
+from diar_ops.evaluation.aligned import load_prefixes
 from diar_ops.evaluation.disturbance import Disturbance
 from diar_ops.evaluation.lpips import LpipsFiles, load_lpips
 from diar_ops.evaluation.methods import Method, find_methods
@@ -33,13 +33,7 @@ def score_sequence(
         perceptual: Weights of :func:`load_lpips`, if rows have LPIPS.
     """
     restore = {method.name: method.restore for method in methods}
-    counts = dict.fromkeys(key.frames for key in task.wanted)
-    if disturbance.self_aligned:
-        # More frames are aligned otherwise: a result must not depend on what else is wanted.
-        taken = {count: load_aligned(task.folder, count, disturbance) for count in counts}
-    else:
-        longest = load_aligned(task.folder, max(counts), disturbance)
-        taken = {count: longest.first(count) for count in counts}
+    taken = load_prefixes(task.folder, (key.frames for key in task.wanted), disturbance)
     rows: list[Scored] = []
     for key in task.wanted:
         aligned = taken[key.frames]
