@@ -1,7 +1,7 @@
 """Ten frames of 512 px aligned to the first of them, by `align_sequence` and by SIFT on all pairs.
 
 SIFT matches all 45 pairs by brute force with a ratio test and fits each by USAC_MAGSAC: with
-OpenCV's threshold of contrast, and with the lower one that `examples/evaluate.py --alignment` uses
+OpenCV's threshold of contrast, and with the lower one that `examples/evaluate.py` uses
 because it aligns more frames. All use all cores.
 """
 

@@ -77,7 +77,7 @@ def write_sequence(
             write_flags(folder / names.flags, flags)
     document = sequence_document(
         scene, kind=kind, index=index, seed=0, masks=masks,
-        texture={"file": "waves", "size": list(size)},
+        texture={"file": f"{folder.name}.jpg", "size": list(size)},
         software={"tests": "1"}, render={"engine": "formula"},
     )  # fmt: skip
     (folder / "sequence.json").write_text(format_document(document), encoding="utf-8")

@@ -191,7 +191,7 @@ class SequenceDataset(Dataset[SequenceItem]):
         if self.take == "first":
             return list(range(wanted))
         order = torch.randperm(there, generator=generator).tolist()
-        if not _is_aligned(sequence):
+        if not sequence.aligned:
             order.remove(0)
             order.insert(0, 0)
         return order[:wanted]
@@ -222,13 +222,6 @@ def _sequence_folders(path: Path) -> list[Path]:
             f"no sequences in the folder {path} (looked for {DOCUMENT} in sub-folders)"
         )
     return found
-
-
-def _is_aligned(sequence: RenderedSequence) -> bool:
-    if sequence.kind is not None:
-        return sequence.kind == "aligned"
-    eye = torch.eye(3, dtype=torch.float64)
-    return all(torch.equal(frame.homography_frame_label, eye) for frame in sequence.frames)
 
 
 def _check_equal_sizes(sequence: RenderedSequence, frames: list[RenderedFrame]) -> None:

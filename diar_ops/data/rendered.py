@@ -70,6 +70,14 @@ class RenderedSequence:
     kind: str | None
     document: dict[str, Any]
 
+    @property
+    def aligned(self) -> bool:
+        """Whether the frames lie over the label as they are."""
+        if self.kind is not None:
+            return self.kind == "aligned"
+        eye = torch.eye(3, dtype=torch.float64)
+        return all(torch.equal(frame.homography_frame_label, eye) for frame in self.frames)
+
 
 def is_sequence(folder: str | PathLike[str]) -> bool:
     """Return whether the folder has a ``sequence.json`` of this format, of whatever version.

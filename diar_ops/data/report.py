@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from importlib import resources
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,11 +11,12 @@ import torch
 from torch import Tensor
 
 from diar_ops._checks import check_option, check_shapes
-from diar_ops._errors import DiarError, ShapeError
+from diar_ops._errors import ShapeError
 from diar_ops._types import Alignment, Reconstruction
 from diar_ops.data import _report_pictures as pictures
 from diar_ops.data import _report_words as words
 from diar_ops.data._report_flicker import flicker
+from diar_ops.data.page import render_page
 
 __all__ = ["render_report"]
 
@@ -116,8 +116,6 @@ def render_report(
     corner_error = scores.get("corner_error")
     if corner_error is not None and len(corner_error) != count:
         raise ShapeError(f"{op}: corner_error must have {count} values, got {len(corner_error)}")
-    environment = _environment()
-
     clean = pictures.shrink(reconstruction.image, _MAIN)
     before = pictures.shrink(frames[alignment.reference], _MAIN, exact=clean.shape[:2])
     small = pictures.shrink(reconstruction.image, _MAP)
@@ -128,7 +126,9 @@ def render_report(
     covered = float((coverage > 0).double().mean())
     timings = dict(timings or {})
     total = sum(timings.values())
-    page: str = environment.from_string(_template()).render(
+    return render_page(
+        op,
+        "data/report.html.j2",
         title=title or f"A clean picture from {count} photo{'s' * (count != 1)}",
         created=(created or datetime.now().astimezone()).strftime("%d %B %Y, %H:%M"),
         verdict=words.verdict(aligned, count, covered, int(coverage.min())),
@@ -159,23 +159,6 @@ def render_report(
         settings=[(key, words.plain(value)) for key, value in (settings or {}).items()],
         versions=words.versions(),
     )
-    return page
-
-
-def _environment() -> Any:
-    try:
-        import jinja2
-    except ImportError as error:
-        raise DiarError(
-            "render_report needs jinja2; install it with: pip install 'diar-ops[examples]'"
-        ) from error
-    return jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-
-
-def _template() -> str:
-    return resources.files("diar_ops.data").joinpath("report.html.j2").read_text("utf-8")
 
 
 def _stats(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from diar_ops.evaluation.disturbance import Disturbance
 from diar_ops.geometry import warp_homography
 from diar_ops.pipeline import align_sequence
 
-__all__ = ["Aligned", "lay_frames", "load_aligned"]
+__all__ = ["Aligned", "lay_frames", "load_aligned", "load_prefixes"]
 
 
 class Aligned(NamedTuple):
@@ -93,3 +94,18 @@ def lay_frames(
     laid = warp_homography(frames, H.to(frames.dtype), size=size)
     valid = laid.valid & placed[:, None, None, None]
     return Aligned((laid.image * valid).clamp(0, 1)[None], valid[None], label[None])
+
+
+def load_prefixes(
+    folder: str | PathLike[str], counts: Iterable[int], disturbance: Disturbance
+) -> dict[int, Aligned]:
+    """Return :func:`load_aligned` of each number of frames, reading and laying no frame twice.
+
+    Self-aligned frames are aligned for each number anew: more frames are aligned otherwise, and a
+    result must not depend on what else is wanted.
+    """
+    numbers = sorted(set(counts))
+    if disturbance.self_aligned:
+        return {count: load_aligned(folder, count, disturbance) for count in numbers}
+    longest = load_aligned(folder, numbers[-1], disturbance)
+    return {count: longest.first(count) for count in numbers}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from diar_ops.evaluation.record import Results, continue_results
+from diar_ops.evaluation.record import Results, continue_results, keep_pictures
 from diar_ops.evaluation.rows import RowKey, RowT, write_rows
 from diar_ops.evaluation.run import AnyTask, Begin, TaskT, run_tasks
 
@@ -21,6 +21,10 @@ class AnyPlan(Protocol[_TaskT]):
     @property
     def keys(self) -> Sequence[RowKey]:
         """All of them, in order."""
+
+    @property
+    def pictures(self) -> Mapping[tuple[str, str], str]:
+        """Which picture each sequence of a set shows, where that is known."""
 
     def tasks(self, done: Collection[RowKey]) -> Iterator[_TaskT]:
         """Yield what is still to be computed."""
@@ -58,6 +62,8 @@ def complete_results(
     rows: dict[RowKey, list[RowT]] = {}
     for row in continue_results(out, results, record, overwrite=overwrite):
         rows.setdefault(row.key, []).append(row)
+    if plan.pictures:
+        keep_pictures(out, plan.pictures)
     tasks = list(plan.tasks(rows))
     for done, (task, found) in enumerate(run_tasks(tasks, begin, workers=workers)):
         rows.update((key, [row for row in found if row.key == key]) for key in task.wanted)

@@ -27,7 +27,10 @@ from diar_ops.models.registry import RESTORERS
 from diar_ops.models.weights import SHIPPED
 from diar_ops.pipeline import settle_frames
 
-__all__ = ["CLASSICAL", "DEFAULT_METHODS", "EXPOSURE", "SETTLED", "Method", "find_methods"]
+__all__ = [
+    "CLASSICAL", "DEFAULT", "DEFAULT_METHODS", "EXPOSURE", "SETTLED", "Method", "expand_default",
+    "find_methods",
+]  # fmt: skip
 
 #: Maps frames (1, T, 3, H, W) and valid, (1, T, 1, H, W) or None for all, to (1, 3, H, W).
 Restore: TypeAlias = Callable[[Tensor, Tensor | None], Tensor]
@@ -49,7 +52,12 @@ CLASSICAL: dict[str, Restore] = {
 EXPOSURE = "+exposure"
 #: Behind the name of a network: frames are laid over their common picture first.
 SETTLED = "+settled"
-DEFAULT_METHODS = (*(name + EXPOSURE for name in CLASSICAL), "diar")
+#: Those of the paper as it has them, all with a common exposure, and the package's own network.
+DEFAULT_METHODS = (
+    "mean", "median", "rpca", "intrinsic", *(name + EXPOSURE for name in CLASSICAL), "diar",
+)  # fmt: skip
+#: Stands for all of :data:`DEFAULT_METHODS`.
+DEFAULT = "default"
 
 
 class Method(NamedTuple):
@@ -74,7 +82,7 @@ def find_methods(words: Sequence[str]) -> tuple[list[Method], list[str]]:
         words: Names of :data:`CLASSICAL`, with or without :data:`EXPOSURE`; names of networks that
             come with the package; paths of files of :func:`save_pretrained`. A file is called by
             its name without ending, by ``NAME=PATH`` as one likes. Those of networks may have
-            :data:`SETTLED` behind them.
+            :data:`SETTLED` behind them. :data:`DEFAULT` stands for :data:`DEFAULT_METHODS`.
 
     Returns:
         The methods, each once, and one sentence for each that had to be skipped: the package's
@@ -86,7 +94,7 @@ def find_methods(words: Sequence[str]) -> tuple[list[Method], list[str]]:
     """
     found: dict[str, Method] = {}
     skipped = []
-    for word in dict.fromkeys(words):
+    for word in expand_default(words, DEFAULT_METHODS):
         plain = word.removesuffix(EXPOSURE)
         if plain in CLASSICAL:
             method = Method(word, _restore_classical(plain, exposure=plain != word))
@@ -103,6 +111,13 @@ def find_methods(words: Sequence[str]) -> tuple[list[Method], list[str]]:
     if not found:
         raise OptionError("there is no method to evaluate" + "".join(f" ({s})" for s in skipped))
     return list(found.values()), skipped
+
+
+def expand_default(words: Sequence[str], default: Sequence[str]) -> list[str]:
+    """Return words, each once, with ``default`` for each :data:`DEFAULT`."""
+    return list(
+        dict.fromkeys(w for word in words for w in (default if word == DEFAULT else (word,)))
+    )
 
 
 def _restore_classical(name: str, *, exposure: bool) -> Restore:
@@ -127,7 +142,7 @@ def _network(word: str) -> Method:
         path = Path(word) if Path(word).is_file() or not name else Path(named)
         name = name if path != Path(word) else path.stem
     else:
-        names = ", ".join((*CLASSICAL, "diar"))
+        names = ", ".join((*CLASSICAL, "diar", DEFAULT))
         raise OptionError(
             f"unknown method {word}: expected one of {names}, a classical one followed by "
             f"{EXPOSURE}, or the path of a weights file"

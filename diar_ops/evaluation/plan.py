@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 
 from diar_ops._errors import OptionError
-from diar_ops.data import SequenceDataset, read_sequence
+from diar_ops.data import RenderedSequence, SequenceDataset, read_sequence
 from diar_ops.evaluation.disturbance import Disturbance
 from diar_ops.evaluation.rows import RowKey
 from diar_ops.evaluation.run import Task
 
-__all__ = ["Plan"]
+__all__ = ["Plan", "name_sets", "unaligned_sets"]
 
 
 class Plan:
     """All results of some sets, methods and numbers of frames, set by set.
 
     Args:
-        sets: Folders of sets, or of single sequences. A set is called by the name of its folder,
-            or by its path where two share a name.
+        sets: Folders of sets, or of single sequences, by name, see :func:`name_sets`.
         methods: Their names.
         frames: Numbers of frames; a sequence that has fewer is left out at this number. None: all
             frames of each sequence.
@@ -31,17 +30,18 @@ class Plan:
 
     Attributes:
         folders: The folder of each sequence that has results, by (set, sequence).
+        pictures: Which picture each of them shows, likewise: the file that the document names as
+            its texture, and where it names none the sequence's own.
         keys: All results, ordered by set, number of frames and method.
 
     Raises:
-        OptionError: A set is given twice, a number is not positive, or no sequence has so many
-            frames.
+        OptionError: A number is not positive, or no sequence has so many frames.
         ImageError: There is no sequence, or one is not as it should be.
     """
 
     def __init__(
         self,
-        sets: Sequence[str | PathLike[str]],
+        sets: Mapping[str, Path],
         methods: Sequence[str],
         frames: Sequence[int] | None,
         *,
@@ -58,11 +58,14 @@ class Plan:
                 raise OptionError(f"{option} must be {bound} or more, got {got}")
         self.disturbance = disturbance or Disturbance()
         self.folders: dict[tuple[str, str], Path] = {}
+        self.pictures: dict[tuple[str, str], str] = {}
         lengths: dict[tuple[str, str], int] = {}
-        for name, path in _named(sets).items():
+        for name, path in sets.items():
             for folder in SequenceDataset(path).folders[:sequences]:
-                self.folders[name, folder.name] = folder
-                lengths[name, folder.name] = len(read_sequence(folder).frames)
+                document, place = read_sequence(folder), (name, folder.name)
+                self.folders[place] = folder
+                self.pictures[place] = _picture(document)
+                lengths[place] = len(document.frames)
         self.keys = [
             RowKey(name, sequence, count, method)
             for name in dict.fromkeys(name for name, _ in self.folders)
@@ -82,6 +85,7 @@ class Plan:
             # Before the long work, not in the middle of it.
             self.disturbance.check(place[1], lengths[place])
         self.folders = {place: path for place, path in self.folders.items() if place in used}
+        self.pictures = {place: name for place, name in self.pictures.items() if place in used}
 
     @property
     def first_folders(self) -> dict[str, Path]:
@@ -102,7 +106,18 @@ class Plan:
                 yield Task(self.folders[place], tuple(keys))
 
 
-def _named(sets: Sequence[str | PathLike[str]]) -> dict[str, Path]:
+def _picture(sequence: RenderedSequence) -> str:
+    texture = sequence.document.get("texture")
+    file = texture.get("file") if isinstance(texture, dict) else None
+    return file if isinstance(file, str) else f"sequence {sequence.folder.name}"
+
+
+def name_sets(sets: Sequence[str | PathLike[str]]) -> dict[str, Path]:
+    """Return folders of sets by name: that of the folder, or its path where two share a name.
+
+    Raises:
+        OptionError: A set is given twice.
+    """
     paths = [Path(path) for path in sets]
     twice = [str(p) for p, n in Counter(path.resolve() for path in paths).items() if n > 1]
     if twice:
@@ -111,4 +126,17 @@ def _named(sets: Sequence[str | PathLike[str]]) -> dict[str, Path]:
     return {
         path.resolve().name if names[path.resolve().name] == 1 else str(path): path
         for path in paths
+    }
+
+
+def unaligned_sets(sets: Mapping[str, Path]) -> dict[str, Path]:
+    """Return those sets of which a frame does not lie over its label, and is to be aligned.
+
+    Raises:
+        ImageError: There is no sequence, or one is not as it should be.
+    """
+    return {
+        name: path
+        for name, path in sets.items()
+        if not all(read_sequence(folder).aligned for folder in SequenceDataset(path).folders)
     }

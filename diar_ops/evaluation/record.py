@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,19 @@ from typing import Any, Generic
 import diar_ops
 from diar_ops._errors import OutputError
 from diar_ops.data import DOCUMENT, write_text_atomic
-from diar_ops.evaluation.rows import Row, RowT, read_rows, write_rows
+from diar_ops.evaluation.rows import PerceptualRow, Row, RowT, Scored, read_rows, write_rows
+from diar_ops.evaluation.summary import Pictures
 
-__all__ = ["RECONSTRUCTION", "RECORD", "Results", "continue_results", "settings_record"]
+__all__ = [
+    "PERCEPTUAL", "PICTURES", "RECONSTRUCTION", "RECORD", "Results", "continue_results",
+    "keep_pictures", "kept_pictures", "kept_results", "kept_scores", "settings_record",
+]  # fmt: skip
 
 RECORD = "settings.json"
+#: Which picture each sequence shows, by set.
+SHOWN = "sequences.json"
+#: Folder of pictures of the results.
+PICTURES = "pictures"
 #: Settings that grow: more of them may join, those that are there must be the same.
 GROWING = {
     "sets": "another set called",
@@ -49,7 +58,11 @@ RECONSTRUCTION = Results(
     "diar_ops evaluation",
     "scores.csv",
     Row,
-    ("summary.md", "summary.csv", "psnr.png", "psnr.svg", "ssim.png", "ssim.svg"),
+    ("summary.md", "summary.csv", "comparisons.csv"),
+)
+#: The same with LPIPS.
+PERCEPTUAL = Results(
+    RECONSTRUCTION.format, RECONSTRUCTION.table, PerceptualRow, RECONSTRUCTION.others
 )
 
 
@@ -104,8 +117,61 @@ def continue_results(
     elif overwrite and table.is_file():
         # before the record: old rows never stand beside a new one
         write_rows(table, [], results.row)
+        (out / SHOWN).unlink(missing_ok=True)
+        shutil.rmtree(out / PICTURES, ignore_errors=True)
     write_text_atomic(path, json.dumps(record, indent=1) + "\n", overwrite=True)
     return rows
+
+
+def kept_results(out: Path, results: Results[RowT]) -> tuple[list[RowT], dict[str, Any]]:
+    """Return the rows that a folder holds and their record, none where it holds no results.
+
+    Raises:
+        OutputError: They are of another kind or cannot be read.
+    """
+    if not (out / results.table).exists():
+        return [], {}
+    record = _read(out / RECORD, results.format, [])
+    return read_rows(out / results.table, results.row), record
+
+
+def kept_scores(out: Path) -> tuple[list[Scored], dict[str, Any]]:
+    """Return what :func:`kept_results` does of scores of reconstruction, with LPIPS or without."""
+    path = out / RECORD
+    kept = _read(path, RECONSTRUCTION.format, []) if path.exists() else {}
+    if kept.get("lpips"):
+        rows, record = kept_results(out, PERCEPTUAL)
+        return [*rows], record
+    plain, record = kept_results(out, RECONSTRUCTION)
+    return [*plain], record
+
+
+def keep_pictures(out: Path, pictures: Pictures) -> None:
+    """Keep in a folder which pictures sequences show, beside those that it knows of."""
+    kept: dict[str, dict[str, str]] = {}
+    for (name, sequence), picture in {**kept_pictures(out), **pictures}.items():
+        kept.setdefault(name, {})[sequence] = picture
+    write_text_atomic(out / SHOWN, json.dumps(kept, indent=1) + "\n", overwrite=True)
+
+
+def kept_pictures(out: Path) -> dict[tuple[str, str], str]:
+    """Return what :func:`keep_pictures` kept; nothing where there is no such file.
+
+    Raises:
+        OutputError: The file is damaged.
+    """
+    path = out / SHOWN
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        return {
+            (name, sequence): str(picture)
+            for name, of in kept.items()
+            for sequence, picture in of.items()
+        }
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, AttributeError) as error:
+        raise OutputError(f"{path} does not say which pictures sequences show: {error}") from error
 
 
 def _read(path: Path, wanted: str, growing: list[str]) -> dict[str, Any]:

@@ -6,13 +6,13 @@ import csv
 import io
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeVar, get_type_hints, overload
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar, get_type_hints, overload
 
 from diar_ops._errors import OutputError
 from diar_ops.data import write_text_atomic
 from diar_ops.data.output import explain
 
-__all__ = ["Keyed", "Row", "RowKey", "RowT", "read_rows", "write_rows"]
+__all__ = ["Keyed", "PerceptualRow", "Row", "RowKey", "RowT", "Scored", "read_rows", "write_rows"]
 
 
 class RowKey(NamedTuple):
@@ -52,6 +52,28 @@ class Row(NamedTuple):
         """What it belongs to; no two rows of a table share it."""
         return RowKey(self.set, self.sequence, self.frames, self.method)
 
+
+class PerceptualRow(NamedTuple):
+    """One result with LPIPS, see :data:`SCORES`."""
+
+    set: str
+    sequence: str
+    frames: int
+    method: str
+    psnr: float
+    psnr_gain: float
+    rmse: float
+    ssim: float
+    lpips: float
+
+    @property
+    def key(self) -> RowKey:
+        """What it belongs to."""
+        return RowKey(self.set, self.sequence, self.frames, self.method)
+
+
+#: One result, with LPIPS or without.
+Scored: TypeAlias = Row | PerceptualRow
 
 #: How the cells of a table are read.
 _READ: dict[type, Callable[[str], Any]] = {

@@ -1,4 +1,4 @@
-"""Summaries as tables: CSV to compute with, Markdown to read."""
+"""Results as tables: CSV to compute with, Markdown and pages to read."""
 
 from __future__ import annotations
 
@@ -6,75 +6,160 @@ import csv
 import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from diar_ops.evaluation.scores import SCORES
-from diar_ops.evaluation.summary import Lead, Mean, Summary
+from diar_ops.evaluation.comparison import Comparison
+from diar_ops.evaluation.scores import DECIMALS, LOWER_IS_BETTER, SCORES
+from diar_ops.evaluation.summary import Mean, Summary
 
 __all__ = [
-    "leads_markdown", "markdown_head", "markdown_line", "summary_csv", "summary_markdown",
+    "Table", "comparison_csv", "comparison_tables", "counted", "markdown_head", "markdown_line",
+    "mean_words", "summary_csv",
+    "summary_tables", "tables_markdown", "to_csv",
 ]  # fmt: skip
-
-#: Decimals in Markdown.
-DECIMALS = {"psnr": 2, "psnr_gain": 2, "rmse": 4, "ssim": 4}
 
 #: Median seconds by (set, frames, method).
 Seconds = Mapping[tuple[str, int, str], float]
 
 
-def summary_csv(summaries: Iterable[Summary], seconds: Seconds | None = None) -> str:
-    """Return means and ends of intervals as CSV; a column of seconds only if there are some."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    columns = [f"{score}{end}" for score in SCORES for end in ("", "_low", "_high")]
-    time = ["seconds"] if seconds else []
-    table.writerow(["set", "frames", "method", "sequences", *columns, *time])
-    for s in summaries:
-        values = [f"{value:.6f}" for score in SCORES for value in s.scores[score]]
-        if seconds:
-            taken = seconds.get((s.set, s.frames, s.method))
-            values.append("" if taken is None else f"{taken:.4g}")
-        table.writerow([s.set, s.frames, s.method, s.sequences, *values])
-    return text.getvalue()
+class Table(NamedTuple):
+    """A table to read.
+
+    Attributes:
+        title: What it is of.
+        words: How many columns, from the first on, are words; the others are numbers.
+        heads: What each column is.
+        rows: The cells of each row.
+        set: The set that all rows are of; empty if of none.
+        frames: The number of frames that all rows are of; 0 if of none.
+    """
+
+    title: str
+    words: int
+    heads: list[str]
+    rows: list[list[str]]
+    set: str = ""
+    frames: int = 0
 
 
-def summary_markdown(summaries: Sequence[Summary], seconds: Seconds | None = None) -> str:
-    """Return one table per set."""
+def tables_markdown(tables: Iterable[Table]) -> str:
+    """Return tables as Markdown, one below the other."""
     parts = []
-    for name in dict.fromkeys(s.set for s in summaries):
-        heads = ["method", "frames", "sequences", *SCORES.values()]
-        heads += ["time [s]"] if seconds else []
-        lines = [f"**{name}**", "", *markdown_head(heads, 1)]
-        for s in (s for s in summaries if s.set == name):
-            cells = [s.method, str(s.frames), str(s.sequences)]
-            cells += [_mean(s.scores[score], DECIMALS[score]) for score in SCORES]
-            if seconds:
-                taken = seconds.get((s.set, s.frames, s.method))
-                cells.append("" if taken is None else f"{taken:.3g}")
-            lines.append(markdown_line(cells))
+    for table in tables:
+        lines = [f"**{table.title}**", "", *markdown_head(table.heads, table.words)]
+        lines += map(markdown_line, table.rows)
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
 
 
-def leads_markdown(leads: Sequence[Lead]) -> str:
-    """Return a table of leads; empty without any."""
-    if not leads:
-        return ""
-    heads = ["set", "method", "frames", "best classical", "sequences", *SCORES.values()]
-    lines = [
-        "Lead over the best classical method, sequence by sequence:",
-        "",
-        *markdown_head(heads, 2),
+def to_csv(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Return a table as CSV."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(heads)
+    table.writerows(rows)
+    return text.getvalue()
+
+
+def summary_csv(summaries: Sequence[Summary], seconds: Seconds | None = None) -> str:
+    """Return means and ends of intervals as CSV; a column of seconds only if there are some."""
+    names = list(summaries[0].scores) if summaries else []
+    columns = [f"{score}{end}" for score in names for end in ("", "_low", "_high")]
+    time = ["seconds"] if seconds else []
+    rows = []
+    for s in summaries:
+        values = [f"{value:.6f}" for score in names for value in s.scores[score]]
+        if seconds:
+            taken = seconds.get((s.set, s.frames, s.method))
+            values.append("" if taken is None else f"{taken:.4g}")
+        rows.append([s.set, s.frames, s.method, s.sequences, s.pictures, *values])
+    return to_csv(["set", "frames", "method", "sequences", "pictures", *columns, *time], rows)
+
+
+def summary_tables(summaries: Sequence[Summary], seconds: Seconds | None = None) -> list[Table]:
+    """Return one table per set and number of frames."""
+    tables = []
+    for name, frames in dict.fromkeys((s.set, s.frames) for s in summaries):
+        shown = [s for s in summaries if (s.set, s.frames) == (name, frames)]
+        scores = list(shown[0].scores)
+        heads = ["method", "n", *(SCORES[score] for score in scores)]
+        heads += ["time [s]"] if seconds else []
+        rows = []
+        for s in shown:
+            cells = [s.method, str(s.sequences)]
+            cells += [mean_words(s.scores[score], DECIMALS[score]) for score in scores]
+            if seconds:
+                taken = seconds.get((name, frames, s.method))
+                cells.append("" if taken is None else f"{taken:.3g}")
+            rows.append(cells)
+        counts = [(s.sequences, s.pictures) for s in shown]
+        title = f"{name}, {_frames(frames)}, {counted(counts)}"
+        tables.append(Table(title, 1, heads, rows, name, frames))
+    return tables
+
+
+def comparison_csv(comparisons: Sequence[Comparison]) -> str:
+    """Return differences, their intervals, and how often each method is better, as CSV."""
+    names = list(comparisons[0].scores) if comparisons else []
+    columns = [f"{score}{end}" for score in names for end in ("", "_low", "_high", "_better")]
+    rows = [
+        [
+            *c[:6],
+            *(
+                cell
+                for score in names
+                for cell in (*(f"{x:.6f}" for x in c.scores[score].mean), c.scores[score].better)
+            ),
+        ]
+        for c in comparisons
     ]
-    for lead in leads:
-        cells = [lead.set, lead.method, str(lead.frames), lead.rival, str(lead.sequences)]
-        cells += [_mean(lead.scores[score], DECIMALS[score], "+") for score in SCORES]
-        lines.append(markdown_line(cells))
-    return "\n".join(lines)
+    return to_csv(
+        ["set", "frames", "method", "against", "sequences", "pictures", *columns], rows
+    )  # fmt: skip
 
 
-def _mean(mean: Mean, decimals: int, sign: str = "") -> str:
+def comparison_tables(comparisons: Sequence[Comparison]) -> list[Table]:
+    """Return one table per set and number of frames.
+
+    Cells hold the mean difference, its interval, and on how many sequences the method is better.
+    """
+    tables = []
+    for name, frames in dict.fromkeys((c.set, c.frames) for c in comparisons):
+        shown = [c for c in comparisons if (c.set, c.frames) == (name, frames)]
+        scores = list(shown[0].scores)
+        heads = ["method", "against", "n"]
+        heads += [f"{SCORES[s]}{' (less is better)' * (s in LOWER_IS_BETTER)}" for s in scores]
+        rows = []
+        for c in shown:
+            cells = [c.method, c.against, str(c.sequences)]
+            for score in scores:
+                mean, better = c.scores[score]
+                said = mean_words(mean, DECIMALS[score], "+")
+                cells.append(f"{said}, better on {better}")
+            rows.append(cells)
+        counts = [(c.sequences, c.pictures) for c in shown]
+        title = f"{name}, {_frames(frames)}, {counted(counts)}"
+        tables.append(Table(title, 2, heads, rows, name, frames))
+    return tables
+
+
+def counted(counts: Iterable[tuple[int, int]]) -> str:
+    """Return numbers of (sequences, pictures) in words; several where methods differ in them."""
+    return " or ".join(
+        f"n = {n} sequence{'s' * (n != 1)}"
+        + ("" if n == pictures else f" of {pictures} picture{'s' * (pictures != 1)}")
+        for n, pictures in sorted(set(counts))
+    )
+
+
+def mean_words(mean: Mean, decimals: int, sign: str = "") -> str:
+    """Return a mean and its interval in words."""
     value, low, high = (f"{x:{sign}.{decimals}f}" for x in mean)
     return value if math.isnan(mean.low) else f"{value} [{low}, {high}]"
+
+
+def _frames(count: int) -> str:
+    return f"{count} frame{'s' * (count != 1)}"
 
 
 def markdown_head(cells: Sequence[str], words: int) -> list[str]:

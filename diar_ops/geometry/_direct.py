@@ -76,8 +76,8 @@ def blocks_of(moving: Tensor, fixed: Tensor, inside: Tensor) -> Blocks:
     # The mean gradient of both is right to second order (Malis's ESM).
     dx, dy = _gradient((moving + fixed) / 2)
     by_x, by_y = dx * weight, dy * weight
-    products = (by_x * dx, by_x * dy, by_y * dy, by_x * difference, by_y * difference)
-    sums = torch.stack([_block_sums(p).flatten(1) for p in products], -1)  # [B, n, 5]
+    pulls = (by_x * dx, by_x * dy, by_y * dy, by_x * difference, by_y * difference)
+    sums = torch.stack([_block_sums(p).flatten(1) for p in pulls], -1)  # [B, n, 5]
     own, other = moving * share, fixed * share
     products = (own * fixed, own * moving, other * fixed)
     alike = box_sum(torch.stack([_block_sums(p) for p in products], 1), 3)
@@ -160,9 +160,12 @@ def step_covariance(blocks: Blocks, weight: Tensor, size: tuple[int, int]) -> Te
     The sandwich estimate; see there for the arguments.
     """
     normal = _Normal(blocks, weight, size)
-    left = normal.pull - torch.stack(normal.stretch(*(normal.step @ d.mT for d in normal.design)))
-    left = sum(v[..., None] * d for v, d in zip(left, normal.design, strict=True))  # [B, n, 8]
-    return normal.inverse @ (left.mT @ left) @ normal.inverse
+    by_x, by_y = normal.design
+    explained = normal.stretch(normal.step @ by_x.mT, normal.step @ by_y.mT)
+    x, y = normal.pull - torch.stack(explained)
+    left = x[..., None] * by_x + y[..., None] * by_y  # [B, n, 8]
+    covariance: Tensor = normal.inverse @ (left.mT @ left) @ normal.inverse
+    return covariance
 
 
 class _Normal:

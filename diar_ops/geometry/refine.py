@@ -222,7 +222,8 @@ def _shrink_along_sides(homography: Tensor, size: tuple[int, int]) -> Tensor:
     corners = homography.new_tensor([[0, 0], [w - 1, 0], [w - 1, h - 1], [0, h - 1]])
     there, _ = transform_points(corners.expand(len(homography), 4, 2), _invert(homography.detach()))
     sides = (there.roll(-1, 1) - there).norm(dim=-1)
-    return (sides / homography.new_tensor([w, h, w, h])).amax() if len(homography) else sides.sum()
+    longer: Tensor = sides / sides.new_tensor([w, h, w, h])
+    return longer.amax() if len(homography) else longer.sum()
 
 
 def _invert(matrix: Tensor) -> Tensor:

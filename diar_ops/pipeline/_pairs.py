@@ -161,9 +161,9 @@ class PairMatcher:
         if not group:  # bring them all to the first usable one
             hubs, lone = lone[:1], lone[1:]
         for h in hubs if lone else []:
-            hub = copies[h]
-            assert hub is not None
-            features[h] = features[h] or self.describe(hub.image, hub.valid)
+            copy = copies[h]
+            assert copy is not None
+            features[h] = features[h] or self.describe(copy.image, copy.valid)
         rows: list[tuple[int, int]] = []
         found: list[Matches | None] = []
         for done, t in enumerate(lone):

@@ -14,17 +14,20 @@ from diar_ops import OutputError
 from diar_ops.evaluation import (
     SCORES,
     Mean,
+    PerceptualRow,
     Row,
     RowKey,
-    choose_sequences,
-    find_leads,
-    leads_markdown,
+    compare_alignments,
+    compare_methods,
+    comparison_csv,
+    comparison_tables,
     mean_of,
     read_rows,
     score_picture,
     summarise,
     summary_csv,
-    summary_markdown,
+    summary_tables,
+    tables_markdown,
     write_rows,
 )
 from tests.harness import generator
@@ -37,7 +40,8 @@ def row(sequence: int, method: str, psnr: float, frames: int = 3) -> Row:
 def test_known_scores() -> None:
     label = torch.rand(1, 3, 24, 24, generator=generator("label")) * 0.4 + 0.2
     scores = score_picture(label + 0.1, label, None)
-    assert scores.keys() == SCORES.keys() == set(Row._fields) - set(RowKey._fields)
+    assert list(scores) == [*SCORES][:-1] == [*Row._fields[len(RowKey._fields) :]]
+    assert PerceptualRow._fields == (*Row._fields, "lpips")
     assert scores["psnr"] == pytest.approx(20, abs=1e-3)
     assert scores["rmse"] == pytest.approx(0.1, abs=1e-6)
     exact = score_picture(label, label, None)
@@ -97,42 +101,97 @@ def test_intervals_of_equal_single_and_infinite_values() -> None:
     assert mean_of(torch.tensor([math.inf, 1.0, 2.0])).high == math.inf
 
 
-def test_summaries_and_leads() -> None:
+def test_sequences_of_one_picture_are_drawn_together() -> None:
+    # Five sequences of each of twenty pictures, all alike: a hundred say no more than twenty do.
+    quality = torch.randn(20, generator=generator("pictures"), dtype=torch.float64)
+    values = quality.repeat_interleave(5)
+    pictures = [f"{i // 5}.jpg" for i in range(100)]
+    twenty, hundred = mean_of(quality), mean_of(values, pictures)
+    assert hundred.mean == pytest.approx(twenty.mean)
+    assert hundred.low == pytest.approx(twenty.low)
+    assert hundred.high == pytest.approx(twenty.high)
+    naive = mean_of(values)
+    assert naive.high - naive.low < 0.6 * (hundred.high - hundred.low)
+    assert mean_of(quality, [str(i) for i in range(20)]) == twenty
+    assert math.isnan(mean_of(values[:10], ["one.jpg"] * 10).low)
+
+
+def test_pictures_of_unequal_numbers_of_sequences_weigh_by_them() -> None:
+    values = torch.tensor([1.0, 1.0, 1.0, 5.0])
+    mean = mean_of(values, ["a", "a", "a", "b"])
+    assert mean == Mean(2, 1, 5)
+
+
+def test_summaries() -> None:
+    rows = [row(i, "mean", 20 + i) for i in range(4)]
+    rows += [row(i, "net", 25 + i) for i in range(3)]
+    mean, net = summarise(rows, {("set", f"{i:06d}"): f"{i // 2}.jpg" for i in range(4)})
+    assert [(s.sequences, s.pictures) for s in (mean, net)] == [(4, 2), (3, 2)]
+    assert mean.scores["psnr"].mean == pytest.approx(21.5)
+    assert summarise(rows)[0].pictures == 4
+
+
+def test_methods_are_compared_on_the_sequences_that_both_have() -> None:
     rows = [row(i, "mean", 20 + i) for i in range(4)]
     rows += [row(i, "median", 22 + i) for i in range(4)]
-    rows += [row(i, "net", 25 + i + 0.1 * (i % 2)) for i in range(3)]
-    mean, median, net = summarise(rows)
-    assert [s.sequences for s in (mean, median, net)] == [4, 4, 3]
-    assert mean.scores["psnr"].mean == pytest.approx(21.5)
-    (lead,) = find_leads(rows, ["net", "absent"], ["mean", "median", "other"])
-    assert (lead.method, lead.rival, lead.sequences) == ("net", "median", 3)
-    # Paired: sequences differ by far more than the leads do.
-    assert lead.scores["psnr"].mean == pytest.approx(3 + 0.1 / 3)
-    assert 2.99 < lead.scores["psnr"].low < lead.scores["psnr"].high < 3.11
-    assert find_leads(rows, ["net"], []) == []
+    rows += [row(i, "diar", 25 + i + 0.1 * (i % 2)) for i in range(3)]
+    mean, median, diar = compare_methods(rows)
+    assert [c.against for c in (mean, median, diar)] == ["diar", "diar", "median"]
+    assert (diar.sequences, median.sequences) == (3, 3)
+    # Paired: sequences differ by far more than methods do.
+    difference, better = diar.scores["psnr"]
+    assert difference.mean == pytest.approx(3 + 0.1 / 3)
+    assert 2.99 < difference.low < difference.high < 3.11
+    assert better == 3
+    # Less is better of the RMSE.
+    assert diar.scores["rmse"].mean.mean < 0
+    assert diar.scores["rmse"].better == 3
+    assert (mean.scores["psnr"].better, mean.scores["ssim"].better) == (0, 0)
+    assert [c.against for c in compare_methods(rows, against="mean")] == ["diar", "mean", "mean"]
+    assert [c.against for c in compare_methods(rows[:8])] == ["median", "mean"]
+    assert compare_methods(rows[:4]) == []
+    alone = compare_methods([row(0, "mean", 20), row(1, "median", 20)])
+    assert alone == [], "no sequence of both"
+
+
+def test_equal_infinite_scores_differ_by_nothing() -> None:
+    rows = [row(i, m, math.inf) for i in range(2) for m in ("mean", "median")]
+    assert compare_methods(rows)[0].scores["psnr"] == (Mean(0, 0, 0), 0)
+
+
+def test_own_alignment_is_compared_with_the_exact_one() -> None:
+    exact = [row(i, "mean", 20 + i) for i in range(4)]
+    own = [row(i, "mean", 19.5 + i) for i in range(1, 4)] + [row(0, "median", 21)]
+    (cost,) = compare_alignments(exact, own)
+    assert (cost.method, cost.against, cost.sequences) == ("mean", "exact", 3)
+    assert cost.scores["psnr"] == (Mean(-0.5, -0.5, -0.5), 0)
 
 
 def test_tables_say_what_summaries_hold() -> None:
-    summaries = summarise([row(i, "a|b", 20 + i) for i in range(3)])
+    shown = {("set", f"{i:06d}"): f"{i % 2}.jpg" for i in range(3)}
+    summaries = summarise([row(i, "a|b", 20 + i) for i in range(3)], shown)
     (line,) = csv.DictReader(io.StringIO(summary_csv(summaries)))
     assert "seconds" not in line
     assert float(line["psnr"]) == 21
     assert float(line["psnr_low"]) == pytest.approx(summaries[0].scores["psnr"].low)
+    assert (line["sequences"], line["pictures"]) == ("3", "2")
     timed = {("set", 3, "a|b"): 0.25}
     (line,) = csv.DictReader(io.StringIO(summary_csv(summaries, timed)))
     assert line["seconds"] == "0.25"
-    plain, with_time = summary_markdown(summaries), summary_markdown(summaries, timed)
-    assert "time" not in plain
-    assert "| time [s] |" in with_time
-    assert "a\\|b" in plain
-    assert "| 21.00 [20" in plain
-    assert leads_markdown([]) == ""
-    pairs = [row(i, m, 20 + i + (m == "net")) for i in range(2) for m in ("mean", "net")]
-    assert "| +1.00 [+1.00, +1.00] |" in leads_markdown(find_leads(pairs, ["net"], ["mean"]))
+    (plain,), (with_time,) = summary_tables(summaries), summary_tables(summaries, timed)
+    assert plain.title == "set, 3 frames, n = 3 sequences of 2 pictures"
+    assert "time [s]" not in plain.heads
+    assert with_time.heads[-1] == "time [s]"
+    assert "| a\\|b | 3 | 21.00 [21" in tables_markdown([plain])
 
 
-def test_the_worst_median_and_best_are_chosen() -> None:
-    rows = [row(i, "mean", float(i)) for i in (3, 1, 4, 0, 2, 5, 6)]
-    assert [r.psnr for r in choose_sequences(rows, 1)] == [0, 3, 6]
-    assert [r.psnr for r in choose_sequences(rows, 3)] == [0, 1, 2, 3, 4, 5, 6]
-    assert [r.psnr for r in choose_sequences(rows[:1], 2)] == [3]
+def test_tables_of_comparisons() -> None:
+    pairs = [row(i, m, 20 + i + (m == "diar")) for i in range(2) for m in ("mean", "diar")]
+    comparisons = compare_methods(pairs)
+    (table,) = comparison_tables(comparisons)
+    text = tables_markdown([table])
+    assert "RMSE (less is better)" in text
+    assert "| diar | mean | 2 | +1.00 [+1.00, +1.00], better on 2 |" in text
+    first, second = csv.DictReader(io.StringIO(comparison_csv(comparisons)))
+    assert (first["method"], first["psnr"], first["psnr_better"]) == ("mean", "-1.000000", "0")
+    assert (second["against"], second["psnr_high"]) == ("mean", "1.000000")

@@ -15,15 +15,20 @@ import torch
 from PIL import Image
 
 from diar_ops import DeepResidualSets, DeepResidualSetsConfig, save_pretrained
-from diar_ops.evaluation import CLASSICAL, read_rows
+from diar_ops.evaluation import CLASSICAL, LpipsFiles, PerceptualRow, Row, plots, read_rows
 from diar_ops.evaluation import reconstruction as reconstruction_module
 from diar_ops.evaluation import run as run_module
+from diar_ops.evaluation.alignment import plots as alignment_plots
+from tests.data.test_report import Page
+from tests.evaluation.test_lpips import files
 from tests.scripts import load_script
 from tests.sequences import write_dataset
 
+__all__ = ["files"]  # a fixture
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "tests" / "data" / "sample"
-FAST = ("--methods", "mean", "median+exposure")
+ONLY = ("--parts", "reconstruction", "--pictures", 0)
+FAST = (*ONLY, "--methods", "mean", "median+exposure")
 
 
 class Run(NamedTuple):
@@ -45,6 +50,18 @@ def run(program: ModuleType, capsys: pytest.CaptureFixture[str]) -> Callable[...
         return Run(code, captured.out, captured.err)
 
     return call
+
+
+@pytest.fixture
+def no_plots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files without a drawing, which takes most of the time."""
+
+    def save(figure: object, path: Path) -> None:
+        for ending in (".png", ".svg"):
+            path.with_name(path.name + ending).write_text("<svg/>", encoding="utf-8")
+
+    for module in (plots, alignment_plots):
+        monkeypatch.setattr(module, "save_figure", save)
 
 
 @pytest.fixture(scope="module")
@@ -72,14 +89,23 @@ def assert_one_error(result: Run, *words: str) -> None:
         assert word in line
 
 
+def rows_of(out: Path) -> list[Row]:
+    return read_rows(out / "reconstruction" / "scores.csv")
+
+
+def table_of(out: Path) -> bytes:
+    return (out / "reconstruction" / "scores.csv").read_bytes()
+
+
 def test_the_bundled_sequences(run: Callable[..., Run], tmp_path: Path) -> None:
     out = tmp_path / "out"
     methods = [name + end for name in CLASSICAL for end in ("", "+exposure")]
     sets = SAMPLE / "aligned", SAMPLE / "misaligned"
-    done = run(*sets, "--out", out, "--methods", *methods, "--frames", 4, 50)
+    done = run(*sets, "--out", out, *ONLY, "--methods", *methods, "--frames", 2, 4, 50)
     assert done.code == 0, done.err
-    rows = read_rows(out / "scores.csv")
-    assert len(rows) == 2 * len(methods)
+    rows = rows_of(out)
+    assert len(rows) == 2 * 2 * len(methods)
+    rows = [r for r in rows if r.frames == 4]
     quality = {(r.set, r.method): r for r in rows}
     for name in ("aligned", "misaligned"):
         assert quality[name, "median"].psnr > quality[name, "mean"].psnr
@@ -89,24 +115,24 @@ def test_the_bundled_sequences(run: Callable[..., Run], tmp_path: Path) -> None:
             assert row.rmse == pytest.approx(10 ** (-row.psnr / 20), abs=1e-5)
             assert 12 < row.psnr < 40, row
             assert 0.3 < row.ssim < 1, row
-    summary = (out / "summary.md").read_text(encoding="utf-8")
-    assert done.out.startswith(summary)
+    summary = (out / "reconstruction" / "summary.md").read_text(encoding="utf-8")
     assert "time" not in summary
     for name in methods:
-        assert f"| {name} | 4 | 1 |" in summary
-    for name in ("psnr", "ssim"):
+        assert f"| {name} | 1 |" in summary
+    for name in ("reconstruction_psnr", "reconstruction_rmse", "boxes_ssim"):
         with Image.open(out / f"{name}.png") as image:
             assert min(image.size) > 200
         assert (out / f"{name}.svg").read_bytes().lstrip().startswith(b"<?xml")
     assert not [p for p in out.iterdir() if p.name.startswith(".")], "nothing temporary stays"
 
 
+@pytest.mark.usefixtures("no_plots")
 def test_the_demo_sequence_is_a_set(
     run: Callable[..., Run], demo_folder: Path, tmp_path: Path
 ) -> None:
     done = run(demo_folder, "--out", tmp_path / "out", *FAST, "--frames", 3, 10)
     assert done.code == 0, done.err
-    rows = read_rows(tmp_path / "out" / "scores.csv")
+    rows = rows_of(tmp_path / "out")
     assert {r.set for r in rows} == {"demo_sequence"}
     by = {(r.method, r.frames): r.psnr for r in rows}
     assert by["median+exposure", 10] > by["median+exposure", 3]
@@ -114,15 +140,18 @@ def test_the_demo_sequence_is_a_set(
 
 
 def test_workers_change_nothing(run: Callable[..., Run], small: Path, tmp_path: Path) -> None:
-    files = ("scores.csv", "summary.md", "summary.csv", "psnr.svg", "settings.json")
+    names = ("scores.csv", "summary.md", "summary.csv", "comparisons.csv", "settings.json")
+    files = ["boxes_psnr.svg", *(f"reconstruction/{name}" for name in names)]
     for workers in (1, 2):
         arguments = ("--methods", "mean", "rpca+exposure", "intrinsic", "--jitter", 1)
-        done = run(small, "--out", tmp_path / str(workers), *arguments, "--workers", workers)
+        out = tmp_path / str(workers)
+        done = run(small, "--out", out, *ONLY, *arguments, "--workers", workers)
         assert done.code == 0, done.err
     for name in files:
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "2" / name).read_bytes(), name
 
 
+@pytest.mark.usefixtures("no_plots")
 def test_what_is_done_is_not_done_again(
     run: Callable[..., Run], small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,23 +165,27 @@ def test_what_is_done_is_not_done_again(
     monkeypatch.setattr(reconstruction_module, "score_sequence", score)
     assert run(small, "--out", out, *FAST, "--frames", 2, "--sequences", 2).code == 0
     assert len(computed) == 4
-    first = (out / "scores.csv").read_bytes()
+    first = table_of(out)
     computed.clear()
     assert run(small, "--out", out, *FAST, "--frames", 2, "--sequences", 2).code == 0
     assert computed == []
-    assert (out / "scores.csv").read_bytes() == first
-    # More frames, sequences and methods join; the summary is of what was asked for.
-    more = ("--methods", "median+exposure", "rpca", "--frames", 2, 4)
+    assert table_of(out) == first
+    # More frames, sequences and methods join; the summary is of all that is there.
+    more = (*ONLY, "--methods", "median+exposure", "rpca", "--frames", 2, 4)
     done = run(small, "--out", out, *more)
     assert len(computed) == 3 * 4 - 2
-    assert len(read_rows(out / "scores.csv")) == 4 + len(computed)
-    assert "| mean |" not in done.out
-    assert "| rpca | 4 | 3 |" in done.out
+    assert len(rows_of(out)) == 4 + len(computed)
+    summary = (out / "reconstruction" / "summary.md").read_text(encoding="utf-8")
+    assert "| mean | 2 |" in summary
+    assert "| rpca | 3 |" in done.out
+    assert "**small, 4 frames, n = 3 sequences**" in done.out
+    assert "small, 2 frames" not in done.out, "the screen shows the most frames"
     computed.clear()
     assert run(small, "--out", out, *FAST, "--frames", 2, "--overwrite").code == 0
-    assert len(computed) == len(read_rows(out / "scores.csv")) == 6
+    assert len(computed) == len(rows_of(out)) == 6
 
 
+@pytest.mark.usefixtures("no_plots")
 def test_stopped_it_keeps_what_is_done(
     run: Callable[..., Run], small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -168,23 +201,25 @@ def test_stopped_it_keeps_what_is_done(
     stopped = run(small, "--out", out, *FAST)
     assert stopped.code == 130
     assert "the same command goes on" in stopped.err
-    assert {r.sequence for r in read_rows(out / "scores.csv")} == {"000000", "000001"}
+    assert {r.sequence for r in rows_of(out)} == {"000000", "000001"}
     left[0] = 1
     assert run(small, "--out", out, *FAST).code == 0
     whole = tmp_path / "whole"
     left[0] = 3
     assert run(small, "--out", whole, *FAST).code == 0
-    assert (out / "scores.csv").read_bytes() == (whole / "scores.csv").read_bytes()
+    assert table_of(out) == table_of(whole)
 
 
+@pytest.mark.usefixtures("no_plots")
 def test_other_settings_are_not_mixed(
     run: Callable[..., Run], small: Path, weights: Path, tmp_path: Path
 ) -> None:
     out, mine = tmp_path / "out", tmp_path / "net.safetensors"
+    settings = out / "reconstruction" / "settings.json"
     shutil.copy(weights, mine)
-    assert run(small, "--out", out, "--methods", "mean", mine, "--frames", 2).code == 0
-    before = (out / "scores.csv").read_bytes()
-    command = (small, "--out", out, "--methods", "mean", mine, "--frames", 2)
+    assert run(small, "--out", out, *ONLY, "--methods", "mean", mine, "--frames", 2).code == 0
+    before = table_of(out)
+    command = (small, "--out", out, *ONLY, "--methods", "mean", mine, "--frames", 2)
     assert_one_error(run(*command, "--jitter", 1), "other settings", "jitter 0.0 instead of 1.0")
     assert_one_error(run(*command, "--misalign", 1), "misaligned 0 instead of 1")
     other = write_dataset(tmp_path / "elsewhere" / "small", sequences=1, kind="misaligned")
@@ -192,52 +227,75 @@ def test_other_settings_are_not_mixed(
     config = DeepResidualSetsConfig(channels=(4, 6), blocks=(1, 1), decoder_blocks=(0, 1))
     save_pretrained(DeepResidualSets(config), mine, overwrite=True)
     assert_one_error(run(*command), "other weights called net", "--overwrite")
-    assert (out / "scores.csv").read_bytes() == before
+    assert table_of(out) == before
     assert run(*command, "--overwrite").code == 0
-    assert json.loads((out / "settings.json").read_text())["weights"].keys() == {"net"}
-    (out / "settings.json").unlink()
+    assert json.loads(settings.read_text())["weights"].keys() == {"net"}
+    settings.unlink()
     assert_one_error(run(*command), "no settings.json")
 
 
-def test_networks_lead_or_trail_the_best_classical_method(
+@pytest.mark.usefixtures("no_plots")
+def test_methods_are_compared_timed_and_shown(
     run: Callable[..., Run], small: Path, weights: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    done = run(
-        small, "--out", out, *FAST, f"net={weights}", "--frames", 2, 3, "--timing", "--pictures", 1
-    )
-    assert done.code == 0, done.err
-    assert "Lead over the best classical method" in done.out
-    rows = {(r.sequence, r.frames, r.method): r for r in read_rows(out / "scores.csv")}
-    best = max(
-        FAST[1:], key=lambda m: sum(r.psnr for k, r in rows.items() if k[1:] == (2, m))
+    command = (
+        small, "--out", out, *FAST, f"net={weights}", "--frames", 2, 3, "--timing",
+        "--pictures", 1, "--against", "mean",
     )  # fmt: skip
+    done = run(*command)
+    assert done.code == 0, done.err
+    rows = {(r.sequence, r.frames, r.method): r for r in rows_of(out)}
     names = [f"{i:06d}" for i in range(3)]
-    lead = sum(rows[n, 2, "net"].psnr - rows[n, 2, best].psnr for n in names) / 3
-    assert f"| small | net | 2 | {best} | 3 | {lead:+.2f} [" in done.out
-    with (out / "summary.csv").open(encoding="utf-8") as file:
+    lead = [rows[n, 3, "net"].psnr - rows[n, 3, "mean"].psnr for n in names]
+    assert f"| net | mean | 3 | {sum(lead) / 3:+.2f} [" in done.out
+    with (out / "reconstruction" / "comparisons.csv").open(encoding="utf-8") as file:
+        against = {(line["frames"], line["method"]): line for line in csv.DictReader(file)}
+    assert int(against["3", "net"]["psnr_better"]) == sum(x > 0 for x in lead)
+    with (out / "reconstruction" / "summary.csv").open(encoding="utf-8") as file:
         table = list(csv.DictReader(file))
     assert len(table) == 6
     assert all(float(line["seconds"]) > 0 for line in table)
-    for method in ("mean", "median+exposure", "net"):
-        with Image.open(out / "pictures" / f"small_{method}.png") as image:
-            # Three rows: worst, median, best; label, two frames, three methods.
-            assert image.size[1] == 3 * 123 + 3
-            assert image.size[0] > 6 * 160
+    pictures = {p.name for p in (out / "reconstruction" / "pictures").iterdir()}
+    assert len(pictures) == 3 * 3
+    assert "small_000001_3_net.png" in pictures
+    page = Page((out / "report.html").read_text(encoding="utf-8"))
+    assert "worst : small/" in page.text
+    # Anew: pictures of other weights must not stay.
+    assert run(*command[:-4], "--overwrite", "--pictures", 0).code == 0
+    assert not (out / "reconstruction" / "pictures").exists()
 
 
+@pytest.mark.usefixtures("no_plots")
+def test_lpips_is_a_column_where_its_weights_are(
+    run: Callable[..., Run], files: LpipsFiles, tmp_path: Path
+) -> None:
+    folder = write_dataset(tmp_path / "large", 2, kind="aligned", size=(64, 72))
+    out = tmp_path / "out"
+    command = (folder, "--out", out, *FAST, "--frames", 2, "--jitter", 3, "--lpips", *files)
+    done = run(*command)
+    assert done.code == 0, done.err
+    assert "| RMSE | SSIM | LPIPS |" in done.out
+    rows = read_rows(out / "reconstruction" / "scores.csv", PerceptualRow)
+    assert all(row.lpips > 0 for row in rows)
+    assert (out / "boxes_lpips.svg").is_file()
+    assert_one_error(run(*command[:-3]), "other settings", "lpips")
+    assert_one_error(run(*command[:-1], "nowhere.pth"), "cannot read nowhere.pth")
+
+
+@pytest.mark.usefixtures("no_plots")
 def test_default_methods_leave_out_a_network_that_is_not_there(
     run: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from diar_ops.evaluation import methods
 
     monkeypatch.setattr(methods, "SHIPPED", tmp_path)
-    done = run(SAMPLE / "aligned", "--out", tmp_path / "out", "--frames", 3)
+    done = run(SAMPLE / "aligned", "--out", tmp_path / "out", *ONLY, "--frames", 3)
     assert done.code == 0
     assert done.err == "diar is left out: the package holds no weights of it yet\n"
-    assert {r.method for r in read_rows(tmp_path / "out" / "scores.csv")} == {
-        f"{name}+exposure" for name in CLASSICAL
-    }
+    assert {r.method for r in rows_of(tmp_path / "out")} == {
+        *(f"{name}+exposure" for name in CLASSICAL), "mean", "median", "rpca", "intrinsic",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -253,6 +311,9 @@ def test_default_methods_leave_out_a_network_that_is_not_there(
         (("--jitter", -1), "jitter of 0 pixels or more"),
         (("--jitter", 500), "500 pixels are too much"),
         (("--misalign", 4), "at most 3 can be misaligned"),
+        (("--against", "median"), "--against median: there is no such method"),
+        (("--curves", "nowhere"), "cannot read nowhere/curve.csv"),
+        (("--parts", "alignment"), "there is no set to evaluate for alignment"),
     ],
 )
 def test_bad_options_are_one_sentence(
@@ -260,9 +321,10 @@ def test_bad_options_are_one_sentence(
 ) -> None:
     methods = () if "--methods" in arguments else FAST
     assert_one_error(run(small, "--out", tmp_path / "out", *methods, *arguments), words)
-    assert not (tmp_path / "out" / "scores.csv").exists()
+    assert not (tmp_path / "out" / "reconstruction" / "scores.csv").exists()
 
 
+@pytest.mark.usefixtures("no_plots")
 def test_bad_folders_are_one_sentence(run: Callable[..., Run], small: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert_one_error(run(tmp_path / "nowhere", "--out", out), "does not exist")
@@ -271,6 +333,11 @@ def test_bad_folders_are_one_sentence(run: Callable[..., Run], small: Path, tmp_
     assert not out.exists()
     out.write_text("a file")
     assert_one_error(run(small, "--out", out, *FAST), "is a file")
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "report.html").write_text("mine")
+    assert_one_error(run(small, "--out", other, *FAST), "holds a report.html, but no results")
+    assert (other / "report.html").read_text() == "mine"
     broken = tmp_path / "broken"
     shutil.copytree(small, broken)
     (broken / "000001" / "01.png").write_bytes(b"no picture")
@@ -279,16 +346,17 @@ def test_bad_folders_are_one_sentence(run: Callable[..., Run], small: Path, tmp_
         failed = run(broken, "--out", kept, *FAST, "--frames", 2, "--workers", workers)
         assert_one_error(failed, "01.png")
     # What was there before the broken one is kept.
-    assert {r.sequence for r in read_rows(tmp_path / "kept-1" / "scores.csv")} == {"000000"}
+    assert {r.sequence for r in rows_of(tmp_path / "kept-1")} == {"000000"}
 
 
+@pytest.mark.usefixtures("no_plots")
 def test_two_sets_of_one_name_are_told_apart(
     run: Callable[..., Run], small: Path, tmp_path: Path
 ) -> None:
     other = write_dataset(tmp_path / "small", sequences=1)
     done = run(small, other, "--out", tmp_path / "out", *FAST, "--frames", 2)
     assert done.code == 0, done.err
-    assert {r.set for r in read_rows(tmp_path / "out" / "scores.csv")} == {str(small), str(other)}
+    assert {r.set for r in rows_of(tmp_path / "out")} == {str(small), str(other)}
 
 
 def test_help(program: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
@@ -301,7 +369,8 @@ def test_help(program: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
         "--misalign N",
         "scores.csv",
         "NAME+exposure",
-        "--self-aligned",
+        "--parts PART",
+        "report.html",
         "by 5 to 30 %",
     ):
         assert words in text

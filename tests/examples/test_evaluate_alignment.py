@@ -1,4 +1,4 @@
-"""evaluate.py --alignment: the same frames for all methods, and it goes on where it was."""
+"""evaluate.py --parts alignment: the same frames for all methods, and it goes on where it was."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import pytest
 
 from diar_ops.evaluation import read_rows
 from diar_ops.evaluation.alignment import AlignmentRow
-from diar_ops.evaluation.alignment import report as report_module
 from diar_ops.evaluation.alignment import score as score_module
 from tests.evaluation.alignment.pictures import write_views
-from tests.examples.test_evaluate import Run, assert_one_error, program, run
+from tests.examples.test_evaluate import Run, assert_one_error, no_plots, program, run
 
-__all__ = ["program", "run"]  # fixtures
-METHODS = ("--alignment", "--methods", "sift", "sift+pairs")
+__all__ = ["no_plots", "program", "run"]  # fixtures
+METHODS = ("--parts", "alignment", "--pictures", 0, "--aligners", "sift", "sift+pairs")
+SETTINGS = "alignment/settings.json"
 TIMES = AlignmentRow._fields.index("seconds")
 
 
@@ -30,15 +30,8 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def no_plots(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What takes most of the time."""
-    for name in ("plot_boxes", "plot_cumulative"):
-        monkeypatch.setattr(report_module, name, lambda *arguments: None)
-
-
 def rows_of(out: Path) -> list[AlignmentRow]:
-    return read_rows(out / "alignment.csv", AlignmentRow)
+    return read_rows(out / "alignment" / "alignment.csv", AlignmentRow)
 
 
 def without_times(out: Path) -> list[tuple[object, ...]]:
@@ -54,20 +47,20 @@ def test_tables_plots_and_pictures(run: Callable[..., Run], small: Path, tmp_pat
     assert len(rows) == 2 * 3 * 2, "two frames beside the reference"
     assert all(row.success and row.corner_error < 1.5 for row in rows)
     assert all(row.seconds > 0 and row.threads == 1 for row in rows)
-    text = (out / "alignment.md").read_text(encoding="utf-8")
-    assert done.out.startswith(text)
-    assert "**small**, 3 frames each (2 sequences, 4 frames without the references)" in text
+    text = (out / "alignment" / "summary.md").read_text(encoding="utf-8")
+    said = "**small, 3 frames each, n = 2 sequences, 4 frames without the references**"
+    assert said in text
+    assert said in done.out
     assert "- `sift+pairs`: SIFT (contrastThreshold=0.005), brute force" in text
-    with (out / "alignment_summary.csv").open(encoding="utf-8") as file:
+    with (out / "alignment" / "summary.csv").open(encoding="utf-8") as file:
         table = {line["method"]: line for line in csv.DictReader(file)}
     assert list(table) == ["sift", "sift+pairs", "ours"]
     assert float(table["ours"]["below_3"]) == 1
     for name in ("corner_error", "distance", "cumulative"):
         assert (out / f"{name}.png").stat().st_size > 1000
         assert (out / f"{name}.svg").read_bytes().lstrip().startswith(b"<?xml")
-    methods = sorted(folder.name for folder in (out / "pictures").iterdir())
-    assert methods == ["ours", "sift", "sift+pairs"]
-    assert all(len(list(folder.iterdir())) == 2 for folder in (out / "pictures").iterdir())
+    pictures = sorted(p.name for p in (out / "alignment" / "pictures").iterdir())
+    assert len(pictures) == 3 * 4, "all of the four frames, in turn worst, median and best"
     assert not [p for p in out.iterdir() if p.name.startswith(".")], "nothing temporary stays"
 
 
@@ -81,7 +74,7 @@ def test_workers_change_nothing_but_times(
         assert done.code == 0, done.err
     one, two = tmp_path / "1", tmp_path / "2"
     assert without_times(one) == without_times(two)
-    assert (one / "settings.json").read_bytes() == (two / "settings.json").read_bytes()
+    assert (one / SETTINGS).read_bytes() == (two / SETTINGS).read_bytes()
 
 
 @pytest.mark.usefixtures("no_plots")
@@ -96,20 +89,20 @@ def test_what_is_done_is_not_done_again(
         return original(task, **given)
 
     monkeypatch.setattr(score_module, "align_and_score", score)
-    assert run(small, "--out", out, *METHODS[:3], "--sequences", 2).code == 0
+    assert run(small, "--out", out, *METHODS[:-1], "--sequences", 2).code == 0
     assert [(k.sequence, k.frames) for k in computed] == [("000000", 3), ("000001", 3)]
-    first = (out / "alignment.csv").read_bytes()
+    first = (out / "alignment" / "alignment.csv").read_bytes()
     computed.clear()
-    assert run(small, "--out", out, *METHODS[:3], "--sequences", 2).code == 0
+    assert run(small, "--out", out, *METHODS[:-1], "--sequences", 2).code == 0
     assert computed == []
-    assert (out / "alignment.csv").read_bytes() == first
+    assert (out / "alignment" / "alignment.csv").read_bytes() == first
     # More methods and prefixes join.
     done = run(small, "--out", out, *METHODS, "--frames", 2, 3)
     assert done.code == 0, done.err
     assert len(computed) == 3 * 2 * 2 - 2
     assert len(rows_of(out)) == 3 * 2 * (1 + 2)
-    assert "2 frames each" in done.out
-    methods = json.loads((out / "settings.json").read_text())["methods"]
+    assert "2 frames each" in (out / "alignment" / "summary.md").read_text(encoding="utf-8")
+    methods = json.loads((out / SETTINGS).read_text())["methods"]
     assert methods.keys() == {"sift", "sift+pairs"}
 
 
@@ -120,35 +113,36 @@ def test_other_results_are_not_mixed(
     from diar_ops.evaluation.alignment import keypoints
 
     out = tmp_path / "out"
-    command = (small, "--out", out, *METHODS[:3], "--sequences", 1)
+    command = (small, "--out", out, *METHODS[:-1], "--sequences", 1)
     assert run(*command).code == 0
-    before = (out / "alignment.csv").read_bytes()
-    assert_one_error(run(small, "--out", out, "--methods", "mean"), "results of another kind")
+    before = (out / "alignment" / "alignment.csv").read_bytes()
+    other = json.loads((out / SETTINGS).read_text())
+    (out / SETTINGS).write_text(json.dumps({**other, "format": "diar_ops evaluation"}))
+    assert_one_error(run(*command), "results of another kind")
+    (out / SETTINGS).write_text(json.dumps(other))
     monkeypatch.setattr(
         keypoints, "KEYPOINTS", {"sift": keypoints.KEYPOINTS["sift"]._replace(words="SIFT, other")}
     )
     monkeypatch.setattr("diar_ops.evaluation.alignment.aligners.KEYPOINTS", keypoints.KEYPOINTS)
     assert_one_error(run(*command), "another method called sift", "--overwrite")
-    assert (out / "alignment.csv").read_bytes() == before
+    assert (out / "alignment" / "alignment.csv").read_bytes() == before
     assert run(*command, "--overwrite").code == 0
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--alignment", "--methods", "shift"), "unknown method shift"),
-        (("--alignment", "--jitter", 1), "--jitter is not for --alignment"),
-        (("--alignment", "--timing"), "--timing is not for --alignment"),
-        (("--kornia-loftr", "l.ckpt"), "--kornia-loftr is for --alignment only"),
-        (("--alignment", "--frames", 1), "frames must be 2 or more, got 1"),
-        (("--alignment", "--frames", 9), "no sequence has 9 frames, the longest has 3"),
-        (("--alignment", "--methods", "paper", "--resnet18", "nowhere.pth"), "nowhere.pth"),
+        (("--aligners", "shift"), "unknown method shift"),
+        (("--frames", 1), "frames must be 2 or more, got none"),
+        (("--frames", 9), "no sequence has 9 frames, the longest has 3"),
+        (("--aligners", "paper", "--resnet18", "nowhere.pth"), "nowhere.pth"),
+        (("--against", "diar"), "--against diar: there is no such method"),
     ],
 )
 def test_bad_options_are_one_sentence(
     run: Callable[..., Run], small: Path, tmp_path: Path, arguments: tuple[object, ...], words: str
 ) -> None:
-    assert_one_error(run(small, "--out", tmp_path / "out", *arguments), words)
+    assert_one_error(run(small, "--out", tmp_path / "out", *METHODS, *arguments), words)
     assert not (tmp_path / "out").exists()
 
 
@@ -162,5 +156,5 @@ def test_help(program: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         program.main(["--help"])
     text = " ".join(capsys.readouterr().out.split())
-    for words in ("--alignment", "--kornia-loftr FILE", "alignment.csv", "NAME+pairs", "worst N"):
+    for words in ("--aligners", "--kornia-loftr FILE", "alignment.csv", "NAME+pairs", "N worst"):
         assert words in text

@@ -27,6 +27,7 @@ from diar_ops.evaluation.alignment.paper import (
     load_resnet18,
     paper_matcher,
 )
+from diar_ops.evaluation.methods import expand_default
 from diar_ops.models.weights import SHIPPED
 
 __all__ = ["DEFAULT_ALIGNERS", "PEERS", "AlignerFiles", "find_aligners"]
@@ -61,7 +62,8 @@ def find_aligners(
     """Return the methods that a person means.
 
     Args:
-        words: Names of :data:`CONFIGURATIONS`; of :data:`PEERS`, with or without :data:`PAIRS`.
+        words: Names of :data:`CONFIGURATIONS`; of :data:`PEERS`, with or without :data:`PAIRS`;
+            ``"default"`` for :data:`DEFAULT_ALIGNERS`.
         files: Weights.
 
     Returns:
@@ -74,7 +76,7 @@ def find_aligners(
     """
     files = files or AlignerFiles()
     found, skipped = [], []
-    for word in dict.fromkeys(words):
+    for word in expand_default(words, DEFAULT_ALIGNERS):
         plain = word.removesuffix(PAIRS)
         if plain not in PEERS and word not in CONFIGURATIONS:
             raise OptionError(

@@ -1,9 +1,8 @@
-"""The worst frames of a method, to look at."""
+"""The worst, median and best frames of a method, to look at."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,13 +12,14 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from diar_ops.data import SequenceDataset, write_image
-from diar_ops.evaluation.alignment.rows import AlignmentRow
+from diar_ops.evaluation.alignment.rows import AlignmentRow, of_most_frames
+from diar_ops.evaluation.cases import file_name, rank_cases
 from diar_ops.geometry import transform_points, warp_homography
 
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["picture_of", "worst_frames", "write_worst"]
+__all__ = ["choose_frames", "frame_file", "picture_of", "rank_frames", "write_frames"]
 
 #: Longest side of each part, in pixels.
 TILE = 320
@@ -27,46 +27,55 @@ GAP, CAPTION, PAPER = 4, 18, 255
 TRUE, FOUND = (40, 220, 90), (255, 60, 60)
 
 
-def worst_frames(rows: Sequence[AlignmentRow], count: int) -> list[AlignmentRow]:
-    """Return the ``count`` frames with the largest corner errors, worst first.
+def rank_frames(rows: Sequence[AlignmentRow]) -> list[AlignmentRow]:
+    """Return rows in the order of their corner errors, the largest first.
 
     False accepts without a finite error come before frames that are refused.
     """
-    order = sorted(rows, key=lambda r: (-r.corner_error, not r.success, r[:5]))
-    return order[:count]
+    return sorted(rows, key=lambda r: (-r.corner_error, not r.success, r[:5]))
 
 
-def write_worst(
+def choose_frames(rows: Sequence[AlignmentRow], wanted: int = 1) -> list[tuple[str, AlignmentRow]]:
+    """Return (kind, row) of the worst, median and best frames per set and method.
+
+    Of the most frames of each sequence that were aligned together; see :func:`rank_cases`.
+    """
+    groups: dict[tuple[str, str], list[AlignmentRow]] = {}
+    for row in of_most_frames(rows):
+        groups.setdefault((row.set, row.method), []).append(row)
+    chosen = []
+    for group in groups.values():
+        ranked = rank_frames(group)
+        chosen += [(kind, ranked[place]) for kind, place in rank_cases(len(ranked), wanted)]
+    return chosen
+
+
+def frame_file(folder: Path, row: AlignmentRow) -> Path:
+    """Return where the picture of a frame is, whether it is there or not."""
+    return folder / f"{file_name('_'.join(map(str, (*row.key, row.frame))))}.png"
+
+
+def write_frames(
     folder: Path,
-    rows: Sequence[AlignmentRow],
+    rows: Iterable[AlignmentRow],
     folders: Mapping[tuple[str, str], Path],
-    count: int,
     *,
     progress: Callable[[], object] | None = None,
-) -> list[Path]:
-    """Write a picture of each of a method's worst frames, into a folder per method.
+) -> None:
+    """Write :func:`picture_of` of each frame that has none yet, to :func:`frame_file`.
 
     Args:
         folder: Where to.
-        rows: Results, of one or several sets and methods.
+        rows: Of the frames.
         folders: Of the sequences, by (set, sequence).
-        count: How many for each method.
         progress: Called after each picture.
-
-    Returns:
-        The files.
     """
-    files = []
-    for method in dict.fromkeys(row.method for row in rows):
-        chosen = worst_frames([row for row in rows if row.method == method], count)
-        for place, row in enumerate(chosen):
-            words = f"{place:02d}_{row.set}_{row.sequence}_{row.frame:02d}_{_off(row)}"
-            file = folder / _file_name(method) / f"{_file_name(words)}.png"
+    for row in rows:
+        file = frame_file(folder, row)
+        if not file.exists():
             write_image(file, picture_of(row, folders[row.set, row.sequence]), overwrite=True)
-            files.append(file)
-            if progress is not None:
-                progress()
-    return files
+        if progress is not None:
+            progress()
 
 
 def picture_of(row: AlignmentRow, folder: Path) -> Tensor:
@@ -174,7 +183,3 @@ def _to_tensor(image: Image.Image) -> Tensor:
     import numpy as np
 
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)
-
-
-def _file_name(name: str) -> str:
-    return re.sub(r"[^\w.+-]", "_", name)

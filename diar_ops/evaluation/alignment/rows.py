@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -12,7 +13,7 @@ from diar_ops.evaluation.record import Results
 from diar_ops.evaluation.rows import RowKey
 from diar_ops.geometry import corner_error, homography_distance
 
-__all__ = ["ALIGNMENT", "AlignmentRow", "score_frame"]
+__all__ = ["ALIGNMENT", "AlignmentRow", "of_most_frames", "score_frame"]
 
 #: Significant digits of a stored homography.
 DIGITS = 12
@@ -72,12 +73,18 @@ ALIGNMENT = Results(
     "diar_ops alignment evaluation",
     "alignment.csv",
     AlignmentRow,
-    (
-        "alignment.md", "alignment_summary.csv",
-        "corner_error.png", "corner_error.svg", "distance.png", "distance.svg",
-        "cumulative.png", "cumulative.svg",
-    ),
-)  # fmt: skip
+    ("summary.md", "summary.csv", "comparisons.csv"),
+)
+
+
+def of_most_frames(rows: Iterable[AlignmentRow]) -> list[AlignmentRow]:
+    """Return the rows of each sequence and method for the most frames aligned together."""
+    rows = list(rows)
+    most: dict[tuple[str, str, str], int] = {}
+    for row in rows:
+        place = (row.set, row.sequence, row.method)
+        most[place] = max(row.frames, most.get(place, 0))
+    return [row for row in rows if row.frames == most[row.set, row.sequence, row.method]]
 
 
 def score_frame(

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 
 from diar_ops.evaluation.alignment.rows import AlignmentRow
-from diar_ops.evaluation.summary import Mean, resamples
+from diar_ops.evaluation.comparison import rival
+from diar_ops.evaluation.summary import Mean, Pictures, picture_of_sequence, resamples
 
-__all__ = ["FAR", "MEASURES", "AlignmentSummary", "summarise_alignment"]
+__all__ = [
+    "AGAINST", "COMPARED", "FAR", "MEASURES", "AlignmentComparison", "AlignmentSummary",
+    "compare_aligners", "summarise_alignment",
+]  # fmt: skip
+
+#: What methods are compared with by default.
+AGAINST = "ours"
 
 #: A frame that is called aligned and is off by more, in pixels, is a false accept.
 FAR = 3.0
@@ -70,6 +77,7 @@ class AlignmentSummary(NamedTuple):
         frames: How many frames of each sequence were aligned together.
         method: The method.
         sequences: How many there are.
+        pictures: How many different pictures they show.
         scored: Frames of all of them, without the references.
         figures: By name, see :data:`MEASURES`; shares in [0, 1]. Shares below a limit are of all
             frames, those that are refused count as infinitely far off. False accepts are a share
@@ -81,37 +89,168 @@ class AlignmentSummary(NamedTuple):
     frames: int
     method: str
     sequences: int
+    pictures: int
     scored: int
     figures: dict[str, Mean]
     seconds: Mean
 
 
-def summarise_alignment(rows: Iterable[AlignmentRow]) -> list[AlignmentSummary]:
+class AlignmentComparison(NamedTuple):
+    """A method beside another, on the frames of the sequences that both have been scored on.
+
+    Attributes:
+        against: The other.
+        sequences: How many they share.
+        pictures: How many different pictures these show.
+        scored: Frames of all of them, without the references.
+        better: On how many frames this one's corner error is smaller.
+        worse: On how many it is larger.
+        figures: Difference of each of :data:`COMPARED`, this one minus the other. NaN where both
+            are infinite.
+    """
+
+    set: str
+    frames: int
+    method: str
+    against: str
+    sequences: int
+    pictures: int
+    scored: int
+    better: int
+    worse: int
+    figures: dict[str, Mean]
+
+
+#: Which of :data:`MEASURES` are compared.
+COMPARED = ("below_1", "below_3", "below_5", "median", "refused")
+
+#: Rows of a set, a number of frames and a method, by sequence.
+_Sequences: TypeAlias = dict[str, list[AlignmentRow]]
+
+
+def summarise_alignment(
+    rows: Iterable[AlignmentRow], pictures: Pictures | None = None
+) -> list[AlignmentSummary]:
     """Return one summary per set, number of frames and method, in order of appearance.
 
-    The 95 % intervals are those of a bootstrap over sequences (percentiles): the frames of one
-    sequence share their picture and are no independent trials.
+    The 95 % intervals are those of a bootstrap over pictures (percentiles): the frames of one
+    sequence, and the sequences of one picture, are no independent trials.
     """
-    groups: dict[tuple[str, int, str], dict[str, list[AlignmentRow]]] = {}
-    for row in rows:
-        group = groups.setdefault((row.set, row.frames, row.method), {})
-        group.setdefault(row.sequence, []).append(row)
-    return [_summary(*key, list(group.values())) for key, group in groups.items()]
+    summaries = []
+    for (name, frames), methods in _grouped(rows).items():
+        for method, sequences in methods.items():
+            errors, accepted, shown = _stacked(sequences, pictures or {})
+            figures = {
+                measure: _with_interval(statistic, errors, accepted)
+                for measure, (_, statistic) in MEASURES.items()
+            }
+            times = {s: [of[0].seconds / frames] for s, of in sequences.items()}
+            seconds = _padded(_by_picture(times, shown), float("nan"))
+            time = _with_interval(lambda values, _: values.nanmean(1), seconds, seconds > 0)
+            scored = int((~errors.isnan()).sum())
+            summaries.append(
+                AlignmentSummary(
+                    name, frames, method, len(sequences), len(errors), scored, figures, time
+                )
+            )
+    return summaries
 
 
-def _summary(
-    name: str, frames: int, method: str, sequences: Sequence[Sequence[AlignmentRow]]
-) -> AlignmentSummary:
-    errors = _padded([[r.corner_error for r in rows] for rows in sequences], float("nan"))
-    accepted = _padded([[r.success for r in rows] for rows in sequences], 0) > 0
-    seconds = torch.tensor([[rows[0].seconds / frames] for rows in sequences]).double()
-    figures = {
-        measure: _with_interval(statistic, errors, accepted)
-        for measure, (_, statistic) in MEASURES.items()
+def compare_aligners(
+    rows: Iterable[AlignmentRow], pictures: Pictures | None = None, against: str | None = None
+) -> list[AlignmentComparison]:
+    """Compare each method with one, and that one with the best of the others.
+
+    Per set and number of frames, in order of appearance. The intervals are those of the
+    difference: both methods are resampled together.
+
+    Args:
+        rows: Results.
+        pictures: What sequences show.
+        against: The one; where it has no results, every method is compared with the best of the
+            others: the one with the most frames within a pixel. None: :data:`AGAINST`.
+    """
+    found = []
+    for methods in _grouped(rows).values():
+        for method, of in methods.items():
+            other = rival(method, list(methods), against or AGAINST) or _best(methods, method)
+            shared = [s for s in of if other and s in methods[other]]
+            if other and shared:
+                ours, theirs = ({s: methods[m][s] for s in shared} for m in (method, other))
+                found.append(_compare(ours, theirs, pictures or {}))
+    return found
+
+
+def _best(methods: Mapping[str, _Sequences], method: str) -> str | None:
+    """Return the other method with the most frames within a pixel, of the sequences of both."""
+    within = {
+        other: sum(r.corner_error < 1 for s in methods[method] if s in of for r in of[s])
+        for other, of in methods.items()
+        if other != method and of.keys() & methods[method].keys()
     }
-    time = _with_interval(lambda values, _: values.mean(1), seconds, seconds > 0)
-    scored = int((~errors.isnan()).sum())
-    return AlignmentSummary(name, frames, method, len(sequences), scored, figures, time)
+    return max(within, key=within.__getitem__) if within else None
+
+
+def _compare(ours: _Sequences, theirs: _Sequences, pictures: Pictures) -> AlignmentComparison:
+    row, other = next(iter(ours.values()))[0], next(iter(theirs.values()))[0].method
+    errors, accepted, _ = _stacked(ours, pictures)
+    errors1, accepted1, _ = _stacked(theirs, pictures)
+
+    def difference(statistic: Statistic) -> Mean:
+        # Side by side, so that a resampling draws the same pictures of both.
+        half = errors.shape[1]
+
+        def apart(both: Tensor, called: Tensor) -> Tensor:
+            both, called = (x.view(len(x), -1, 2, half) for x in (both, called))
+            this, that = (
+                statistic(both[:, :, i].flatten(1), called[:, :, i].flatten(1)) for i in (0, 1)
+            )
+            return this - that
+
+        return _with_interval(
+            apart, torch.cat([errors, errors1], 1), torch.cat([accepted, accepted1], 1)
+        )
+
+    return AlignmentComparison(
+        row.set, row.frames, row.method, other, len(ours), len(errors),
+        int((~errors.isnan()).sum()), int((errors < errors1).sum()), int((errors > errors1).sum()),
+        {measure: difference(MEASURES[measure][1]) for measure in COMPARED},
+    )  # fmt: skip
+
+
+def _grouped(
+    rows: Iterable[AlignmentRow],
+) -> dict[tuple[str, int], dict[str, _Sequences]]:
+    groups: dict[tuple[str, int], dict[str, _Sequences]] = {}
+    for row in rows:
+        methods = groups.setdefault((row.set, row.frames), {})
+        methods.setdefault(row.method, {}).setdefault(row.sequence, []).append(row)
+    return groups
+
+
+def _stacked(sequences: _Sequences, pictures: Pictures) -> tuple[Tensor, Tensor, dict[str, str]]:
+    """Return errors and whether frames are called aligned, both (pictures, frames of each).
+
+    And which picture each sequence shows.
+    """
+    shown = {s: picture_of_sequence(pictures, of[0].set, s) for s, of in sequences.items()}
+    errors = {s: [r.corner_error for r in of] for s, of in sequences.items()}
+    accepted = {s: [float(r.success) for r in of] for s, of in sequences.items()}
+    return (
+        _padded(_by_picture(errors, shown), float("nan")),
+        _padded(_by_picture(accepted, shown), 0) > 0,
+        shown,
+    )
+
+
+def _by_picture(
+    values: Mapping[str, Sequence[float]], shown: Mapping[str, str]
+) -> list[list[float]]:
+    """Return the values of all sequences of a picture, picture by picture."""
+    groups: dict[str, list[float]] = {}
+    for sequence, of in values.items():
+        groups.setdefault(shown[sequence], []).extend(of)
+    return list(groups.values())
 
 
 def _padded(values: Sequence[Sequence[float]], padding: float) -> Tensor:
@@ -122,7 +261,7 @@ def _padded(values: Sequence[Sequence[float]], padding: float) -> Tensor:
 
 
 def _with_interval(statistic: Statistic, errors: Tensor, accepted: Tensor) -> Mean:
-    """Return a statistic of (S, F) frames, and its interval by drawing sequences."""
+    """Return a statistic of (P, F) frames, and its interval by drawing pictures."""
     value = float(statistic(errors.flatten()[None], accepted.flatten()[None]))
     if len(errors) == 1:
         return Mean(value, float("nan"), float("nan"))

@@ -1,66 +1,92 @@
-"""Summaries of alignment as tables: CSV to compute with, Markdown to read."""
+"""Results of alignment as tables: CSV to compute with, Markdown and pages to read."""
 
 from __future__ import annotations
 
-import csv
-import io
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
-from diar_ops.evaluation.alignment.summary import MEASURES, AlignmentSummary
+from diar_ops.evaluation.alignment.summary import (
+    COMPARED,
+    MEASURES,
+    AlignmentComparison,
+    AlignmentSummary,
+)
 from diar_ops.evaluation.summary import Mean
-from diar_ops.evaluation.tables import markdown_head, markdown_line
+from diar_ops.evaluation.tables import Table, counted, to_csv
 
-__all__ = ["alignment_csv", "alignment_markdown"]
+__all__ = [
+    "alignment_comparison_csv", "alignment_comparison_tables", "alignment_csv", "alignment_tables",
+]  # fmt: skip
 
 
 def alignment_csv(summaries: Iterable[AlignmentSummary]) -> str:
     """Return values and ends of intervals as CSV; shares in [0, 1], seconds per frame."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
     names = [*MEASURES, "seconds"]
     columns = [f"{name}{end}" for name in names for end in ("", "_low", "_high")]
-    table.writerow(["set", "frames", "method", "sequences", "scored", *columns])
+    rows = []
     for s in summaries:
-        cells = [x for name in MEASURES for x in s.figures[name]] + list(s.seconds)
-        values = [f"{x:.6f}" for x in cells]
-        table.writerow([s.set, s.frames, s.method, s.sequences, s.scored, *values])
-    return text.getvalue()
+        values = [f"{x:.6f}" for m in (*s.figures.values(), s.seconds) for x in m]
+        rows.append([*s[:6], *values])
+    return to_csv(["set", "frames", "method", "sequences", "pictures", "scored", *columns], rows)
 
 
-def alignment_markdown(summaries: Sequence[AlignmentSummary], words: Mapping[str, str]) -> str:
-    """Return one table per set and number of frames, and what the methods are.
-
-    Args:
-        summaries: What to show.
-        words: What each method does, by its name.
-    """
-    parts = []
+def alignment_tables(summaries: Sequence[AlignmentSummary]) -> list[Table]:
+    """Return one table per set and number of frames."""
+    tables = []
     for name, frames in dict.fromkeys((s.set, s.frames) for s in summaries):
         shown = [s for s in summaries if (s.set, s.frames) == (name, frames)]
-        counts = sorted({(s.sequences, s.scored) for s in shown})
-        many = " or ".join(f"{n} sequences, {scored} frames" for n, scored in counts)
-        heads = ["method", *(title for title, _ in MEASURES.values()), "time per frame [ms]"]
-        lines = [f"**{name}**, {frames} frames each ({many} without the references)", ""]
-        lines += markdown_head(heads, 1)
+        heads = ["method", "n", *(title for title, _ in MEASURES.values()), "time per frame [ms]"]
+        rows = []
         for s in shown:
-            cells = [_cell(s.figures[m], percent="%" in MEASURES[m][0] and m != "p95")
-                     for m in MEASURES]  # fmt: skip
-            lines.append(markdown_line([s.method, *cells, f"{1e3 * s.seconds.mean:.3g}"]))
-        parts.append("\n".join(lines))
-    used = dict.fromkeys(s.method for s in summaries)
-    parts.append("\n".join(f"- `{method}`: {words[method]}" for method in used))
-    return "\n\n".join(parts)
+            cells = [_cell(s.figures[m], percent=_is_share(m)) for m in MEASURES]
+            rows.append([s.method, str(s.scored), *cells, f"{1e3 * s.seconds.mean:.3g}"])
+        title = _title(name, frames, [(s.sequences, s.pictures, s.scored) for s in shown])
+        tables.append(Table(title, 1, heads, rows, name, frames))
+    return tables
 
 
-def _cell(figure: Mean, *, percent: bool) -> str:
-    value, low, high = (_number(x, percent=percent) for x in figure)
+def alignment_comparison_csv(comparisons: Iterable[AlignmentComparison]) -> str:
+    """Return differences and ends of their intervals as CSV; of shares in [0, 1]."""
+    columns = [f"{name}{end}" for name in COMPARED for end in ("", "_low", "_high")]
+    rows = [[*c[:9], *(f"{x:.6f}" for m in c.figures.values() for x in m)] for c in comparisons]
+    return to_csv([*AlignmentComparison._fields[:9], *columns], rows)
+
+
+def alignment_comparison_tables(comparisons: Sequence[AlignmentComparison]) -> list[Table]:
+    """Return one table per set and number of frames."""
+    tables = []
+    for name, frames in dict.fromkeys((c.set, c.frames) for c in comparisons):
+        shown = [c for c in comparisons if (c.set, c.frames) == (name, frames)]
+        heads = ["method", "against", "n", "better on", "worse on"]
+        heads += [MEASURES[measure][0] for measure in COMPARED]
+        rows = [
+            [
+                c.method, c.against, str(c.scored), str(c.better), str(c.worse),
+                *(_cell(c.figures[m], percent=_is_share(m), sign="+") for m in COMPARED),
+            ]
+            for c in shown
+        ]  # fmt: skip
+        title = _title(name, frames, [(c.sequences, c.pictures, c.scored) for c in shown])
+        tables.append(Table(title, 2, heads, rows, name, frames))
+    return tables
+
+
+def _title(name: str, frames: int, counts: Sequence[tuple[int, int, int]]) -> str:
+    scored = " or ".join(map(str, sorted({n for _, _, n in counts})))
+    many = counted((sequences, pictures) for sequences, pictures, _ in counts)
+    return f"{name}, {frames} frames each, {many}, {scored} frames without the references"
+
+
+def _is_share(measure: str) -> bool:
+    return measure not in ("median", "p95")
+
+
+def _cell(figure: Mean, *, percent: bool, sign: str = "") -> str:
+    value, low, high = (_number(x, percent=percent, sign=sign) for x in figure)
     return value if math.isnan(figure.low) else f"{value} [{low}, {high}]"
 
 
-def _number(value: float, *, percent: bool) -> str:
+def _number(value: float, *, percent: bool, sign: str) -> str:
     if math.isnan(value):
         return "-"
-    if math.isinf(value):
-        return "inf"
-    return f"{100 * value:.1f}" if percent else f"{value:.2f}"
+    return f"{100 * value:{sign}.1f}" if percent else f"{value:{sign}.2f}"

@@ -42,6 +42,7 @@ class RobustnessPlan:
 
     Attributes:
         keys: All results.
+        pictures: None are known: each sequence shows one of its own.
 
     Raises:
         OptionError: A factor is unknown, a number is too small, or there is nothing to do.
@@ -65,6 +66,7 @@ class RobustnessPlan:
             for factor in dict.fromkeys(factors)
             for level in FACTORS[factor].levels
         ]  # fmt: skip
+        self.pictures: dict[tuple[str, str], str] = {}
         self.keys = [key for task in self._tasks for key in task.wanted]
         if not self.keys:
             raise OptionError("there is nothing to do: name factors and methods")

@@ -55,7 +55,7 @@ def score_cell(
             self_aligned = key.method.endswith(ALIGNED)
             laid = _laid_by(photos, estimate(compared.ours)) if self_aligned else exact
             picture = compared.restorers[key.method].restore(laid.frames, laid.valid)
-            scores = score_picture(picture, laid.label, exact.shown, PICTURE_SCORES)
+            scores = score_picture(picture, laid.label, exact.shown, scores=PICTURE_SCORES)
         else:
             scores = score_alignment(photos, estimate(compared.aligners[key.method]))
         rows += [

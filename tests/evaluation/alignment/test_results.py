@@ -12,22 +12,27 @@ import torch
 from PIL import Image
 
 from diar_ops import OutputError
-from diar_ops.evaluation import RowKey, Task, read_rows, write_rows
+from diar_ops.evaluation import RowKey, Task, read_rows, tables_markdown, write_rows
 from diar_ops.evaluation.alignment import (
     MEASURES,
     Aligner,
     AlignmentRow,
     Estimate,
     align_and_score,
+    alignment_comparison_csv,
+    alignment_comparison_tables,
     alignment_csv,
-    alignment_markdown,
+    alignment_tables,
+    choose_frames,
+    compare_aligners,
+    frame_file,
     picture_of,
     plot_boxes,
     plot_cumulative,
+    rank_frames,
     score_frame,
     summarise_alignment,
-    worst_frames,
-    write_worst,
+    write_frames,
 )
 from tests.evaluation.alignment.pictures import SIZE, row, views, write_views
 
@@ -140,6 +145,45 @@ def test_intervals_are_over_sequences_not_frames() -> None:
     assert math.isnan(alone.low)
 
 
+def test_sequences_of_one_picture_are_drawn_together() -> None:
+    # Four sequences of each of ten pictures, all good or all bad: as ten sequences of four frames.
+    rows = [row(i, "a", 0.5 if i < 20 else 9.0) for i in range(40)]
+    shown = {("set", f"{i:06d}"): f"{i // 4}.jpg" for i in range(40)}
+    together = [row(i, "a", 0.5 if i < 5 else 9.0, frame=t) for i in range(10) for t in range(1, 5)]
+    (found,), (expected,) = summarise_alignment(rows, shown), summarise_alignment(together)
+    assert (found.sequences, found.pictures, found.scored) == (40, 10, 40)
+    assert found.figures == expected.figures
+    (naive,) = summarise_alignment(rows)
+    assert naive.figures["below_1"].low > found.figures["below_1"].low
+
+
+def test_aligners_are_compared_on_the_same_frames() -> None:
+    rows = [row(i, "ours", 0.1, frame=t) for i in range(4) for t in (1, 2)]
+    rows += [row(i, "sift", 0.3 if t == 1 else INF, frame=t) for i in range(4) for t in (1, 2)]
+    rows += [row(i, "orb", 2.0, frame=t) for i in range(2) for t in (1, 2)]
+    ours, sift, orb = compare_aligners(rows)
+    assert [c.against for c in (ours, sift, orb)] == ["sift", "ours", "ours"]
+    assert (sift.sequences, sift.scored, sift.better, sift.worse) == (4, 8, 0, 8)
+    assert (orb.sequences, orb.scored) == (2, 4)
+    assert tuple(sift.figures["below_1"]) == (-0.5, -0.5, -0.5)
+    assert tuple(sift.figures["refused"]) == (0.5, 0.5, 0.5)
+    assert sift.figures["median"].mean == INF
+    assert ours.figures["below_1"].mean == 0.5
+    assert [c.against for c in compare_aligners(rows, against="orb")] == ["orb", "orb", "ours"]
+    text = tables_markdown(alignment_comparison_tables([ours, orb]))
+    assert "| orb | ours | 4 | 0 | 4 | -100.0 [-100.0, -100.0] |" in text
+    assert "n = 2 sequences or n = 4 sequences, 4 or 8 frames" in text
+    lines = list(csv.DictReader(io.StringIO(alignment_comparison_csv([sift]))))
+    assert (lines[0]["worse"], lines[0]["median"]) == ("8", "inf")
+
+
+def test_the_interval_of_a_difference_is_paired() -> None:
+    # Both methods fail on the same pictures: the shares vary, their difference does not.
+    rows = [row(i, m, 9.0 if i % 2 else 0.5) for i in range(20) for m in ("ours", "sift")]
+    difference = compare_aligners(rows)[0].figures["below_1"]
+    assert tuple(difference) == (0, 0, 0)
+
+
 def test_sequences_of_unequal_length_weigh_by_their_frames() -> None:
     rows = [row(0, "a", 0.5, frame=t) for t in range(1, 4)] + [row(1, "a", 9.0)]
     (summary,) = summarise_alignment(rows)
@@ -156,13 +200,12 @@ def test_tables_say_what_summaries_hold() -> None:
     assert float(lines[0]["median"]) == float(lines[0]["median_high"]) == 0.25
     assert float(lines[1]["p95"]) == INF
     assert float(lines[0]["seconds"]) == pytest.approx(0.1)
-    text = alignment_markdown(summaries, {"a": "does a", "b": "does b"})
-    assert "3 sequences, 3 frames without the references" in text
-    assert "| a | 100.0 [100.0, 100.0] |" in text
+    text = tables_markdown(alignment_tables(summaries))
+    assert "n = 3 sequences, 3 frames without the references" in text
+    assert "| a | 3 | 100.0 [100.0, 100.0] |" in text
     assert "| 0.25 [0.25, 0.25] |" in text
     assert "| inf [inf, inf] |" in text
     assert "| - | 100 |" in text
-    assert "- `b`: does b" in text
     for title, _ in MEASURES.values():
         assert title in text
 
@@ -183,10 +226,18 @@ def test_plots_take_what_there_is(tmp_path: Path) -> None:
 
 def test_the_worst_come_first() -> None:
     rows = [row(0, "a", 3.0), row(1, "a", INF), row(2, "a", INF, success=True), row(3, "a", 7.0)]
-    assert [r.sequence for r in worst_frames(rows, 3)] == ["000002", "000001", "000003"]
+    assert [r.sequence for r in rank_frames(rows)[:3]] == ["000002", "000001", "000003"]
 
 
-def test_pictures_of_the_worst(tmp_path: Path) -> None:
+def test_worst_median_and_best_frames_are_chosen_for_each_set() -> None:
+    rows = [row(i, "a", e, name=n) for i, e in enumerate((3.0, 1.0, 2.0)) for n in ("one", "two")]
+    rows.append(row(0, "a", INF)._replace(set="one", frames=2))
+    chosen = [(kind, r.set, r.corner_error) for kind, r in choose_frames(rows)]
+    expected = [("worst", 3), ("median", 2), ("best", 1)]
+    assert chosen == [(kind, name, error) for name in ("one", "two") for kind, error in expected]
+
+
+def test_pictures_of_frames(tmp_path: Path) -> None:
     folder = write_views(tmp_path / "000000")
     _, H = views()
     true = torch.linalg.inv(H)
@@ -211,7 +262,13 @@ def test_pictures_of_the_worst(tmp_path: Path) -> None:
     red = torch.tensor([255, 60, 60])[:, None, None]
     for name, drawn in (("good", True), ("bad", True), ("refused", False)):
         assert bool((sheets[name][:, 18:] == red).all(0).any()) == drawn
-    files = write_worst(tmp_path / "out", [good, bad, refused], {("set", "000000"): folder}, 5)
-    assert [f.parent.name for f in files] == ["any", "bad", "refused"]
-    assert files[2].name == "00_set_000000_01_refused.png"
+    done: list[int] = []
+    out, folders = tmp_path / "out", {("set", "000000"): folder}
+    write_frames(out, [good, bad, refused], folders, progress=lambda: done.append(1))
+    files = [frame_file(out, r) for r in (good, bad, refused)]
+    assert files[2].name == "set_000000_3_refused_1.png"
     assert all(f.is_file() for f in files)
+    files[0].write_bytes(b"kept")
+    write_frames(out, [good], folders)
+    assert files[0].read_bytes() == b"kept"
+    assert len(done) == 3
