@@ -93,13 +93,15 @@ def evaluate(options: argparse.Namespace, command: str) -> str:
     if "alignment" in parts:
         aligners = _told(find_aligners(options.aligners or [DEFAULT], files))
     _check_against(options.against, [*(m.name for m in methods), *(a.name for a in aligners)], out)
+    names = {part: [x.name for x in (aligners if part == "alignment" else methods)]
+             for part in parts}  # fmt: skip
+    plans = {part: _plan(options, part, of, names[part]) for part, of in parts.items()}
     seconds: Seconds = {}
-    for part in [p for p in parts if p != "alignment"]:
-        seconds.update(
-            _reconstruct(options, out / part, parts[part], methods, words, own=part != PARTS[0])
-        )
-    if aligners:
-        _align(options, out / "alignment", parts["alignment"], aligners, files)
+    for part, plan in plans.items():
+        if part == "alignment":
+            _align(options, out / part, plan, aligners, files)
+        else:
+            seconds.update(_reconstruct(options, out / part, plan, methods, words))
     sections, about = _sections(options, out, methods, aligners, seconds)
     if curves:
         sections.append(training_section(out, curves))
@@ -127,6 +129,22 @@ def _parts(options: argparse.Namespace, sets: dict[str, Path]) -> dict[str, dict
     if not parts:
         raise OptionError(f"there is no set to evaluate for {' and '.join(asked)}")
     return parts
+
+
+def _plan(
+    options: argparse.Namespace, part: str, sets: dict[str, Path], names: Sequence[str]
+) -> Plan:
+    """Return which results of a part are asked for."""
+    if part == "alignment":
+        frames = options.frames and [count for count in options.frames if count != 1]
+        return Plan(sets, names, frames, sequences=options.sequences, least=2)
+    own = part == "self-aligned"
+    disturbance = Disturbance(
+        0.0 if own else options.jitter, 0 if own else options.misalign, self_aligned=own
+    )
+    return Plan(
+        sets, names, options.frames or FRAMES, sequences=options.sequences, disturbance=disturbance
+    )
 
 
 def _told(found: tuple[list[Found], list[str]]) -> list[Found]:
@@ -160,20 +178,12 @@ def _check_against(names: Sequence[str], asked: Sequence[str], out: Path) -> Non
 def _reconstruct(
     options: argparse.Namespace,
     out: Path,
-    sets: dict[str, Path],
+    plan: Plan,
     methods: Sequence[Method],
     words: Sequence[str],
-    *,
-    own: bool,
 ) -> Seconds:
     """Complete the scores of reconstruction and their pictures; return times, if asked for."""
-    disturbance = Disturbance(
-        0.0 if own else options.jitter, 0 if own else options.misalign, self_aligned=own
-    )
-    plan = Plan(
-        sets, [m.name for m in methods], options.frames or FRAMES,
-        sequences=options.sequences, disturbance=disturbance,
-    )  # fmt: skip
+    disturbance = plan.disturbance
     lpips = LpipsFiles(*options.lpips) if options.lpips else None
     results: Results[Any] = PERCEPTUAL if lpips else RECONSTRUCTION
     record = settings_record(
@@ -198,7 +208,8 @@ def _reconstruct(
             out / PICTURES, cases, plan.folders, words, disturbance,
             workers=options.workers, progress=progress,
         )  # fmt: skip
-    return _measure_times(plan, methods) if options.timing and not own else {}
+    timed = options.timing and not disturbance.self_aligned
+    return _measure_times(plan, methods) if timed else {}
 
 
 def _measure_times(plan: Plan, methods: Sequence[Method]) -> Seconds:
@@ -222,14 +233,12 @@ def _measure_times(plan: Plan, methods: Sequence[Method]) -> Seconds:
 def _align(
     options: argparse.Namespace,
     out: Path,
-    sets: dict[str, Path],
+    plan: Plan,
     aligners: Sequence[Aligner],
     files: AlignerFiles,
 ) -> None:
     """Complete the errors of alignment, and pictures of them."""
     names = [aligner.name for aligner in aligners]
-    frames = options.frames and [count for count in options.frames if count != 1]
-    plan = Plan(sets, names, frames, sequences=options.sequences, least=2)
     methods = {aligner.name: aligner.settings for aligner in aligners}
     record = settings_record(ALIGNMENT, plan.first_folders, methods=methods)
     with progress_bar("alignment", "sequence") as progress:
