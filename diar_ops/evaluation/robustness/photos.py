@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from diar_ops._checks import check_option
 from diar_ops._errors import OptionError
 from diar_ops.data import (
     CameraRanges,
@@ -98,7 +99,11 @@ def take_photos(factor: str, level: float, sequence: int, pictures: Tensor, fram
         sequence: Its number.
         pictures: (2, 3, S, S) what it shows, and what its foreign frames show.
         frames: T.
+
+    Raises:
+        OptionError: The factor is unknown.
     """
+    check_option("take_photos", factor in _TAKE, f"one of {', '.join(_TAKE)}", factor)
     return _TAKE[factor](_Set(str(sequence), pictures, frames), level)
 
 

@@ -87,7 +87,7 @@ def test_foreign_frames_join_one_by_one(pictures: Tensor) -> None:
     for level in FACTORS["foreign"].levels:
         photos = take_photos("foreign", level, 0, pictures, 10)
         assert int(photos.foreign.sum()) == round(10 * level)
-        assert photos.measured == pytest.approx(level)
+        assert photos.measured == round(10 * level) / 10
         assert bool((photos.foreign | ~before).all())
         before = photos.foreign
     # Laid over the label they show their own picture, corner on corner.
@@ -140,3 +140,8 @@ def test_one_picture_is_too_few(tmp_path: Path) -> None:
     write_image(tmp_path / "0.png", torch.zeros(3, 8, 8, dtype=torch.uint8))
     with pytest.raises(OptionError, match=r"two pictures are needed, .* holds one"):
         choose_pictures([tmp_path], 0, (8, 8))
+
+
+def test_unknown_factors(pictures: Tensor) -> None:
+    with pytest.raises(OptionError, match="one of occluded, saturated"):
+        take_photos("haze", 0.5, 0, pictures, 2)
