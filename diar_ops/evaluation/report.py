@@ -18,7 +18,7 @@ from diar_ops.evaluation.tables import Table, tables_markdown
 __all__ = ["Block", "CasePicture", "Section", "render_evaluation", "section_markdown"]
 
 #: Longest side of a picture on the page, in pixels, and the quality of its JPEG.
-_SIDE, _QUALITY = 612, 78
+_SIDE, _QUALITY = 612, 65
 #: Pixels in a point of an SVG, as browsers draw it.
 _PIXELS_PER_POINT = 4 / 3
 
