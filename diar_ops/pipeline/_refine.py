@@ -17,7 +17,7 @@ from diar_ops.geometry import (
     warp_homography,
 )
 from diar_ops.matching import match_local
-from diar_ops.pipeline._frames import WorkingCopy, hide_invalid, image_size
+from diar_ops.pipeline._frames import WorkingCopy, hide_invalid, image_size, smaller_copy
 from diar_ops.pipeline._graph import plausible
 from diar_ops.pipeline._pairs import EVIDENCE_CELLS, Descriptor
 
@@ -40,6 +40,8 @@ EVIDENCE = ((0.2, 0.0015), (0.1, 0.0005))
 #: Steps of refinement on each level, at most. A few suffice for photos of a plane; what stands out
 #: of it, or mirrors, may keep a frame moving to and fro.
 STEPS = 10
+#: Shorter side of the copies that are refined, in pixels, at least.
+_LEAST_SIDE = 100
 #: Search window of what the pairs' homographies leave over, in cells of the descriptor.
 _RADIUS = 3
 #: Inlier threshold there, in cells.
@@ -93,8 +95,27 @@ class Refiner:
         """Of the reference; few frames have to be caught by them."""
         return self.descriptor(hide_invalid(self.reference.image, self.reference.valid))
 
+    @cached_property
+    def _half(self) -> Refiner | None:
+        """The same on copies of half the size, in which there is a quarter of the noise."""
+        if min(image_size(self.reference.image)) < 2 * _LEAST_SIDE:
+            return None
+        small = smaller_copy(self.reference, self._longest // 2)
+        return Refiner(self.anchor, small, self.descriptor, self.generator)
+
     def __call__(self, copy: WorkingCopy, homography_reference_frame: Tensor) -> Refined:
-        """Refine one frame from a homography that is right to some pixels."""
+        """Refine one frame from a homography that is right to some pixels.
+
+        On smaller copies where too little agrees: noise and blur hide small detail first.
+        """
+        found = self._on_copies(copy, homography_reference_frame)
+        if found.agreed or self._half is None or min(image_size(copy.image)) < 2 * _LEAST_SIDE:
+            return found
+        small = smaller_copy(copy, max(image_size(copy.image)) // 2)
+        return self._half(small, homography_reference_frame)
+
+    def _on_copies(self, copy: WorkingCopy, homography_reference_frame: Tensor) -> Refined:
+        """Refine one frame on copies of this size."""
         working = self.reference.working_full
         H = working @ homography_reference_frame @ torch.linalg.inv(copy.working_full)
         found = self._refine(copy, H)

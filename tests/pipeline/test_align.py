@@ -266,6 +266,16 @@ def test_a_tiny_photo_is_left_out(shape: tuple[int, int]) -> None:
     assert Reason(int(found.reason[1])) in (Reason.TOO_FEW, Reason.CHANCE_LEVEL, Reason.COLLINEAR)
 
 
+def test_noise_hides_detail_but_not_the_picture() -> None:
+    """Pixels of noisy photos hardly agree; those of smaller copies do."""
+    given, H = frames(3, 256)
+    random = torch.Generator().manual_seed(3)
+    noisy = [f / 255 + 0.1 * torch.randn(f.shape, generator=random) for f in given]
+    found = align_sequence([f.clamp(0, 1) for f in noisy], reference=0)
+    assert found.success.all()
+    assert errors(found, H, 256).max() < 0.3
+
+
 def test_noise_alone_does_not_align() -> None:
     random = torch.Generator().manual_seed(2)
     found = align_sequence(torch.rand(4, 3, SIZE, SIZE, generator=random))
