@@ -17,7 +17,7 @@ from diar_ops.geometry import (
 from diar_ops.pipeline._frames import Photo, WorkingCopy, image_size
 from diar_ops.pipeline._graph import plausible
 from diar_ops.pipeline._lens import Lens, known_distortion
-from diar_ops.pipeline._refine import EVIDENCE, STEPS, Refined, convincing, full_resolution
+from diar_ops.pipeline._refine import EVIDENCE, Refined, convincing, full_resolution
 from diar_ops.pipeline._warp import warp_frame
 
 __all__ = ["Adjusted", "Tie", "adjust", "look_closer", "tie_neighbours", "ties_of"]
@@ -26,6 +26,8 @@ __all__ = ["Adjusted", "Tie", "adjust", "look_closer", "tie_neighbours", "ties_o
 NEIGHBOURS = 3
 #: Most matches of a pair: more add time, not accuracy.
 MOST_MATCHES = 2000
+#: Steps that lay a frame over another one, at most: both are in place up to a pixel or two.
+STEPS = 10
 #: A pair shares at least this part of the reference.
 LEAST_SHARED = 0.1
 #: Large photos are compared in tiles of so many pixels, one in each cell of a grid.

@@ -23,7 +23,6 @@ from diar_ops.pipeline._pairs import EVIDENCE_CELLS, Descriptor
 
 __all__ = [
     "QUANTILES",
-    "STEPS",
     "Refined",
     "Refiner",
     "convincing",
@@ -37,9 +36,6 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 #: is at most this share of the longer side. Much of a photo's texture may be noise or reflections,
 #: so that little of it is alike; then the rest must fix the corners the better.
 EVIDENCE = ((0.2, 0.0015), (0.1, 0.0005))
-#: Steps of refinement on each level, at most. A few suffice for photos of a plane; what stands out
-#: of it, or mirrors, may keep a frame moving to and fro.
-STEPS = 10
 #: Shorter side of the copies that are refined, in pixels, at least.
 _LEAST_SIDE = 100
 #: Search window of what the pairs' homographies leave over, in cells of the descriptor.
@@ -146,7 +142,7 @@ class Refiner:
         """Refine the homography of the copies on their pixels."""
         return refine_homography(
             copy.image, self.reference.image, H[None].to(copy.image.device), copy.valid,
-            self.reference.valid, max_iterations=STEPS,
+            self.reference.valid,
         )  # fmt: skip
 
     def _catch(self, copy: WorkingCopy, H: Tensor) -> Tensor | None:
