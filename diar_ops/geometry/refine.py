@@ -176,8 +176,9 @@ class _Level(NamedTuple):
     def of(cls, image: Tensor, valid: Tensor | None, *, grey: bool) -> _Level:
         known = image.isfinite().all(1, keepdim=True)
         known = known if valid is None else known & valid
+        image = image.to(solve_dtype(image.dtype))
         image = image.mean(1, keepdim=True) if grey else image
-        return cls(torch.where(known, image, 0).to(solve_dtype(image.dtype)), known)
+        return cls(torch.where(known, image, 0), known)
 
     @property
     def size(self) -> tuple[int, int]:
