@@ -20,7 +20,7 @@ def machine_line(info: dict[str, Any]) -> str:
 
 
 def method_and_case(record: dict[str, Any]) -> tuple[str, str]:
-    """Return who was measured and what, by the conventions of the module docstring."""
+    """Return who was measured and what, by the conventions in ``conftest.py``."""
     params = record["params"] or {}
     tokens = (record["param"] or "").split("-") if record["param"] else []
     if "method" in params:

@@ -239,7 +239,8 @@ class Alignment(NamedTuple):
         distortion: Coefficient k of the lens that all frames share, see :func:`undistort_points`;
             each is bent around its own centre, by k times half of its diagonal at the corners.
             0 where no lens was asked for, or none was found.
-        distortion_sigma: Its standard deviation; 0 where no lens was asked for.
+        distortion_sigma: Its standard deviation; 0 where no lens was asked for, infinite where no
+            frame was laid over another, so that nothing tells of it.
     """
 
     homography_reference_frame: Tensor

@@ -116,6 +116,9 @@ def evaluate(options: argparse.Namespace, command: str) -> str:
 def _parts(options: argparse.Namespace, sets: dict[str, Path]) -> dict[str, dict[str, Path]]:
     """Return the sets of each part that is asked for and has some; say which are left out."""
     asked = [part for part in PARTS if part in (options.parts or PARTS)]
+    if options.frames and set(options.frames) == {1} and not options.parts:
+        asked.remove("alignment")
+        print("alignment is left out: one frame is laid over none", file=sys.stderr)
     spread = unaligned_sets(sets)
     parts = {part: sets if part == PARTS[0] else spread for part in asked}
     left_out = [part for part, of in parts.items() if of != sets]

@@ -60,6 +60,7 @@ written to the output folder:
   PART/comparisons.csv    methods in pairs, on the same sequences
   PART/pictures/          the worst, median and best N of each method, see --pictures
   PART/settings.json      what the rows depend on; other settings need another folder
+  PART/sequences.json     which picture each sequence shows
 """
 
 from __future__ import annotations

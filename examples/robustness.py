@@ -19,7 +19,8 @@ what it reaches at the first level, one of alignment where less than 90 % of the
 3 pixels.
 
 Stopped (Ctrl-C) or killed, the same command goes on where it was. More factors, methods and
-sequences join what is there. Seeds are fixed; results do not depend on the number of workers.
+sequences join the rows that are there; tables, curves and pictures are of those that the last
+command asked for. Seeds are fixed; results do not depend on the number of workers.
 
 Examples:
   python examples/robustness.py --out robustness

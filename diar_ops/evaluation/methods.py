@@ -132,7 +132,8 @@ def _restore_classical(name: str, *, exposure: bool) -> Restore:
 
 
 def _network(word: str) -> Method:
-    word, settled = word.removesuffix(SETTLED), word.endswith(SETTLED)
+    asked, word = word, word.removesuffix(SETTLED)
+    settled = asked != word
     shipped = SHIPPED / f"{word}.safetensors"
     name, _, named = word.rpartition("=")
     if shipped.is_file():
@@ -144,8 +145,8 @@ def _network(word: str) -> Method:
     else:
         names = ", ".join((*CLASSICAL, "diar", DEFAULT))
         raise OptionError(
-            f"unknown method {word}: expected one of {names}, a classical one followed by "
-            f"{EXPOSURE}, or the path of a weights file"
+            f"unknown method {asked}: expected one of {names}, a classical one followed by "
+            f"{EXPOSURE}, or the path of a weights file; networks may be followed by {SETTLED}"
         )
     if name.removesuffix(EXPOSURE) in CLASSICAL or (name == "diar" and path != shipped):
         raise OptionError(f"{path} cannot be called {name}, which is another method: NAME={path}")

@@ -18,7 +18,7 @@ from diar_ops._checks import (
 )
 from diar_ops._errors import ShapeError
 from diar_ops._host import read_number
-from diar_ops._types import Matches, RefinedHomography
+from diar_ops._types import Matches, RefinedHomography, Warped
 from diar_ops.geometry._broadcast import check_broadcast
 from diar_ops.geometry._direct import (
     BLOCK,
@@ -135,10 +135,9 @@ def refine_homography(
         moving.append(moving[-1].half())
     iterations = torch.zeros(batch, dtype=torch.int64, device=H.device)
     before: Blocks | None = None
-    shrink_most = read_number(_shrink_along_sides(H, fixed[0].size))
-    antialias = shrink_most is None or not shrink_most < _SHRINK
+    antialias = _antialiased(H, fixed[0].size)
     for level in reversed(range(len(fixed))):
-        pair = _Pair(moving[level], fixed[level], describe, antialias=antialias)
+        pair = _Pair(moving[level], fixed[level], describe, antialias)
         shrink = _shrink_matrix(level, H)
         on_level = shrink @ H @ _invert(shrink)
         running = usable
@@ -176,8 +175,9 @@ class _Level(NamedTuple):
     def of(cls, image: Tensor, valid: Tensor | None, *, grey: bool) -> _Level:
         known = image.isfinite().all(1, keepdim=True)
         known = known if valid is None else known & valid
+        image = image.to(solve_dtype(image.dtype))
         image = image.mean(1, keepdim=True) if grey else image
-        return cls(torch.where(known, image, 0).to(solve_dtype(image.dtype)), known)
+        return cls(torch.where(known, image, 0), known)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -193,7 +193,7 @@ class _Pair:
     """Two images of a level, of which one moves."""
 
     def __init__(
-        self, moving: _Level, fixed: _Level, describe: Features, *, antialias: bool
+        self, moving: _Level, fixed: _Level, describe: Features, antialias: bool | Tensor
     ) -> None:
         self.moving, self.describe, self.size = moving, describe, fixed.size
         self.antialias = antialias
@@ -201,12 +201,21 @@ class _Pair:
 
     def blocks(self, homography: Tensor) -> Blocks:
         """Compare them under homographies (B, 3, 3)."""
-        image, valid = self.moving
-        warped = warp_homography(
-            image, homography.to(image.dtype), valid, size=self.size, antialias=self.antialias
-        )
-        seen, holds = self.describe(*warped)
+        seen, holds = self.describe(*self._warp(homography))
         return blocks_of(seen, self.fixed[0], holds & self.fixed[1])
+
+    def _warp(self, homography: Tensor) -> Warped:
+        def warp(*, antialias: bool) -> Warped:
+            image, valid = self.moving
+            return warp_homography(
+                image, homography.to(image.dtype), valid, size=self.size, antialias=antialias
+            )
+
+        if isinstance(self.antialias, bool):
+            return warp(antialias=self.antialias)
+        chosen = self.antialias[:, None, None, None]
+        pair = zip(warp(antialias=True), warp(antialias=False), strict=True)
+        return Warped(*(torch.where(chosen, a, b) for a, b in pair))
 
 
 def _shrink_matrix(level: int, like: Tensor) -> Tensor:
@@ -216,14 +225,24 @@ def _shrink_matrix(level: int, like: Tensor) -> Tensor:
     return like.new_tensor([[scale, 0, shift], [0, scale, shift], [0, 0, 1]])
 
 
+def _antialiased(homography: Tensor, size: tuple[int, int]) -> bool | Tensor:
+    """Return whether sources are averaged where they shrink; (B,) bool where items differ.
+
+    No item depends on what else is in its batch. Where nothing can be read, all are averaged.
+    """
+    shrinks = ~(_shrink_along_sides(homography, size) < _SHRINK)
+    count = read_number(shrinks.sum())
+    return count != 0 if count is None or count in (0, len(shrinks)) else shrinks
+
+
 def _shrink_along_sides(homography: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return the most that a side of destinations of ``size`` is longer in its source."""
+    """Return (B,), the most that a side of destinations of ``size`` is longer in its source."""
     h, w = size
     corners = homography.new_tensor([[0, 0], [w - 1, 0], [w - 1, h - 1], [0, h - 1]])
     there, _ = transform_points(corners.expand(len(homography), 4, 2), _invert(homography.detach()))
     sides = (there.roll(-1, 1) - there).norm(dim=-1)
     longer: Tensor = sides / sides.new_tensor([w, h, w, h])
-    return longer.amax() if len(homography) else longer.sum()
+    return longer.amax(1)
 
 
 def _invert(matrix: Tensor) -> Tensor:

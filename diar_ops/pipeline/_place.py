@@ -107,7 +107,9 @@ class Placer(NamedTuple):
         for t, found in placed.items():
             homography[t] = found.homography_reference_frame
         ties = ties_of(placed, lens)
-        adjusted = Adjusted(homography, lens, 0.0)
+        # The lens of the cells alone is a start for the pixels, not a result.
+        unknown = 0.0 if self.distortion == "none" else math.inf
+        adjusted = Adjusted(homography, lens if ties else Lens(0.0, self.sizes), unknown)
         if self.joint:
             shown = {
                 t: shown_points(homography[t], t, self.sizes[self.reference], lens) for t in placed

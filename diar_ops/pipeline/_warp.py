@@ -93,8 +93,8 @@ def warp_frame(
     photo = image_size(frame)
     x0, y0, x1, y1 = _source_box(H, (height, width), photo, distortion)
     if x1 <= x0 or y1 <= y0:
-        shape = (1, 1, height, width)
-        return torch.zeros(1, 3, height, width), torch.zeros(shape, dtype=torch.bool)
+        seen = torch.zeros(1, 1, height, width, dtype=torch.bool, device=frame.device)
+        return torch.zeros(1, 3, height, width, device=frame.device), seen
     crop = to_unit(frame[:, y0:y1, x0:x1]).unsqueeze(0)
     if gain is not None and bool((gain != 1).any()):
         crop = _apply_gain(crop, gain)

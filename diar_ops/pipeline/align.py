@@ -84,7 +84,8 @@ def align_sequence(
         scales: Pyramid scales of step 1.
         matching_size: Longest side of the larger copies that step 1 works on, in pixels.
         refinement_size: The same for steps 3 and 4. Larger is more exact and slower.
-        joint: Whether to do step 4.
+        joint: Whether to do step 4. Without it, step 5 compares each frame with the one alone that
+            step 3 laid it over.
         distortion: ``"none"``, or ``"shared"``: one radial coefficient for all frames, whole photos
             of one camera at one focal length, each of which is bent around its own centre. Where
             it cannot be told from none (by five standard deviations), there is none.

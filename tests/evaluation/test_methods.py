@@ -135,6 +135,8 @@ def test_bad_names_are_one_sentence(weights: Path, tmp_path: Path) -> None:
         find_methods(["medain"])
     with pytest.raises(OptionError, match="unknown method diar\\+exposure"):
         find_methods(["diar+exposure"])
+    with pytest.raises(OptionError, match="unknown method median\\+settled: expected"):
+        find_methods(["median+settled"])
     with pytest.raises(WeightsError, match="nowhere"):
         find_methods(["nowhere.safetensors"])
     with pytest.raises(OptionError, match="two methods are called sets"):

@@ -93,3 +93,18 @@ def test_self_aligned_results_do_not_depend_on_what_else_is_wanted(
             assert done.code == 0, done.err
     once, twice = (tmp_path / n / "self-aligned" / "scores.csv" for n in ("once", "twice"))
     assert once.read_bytes() == twice.read_bytes()
+
+
+@pytest.mark.usefixtures("no_plots")
+def test_a_single_frame_is_not_aligned(
+    run: Callable[..., Run], spread: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    command = (spread, "--out", out, "--methods", "mean", "--pictures", 0, "--frames", 1)
+    done = run(*command)
+    assert done.code == 0, done.err
+    assert done.err == "alignment is left out: one frame is laid over none\n"
+    assert sorted(p.name for p in out.iterdir() if p.is_dir()) == ["reconstruction", "self-aligned"]
+    asked = run(*command, "--parts", "alignment")
+    assert asked.code == 1
+    assert "frames must be 2 or more" in asked.err

@@ -157,6 +157,16 @@ class TestRefineHomography(OpTests):
         alone = refine_homography(*two[:2], torch.eye(3).double()[None])
         torch.testing.assert_close(both.homography[1:], alone.homography, rtol=0, atol=1e-9)
 
+    def test_cardinality_items_that_shrink_do_not_change_others(self) -> None:
+        source = texture("refine shrink", 1, 3, 360, 360)
+        shrink = torch.diag(torch.tensor([1 / 1.6, 1 / 1.6, 1.0], dtype=torch.float64))[None]
+        destination = warp_homography(source, shrink, size=(220, 220)).image
+        much = torch.diag(torch.tensor([0.3, 0.3, 1.0], dtype=torch.float64))[None]
+        both = refine_homography(source, destination, torch.cat((shrink, much)), levels=1)
+        for start, found in zip((shrink, much), both.homography, strict=True):
+            alone = refine_homography(source, destination, start, levels=1)
+            torch.testing.assert_close(found, alone.homography[0], rtol=0, atol=1e-9)
+
     def test_oracle_known_homography(self) -> None:
         source, destination, truth = pair("refine known")
         found = refine_homography(source, destination, torch.eye(3).double()[None])

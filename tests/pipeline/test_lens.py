@@ -19,6 +19,7 @@ from diar_ops import (
     transform_points,
     undistort_points,
 )
+from diar_ops.pipeline import _place as place_module
 from diar_ops.pipeline import align as align_module
 from diar_ops.pipeline import aligned_frames
 from diar_ops.pipeline._frames import working_copy
@@ -123,6 +124,16 @@ def test_two_photos_will_do() -> None:
 def test_one_photo_alone_says_nothing() -> None:
     found = align_sequence(scene(-0.1)[1][:1], distortion="shared")
     assert (found.distortion, found.success.tolist()) == (0, [True])
+    assert found.distortion_sigma == float("inf")
+
+
+def test_matched_cells_alone_prove_no_lens(monkeypatch: pytest.MonkeyPatch) -> None:
+    _, frames, _ = scene(-0.1)
+    monkeypatch.setattr(place_module, "refine_all", lambda *_: {})
+    found = align_sequence(frames, reference=0, distortion="shared")
+    assert found.pairs.estimate.success.any()
+    assert found.success.sum() == 1
+    assert (found.distortion, found.distortion_sigma) == (0, float("inf"))
 
 
 def test_tiles_of_large_photos_are_straightened() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
@@ -15,7 +13,7 @@ from diar_ops.evaluation.robustness.summary import (
     LevelSummary,
 )
 from diar_ops.evaluation.summary import Mean
-from diar_ops.evaluation.tables import markdown_head, markdown_line
+from diar_ops.evaluation.tables import markdown_head, markdown_line, to_csv
 
 __all__ = ["breaking_markdown", "factor_markdown", "robustness_csv"]
 
@@ -29,11 +27,9 @@ SHARES = {
 
 def robustness_csv(summaries: Iterable[LevelSummary]) -> str:
     """Return means and the ends of their intervals as CSV, empty where there is no such score."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
     names = [*PICTURE_SCORES, "lost", *ALIGNMENT_SCORES]
     columns = [f"{name}{end}" for name in names for end in ("", "_low", "_high")]
-    table.writerow(["factor", "level", "measured", "method", "sequences", *columns])
+    rows = []
     for s in summaries:
         means: list[Mean | None] = [s.scores.get(name) for name in PICTURE_SCORES]
         means += [s.lost, *(s.scores.get(name) for name in ALIGNMENT_SCORES)]
@@ -42,10 +38,8 @@ def robustness_csv(summaries: Iterable[LevelSummary]) -> str:
             for mean in means
             for value in mean or (None,) * 3
         ]
-        table.writerow(
-            [s.factor, f"{s.level:g}", f"{s.measured:.6f}", s.method, s.sequences, *cells]
-        )
-    return text.getvalue()
+        rows.append([s.factor, f"{s.level:g}", f"{s.measured:.6f}", s.method, s.sequences, *cells])
+    return to_csv(["factor", "level", "measured", "method", "sequences", *columns], rows)
 
 
 def breaking_markdown(points: Sequence[BreakingPoint]) -> str:
