@@ -61,5 +61,7 @@ def joined_processes(device: torch.device) -> Iterator[Processes]:
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield Processes(dist.get_rank(), dist.get_world_size())
+        # One that ends while another is still at work may abort in gloo's threads.
+        dist.barrier()
     finally:
         dist.destroy_process_group()
