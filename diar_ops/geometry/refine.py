@@ -232,7 +232,9 @@ def _antialiased(homography: Tensor, size: tuple[int, int]) -> bool | Tensor:
     """
     shrinks = ~(_shrink_along_sides(homography, size) < _SHRINK)
     count = read_number(shrinks.sum())
-    return count != 0 if count is None or count in (0, len(shrinks)) else shrinks
+    if count is None:
+        return True
+    return shrinks if 0 < count < len(shrinks) else count > 0
 
 
 def _shrink_along_sides(homography: Tensor, size: tuple[int, int]) -> Tensor:
