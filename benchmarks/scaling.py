@@ -43,6 +43,7 @@ def fit_exponent(sizes: list[float], values: list[float]) -> Fit:
     usable = all(math.isfinite(v) and v > 0 for v in (*sizes, *values))
     if not usable or len(set(sizes)) < 2:
         return Fit(math.nan, math.nan)
+    # scipy.stats.linregress has no standard error for values that do not grow at all.
     x, y = [math.log(s) for s in sizes], [math.log(v) for v in values]
     count = len(x)
     centre, level = sum(x) / count, sum(y) / count

@@ -37,7 +37,6 @@ from diar_ops.evaluation import (
     kept_pictures,
     kept_results,
     kept_scores,
-    load_aligned,
     lpips_digest,
     name_sets,
     read_curves,
@@ -45,7 +44,7 @@ from diar_ops.evaluation import (
     score_section,
     section_markdown,
     settings_record,
-    time_method,
+    time_methods,
     training_section,
     unaligned_sets,
     write_cases,
@@ -62,13 +61,11 @@ from diar_ops.evaluation.alignment import (
     write_frames,
 )
 
-__all__ = ["FRAMES", "PARTS", "REPORT", "TIMED", "evaluate"]
+__all__ = ["FRAMES", "PARTS", "REPORT", "evaluate"]
 
 PARTS = ("reconstruction", "self-aligned", "alignment")
 REPORT = "report.html"
 FRAMES = (1, 2, 3, 5, 10, 20, 50)
-#: Sequences that a method is timed on.
-TIMED = 5
 #: Median seconds by set, number of frames and method.
 Seconds = dict[tuple[str, int, str], float]
 Found = TypeVar("Found")
@@ -212,25 +209,10 @@ def _reconstruct(
             workers=options.workers, progress=progress,
         )  # fmt: skip
     timed = options.timing and not disturbance.self_aligned
-    return _measure_times(plan, methods) if timed else {}
-
-
-def _measure_times(plan: Plan, methods: Sequence[Method]) -> Seconds:
-    """Return median seconds by set, number of frames and method."""
-    chosen: dict[tuple[str, int], list[Path]] = {}
-    for key in plan.keys:
-        folders = chosen.setdefault((key.set, key.frames), [])
-        folder = plan.folders[key.set, key.sequence]
-        if folder not in folders and len(folders) < TIMED:
-            folders.append(folder)
-    seconds = {}
-    with tqdm(total=len(chosen) * len(methods), desc="timing", unit="method", disable=None) as bar:
-        for (name, frames), folders in chosen.items():
-            sequences = [load_aligned(folder, frames, plan.disturbance) for folder in folders]
-            for method in methods:
-                seconds[name, frames, method.name] = time_method(method, sequences)
-                bar.update()
-    return seconds
+    if not timed:
+        return {}
+    with progress_bar("timing", "method") as progress:
+        return time_methods(plan, methods, progress=progress)
 
 
 def _align(

@@ -71,9 +71,9 @@ import sys
 from pathlib import Path
 
 from _cli import argument_parser, exit_code
-from _evaluation import FRAMES, PARTS, TIMED, evaluate
+from _evaluation import FRAMES, PARTS, evaluate
 from diar_ops import OptionError
-from diar_ops.evaluation import CLASSICAL, DEFAULT
+from diar_ops.evaluation import CLASSICAL, DEFAULT, TIMED
 
 #: Files that aligners need.
 WEIGHTS = {

@@ -76,7 +76,7 @@ from diar_ops.evaluation.tables import (
     summary_tables,
     tables_markdown,
 )
-from diar_ops.evaluation.timing import time_method
+from diar_ops.evaluation.timing import TIMED, time_method, time_methods
 from diar_ops.evaluation.training import plot_curves, read_curve, read_curves, training_table
 
 __all__ = [
@@ -89,6 +89,7 @@ __all__ = [
     "RECONSTRUCTION",
     "RECORD",
     "SCORES",
+    "TIMED",
     "Aligned",
     "Block",
     "Case",
@@ -156,6 +157,7 @@ __all__ = [
     "summary_tables",
     "tables_markdown",
     "time_method",
+    "time_methods",
     "training_section",
     "training_table",
     "unaligned_sets",

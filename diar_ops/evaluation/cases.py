@@ -16,11 +16,11 @@ from diar_ops.data import write_image
 from diar_ops.evaluation.aligned import Aligned, load_prefixes
 from diar_ops.evaluation.disturbance import Disturbance
 from diar_ops.evaluation.methods import Method, find_methods
-from diar_ops.evaluation.rows import RowKey, Scored
+from diar_ops.evaluation.rows import RowKey, RowT, Scored
 from diar_ops.evaluation.run import Task, run_tasks
 
 __all__ = [
-    "Case", "case_picture", "choose_cases", "file_name", "picture_file", "rank_cases",
+    "Case", "by_method", "case_picture", "choose_cases", "file_name", "picture_file", "rank_cases",
     "write_cases",
 ]  # fmt: skip
 
@@ -62,16 +62,21 @@ def rank_cases(count: int, wanted: int) -> list[tuple[str, int]]:
     return [(kinds[place], place) for place in sorted(kinds)]
 
 
+def by_method(rows: Iterable[RowT]) -> list[list[RowT]]:
+    """Return the rows of each method on each set, in order of appearance."""
+    groups: dict[tuple[str, str], list[RowT]] = {}
+    for row in rows:
+        groups.setdefault((row.key.set, row.key.method), []).append(row)
+    return list(groups.values())
+
+
 def choose_cases(rows: Sequence[Scored], wanted: int = 1) -> list[Case]:
     """Return the worst, median and best sequences by PSNR, per set and method.
 
     Each of the most frames that the method was scored with on the set.
     """
-    groups: dict[tuple[str, str], list[Scored]] = {}
-    for row in rows:
-        groups.setdefault((row.set, row.method), []).append(row)
     cases = []
-    for group in groups.values():
+    for group in by_method(rows):
         most = max(row.frames for row in group)
         ranked = sorted(
             (row for row in group if row.frames == most), key=lambda r: (r.psnr, r.sequence)

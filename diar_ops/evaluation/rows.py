@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar, get_type_hints, overload
 
@@ -12,7 +12,10 @@ from diar_ops._errors import OutputError
 from diar_ops.data import write_text_atomic
 from diar_ops.data.output import explain
 
-__all__ = ["Keyed", "PerceptualRow", "Row", "RowKey", "RowT", "Scored", "read_rows", "write_rows"]
+__all__ = [
+    "Keyed", "PerceptualRow", "Row", "RowKey", "RowT", "Scored", "read_lines", "read_rows",
+    "to_csv", "write_rows",
+]  # fmt: skip
 
 
 class RowKey(NamedTuple):
@@ -87,11 +90,32 @@ _READ: dict[type, Callable[[str], Any]] = {
 def write_rows(path: Path, rows: Iterable[Keyed], of: type[Keyed] = Row) -> None:
     """Write rows as CSV, sorted, so that equal rows make equal files; whole or not at all."""
     fields: tuple[str, ...] = of._fields  # type: ignore[attr-defined]
+    text = to_csv(fields, sorted(rows))  # type: ignore[type-var, arg-type]
+    write_text_atomic(path, text, overwrite=True)
+
+
+def to_csv(heads: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
+    """Return a table as CSV."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(fields)
-    table.writerows(sorted(rows))  # type: ignore[type-var, arg-type]
-    write_text_atomic(path, text.getvalue(), overwrite=True)
+    table.writerow(heads)
+    table.writerows(rows)
+    return text.getvalue()
+
+
+def read_lines(path: Path) -> list[list[str]]:
+    """Return the cells of a CSV file, line by line.
+
+    Raises:
+        OutputError: The file cannot be read or is not such a table.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return list(csv.reader(file))
+    except OSError as error:
+        raise OutputError(f"cannot read {path}: {explain(error)}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise OutputError(f"{path} is not a table: {error}") from error
 
 
 @overload
@@ -110,13 +134,7 @@ def read_rows(path: Path, of: Any = Row) -> Any:
     Raises:
         OutputError: The file cannot be read or is not such a table.
     """
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            lines = list(csv.reader(file))
-    except OSError as error:
-        raise OutputError(f"cannot read {path}: {explain(error)}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise OutputError(f"{path} is not a table: {error}") from error
+    lines = read_lines(path)
     if not lines or tuple(lines[0]) != of._fields:
         raise OutputError(f"{path} must begin with the line {','.join(of._fields)}")
     hints = get_type_hints(of)

@@ -15,7 +15,7 @@ from diar_ops.evaluation.scores import SCORES
 
 __all__ = [
     "Mean", "Pictures", "Summary", "column", "count_pictures", "mean_of", "number_pictures",
-    "picture_of_sequence", "resamples", "scores_of", "summarise",
+    "picture_of_sequence", "resamples", "scores_of", "summarise", "with_interval",
 ]  # fmt: skip
 
 #: Resamplings behind an interval.
@@ -72,9 +72,14 @@ def mean_of(values: Tensor, pictures: Sequence[str] | None = None) -> Mean:
     sizes = number.bincount().double()
     drawn = resamples(count)
     means = sums[drawn].sum(dim=1) / sizes[drawn].sum(dim=1)
+    return with_interval(float(values.mean()), means)
+
+
+def with_interval(value: float, drawn: Tensor) -> Mean:
+    """Return a value with the interval of what resamplings (R,) drew of it."""
     # "nearest" reads values as they are: what is between infinite ones would be NaN.
-    ends = means.quantile(means.new_tensor([0.025, 0.975]), interpolation="nearest")
-    return Mean(float(values.mean()), float(ends[0]), float(ends[1]))
+    ends = drawn.quantile(drawn.new_tensor([0.025, 0.975]), interpolation="nearest")
+    return Mean(value, float(ends[0]), float(ends[1]))
 
 
 @lru_cache(maxsize=8)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from diar_ops.evaluation.comparison import Comparison
+from diar_ops.evaluation.rows import to_csv
 from diar_ops.evaluation.scores import DECIMALS, LOWER_IS_BETTER, SCORES
 from diar_ops.evaluation.summary import Mean, Summary
 
 __all__ = [
     "Table", "comparison_csv", "comparison_tables", "counted", "markdown_head", "markdown_line",
-    "mean_words", "summary_csv",
-    "summary_tables", "tables_markdown", "to_csv",
+    "mean_words", "summary_csv", "summary_tables", "tables_markdown",
 ]  # fmt: skip
 
 #: Median seconds by (set, frames, method).
@@ -50,15 +48,6 @@ def tables_markdown(tables: Iterable[Table]) -> str:
         lines += map(markdown_line, table.rows)
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
-
-
-def to_csv(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Return a table as CSV."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(heads)
-    table.writerows(rows)
-    return text.getvalue()
 
 
 def summary_csv(summaries: Sequence[Summary], seconds: Seconds | None = None) -> str:

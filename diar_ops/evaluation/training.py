@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 
 from diar_ops._errors import OptionError, OutputError
-from diar_ops.data.output import explain
 from diar_ops.evaluation.plots import new_figure, save_figure
+from diar_ops.evaluation.rows import read_lines
 from diar_ops.evaluation.scores import DECIMALS, SCORES
 from diar_ops.evaluation.tables import Table
 
@@ -31,13 +30,7 @@ def read_curve(path: Path) -> Curve:
     Raises:
         OutputError: It cannot be read, or is no such table.
     """
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            lines = [line for line in csv.reader(file) if line]
-    except OSError as error:
-        raise OutputError(f"cannot read {path}: {explain(error)}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise OutputError(f"{path} is not a table: {error}") from error
+    lines = [line for line in read_lines(path) if line]
     heads = lines[0] if lines else []
     measured = [head for head in heads if head.endswith(tuple(f"_{m}" for m in MEASURED))]
     if "step" not in heads or "seconds" not in heads or not measured:

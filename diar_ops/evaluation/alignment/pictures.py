@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from diar_ops.data import SequenceDataset, write_image
 from diar_ops.evaluation.alignment.rows import AlignmentRow, of_most_frames
-from diar_ops.evaluation.cases import file_name, rank_cases
+from diar_ops.evaluation.cases import by_method, file_name, rank_cases
 from diar_ops.geometry import transform_points, warp_homography
 
 if TYPE_CHECKING:
@@ -40,11 +40,8 @@ def choose_frames(rows: Sequence[AlignmentRow], wanted: int = 1) -> list[tuple[s
 
     Of the most frames of each sequence that were aligned together; see :func:`rank_cases`.
     """
-    groups: dict[tuple[str, str], list[AlignmentRow]] = {}
-    for row in of_most_frames(rows):
-        groups.setdefault((row.set, row.method), []).append(row)
     chosen = []
-    for group in groups.values():
+    for group in by_method(of_most_frames(rows)):
         ranked = rank_frames(group)
         chosen += [(kind, ranked[place]) for kind, place in rank_cases(len(ranked), wanted)]
     return chosen

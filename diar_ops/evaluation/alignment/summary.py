@@ -10,7 +10,13 @@ from torch import Tensor
 
 from diar_ops.evaluation.alignment.rows import AlignmentRow
 from diar_ops.evaluation.comparison import rival
-from diar_ops.evaluation.summary import Mean, Pictures, picture_of_sequence, resamples
+from diar_ops.evaluation.summary import (
+    Mean,
+    Pictures,
+    picture_of_sequence,
+    resamples,
+    with_interval,
+)
 
 __all__ = [
     "AGAINST", "COMPARED", "FAR", "MEASURES", "AlignmentComparison", "AlignmentSummary",
@@ -274,5 +280,4 @@ def _with_interval(statistic: Statistic, errors: Tensor, accepted: Tensor) -> Me
     drawn = drawn[~drawn.isnan()]
     if not len(drawn):
         return Mean(value, float("nan"), float("nan"))
-    ends = drawn.quantile(drawn.new_tensor([0.025, 0.975]), interpolation="nearest")
-    return Mean(value, float(ends[0]), float(ends[1]))
+    return with_interval(value, drawn)

@@ -11,8 +11,9 @@ from diar_ops.evaluation.alignment.summary import (
     AlignmentComparison,
     AlignmentSummary,
 )
+from diar_ops.evaluation.rows import to_csv
 from diar_ops.evaluation.summary import Mean
-from diar_ops.evaluation.tables import Table, counted, to_csv
+from diar_ops.evaluation.tables import Table, counted
 
 __all__ = [
     "alignment_comparison_csv", "alignment_comparison_tables", "alignment_csv", "alignment_tables",

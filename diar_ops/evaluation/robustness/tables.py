@@ -12,8 +12,9 @@ from diar_ops.evaluation.robustness.summary import (
     BreakingPoint,
     LevelSummary,
 )
+from diar_ops.evaluation.rows import to_csv
 from diar_ops.evaluation.summary import Mean
-from diar_ops.evaluation.tables import markdown_head, markdown_line, to_csv
+from diar_ops.evaluation.tables import markdown_head, markdown_line
 
 __all__ = ["breaking_markdown", "factor_markdown", "robustness_csv"]
 
