@@ -28,6 +28,7 @@ from diar_ops._types import (
     Warped,
     Whole,
 )
+from diar_ops._version import __version__ as __version__
 from diar_ops.aggregate import (
     ConsensusLogits,
     EmbeddedMeanAggregate,
@@ -125,8 +126,6 @@ from diar_ops.pipeline import (
     reconstruct_sequence,
     settle_frames,
 )
-
-__version__ = "0.1.0"
 
 __all__ = [  # noqa: RUF022 - grouped by purpose
     # shared ground

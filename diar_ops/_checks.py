@@ -6,6 +6,7 @@ GPU, and trace through ``torch.compile``. Values (NaN, range) are each op's own 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,12 +17,16 @@ from diar_ops._errors import DeviceError, DtypeError, OptionError, ShapeError
 __all__ = [
     "EPS",
     "check_bool",
+    "check_broadcast",
+    "check_device",
     "check_floating",
     "check_option",
     "check_shapes",
     "check_size",
     "eps_of",
+    "read_number",
     "solve_dtype",
+    "widest_dtype",
 ]
 
 #: Smallest value safely added to a denominator, about eight units in the last place of 1.0.
@@ -41,6 +46,11 @@ def eps_of(dtype: torch.dtype) -> float:
 def solve_dtype(dtype: torch.dtype) -> torch.dtype:
     """Return the dtype to compute in for inputs of ``dtype``: at least float32."""
     return torch.float64 if dtype == torch.float64 else torch.float32
+
+
+def widest_dtype(device: torch.device) -> torch.dtype:
+    """Return float64, or float32 on a device that has none (MPS): for small, exact solves."""
+    return torch.float32 if device.type == "mps" else torch.float64
 
 
 def check_shapes(op: str, /, **named: tuple[Any, str]) -> dict[str, int]:
@@ -133,3 +143,43 @@ def check_option(op: str, condition: bool, expected: str, got: object) -> None:
     """Raise :class:`OptionError` with ``expected`` and ``got`` unless ``condition`` holds."""
     if not condition:
         raise OptionError(f"{op}: expected {expected}, got {got!r}")
+
+
+def read_number(value: Tensor) -> float | None:
+    """Return the number in a 0-d tensor, or ``None`` under ``torch.compile`` and ``vmap``.
+
+    On a GPU this waits for everything before it: callers say in their docstring that they do so.
+    """
+    if torch.compiler.is_compiling():
+        return None
+    try:
+        return float(value.item())
+    except RuntimeError:  # vmap: there is one number per mapped item
+        return None
+
+
+def check_broadcast(op: str, /, **leading: Sequence[int] | None) -> tuple[int, ...]:
+    """Return the broadcast of the leading sizes, or raise :class:`ShapeError`.
+
+    Args:
+        op: Name of the calling op, for the message.
+        **leading: ``argument_name=leading_sizes``; ``None`` is skipped.
+    """
+    present = {name: tuple(sizes) for name, sizes in leading.items() if sizes is not None}
+    try:
+        return tuple(torch.broadcast_shapes(*present.values()))  # type: ignore[no-untyped-call]
+    except RuntimeError as error:
+        listed = ", ".join(f"{list(sizes)} of {name}" for name, sizes in present.items())
+        raise ShapeError(f"{op}: the leading sizes must broadcast, got {listed}") from error
+
+
+def check_device(op: str, device: torch.device | str) -> torch.device:
+    """Return the device after making sure that it computes; raise :class:`DeviceError` if not."""
+    try:
+        usable = torch.device(device)
+        torch.zeros(1, device=usable).cpu()  # the first call on a device is the one that fails
+    # A missing backend raises RuntimeError, AssertionError or NotImplementedError.
+    except (RuntimeError, AssertionError) as error:
+        why = str(error).strip().splitlines()[0].split(". ")[0].rstrip(".")
+        raise DeviceError(f"{op}: cannot compute on {str(device)!r}: {why}") from error
+    return usable

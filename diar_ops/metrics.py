@@ -171,3 +171,10 @@ def _window_means(images: Tensor) -> Tensor:
     planes = F.conv2d(planes, window.view(1, 1, -1, 1))
     planes = F.conv2d(planes, window.view(1, 1, 1, -1))
     return planes[:, 0].reshape(*images.shape[:-2], *planes.shape[-2:])
+
+
+def colour_gain(picture: Tensor, label: Tensor, shown: Tensor) -> Tensor:
+    """Return the factors (B, C, 1, 1) that bring a picture closest to the label, where shown."""
+    mask = shown.to(label)
+    energy = (picture.square() * mask).sum(dim=(-2, -1), keepdim=True)
+    return (picture * label * mask).sum(dim=(-2, -1), keepdim=True) / energy.clamp_min(1e-6)

@@ -7,9 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from diar_ops._checks import check_bool, check_floating, check_shapes, solve_dtype
+from diar_ops._checks import check_bool, check_floating, check_shapes, read_number, solve_dtype
 from diar_ops._errors import ShapeError
-from diar_ops._host import read_number
 
 __all__ = ["check_frames", "usable_frames"]
 

@@ -1,5 +1,8 @@
 """Image files and sequences: all file access of the library lives here."""
 
+from diar_ops._files import atomic_path, write_image, write_text_atomic
+from diar_ops._pixels import image_to_float
+from diar_ops.colour import linear_to_srgb, srgb_to_linear
 from diar_ops.data.contact_sheet import contact_sheet, mask_overlay
 from diar_ops.data.dataset import SequenceDataset, SequenceItem
 from diar_ops.data.flags import (
@@ -12,8 +15,7 @@ from diar_ops.data.flags import (
     write_mask,
 )
 from diar_ops.data.folder import atomic_folder, remove_stale_folders
-from diar_ops.data.images import Photo, image_to_float, list_images, read_image
-from diar_ops.data.output import atomic_path, write_image, write_text_atomic
+from diar_ops.data.images import Photo, list_images, read_image
 from diar_ops.data.rendered import (
     RenderedFrame,
     RenderedSequence,
@@ -37,7 +39,6 @@ from diar_ops.data.scene.render import RenderedScene, render_planar_scene
 from diar_ops.data.scene.sample import sample_planar_scene, scene_homography
 from diar_ops.data.scene.texture_source import TextureSource
 from diar_ops.data.scene.textures import TEXTURE_KINDS, procedural_texture
-from diar_ops.data.scene.transfer import linear_to_srgb, srgb_to_linear
 from diar_ops.data.scene.types import PlanarScene
 from diar_ops.data.sequence import (
     GroundTruth,

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from diar_ops._checks import check_bool, check_option, check_shapes
 from diar_ops._errors import DtypeError
+from diar_ops._pixels import fit_size, image_size, to_bytes
 from diar_ops.data.flags import FLAG_COLOURS
 
 __all__ = ["contact_sheet", "mask_overlay"]
@@ -113,11 +114,9 @@ def _row(lead: Tensor, tiles: Tensor) -> Tensor:
 
 def _tiles(pictures: Tensor, tile: int) -> Tensor:
     """Resize (T, 3, h, w) so that the longest side is ``tile``."""
-    height, width = pictures.shape[-2:]
-    scale = tile / max(height, width)
-    size = (max(1, round(height * scale)), max(1, round(width * scale)))
+    size = fit_size(image_size(pictures), tile, enlarge=True)
     pictures = _bytes(pictures)
-    if size == (height, width) or not len(pictures):
+    if size == image_size(pictures) or not len(pictures):
         return pictures.new_empty((len(pictures), 3, *size)) if not len(pictures) else pictures
     small = F.interpolate(pictures.float(), size, mode="bilinear", antialias=True)
     return small.round().clamp(0, 255).to(torch.uint8)
@@ -129,4 +128,4 @@ def _bytes(pictures: Tensor) -> Tensor:
         return pictures
     if not pictures.is_floating_point():
         raise DtypeError(f"pictures must be uint8 or floating point, got {pictures.dtype}")
-    return (pictures.float().clamp(0, 1) * 255).round().to(torch.uint8)
+    return to_bytes(pictures.float())

@@ -13,16 +13,17 @@ from torch.utils.data import Dataset
 
 from diar_ops._checks import check_option, check_size
 from diar_ops._errors import ImageError
+from diar_ops._pixels import image_to_float
+from diar_ops._seeds import generator_for
 from diar_ops.data.crop import crop_homography, frame_corners
 from diar_ops.data.flags import read_flags, read_mask
-from diar_ops.data.images import image_to_float, read_image
+from diar_ops.data.images import read_image
 from diar_ops.data.rendered import (
     RenderedFrame,
     RenderedSequence,
     read_sequence,
     sequence_folders,
 )
-from diar_ops.data.seeds import generator_for
 from diar_ops.data.sequence_document import DOCUMENT
 
 __all__ = ["SequenceDataset", "SequenceItem"]

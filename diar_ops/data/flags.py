@@ -14,8 +14,8 @@ from torch import Tensor
 
 from diar_ops._checks import check_bool, check_option, check_shapes
 from diar_ops._errors import DtypeError, ImageError
+from diar_ops._files import atomic_path, write_image
 from diar_ops.data.images import read_image
-from diar_ops.data.output import atomic_path, write_image
 from diar_ops.geometry import transform_points
 
 __all__ = [

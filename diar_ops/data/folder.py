@@ -15,7 +15,7 @@ from os import PathLike
 from pathlib import Path
 
 from diar_ops._errors import OutputError
-from diar_ops.data.output import explain
+from diar_ops._files import explain
 
 __all__ = ["atomic_folder", "remove_stale_folders"]
 

@@ -17,14 +17,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diar_ops._checks import check_shapes
-from diar_ops._errors import DtypeError, ImageError
+from diar_ops._errors import ImageError
 from diar_ops.data.sixteen import decode_sixteen, has_sixteen_bits, upright
 
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["SUFFIXES", "Photo", "image_to_float", "list_images", "natural_key", "read_image"]
+__all__ = ["SUFFIXES", "Photo", "list_images", "natural_key", "read_image"]
 
 #: File name endings that :func:`list_images` takes for photos, in any case.
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp")
@@ -64,25 +63,6 @@ class Photo:
     def size(self) -> tuple[int, int]:
         """Return (height, width) in pixels, after the EXIF orientation."""
         return self.pixels.shape[-2], self.pixels.shape[-1]
-
-
-def image_to_float(pixels: Tensor) -> Tensor:
-    """Map 8-bit or 16-bit ``pixels`` to float32 in [0, 1].
-
-    Args:
-        pixels: Any shape, uint8 or uint16.
-
-    Returns:
-        The same shape, float32: pixels / 255 or pixels / 65535.
-
-    Raises:
-        DtypeError: ``pixels`` is neither uint8 nor uint16.
-    """
-    check_shapes("image_to_float", pixels=(pixels, "..."))
-    scale = {torch.uint8: 255.0, torch.uint16: 65535.0}.get(pixels.dtype)
-    if scale is None:
-        raise DtypeError(f"image_to_float: pixels must be uint8 or uint16, got {pixels.dtype}")
-    return pixels.to(torch.float32).div_(scale)
 
 
 def list_images(paths: str | PathLike[str] | Iterable[str | PathLike[str]]) -> list[Path]:

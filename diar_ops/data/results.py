@@ -13,8 +13,8 @@ from typing import Any
 from torch import Tensor
 
 from diar_ops._errors import OutputError
+from diar_ops._files import explain, write_image, write_text_atomic
 from diar_ops._types import Alignment, Reason, Reconstruction
-from diar_ops.data.output import explain, write_image, write_text_atomic
 
 __all__ = ["check_results_folder", "homographies_document", "output_names", "write_results"]
 

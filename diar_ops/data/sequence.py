@@ -13,12 +13,20 @@ from torch.nn import functional as F
 
 from diar_ops._checks import check_option
 from diar_ops._errors import ImageError, OptionError
+from diar_ops._pixels import (
+    fit_size,
+    image_size,
+    image_to_float,
+    resize_matrix,
+    shrink_alike,
+    shrink_valid,
+)
 from diar_ops._types import Alignment, Reconstruction
-from diar_ops.data.images import Photo, image_to_float, list_images, read_image
+from diar_ops.data.images import Photo, list_images, read_image
 from diar_ops.data.rendered import read_sequence
 from diar_ops.data.sequence_document import DOCUMENT
 from diar_ops.geometry import corner_error, warp_homography
-from diar_ops.metrics import psnr, ssim
+from diar_ops.metrics import colour_gain, psnr, ssim
 
 __all__ = ["GroundTruth", "find_photo", "read_ground_truth", "read_photos", "score_against"]
 
@@ -79,16 +87,10 @@ def find_photo(names: Sequence[str], wanted: str) -> int:
 
 
 def _shrink(photo: Photo, max_size: int | None) -> Photo:
-    longest = max(photo.size)
-    if max_size is None or longest <= max_size:
+    if max_size is None or max(photo.size) <= max_size:
         return photo
-    size = tuple(max(1, round(side * max_size / longest)) for side in photo.size)
-    small = F.interpolate(image_to_float(photo.pixels)[None], size, mode="bilinear", antialias=True)
-    full_scale = 2**photo.bit_depth - 1
-    pixels = (small[0] * full_scale).round().clamp(0, full_scale).to(photo.pixels.dtype)
-    valid = photo.valid
-    if valid is not None:
-        valid = F.interpolate(valid[None].float(), size, mode="area")[0] > 0.99
+    pixels = shrink_alike(photo.pixels, max_size)
+    valid = None if photo.valid is None else shrink_valid(photo.valid[None], image_size(pixels))[0]
     return replace(photo, pixels=pixels, valid=valid)
 
 
@@ -201,28 +203,16 @@ def score_against(
     return scores
 
 
-def colour_gain(picture: Tensor, label: Tensor, shown: Tensor) -> Tensor:
-    """Return the factors (B, C, 1, 1) that bring a picture closest to the label, where shown."""
-    mask = shown.to(label)
-    energy = (picture.square() * mask).sum(dim=(-2, -1), keepdim=True)
-    return (picture * label * mask).sum(dim=(-2, -1), keepdim=True) / energy.clamp_min(1e-6)
-
-
 def _frame_label(truth: GroundTruth, photo: Photo) -> Tensor | None:
     """Return photo ~ H @ label in pixels of the photo as it is, which may have been shrunk."""
     H = truth.homography_frame_label.get(photo.name)
     full = truth.frame_size.get(photo.name, photo.size)
     if H is None or full == photo.size:
         return H
-    (h, w), (height, width) = photo.size, full
-    sy, sx = h / height, w / width
-    # Pixel centres are at integers, hence x_small = (x_full + 0.5) * s - 0.5.
-    scaling = [[sx, 0, 0.5 * sx - 0.5], [0, sy, 0.5 * sy - 0.5], [0, 0, 1]]
-    return torch.tensor(scaling, dtype=torch.float64) @ H
+    return resize_matrix(full, photo.size) @ H
 
 
 def _is_shrunken(full: torch.Size, small: torch.Size) -> bool:
     """Return whether (..., h, w) is what shrinking (..., H, W) in proportion gives."""
-    (height, width), (h, w) = full[-2:], small[-2:]
-    factor = max(h, w) / max(height, width)
-    return factor < 1 and (round(height * factor), round(width * factor)) == (h, w)
+    whole, reduced = (full[-2], full[-1]), (small[-2], small[-1])
+    return max(reduced) < max(whole) and fit_size(whole, max(reduced)) == reduced

@@ -12,9 +12,8 @@ from diar_ops._checks import check_option
 from diar_ops.aggregate import median_aggregate
 from diar_ops.data.dataset import SequenceItem
 from diar_ops.data.flags import FrameShares, frame_shares
-from diar_ops.data.sequence import colour_gain
 from diar_ops.geometry import warp_homography
-from diar_ops.metrics import psnr
+from diar_ops.metrics import colour_gain, psnr
 
 __all__ = ["DatasetStatistics", "dataset_statistics", "statistics_table"]
 

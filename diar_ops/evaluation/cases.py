@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from diar_ops._pixels import shrink
 from diar_ops.data import write_image
 from diar_ops.evaluation.aligned import Aligned, load_prefixes
 from diar_ops.evaluation.disturbance import Disturbance
@@ -167,11 +168,7 @@ def case_picture(aligned: Aligned, made: Tensor) -> Tensor:
 
 
 def _tile(picture: Tensor) -> Tensor:
-    height, width = picture.shape[-2:]
-    scale = min(1.0, TILE / max(height, width))
-    size = (max(1, round(height * scale)), max(1, round(width * scale)))
-    small = F.interpolate(picture[None], size, mode="bilinear", antialias=True)[0].clamp(0, 1)
-    return F.pad(small, (0, GAP, 0, GAP), value=1.0)
+    return F.pad(shrink(picture, TILE)[0].clamp(0, 1), (0, GAP, 0, GAP), value=1.0)
 
 
 def file_name(name: str) -> str:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from diar_ops._checks import check_option
 from diar_ops._errors import OptionError
-from diar_ops.data.seeds import generator_for
+from diar_ops._seeds import generator_for
 from diar_ops.geometry import corner_error, homography_dlt
 
 __all__ = ["GROSS", "Disturbance", "random_homography"]

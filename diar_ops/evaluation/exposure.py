@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from diar_ops.aggregate import exposure_gain
-from diar_ops.data.scene.transfer import linear_to_srgb, srgb_to_linear
+from diar_ops.colour import linear_to_srgb, srgb_to_linear
 
 __all__ = ["SHRINK", "compensate_exposure"]
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic
 
-import diar_ops
 from diar_ops._errors import OutputError
+from diar_ops._version import __version__
 from diar_ops.data import DOCUMENT, write_text_atomic
 from diar_ops.evaluation.rows import PerceptualRow, Row, RowT, Scored, read_rows, write_rows
 from diar_ops.evaluation.summary import Pictures
@@ -79,7 +79,7 @@ def settings_record(
     """
     record: dict[str, Any] = {
         "format": results.format,
-        "version": diar_ops.__version__,
+        "version": __version__,
         **settings,
     }
     if sets is not None:

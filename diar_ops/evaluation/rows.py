@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar, get_type_hints, overload
 
 from diar_ops._errors import OutputError
+from diar_ops._files import read_lines, to_csv
 from diar_ops.data import write_text_atomic
-from diar_ops.data.output import explain
 
-__all__ = [
-    "Keyed", "PerceptualRow", "Row", "RowKey", "RowT", "Scored", "read_lines", "read_rows",
-    "to_csv", "write_rows",
-]  # fmt: skip
+__all__ = ["Keyed", "PerceptualRow", "Row", "RowKey", "RowT", "Scored", "read_rows", "write_rows"]
 
 
 class RowKey(NamedTuple):
@@ -92,30 +87,6 @@ def write_rows(path: Path, rows: Iterable[Keyed], of: type[Keyed] = Row) -> None
     fields: tuple[str, ...] = of._fields  # type: ignore[attr-defined]
     text = to_csv(fields, sorted(rows))  # type: ignore[type-var, arg-type]
     write_text_atomic(path, text, overwrite=True)
-
-
-def to_csv(heads: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
-    """Return a table as CSV."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(heads)
-    table.writerows(rows)
-    return text.getvalue()
-
-
-def read_lines(path: Path) -> list[list[str]]:
-    """Return the cells of a CSV file, line by line.
-
-    Raises:
-        OutputError: The file cannot be read or is not such a table.
-    """
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return list(csv.reader(file))
-    except OSError as error:
-        raise OutputError(f"cannot read {path}: {explain(error)}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise OutputError(f"{path} is not a table: {error}") from error
 
 
 @overload

@@ -6,9 +6,8 @@ from collections.abc import Callable, Collection, Mapping
 
 from torch import Tensor
 
-from diar_ops.data.sequence import colour_gain
 from diar_ops.evaluation.lpips import lpips_distance
-from diar_ops.metrics import psnr, rmse, ssim
+from diar_ops.metrics import colour_gain, psnr, rmse, ssim
 
 __all__ = ["DECIMALS", "LOWER_IS_BETTER", "SCORES", "score_picture"]
 

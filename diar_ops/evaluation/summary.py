@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from diar_ops.data.seeds import generator_for
+from diar_ops._seeds import generator_for
 from diar_ops.evaluation.rows import Keyed, Scored
 from diar_ops.evaluation.scores import SCORES
 

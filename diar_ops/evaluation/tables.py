@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from diar_ops._files import to_csv
 from diar_ops.evaluation.comparison import Comparison
-from diar_ops.evaluation.rows import to_csv
 from diar_ops.evaluation.scores import DECIMALS, LOWER_IS_BETTER, SCORES
 from diar_ops.evaluation.summary import Mean, Summary
 

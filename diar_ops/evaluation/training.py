@@ -8,8 +8,8 @@ from os import PathLike
 from pathlib import Path
 
 from diar_ops._errors import OptionError, OutputError
+from diar_ops._files import read_lines
 from diar_ops.evaluation.plots import new_figure, save_figure
-from diar_ops.evaluation.rows import read_lines
 from diar_ops.evaluation.scores import DECIMALS, SCORES
 from diar_ops.evaluation.tables import Table
 

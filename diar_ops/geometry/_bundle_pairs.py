@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from diar_ops._host import read_number
+from diar_ops._checks import read_number
 from diar_ops.geometry._laid import Lens
 from diar_ops.geometry._matrix3 import scale_to_unit
 from diar_ops.geometry._sampson import Pairs, per_item

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from diar_ops._checks import widest_dtype
 from diar_ops.geometry._boxes import box_sum
 
 __all__ = [
@@ -179,7 +180,7 @@ class _Normal:
     """
 
     def __init__(self, blocks: Blocks, weight: Tensor, size: tuple[int, int]) -> None:
-        wide = torch.float32 if weight.device.type == "mps" else torch.float64
+        wide = widest_dtype(weight.device)
         self.design = _design(blocks.centre, size).to(wide).unbind(1)
         self.tensor = (blocks.tensor * weight[..., None, None]).to(wide)
         self.pull = (blocks.pull * weight[..., None]).to(wide).permute(2, 0, 1)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from diar_ops._checks import eps_of
+from diar_ops._checks import eps_of, widest_dtype
 from diar_ops.geometry._matrix3 import adjugate, determinant, scale_to_unit
 from diar_ops.geometry._orientation import front_sign
 from diar_ops.geometry.distortion import PhotoLens
@@ -45,8 +45,8 @@ def sampling_matrix(
     Its third row is positive in front of the horizon. A singular or non-finite homography gets a
     matrix whose w is -1 everywhere, so that all of its pixels are invalid without a NaN in sight.
     """
-    # Nine numbers per item: exactness costs nothing here. MPS has no float64.
-    solve = torch.float32 if homography_dst_src.device.type == "mps" else torch.float64
+    # Nine numbers per item: exactness costs nothing here.
+    solve = widest_dtype(homography_dst_src.device)
     homography, usable = scale_to_unit(homography_dst_src.to(solve))
     (source_h, source_w), (target_h, target_w) = source, target
     device = homography.device

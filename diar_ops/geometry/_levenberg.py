@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from diar_ops._host import read_number
+from diar_ops._checks import read_number
 from diar_ops.geometry._sampson import Pairs, PairTerms, pair_terms, per_item
 
 __all__ = [

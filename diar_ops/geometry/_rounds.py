@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from diar_ops._host import read_number
+from diar_ops._checks import read_number, widest_dtype
 from diar_ops._types import BundleAdjustment
 from diar_ops.geometry._bundle_pairs import MIN_SUPPORT, Prepared, prepare, tied_to_reference
 from diar_ops.geometry._certainty import certainty, corner_sigma
@@ -85,7 +85,7 @@ def solve(problem: Problem, settings: Settings) -> BundleAdjustment:
 
 def _adjust_once(problem: Problem, settings: Settings) -> _Round:
     """Adjust and judge all frames that matches tie to the reference."""
-    wide = torch.float32 if problem.frames.device.type == "mps" else torch.float64
+    wide = widest_dtype(problem.frames.device)
     data = prepare(*problem, with_lens=settings.with_lens, wide=wide)
     start, free = starting_state(data, problem.reference)
     state, reach, squares = adjust(data, start, free, settings.scale, settings.max_iterations)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from diar_ops._host import read_number
+from diar_ops._checks import read_number
 from diar_ops.geometry._footprint import Footprint
 
 __all__ = ["Source", "average", "exact_plan"]

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from diar_ops._checks import widest_dtype
 from diar_ops.geometry._minimal import corner_areas, four_point_homography, orientation_margin
 from diar_ops.geometry._polish import gauss_newton_step
 from diar_ops.geometry._support import Correspondences, misfit, take
@@ -240,7 +241,7 @@ def _verify(matches: Correspondences, shortlist: Tensor, best: Tensor, threshold
     top = loss.topk(min(_OPTIMISED, loss.shape[1]), dim=1, largest=False).indices
     optimised = take(shortlist, top)
     monomials = source_monomials(matches.points)
-    wide = torch.float32 if best.device.type == "mps" else torch.float64
+    wide = widest_dtype(best.device)
     for reach in _LOCAL_REACH:
         scale = (reach * threshold)[:, None, None]
         optimised, _ = gauss_newton_step(optimised, matches.points, monomials, scale, wide)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from diar_ops._checks import check_floating, check_shapes, solve_dtype
-from diar_ops.geometry._broadcast import check_broadcast
+from diar_ops._checks import check_broadcast, check_floating, check_shapes, solve_dtype
 
 __all__ = ["homography_from_camera"]
 

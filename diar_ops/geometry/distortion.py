@@ -8,8 +8,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from diar_ops._checks import check_floating, check_shapes, check_size, eps_of, solve_dtype
-from diar_ops.geometry._broadcast import check_broadcast
+from diar_ops._checks import (
+    check_broadcast,
+    check_floating,
+    check_shapes,
+    check_size,
+    eps_of,
+    solve_dtype,
+)
 from diar_ops.geometry.transform import TransformedPoints
 
 __all__ = ["PhotoLens", "distort_points", "undistort_points"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from diar_ops._checks import check_floating, check_shapes
+from diar_ops._checks import check_floating, check_shapes, widest_dtype
 from diar_ops.geometry._minimal import corner_areas, four_point_homography
 
 __all__ = ["homography_dlt"]
@@ -50,7 +50,7 @@ def homography_dlt(points_src: Tensor, points_dst: Tensor, weights: Tensor | Non
     check_floating("homography_dlt", points_src=points_src, points_dst=points_dst, weights=weights)
     # Coordinates of the coarser dtype carry its rounding: it decides what counts as degenerate.
     eps = max(torch.finfo(points_src.dtype).eps, torch.finfo(points_dst.dtype).eps)
-    dtype = torch.float32 if points_src.device.type == "mps" else torch.float64
+    dtype = widest_dtype(points_src.device)
     src, dst = points_src.to(dtype), points_dst.to(dtype)
     usable = src.isfinite().all(-1) & dst.isfinite().all(-1)
     if weights is None:

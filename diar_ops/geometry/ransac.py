@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from diar_ops._checks import check_floating, check_option, check_shapes
+from diar_ops._checks import check_floating, check_option, check_shapes, widest_dtype
 from diar_ops._errors import DtypeError
 from diar_ops._types import HomographyEstimate, Reason
 from diar_ops.geometry._evidence import (
@@ -207,7 +207,7 @@ def _prepare(
     score: Tensor | None,
     weights: Tensor | None,
 ) -> _Prepared:
-    wide = torch.float32 if points_src.device.type == "mps" else torch.float64
+    wide = widest_dtype(points_src.device)
     usable = (points_src.isfinite() & points_dst.isfinite()).all(-1)
     if valid is not None:
         usable = usable & valid

@@ -11,15 +11,17 @@ from torch.nn import functional as F
 
 from diar_ops._checks import (
     check_bool,
+    check_broadcast,
     check_floating,
     check_option,
     check_shapes,
+    read_number,
     solve_dtype,
+    widest_dtype,
 )
 from diar_ops._errors import ShapeError
-from diar_ops._host import read_number
+from diar_ops._pixels import resize_matrix
 from diar_ops._types import Matches, RefinedHomography, Warped
-from diar_ops.geometry._broadcast import check_broadcast
 from diar_ops.geometry._direct import (
     BLOCK,
     Blocks,
@@ -118,7 +120,7 @@ def refine_homography(
     fits = levels is None or side >> (levels - 1) >= BLOCK
     check_option(op, fits, f"levels that leave {BLOCK} pixels of {side}", levels)
     describe = features or local_contrast
-    wide = torch.float32 if image_src.device.type == "mps" else torch.float64
+    wide = widest_dtype(image_src.device)
     H, usable = scale_to_unit(homography_dst_src.to(wide))
     H, initial = H.expand(batch, 3, 3), H.expand(batch, 3, 3)
     usable = (usable & determinant(H.detach())[1]).expand(batch)
@@ -138,7 +140,7 @@ def refine_homography(
     antialias = _antialiased(H, fixed[0].size)
     for level in reversed(range(len(fixed))):
         pair = _Pair(moving[level], fixed[level], describe, antialias)
-        shrink = _shrink_matrix(level, H)
+        shrink = resize_matrix((2**level, 2**level), (1, 1)).to(H)
         on_level = shrink @ H @ _invert(shrink)
         running = usable
         short = _SHORT_STEP if level == 0 else _SHORT_COARSE_STEP
@@ -216,13 +218,6 @@ class _Pair:
         chosen = self.antialias[:, None, None, None]
         pair = zip(warp(antialias=True), warp(antialias=False), strict=True)
         return Warped(*(torch.where(chosen, a, b) for a, b in pair))
-
-
-def _shrink_matrix(level: int, like: Tensor) -> Tensor:
-    """Return the (3, 3) map from pixels of the image to those of a level."""
-    scale = 0.5**level
-    shift = 0.5 * scale - 0.5
-    return like.new_tensor([[scale, 0, shift], [0, scale, shift], [0, 0, 1]])
 
 
 def _antialiased(homography: Tensor, size: tuple[int, int]) -> bool | Tensor:

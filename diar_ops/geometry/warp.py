@@ -9,16 +9,16 @@ from torch import Tensor, nn
 
 from diar_ops._checks import (
     check_bool,
+    check_broadcast,
     check_floating,
     check_option,
     check_shapes,
     check_size,
+    read_number,
     solve_dtype,
 )
 from diar_ops._errors import ShapeError
-from diar_ops._host import read_number
 from diar_ops._types import Warped
-from diar_ops.geometry._broadcast import check_broadcast
 from diar_ops.geometry._footprint import NO_SHRINK, footprint, shrink_bound, static_plan
 from diar_ops.geometry._grid import sampling_grid, sampling_matrix
 from diar_ops.geometry._sampler import Source, average, exact_plan

@@ -12,6 +12,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from diar_ops._errors import DiarError, WeightsError
+from diar_ops._version import __version__
 from diar_ops.models._state import StateFile, check_fit
 from diar_ops.models.registry import NETWORKS, Registered
 
@@ -32,8 +33,6 @@ def encode_network(
     network: nn.Module, state: Mapping[str, Tensor], metadata: Mapping[str, str]
 ) -> bytes:
     """Return the content of the file of a registered network."""
-    from diar_ops import __version__
-
     config: Any = network.config
     header = {
         **metadata,

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from diar_ops._checks import solve_dtype
-from diar_ops._host import read_number
+from diar_ops._checks import read_number, solve_dtype
 from diar_ops._types import Whole
 from diar_ops.aggregate import median_aggregate
 

@@ -1,6 +1,6 @@
 """The ops composed: align a sequence of frames, reconstruct the clean picture. No file access."""
 
-from diar_ops.pipeline._frames import check_device
+from diar_ops._checks import check_device
 from diar_ops.pipeline._graph import chain_to_reference
 from diar_ops.pipeline._pairs import Descriptor
 from diar_ops.pipeline.align import align_sequence

@@ -10,10 +10,11 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from diar_ops._pixels import image_size
 from diar_ops._types import FeatureMap, HomographyEstimate, Matches, PairMatches, Reason
 from diar_ops.geometry import ransac_homography, transform_points, warp_homography
 from diar_ops.matching import image_pyramid, level_features, match_pyramid
-from diar_ops.pipeline._frames import WorkingCopy, hide_invalid, image_size, smaller_copy
+from diar_ops.pipeline._frames import WorkingCopy, hide_invalid, smaller_copy
 from diar_ops.pipeline._graph import candidate_pairs, largest_group, plausible
 
 __all__ = ["EVIDENCE_CELLS", "Descriptor", "PairMatcher"]

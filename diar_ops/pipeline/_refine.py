@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from diar_ops._pixels import image_size
 from diar_ops._types import FeatureMap, Matches, PairMatches, RefinedHomography
 from diar_ops.geometry import (
     ransac_homography,
@@ -17,7 +18,7 @@ from diar_ops.geometry import (
     warp_homography,
 )
 from diar_ops.matching import match_local
-from diar_ops.pipeline._frames import WorkingCopy, hide_invalid, image_size, smaller_copy
+from diar_ops.pipeline._frames import WorkingCopy, hide_invalid, smaller_copy
 from diar_ops.pipeline._graph import plausible
 from diar_ops.pipeline._pairs import EVIDENCE_CELLS, Descriptor
 

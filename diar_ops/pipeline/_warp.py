@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from diar_ops._pixels import image_size, resize_matrix, shrink_alike, to_unit
 from diar_ops._types import Alignment
-from diar_ops.data.scene.transfer import linear_to_srgb, srgb_to_linear
+from diar_ops.colour import linear_to_srgb, srgb_to_linear
 from diar_ops.geometry import distort_points, transform_points, warp_homography
-from diar_ops.pipeline._frames import image_size, rescale_matrix, shrink_alike, to_unit
 from diar_ops.pipeline._lens import straight_border
 
 __all__ = ["AlignedSequence", "warp_frame"]
@@ -49,7 +49,7 @@ class AlignedSequence(NamedTuple):
 
     def shrunk(self, size: tuple[int, int], longest: int) -> AlignedSequence:
         """Return the sequence over a reference of ``size``, with frames of ``longest`` at most."""
-        small_full = rescale_matrix(self.alignment.size, size)
+        small_full = resize_matrix(self.alignment.size, size)
         frames, masks = list(self.frames), list(self.masks)
         homography = self.alignment.homography_reference_frame.clone()
         for t in self.used:
@@ -58,7 +58,7 @@ class AlignedSequence(NamedTuple):
             small = image_size(frames[t])
             if mask is not None and small != image_size(frame):
                 masks[t] = F.interpolate(mask[None].float(), small, mode="area")[0] > 0.99
-            frame_copy = torch.linalg.inv(rescale_matrix(image_size(frame), small))
+            frame_copy = torch.linalg.inv(resize_matrix(image_size(frame), small))
             homography[t] = small_full @ homography[t].to(torch.float64) @ frame_copy
         alignment = self.alignment._replace(homography_reference_frame=homography, size=size)
         return AlignedSequence(frames, masks, alignment, self.used)

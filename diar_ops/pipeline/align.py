@@ -7,18 +7,12 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from diar_ops._checks import check_option
+from diar_ops._checks import check_device, check_option
+from diar_ops._pixels import image_size
 from diar_ops._types import Alignment, PairMatches, Reason
 from diar_ops.geometry.bundle import DISTORTIONS
 from diar_ops.matching import DenseDescriptor, DenseSIFT
-from diar_ops.pipeline._frames import (
-    Frames,
-    Photo,
-    check_device,
-    check_frames,
-    image_size,
-    working_copy,
-)
+from diar_ops.pipeline._frames import Frames, Photo, check_frames, working_copy
 from diar_ops.pipeline._graph import chain_to_reference, choose_reference
 from diar_ops.pipeline._joint import adjust, look_closer
 from diar_ops.pipeline._pairs import Descriptor, PairMatcher

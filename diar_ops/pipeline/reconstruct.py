@@ -12,6 +12,7 @@ from torch import Tensor
 
 from diar_ops._checks import check_option, check_shapes
 from diar_ops._errors import DiarError
+from diar_ops._pixels import fit_size, resize_matrix
 from diar_ops._types import Alignment, Reconstruction
 from diar_ops.aggregate import (
     consensus_logits,
@@ -20,9 +21,9 @@ from diar_ops.aggregate import (
     median_aggregate,
     softmax_aggregate,
 )
-from diar_ops.data.scene.transfer import srgb_to_linear
+from diar_ops.colour import srgb_to_linear
 from diar_ops.models import DeepResidualSets, FaithfulDIAR, load_pretrained
-from diar_ops.pipeline._frames import Frames, check_frames, rescale_matrix
+from diar_ops.pipeline._frames import Frames, check_frames
 from diar_ops.pipeline._network import compose_window, gather_evidence, gather_light
 from diar_ops.pipeline._warp import AlignedSequence, warp_frame
 from diar_ops.pipeline.settle import settle_frames
@@ -179,7 +180,7 @@ def _local_part(
     aggregate = _LOCAL[aggregator] if isinstance(aggregator, str) else aggregator
     gain = torch.ones(len(sequence.frames), 3)
     if compensate and len(sequence.used) > 1:
-        small = _small_size(sequence.alignment.size, _EXPOSURE_SIZE)
+        small = fit_size(sequence.alignment.size, _EXPOSURE_SIZE)
         # Twice the size leaves the anti-aliasing of the warp something to average.
         stack, covered = sequence.shrunk(small, 2 * _EXPOSURE_SIZE).warp((0, 0, *small))
         gain[sequence.used] = exposure_gain(srgb_to_linear(stack), covered)[0].to(gain)
@@ -200,7 +201,7 @@ def _network_part(
 ) -> tuple[_Part, Tensor]:
     """Return how a network puts a window together, and the mean gains."""
     full, used = sequence.alignment.size, sequence.used
-    size = _small_size(full, working_size)
+    size = fit_size(full, working_size)
     working = sequence if size == full else sequence.shrunk(size, 2 * working_size)
     light = gather_light(
         network, [working.alone(t).warp for t in used], size,
@@ -224,9 +225,9 @@ def _network_part(
 def _settled(sequence: AlignedSequence) -> AlignedSequence:
     """Return the sequence with its frames over what most of them show."""
     full, used = sequence.alignment.size, sequence.used
-    small = _small_size(full, _SETTLING_SIZE)
+    small = fit_size(full, _SETTLING_SIZE)
     frames, covered = sequence.shrunk(small, 2 * _SETTLING_SIZE).warp((0, 0, *small))
-    small_full = rescale_matrix(full, small)
+    small_full = resize_matrix(full, small)
     H = torch.linalg.inv(small_full) @ settle_frames(frames, covered)[0].cpu() @ small_full
     homography = sequence.alignment.homography_reference_frame.clone()
     homography[used] = (H @ homography[used].to(H)).to(homography)
@@ -240,11 +241,6 @@ def shipped_network() -> FaithfulDIAR:
     network = load_pretrained("diar")
     assert isinstance(network, FaithfulDIAR)
     return network
-
-
-def _small_size(full: tuple[int, int], longest: int) -> tuple[int, int]:
-    factor = min(1.0, longest / max(full))
-    return (max(1, round(full[0] * factor)), max(1, round(full[1] * factor)))
 
 
 def aligned_frames(

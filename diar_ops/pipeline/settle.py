@@ -6,10 +6,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from diar_ops._checks import check_bool, check_floating, check_option, check_shapes, solve_dtype
+from diar_ops._checks import (
+    check_bool,
+    check_floating,
+    check_option,
+    check_shapes,
+    solve_dtype,
+    widest_dtype,
+)
+from diar_ops._pixels import resize_matrix
 from diar_ops.aggregate import median_aggregate
 from diar_ops.geometry import corner_error, local_contrast, refine_homography, warp_homography
-from diar_ops.pipeline._frames import rescale_matrix
 
 __all__ = ["SettleFrames", "settle_frames"]
 
@@ -62,7 +69,7 @@ def settle_frames(frames: Tensor, valid: Tensor | None = None, *, longest: int =
     check_option(op, longest >= 64, "longest >= 64", longest)
     B, T = frames.shape[:2]
     size = (frames.shape[-2], frames.shape[-1])
-    wide = torch.float32 if frames.device.type == "mps" else torch.float64
+    wide = widest_dtype(frames.device)
     eye = torch.eye(3, dtype=wide, device=frames.device)
     shrink = max(1, round(max(size) / longest))
     if B == 0 or T < 3 or min(size) // shrink < _LEAST_SIZE:
@@ -99,7 +106,7 @@ def _centred(
     homography: Tensor, fits: Tensor, size: tuple[int, int], here: tuple[int, int], shrink: int
 ) -> Tensor:
     """Return (B, T, 3, 3) in pixels of the frames, without what all frames have in common."""
-    small = rescale_matrix((here[0] * shrink, here[1] * shrink), here).to(homography)
+    small = resize_matrix((here[0] * shrink, here[1] * shrink), here).to(homography)
     H = torch.linalg.inv(small) @ homography @ small
     H = H / H[..., 2:, 2:]
     # For moves of a few pixels the mean of matrices is the mean of moves.

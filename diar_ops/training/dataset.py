@@ -13,8 +13,8 @@ from torch.utils.data import Dataset
 
 from diar_ops._checks import check_option
 from diar_ops._errors import ImageError
+from diar_ops._seeds import generator_for
 from diar_ops.data import SequenceDataset
-from diar_ops.data.seeds import generator_for
 from diar_ops.models.light import whole_view
 from diar_ops.training.augment import AugmentRanges, cover_partly, misalign, take_photos, turn
 from diar_ops.training.bare_light import bare_light

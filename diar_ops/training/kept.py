@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from diar_ops._checks import check_option, check_size
+from diar_ops._seeds import generator_for
 from diar_ops.data import SceneRanges, TextureSource, atomic_path
-from diar_ops.data.seeds import generator_for
 
 __all__ = ["KeptSequences"]
 

@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
 
 from diar_ops._errors import DiarError, WeightsError
-from diar_ops.data.seeds import generator_for
+from diar_ops._seeds import generator_for
 from diar_ops.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from diar_ops.training.curve import Row, write_curve
 from diar_ops.training.distributed import Processes

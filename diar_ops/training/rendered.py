@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from diar_ops._pixels import to_bytes
 from diar_ops.data import render_planar_scene, sample_planar_scene
 from diar_ops.training.kept import KeptSequences, kept_light
 
@@ -31,5 +32,5 @@ class RenderedSequences(KeptSequences):
         rendered = render_planar_scene(picture, scene)
         return {
             "radiance": kept_light(rendered.radiance[0]),
-            "label": (rendered.label[0].clamp(0, 1) * 255).round().to(torch.uint8),
+            "label": to_bytes(rendered.label[0]),
         }

@@ -8,8 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from diar_ops.data.sequence import colour_gain
-from diar_ops.metrics import psnr, ssim
+from diar_ops.metrics import colour_gain, psnr, ssim
 from diar_ops.training.augment import ideal_photos
 from diar_ops.training.dataset import Source
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from diar_ops.data.scene.transfer import srgb_to_linear
+from diar_ops.colour import srgb_to_linear
 from diar_ops.models import WHOLE_SIZE, compensate, sample_field
 from diar_ops.models.light import BLACK, median, relight, token_window, whole_view
 from tests.harness import assert_close, generator

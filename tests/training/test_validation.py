@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from diar_ops import psnr, ssim
 from diar_ops._types import Restored
-from diar_ops.data.sequence import colour_gain
+from diar_ops.metrics import colour_gain
 from diar_ops.training import SCORES, ValidationItem, score_network, validation_items
 from diar_ops.training.validation import mean_scores
 from tests.harness import assert_close

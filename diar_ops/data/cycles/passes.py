@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from diar_ops._errors import ImageError
+from diar_ops.colour import linear_to_srgb
 from diar_ops.data.cycles.light import plane_points, unshadowed_radiance
 from diar_ops.data.flags import HIGHLIGHT, SATURATED, SHADOW, FrameFlag
 from diar_ops.data.scene import PlanarScene
-from diar_ops.data.scene.transfer import linear_to_srgb
 
 __all__ = ["frame_masks", "frame_picture"]
 

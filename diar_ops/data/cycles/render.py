@@ -16,13 +16,14 @@ from typing import IO, Any
 
 from diar_ops._checks import check_option
 from diar_ops._errors import OutputError, RenderError
+from diar_ops._files import explain, write_text_atomic
+from diar_ops._version import __version__
 from diar_ops.data.cycles.sequence import render_sequence
 from diar_ops.data.cycles.settings import DATASET, RenderSettings, check_same_dataset
 from diar_ops.data.cycles.texture import TextureChoice
 from diar_ops.data.cycles.worker import BlenderProcess, WorkerCrash, blender_command
 from diar_ops.data.folder import remove_stale_folders
 from diar_ops.data.images import list_images
-from diar_ops.data.output import explain, write_text_atomic
 from diar_ops.data.sequence_document import DOCUMENT, format_document
 
 __all__ = ["RenderedSet", "render_dataset"]
@@ -125,8 +126,6 @@ def render_dataset(
     except WorkerCrash as error:
         raise RenderError(f"{command[0]} does not start: {error}") from error
     probe.close()
-    from diar_ops import __version__
-
     software = {"diar_ops": __version__, "blender": probe.blender}
     document = settings.document(files, software)
     with _locked(out):

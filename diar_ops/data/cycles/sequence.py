@@ -9,6 +9,9 @@ from pathlib import Path
 import torch
 
 from diar_ops._errors import ImageError
+from diar_ops._files import write_image, write_text_atomic
+from diar_ops._seeds import generator_for
+from diar_ops._version import __version__
 from diar_ops.data.cycles.exr import read_exr
 from diar_ops.data.cycles.passes import frame_masks, frame_picture
 from diar_ops.data.cycles.settings import RenderSettings
@@ -16,14 +19,12 @@ from diar_ops.data.cycles.texture import TextureChoice, prepare_texture
 from diar_ops.data.cycles.worker import BlenderProcess, WorkerCrash
 from diar_ops.data.flags import FrameShares, frame_shares, write_flags, write_mask
 from diar_ops.data.folder import atomic_folder
-from diar_ops.data.output import write_image, write_text_atomic
 from diar_ops.data.scene import (
     PlanarScene,
     sample_planar_scene,
     scene_homography,
     scene_to_document,
 )
-from diar_ops.data.seeds import generator_for
 from diar_ops.data.sequence_document import (
     DOCUMENT,
     LABEL,
@@ -135,8 +136,6 @@ def render_sequence(
         }  # fmt: skip
         process.render(job, timeout=timeout, on_frame=take)
         shutil.rmtree(work)
-        from diar_ops import __version__
-
         document = sequence_document(
             scene,
             kind=settings.kind,

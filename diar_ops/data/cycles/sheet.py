@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 
 from diar_ops._errors import ImageError
+from diar_ops._files import atomic_path
 from diar_ops.data.contact_sheet import contact_sheet
 from diar_ops.data.images import read_image
-from diar_ops.data.output import atomic_path
 from diar_ops.data.rendered import read_sequence, sequence_folders
 
 __all__ = ["SHEET", "write_contact_sheet"]

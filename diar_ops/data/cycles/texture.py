@@ -11,8 +11,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from diar_ops._errors import ImageError
-from diar_ops.data.images import Photo, image_to_float, read_image
-from diar_ops.data.seeds import generator_for
+from diar_ops._pixels import FULL_SCALE, image_to_float, to_bytes
+from diar_ops._seeds import generator_for
+from diar_ops.data.images import Photo, read_image
 
 __all__ = ["TextureChoice", "prepare_texture"]
 
@@ -91,7 +92,7 @@ def prepare_texture(photo: Photo, size: tuple[int, int]) -> Tensor:
     """
     pixels = _to_srgb(photo)
     if photo.valid is not None:
-        white = 255 if pixels.dtype == torch.uint8 else 65535
+        white = FULL_SCALE[pixels.dtype]
         # torch.where knows no 16 bits.
         pixels = torch.where(photo.valid, pixels.int(), white).to(pixels.dtype)
     target = tuple(min(have, 2 * want) for have, want in zip(photo.size, size, strict=True))
@@ -99,7 +100,7 @@ def prepare_texture(photo: Photo, size: tuple[int, int]) -> Tensor:
         return pixels
     image = image_to_float(pixels)[None]
     image = F.interpolate(image, target, mode="bilinear", antialias=True, align_corners=False)
-    return (image[0] * 255).round().clamp(0, 255).to(torch.uint8)
+    return to_bytes(image[0])
 
 
 def _to_srgb(photo: Photo) -> Tensor:
@@ -110,7 +111,7 @@ def _to_srgb(photo: Photo) -> Tensor:
 
     pixels = photo.pixels
     if pixels.dtype != torch.uint8:
-        pixels = (image_to_float(pixels) * 255).round().to(torch.uint8)
+        pixels = to_bytes(image_to_float(pixels))
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(photo.icc_profile))
         image = Image.fromarray(np.ascontiguousarray(pixels.permute(1, 2, 0).numpy()))

@@ -1,5 +1,6 @@
 """Planar scenes: one flat picture, cameras, lights and things around it."""
 
+from diar_ops.colour import linear_to_srgb, srgb_to_linear
 from diar_ops.data.scene.camera import CameraRanges
 from diar_ops.data.scene.document import scene_from_document, scene_to_document
 from diar_ops.data.scene.jpeg import JpegCompress, jpeg_compress
@@ -9,7 +10,6 @@ from diar_ops.data.scene.render import RenderedScene, render_planar_scene
 from diar_ops.data.scene.sample import picture_plane, sample_planar_scene, scene_homography
 from diar_ops.data.scene.texture_source import TextureSource
 from diar_ops.data.scene.textures import TEXTURE_KINDS, procedural_texture
-from diar_ops.data.scene.transfer import linear_to_srgb, srgb_to_linear
 from diar_ops.data.scene.types import (
     Finish,
     LightKind,

@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from diar_ops._checks import check_floating, check_option, check_shapes, solve_dtype
+from diar_ops.colour import linear_to_srgb
 from diar_ops.data.scene.camera import CameraRanges
 from diar_ops.data.scene.jpeg import jpeg_compress, round_through
-from diar_ops.data.scene.transfer import linear_to_srgb
 
 __all__ = ["photograph"]
 

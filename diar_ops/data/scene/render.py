@@ -13,11 +13,11 @@ from torch.nn import functional as F
 
 from diar_ops._checks import check_floating, check_option, check_shapes, solve_dtype
 from diar_ops._errors import DtypeError
+from diar_ops.colour import linear_to_srgb, srgb_to_linear
 from diar_ops.data.scene._lighting import PlaneLight
 from diar_ops.data.scene._stage import Stage, stage_of
 from diar_ops.data.scene._trace import ROW, TAPS, TILE, Plane, Rays, Seen, pack, trace
 from diar_ops.data.scene.sample import scene_homography
-from diar_ops.data.scene.transfer import linear_to_srgb, srgb_to_linear
 from diar_ops.data.scene.types import PlanarScene
 
 __all__ = ["RenderedScene", "render_planar_scene"]

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from diar_ops._checks import check_option, check_size
 from diar_ops._errors import ImageError
-from diar_ops.data.images import image_to_float, list_images, read_image
+from diar_ops._pixels import fit_size, image_to_float, to_bytes
+from diar_ops.data.images import list_images, read_image
 from diar_ops.data.scene._textures.dice import Dice
 from diar_ops.data.scene.textures import TEXTURE_KINDS, procedural_texture
 
@@ -181,12 +182,11 @@ def _read(path: Path, longest: int) -> NDArray[np.uint8]:
     photo = read_image(path)
     planes = photo.pixels
     if planes.dtype != torch.uint8:
-        planes = (image_to_float(planes) * 255).round().to(torch.uint8)
+        planes = to_bytes(image_to_float(planes))
     if photo.valid is not None:
         planes = torch.where(photo.valid, planes, 255)
     pixels = np.ascontiguousarray(planes.permute(1, 2, 0).numpy())
-    scale = longest / max(pixels.shape[:2])
-    if scale >= 1:
+    size = fit_size(photo.size, longest)
+    if size == photo.size:
         return pixels
-    size = tuple(max(1, round(side * scale)) for side in pixels.shape[1::-1])
-    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_AREA), np.uint8)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from diar_ops._pixels import fit_size, image_size, to_bytes
 from diar_ops.data import SequenceDataset, write_image
 from diar_ops.evaluation.alignment.rows import AlignmentRow, of_most_frames
 from diar_ops.evaluation.cases import by_method, file_name, rank_cases
@@ -147,11 +148,10 @@ def _drawn(
     """Return a picture (3, h, w) as a tile with outlines, in uint8."""
     from PIL import ImageDraw
 
-    height, width = picture.shape[-2:]
-    scale = TILE / max(height, width)
-    size = (max(1, round(height * scale)), max(1, round(width * scale)))
+    scale = TILE / max(image_size(picture))
+    size = fit_size(image_size(picture), TILE, enlarge=True)
     tile = F.interpolate(picture[None].float(), size, mode="bilinear", antialias=True)[0]
-    image = _to_pillow((tile.clamp(0, 1) * 255).round().byte())
+    image = _to_pillow(to_bytes(tile))
     pen = ImageDraw.Draw(image)
     for H, points, colour in outlines:
         mapped, in_front = transform_points(points, H)

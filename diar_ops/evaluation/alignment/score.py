@@ -8,8 +8,8 @@ from functools import partial
 
 import torch
 
+from diar_ops._seeds import generator_for
 from diar_ops.data import SequenceDataset
-from diar_ops.data.seeds import generator_for
 from diar_ops.evaluation.alignment.aligners import AlignerFiles, find_aligners
 from diar_ops.evaluation.alignment.estimate import Aligner
 from diar_ops.evaluation.alignment.rows import AlignmentRow, score_frame

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+from diar_ops._files import to_csv
 from diar_ops.evaluation.alignment.summary import (
     COMPARED,
     MEASURES,
     AlignmentComparison,
     AlignmentSummary,
 )
-from diar_ops.evaluation.rows import to_csv
 from diar_ops.evaluation.summary import Mean
 from diar_ops.evaluation.tables import Table, counted
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from diar_ops._checks import check_option
 from diar_ops._errors import OptionError
+from diar_ops._seeds import generator_for
 from diar_ops.data import (
     CameraRanges,
     PlanarScene,
@@ -22,7 +23,6 @@ from diar_ops.data import (
     render_planar_scene,
 )
 from diar_ops.data.flags import SATURATED
-from diar_ops.data.seeds import generator_for
 from diar_ops.evaluation.robustness.scenes import (
     CAMERA,
     MIRRORED,

@@ -9,11 +9,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from diar_ops._seeds import generator_for
 from diar_ops.data import CameraRanges, PlanarScene, SceneRanges
 from diar_ops.data.scene._lighting import VARNISH
 from diar_ops.data.scene.sample import bounding_radius, sample_planar_scene
 from diar_ops.data.scene.types import Finish, LightKind, Objects
-from diar_ops.data.seeds import generator_for
 
 __all__ = [
     "CAMERA", "MIRRORED", "RANGES", "glare_scene", "mild_scene", "search_scales", "thumbnail",

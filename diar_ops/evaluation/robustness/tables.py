@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
+from diar_ops._files import to_csv
 from diar_ops.evaluation.robustness.factors import FACTORS
 from diar_ops.evaluation.robustness.rows import ALIGNMENT_SCORES, PICTURE_SCORES
 from diar_ops.evaluation.robustness.summary import (
@@ -12,7 +13,6 @@ from diar_ops.evaluation.robustness.summary import (
     BreakingPoint,
     LevelSummary,
 )
-from diar_ops.evaluation.rows import to_csv
 from diar_ops.evaluation.summary import Mean
 from diar_ops.evaluation.tables import markdown_head, markdown_line
 

@@ -6,9 +6,9 @@ import torch
 from PIL import Image, ImageCms
 
 from diar_ops import ImageError
+from diar_ops._seeds import generator_for
 from diar_ops.data import Photo, read_image
 from diar_ops.data.cycles.texture import TextureChoice, prepare_texture
-from diar_ops.data.seeds import generator_for
 
 
 def photo(pixels, **more):

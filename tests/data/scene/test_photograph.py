@@ -16,8 +16,8 @@ from torch import Tensor
 
 from diar_ops import photograph
 from diar_ops._errors import DtypeError, OptionError, ShapeError
+from diar_ops.colour import linear_to_srgb, srgb_to_linear
 from diar_ops.data import CameraRanges
-from diar_ops.data.scene.transfer import linear_to_srgb, srgb_to_linear
 from tests.harness import Call, OpTests, assert_close, generator
 
 PLAIN = CameraRanges.plain()

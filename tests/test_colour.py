@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diar_ops._errors import DtypeError
-from diar_ops.data.scene.transfer import linear_to_srgb, srgb_to_linear
+from diar_ops.colour import linear_to_srgb, srgb_to_linear
 
 Function = Callable[[torch.Tensor], torch.Tensor]
 
