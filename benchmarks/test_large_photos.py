@@ -25,7 +25,8 @@ from diar_ops import (
     transform_points,
     undistort_points,
 )
-from diar_ops.data import procedural_texture, srgb_to_linear
+from diar_ops.colour import srgb_to_linear
+from diar_ops.textures import procedural_texture
 
 SIZE = (3000, 4000)
 ROWS = 250

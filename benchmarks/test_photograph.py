@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from diar_ops import jpeg_compress, photograph
-from diar_ops.data import CameraRanges
+from diar_ops.scene import CameraRanges
 
 SIDE = 256
 SEQUENCES, FRAMES = 2, 10

@@ -15,9 +15,9 @@ import pytest
 import torch
 
 from diar_ops import RenderError, render_planar_scene
-from diar_ops.data import write_image
-from diar_ops.data.cycles.worker import BlenderProcess, blender_command
-from diar_ops.data.scene import PlanarScene, sample_planar_scene, scene_to_document
+from diar_ops._files import write_image
+from diar_ops.cycles.worker import BlenderProcess, blender_command
+from diar_ops.scene import PlanarScene, sample_planar_scene, scene_to_document
 
 SAMPLES = 24
 #: Frames of each size: those of one sequence for Cycles, a batch for training.

@@ -41,7 +41,7 @@ from diar_ops import (
     sample_planar_scene,
     softmax_aggregate,
 )
-from diar_ops.data import TextureSource
+from diar_ops.textures import TextureSource
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 #: Channels of the features that attention aggregates, and of the descriptors that are matched.

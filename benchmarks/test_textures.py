@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from diar_ops.data import TEXTURE_KINDS, procedural_texture
+from diar_ops.textures import TEXTURE_KINDS, procedural_texture
 
 COUNT = 20
 METHODS = {"ours": None, **{f"ours, {kind}": kind for kind in TEXTURE_KINDS}}

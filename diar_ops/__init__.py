@@ -51,14 +51,6 @@ from diar_ops.aggregate import (
     swin_aggregate,
     swin_block,
 )
-from diar_ops.data import (
-    JpegCompress,
-    RenderedScene,
-    jpeg_compress,
-    photograph,
-    render_planar_scene,
-    sample_planar_scene,
-)
 from diar_ops.geometry import (
     BundleAdjustHomographies,
     LocalContrast,
@@ -125,6 +117,14 @@ from diar_ops.pipeline import (
     align_sequence,
     reconstruct_sequence,
     settle_frames,
+)
+from diar_ops.scene import (
+    JpegCompress,
+    RenderedScene,
+    jpeg_compress,
+    photograph,
+    render_planar_scene,
+    sample_planar_scene,
 )
 
 __all__ = [  # noqa: RUF022 - grouped by purpose

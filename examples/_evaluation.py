@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from _cli import progress_bar
 from diar_ops import OptionError, OutputError
-from diar_ops.data import write_text_atomic
+from diar_ops._files import write_text_atomic
 from diar_ops.evaluation import (
     DEFAULT,
     DEFAULT_METHODS,

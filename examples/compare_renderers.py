@@ -29,18 +29,10 @@ from tqdm import tqdm
 
 from _cli import argument_parser, exit_code
 from diar_ops import photograph, render_planar_scene, warp_homography
-from diar_ops.data import (
-    CameraRanges,
-    FrameFlag,
-    SequenceDataset,
-    atomic_path,
-    contact_sheet,
-    read_image,
-    scene_from_document,
-    write_image,
-    write_text_atomic,
-)
-from diar_ops.data.cycles import prepare_texture
+from diar_ops._files import atomic_path, write_image, write_text_atomic
+from diar_ops.cycles import contact_sheet, prepare_texture
+from diar_ops.data import SequenceDataset, read_image
+from diar_ops.scene import CameraRanges, FrameFlag, scene_from_document
 
 #: Bins of the histograms of frame minus label, from -1 to 1; an odd number, so that none ends at 0.
 BINS = 81

@@ -37,13 +37,15 @@ from tqdm import tqdm
 
 from _cli import argument_parser, exit_code
 from diar_ops import DiarError, OptionError
-from diar_ops.data import (
-    SequenceDataset,
+from diar_ops.cycles import (
+    DEVICES,
+    RenderSettings,
     dataset_statistics,
-    list_images,
+    render_dataset,
     statistics_table,
+    write_contact_sheet,
 )
-from diar_ops.data.cycles import DEVICES, RenderSettings, render_dataset, write_contact_sheet
+from diar_ops.data import SequenceDataset, list_images
 
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:

@@ -8,15 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diar_ops.data import (
-    format_document,
-    frame_names,
-    sequence_document,
-    write_flags,
-    write_image,
-    write_mask,
-)
-from diar_ops.data.scene import sample_planar_scene, scene_homography
+from diar_ops._files import write_image
+from diar_ops.data import format_document, frame_names, sequence_document, write_flags, write_mask
+from diar_ops.scene import sample_planar_scene, scene_homography
 from tests.harness import generator
 
 SIZE = (48, 64)

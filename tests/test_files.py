@@ -13,7 +13,8 @@ import torch
 from PIL import Image, ImageCms
 
 from diar_ops import DtypeError, ImageError, OptionError, OutputError, ShapeError
-from diar_ops.data import atomic_path, read_image, write_image, write_text_atomic
+from diar_ops._files import atomic_path, write_image, write_text_atomic
+from diar_ops.data import read_image
 from tests.harness import generator
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

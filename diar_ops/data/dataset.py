@@ -16,15 +16,15 @@ from diar_ops._errors import ImageError
 from diar_ops._pixels import image_to_float
 from diar_ops._seeds import generator_for
 from diar_ops.data.crop import crop_homography, frame_corners
-from diar_ops.data.flags import read_flags, read_mask
 from diar_ops.data.images import read_image
-from diar_ops.data.rendered import (
+from diar_ops.data.masks import read_flags, read_mask
+from diar_ops.data.sequence_reader import (
     RenderedFrame,
     RenderedSequence,
     read_sequence,
     sequence_folders,
 )
-from diar_ops.data.sequence_document import DOCUMENT
+from diar_ops.data.sequence_writer import DOCUMENT
 
 __all__ = ["SequenceDataset", "SequenceItem"]
 

@@ -6,7 +6,7 @@ import io
 import re
 import threading
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
@@ -23,7 +23,7 @@ from diar_ops.data.sixteen import decode_sixteen, has_sixteen_bits, upright
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["SUFFIXES", "Photo", "list_images", "natural_key", "read_image"]
+__all__ = ["SUFFIXES", "Photo", "natural_key", "read_image"]
 
 #: File name endings that :func:`list_images` takes for photos, in any case.
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp")
@@ -63,68 +63,6 @@ class Photo:
     def size(self) -> tuple[int, int]:
         """Return (height, width) in pixels, after the EXIF orientation."""
         return self.pixels.shape[-2], self.pixels.shape[-1]
-
-
-def list_images(paths: str | PathLike[str] | Iterable[str | PathLike[str]]) -> list[Path]:
-    """List the photos of folders and single files, in the order in which a person counts.
-
-    A folder gives its files that end in one of :data:`SUFFIXES`, sorted so that ``img2`` comes
-    before ``img10``; hidden files and sub-folders are skipped. The folder of a rendered sequence
-    (with a ``sequence.json``, see ``docs/data.md``) gives its frames, not its label. A file is
-    taken as it is, whatever its ending. Each file is listed once.
-
-    Args:
-        paths: One path, or several.
-
-    Returns:
-        The files, at least one.
-
-    Raises:
-        ImageError: A path does not exist or cannot be listed, a folder holds no photo or is that
-            of a whole rendered data set, or its ``sequence.json`` is of the right format but
-            damaged or of another version.
-    """
-    # Imported late: scenes, which rendered sequences are of, read images themselves.
-    from diar_ops.data.rendered import is_sequence, read_sequence, sequence_folders
-
-    several = [paths] if isinstance(paths, (str, PathLike)) else list(paths)
-    if not several:
-        raise ImageError("no photos: no folder and no file was given")
-    found: dict[Path, None] = {}
-    for path in map(Path, several):
-        try:
-            if not path.is_dir():
-                path.stat()
-                found[path] = None
-                continue
-            if is_sequence(path):
-                frames = read_sequence(path, files=False).frames
-                found.update(dict.fromkeys(frame.path for frame in frames))
-                continue
-            files = [
-                entry
-                for entry in path.iterdir()
-                if entry.suffix.lower() in SUFFIXES
-                and not entry.name.startswith(".")
-                and entry.is_file()
-            ]
-            sequences = sequence_folders(path)
-            is_set = bool(sequences) and (not files or (path / "dataset.json").is_file())
-        except OSError as error:
-            raise _cannot_open(path, error) from error
-        if is_set:
-            names = ", ".join(folder.name for folder in sequences[:3])
-            raise ImageError(
-                f"{path} is a whole data set, not one sequence; give one of its "
-                f"sub-folders ({names}{', ...' * (len(sequences) > 3)})"
-            )
-        if not files:
-            raise ImageError(
-                f"no photos in the folder {path} (looked for "
-                f"{', '.join(SUFFIXES)}, not in sub-folders)"
-            )
-        found.update(dict.fromkeys(sorted(files, key=natural_key)))
-    return list({path.resolve(): path for path in reversed(found)}.values())[::-1]
 
 
 def read_image(path: str | PathLike[str]) -> Photo:

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from diar_ops._files import write_image
 from diar_ops._pixels import shrink
-from diar_ops.data import write_image
 from diar_ops.evaluation.aligned import Aligned, load_prefixes
 from diar_ops.evaluation.disturbance import Disturbance
 from diar_ops.evaluation.methods import Method, find_methods

@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from diar_ops.data import atomic_path
+from diar_ops._files import atomic_path
 from diar_ops.evaluation.methods import CLASSICAL, EXPOSURE
 from diar_ops.evaluation.rows import Scored
 from diar_ops.evaluation.scores import LOWER_IS_BETTER, SCORES

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, Generic
 
 from diar_ops._errors import OutputError
+from diar_ops._files import write_text_atomic
 from diar_ops._version import __version__
-from diar_ops.data import DOCUMENT, write_text_atomic
+from diar_ops.data import DOCUMENT
 from diar_ops.evaluation.rows import PerceptualRow, Row, RowT, Scored, read_rows, write_rows
 from diar_ops.evaluation.summary import Pictures
 

@@ -9,11 +9,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from diar_ops.data import _report_pictures as pictures
-from diar_ops.data import _report_words as words
 from diar_ops.data import read_image
-from diar_ops.data.page import render_page
 from diar_ops.evaluation.tables import Table, tables_markdown
+from diar_ops.results import _pictures as pictures
+from diar_ops.results import _words as words
+from diar_ops.results.page import render_page
 
 __all__ = ["Block", "CasePicture", "Section", "render_evaluation", "section_markdown"]
 

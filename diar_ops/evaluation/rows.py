@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar, get_type_hints, overload
 
 from diar_ops._errors import OutputError
-from diar_ops._files import read_lines, to_csv
-from diar_ops.data import write_text_atomic
+from diar_ops._files import read_lines, to_csv, write_text_atomic
 
 __all__ = ["Keyed", "PerceptualRow", "Row", "RowKey", "RowT", "Scored", "read_rows", "write_rows"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from diar_ops.data import write_text_atomic
+from diar_ops._files import write_text_atomic
 from diar_ops.evaluation.cases import choose_cases, picture_file
 from diar_ops.evaluation.comparison import compare_alignments, compare_methods
 from diar_ops.evaluation.plots import plot_score, plot_score_boxes

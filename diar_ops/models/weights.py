@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from diar_ops._checks import check_option
 from diar_ops._errors import WeightsError
-from diar_ops.data import atomic_path
+from diar_ops._files import atomic_path
 from diar_ops.models._download import fetch
 from diar_ops.models._network_file import PREFIX, encode_network, holds_network, network_from
 from diar_ops.models._state import read_state

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from diar_ops.data import TextureSource
+from diar_ops.textures import TextureSource
 from diar_ops.training.config import TrainConfig
 from diar_ops.training.dataset import (
     CyclesSource,

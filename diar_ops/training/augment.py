@@ -11,8 +11,9 @@ from torch import Tensor
 
 from diar_ops._checks import check_option
 from diar_ops._types import Warped
-from diar_ops.data import linear_to_srgb, photograph, srgb_to_linear
+from diar_ops.colour import linear_to_srgb, srgb_to_linear
 from diar_ops.geometry import homography_dlt, warp_homography
+from diar_ops.scene import photograph
 
 __all__ = ["AugmentRanges", "cover_partly", "misalign", "take_photos", "turn"]
 

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from diar_ops.data import SceneRanges, render_planar_scene, sample_planar_scene, srgb_to_linear
+from diar_ops.colour import srgb_to_linear
 from diar_ops.models import GRID
+from diar_ops.scene import SceneRanges, render_planar_scene, sample_planar_scene
 from diar_ops.training.kept import LARGEST_ASPECT
 
 __all__ = ["bare_light"]

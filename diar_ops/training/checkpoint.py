@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from diar_ops._errors import WeightsError
-from diar_ops.data import atomic_path
+from diar_ops._files import atomic_path
 from diar_ops.training.curve import Row
 
 __all__ = ["Checkpoint", "load_checkpoint", "save_checkpoint"]

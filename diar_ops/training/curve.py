@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from diar_ops.data import atomic_path, write_text_atomic
+from diar_ops._files import atomic_path, write_text_atomic
 
 __all__ = ["curve_figure", "plot_curve", "write_curve"]
 

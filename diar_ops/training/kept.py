@@ -13,8 +13,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from diar_ops._checks import check_option, check_size
+from diar_ops._files import atomic_path
 from diar_ops._seeds import generator_for
-from diar_ops.data import SceneRanges, TextureSource, atomic_path
+from diar_ops.scene import SceneRanges
+from diar_ops.textures import TextureSource
 
 __all__ = ["KeptSequences"]
 

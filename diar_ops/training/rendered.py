@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from diar_ops._pixels import to_bytes
-from diar_ops.data import render_planar_scene, sample_planar_scene
+from diar_ops.scene import render_planar_scene, sample_planar_scene
 from diar_ops.training.kept import KeptSequences, kept_light
 
 __all__ = ["RenderedSequences"]

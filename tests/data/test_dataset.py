@@ -15,14 +15,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from diar_ops import ImageError, OptionError, transform_points, warp_homography
-from diar_ops.data import (
-    SequenceDataset,
-    image_to_float,
-    read_flags,
-    read_image,
-    read_mask,
-    write_image,
-)
+from diar_ops._files import write_image
+from diar_ops._pixels import image_to_float
+from diar_ops.data import SequenceDataset, read_flags, read_image, read_mask
 from diar_ops.data.crop import crop_homography, frame_corners
 from tests.harness import assert_close
 from tests.sequences import SIZE, grid, picture, write_dataset, write_sequence

@@ -17,8 +17,9 @@ import torch
 from PIL import Image, ImageCms, ImageFile
 
 from diar_ops import DtypeError, ImageError
-from diar_ops.data import image_to_float, list_images, read_image
+from diar_ops._pixels import image_to_float
 from diar_ops.data import images as images_module
+from diar_ops.data import list_images, read_image
 from tests.sequences import write_dataset, write_sequence
 
 RNG = np.random.default_rng(7)

@@ -16,7 +16,7 @@ from diar_ops import (
     WeightsError,
     save_pretrained,
 )
-from diar_ops.data import linear_to_srgb, srgb_to_linear
+from diar_ops.colour import linear_to_srgb, srgb_to_linear
 from diar_ops.evaluation import CLASSICAL, DEFAULT_METHODS, compensate_exposure, find_methods
 from diar_ops.evaluation import methods as methods_module
 from tests.harness import assert_close, generator

@@ -12,7 +12,7 @@ from PIL import Image
 from tests.scripts import load_script
 
 ROOT = Path(__file__).resolve().parents[2]
-SAMPLE = ROOT / "tests" / "data" / "sample"
+SAMPLE = ROOT / "tests" / "cycles" / "sample"
 
 
 @pytest.fixture(scope="module")

@@ -19,14 +19,14 @@ from diar_ops.evaluation import CLASSICAL, LpipsFiles, PerceptualRow, Row, plots
 from diar_ops.evaluation import reconstruction as reconstruction_module
 from diar_ops.evaluation import run as run_module
 from diar_ops.evaluation.alignment import plots as alignment_plots
-from tests.data.test_report import Page
 from tests.evaluation.test_lpips import files
+from tests.results.test_report import Page
 from tests.scripts import load_script
 from tests.sequences import write_dataset
 
 __all__ = ["files"]  # a fixture
 ROOT = Path(__file__).resolve().parents[2]
-SAMPLE = ROOT / "tests" / "data" / "sample"
+SAMPLE = ROOT / "tests" / "cycles" / "sample"
 ONLY = ("--parts", "reconstruction", "--pictures", 0)
 FAST = (*ONLY, "--methods", "mean", "median+exposure")
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.data.test_report import Page
 from tests.evaluation.alignment.pictures import write_views
 from tests.evaluation.test_training_curves import write_run
 from tests.examples.test_evaluate import Run, no_plots, program, run
+from tests.results.test_report import Page
 from tests.sequences import write_dataset
 
 __all__ = ["no_plots", "program", "run"]  # fixtures

@@ -19,8 +19,9 @@ import torch
 from PIL import Image, ImageCms
 
 from diar_ops import DIAR, FaithfulDIAR, FaithfulDIARConfig, corner_error, save_pretrained
-from diar_ops.data import read_image, write_image
-from diar_ops.data import results as results_module
+from diar_ops._files import write_image
+from diar_ops.data import read_image
+from diar_ops.results import files as results_module
 from tests import photos
 from tests.scripts import load_script
 

@@ -1,4 +1,4 @@
-"""The command line of the renderer, without Blender; tests/data/cycles has the rest."""
+"""The command line of the renderer, without Blender; tests/cycles has the rest."""
 
 import os
 import subprocess

@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 from PIL import Image
 
-from diar_ops.data import write_image
+from diar_ops._files import write_image
 from diar_ops.evaluation import read_rows
 from diar_ops.evaluation.robustness import FACTORS, RobustnessRow, choose_pictures
 from diar_ops.evaluation.robustness import score as score_module

@@ -15,7 +15,7 @@ from diar_ops import (
     dense_stages,
     load_descriptor,
 )
-from diar_ops.data import TextureSource
+from diar_ops.textures import TextureSource
 from diar_ops.training.descriptors import (
     PairRanges,
     RenderedViews,

@@ -21,8 +21,9 @@ from diar_ops import (
     corner_error,
     load_descriptor,
 )
-from diar_ops.data import read_ground_truth, read_photos, score_against
+from diar_ops.data import read_photos
 from diar_ops.pipeline import _refine, reconstruct_sequence
+from diar_ops.results import read_ground_truth, score_against
 from tests import photos
 from tests.harness import Call, OpTests, assert_close, tensors_of
 

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from diar_ops.data import SceneRanges, srgb_to_linear
+from diar_ops.colour import srgb_to_linear
+from diar_ops.scene import SceneRanges
 from diar_ops.training.bare_light import DARKEST, bare_light
 from tests.harness import assert_close, generator
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from diar_ops import ImageError, OptionError, psnr
-from diar_ops.data import TextureSource
+from diar_ops.textures import TextureSource
 from diar_ops.training import (
     AugmentRanges,
     CyclesSource,

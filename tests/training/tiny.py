@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from diar_ops._types import Restored, Whole
-from diar_ops.data import procedural_texture
+from diar_ops.textures import procedural_texture
 from diar_ops.training import (
     Taken,
     TrainConfig,

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from diar_ops._files import write_image
 from diar_ops._pixels import fit_size, image_size, to_bytes
-from diar_ops.data import SequenceDataset, write_image
+from diar_ops.data import SequenceDataset
 from diar_ops.evaluation.alignment.rows import AlignmentRow, of_most_frames
 from diar_ops.evaluation.cases import by_method, file_name, rank_cases
 from diar_ops.geometry import transform_points, warp_homography

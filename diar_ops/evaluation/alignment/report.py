@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from diar_ops.data import write_text_atomic
+from diar_ops._files import write_text_atomic
 from diar_ops.evaluation.alignment.pictures import choose_frames, frame_file
 from diar_ops.evaluation.alignment.plots import plot_boxes, plot_cumulative
 from diar_ops.evaluation.alignment.rows import AlignmentRow, of_most_frames

@@ -13,16 +13,7 @@ from torch import Tensor
 from diar_ops._checks import check_option
 from diar_ops._errors import OptionError
 from diar_ops._seeds import generator_for
-from diar_ops.data import (
-    CameraRanges,
-    PlanarScene,
-    RenderedScene,
-    TextureSource,
-    list_images,
-    photograph,
-    render_planar_scene,
-)
-from diar_ops.data.flags import SATURATED
+from diar_ops.data import list_images
 from diar_ops.evaluation.robustness.scenes import (
     CAMERA,
     MIRRORED,
@@ -34,6 +25,9 @@ from diar_ops.evaluation.robustness.scenes import (
     with_casters,
     with_things,
 )
+from diar_ops.scene import CameraRanges, PlanarScene, RenderedScene, photograph, render_planar_scene
+from diar_ops.scene.flags import SATURATED
+from diar_ops.textures import TextureSource
 
 __all__ = ["Photos", "choose_pictures", "take_photos"]
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import torch
 
-from diar_ops.data import contact_sheet, write_image
+from diar_ops._files import write_image
+from diar_ops.cycles import contact_sheet
 from diar_ops.evaluation.methods import Method
 from diar_ops.evaluation.robustness.factors import FACTORS
 from diar_ops.evaluation.robustness.methods import ALIGNED

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from diar_ops.data import write_text_atomic
+from diar_ops._files import write_text_atomic
 from diar_ops.evaluation.robustness.methods import ALIGNED
 from diar_ops.evaluation.robustness.plots import plot_alignment, plot_reconstruction
 from diar_ops.evaluation.robustness.rows import ROBUSTNESS, RobustnessRow

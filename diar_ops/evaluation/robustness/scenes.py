@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from diar_ops._seeds import generator_for
-from diar_ops.data import CameraRanges, PlanarScene, SceneRanges
-from diar_ops.data.scene._lighting import VARNISH
-from diar_ops.data.scene.sample import bounding_radius, sample_planar_scene
-from diar_ops.data.scene.types import Finish, LightKind, Objects
+from diar_ops.scene import CameraRanges, PlanarScene, SceneRanges
+from diar_ops.scene._lighting import VARNISH
+from diar_ops.scene.sample import bounding_radius, sample_planar_scene
+from diar_ops.scene.types import Finish, LightKind, Objects
 
 __all__ = [
     "CAMERA", "MIRRORED", "RANGES", "glare_scene", "mild_scene", "search_scales", "thumbnail",

@@ -12,8 +12,8 @@ from torch.utils.data import Dataset
 
 from diar_ops._checks import check_option
 from diar_ops._seeds import generator_for
-from diar_ops.data import photograph
 from diar_ops.geometry import homography_dlt, transform_points, warp_homography
+from diar_ops.scene import photograph
 from diar_ops.training.augment import ideal_photos
 from diar_ops.training.descriptors.views import RenderedViews
 

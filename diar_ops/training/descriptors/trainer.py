@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from diar_ops.data import TextureSource
 from diar_ops.matching import DenseDescriptor
 from diar_ops.models import DualDescriptor
+from diar_ops.textures import TextureSource
 from diar_ops.training.curve import Row
 from diar_ops.training.descriptors.config import DescriptorConfig
 from diar_ops.training.descriptors.curve import plot_descriptor_curve

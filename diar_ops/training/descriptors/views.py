@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from diar_ops.data import render_planar_scene, sample_planar_scene
+from diar_ops.scene import render_planar_scene, sample_planar_scene
 from diar_ops.training.kept import KeptSequences, kept_light
 
 __all__ = ["RenderedViews"]

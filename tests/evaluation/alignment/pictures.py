@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from diar_ops import homography_dlt, warp_homography
-from diar_ops.data import write_image
+from diar_ops._files import write_image
 from diar_ops.evaluation.alignment import AlignmentRow
 from tests.harness import generator
 from tests.sequences import write_sequence

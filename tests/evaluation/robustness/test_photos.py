@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from diar_ops import OptionError, corner_error, warp_homography
-from diar_ops.data import scene_homography, write_image
+from diar_ops._files import write_image
 from diar_ops.evaluation.robustness import FACTORS, Photos, choose_pictures, take_photos
 from diar_ops.evaluation.robustness.scenes import mild_scene, search_scales, thumbnail
+from diar_ops.scene import scene_homography
 from tests.harness import assert_close
 
 SIDE, FRAMES = 64, 4

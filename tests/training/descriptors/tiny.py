@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from diar_ops.data import TextureSource
 from diar_ops.models import DualDescriptor, DualDescriptorConfig
+from diar_ops.textures import TextureSource
 from diar_ops.training.descriptors import (
     DescriptorConfig,
     DescriptorTrainer,

@@ -1,0 +1,503 @@
+"""Render planar scenes inside Blender: the one script that imports ``bpy``, and nothing of ours.
+
+Run by :mod:`diar_ops.cycles` in another interpreter, as ``python blender_scene.py`` where the
+``bpy`` package is installed or as ``blender --background --python blender_scene.py``. It reads one
+JSON object per line from standard input and answers with JSON lines on standard output:
+
+    <- {"device": "cpu" | "cuda" | "optix"}            first line
+    -> {"event": "ready", "blender": "4.5.1", "device": "CPU"}
+    <- {"document", "texture", "folder", "samples", "label_samples", "denoise", "frames", "label",
+        "emission", "seed"}                             a job
+    -> {"event": "frame", "name": "label" | "0" | ...}  label.exr, 0.exr, ... is complete
+    -> {"event": "done"}
+    -> {"event": "failed", "kind": "...", "message": "..."}   instead of any of these
+
+``document`` is what ``scene_to_document`` returns: its world is Blender's world, number by number.
+Each frame is written as an uncompressed OpenEXR file of linear radiance and light passes.
+With ``emission`` the picture shines by itself, and there are no lights and no things in the way.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+SENSOR = 36.0
+#: How far behind the picture the wall is, in picture units.
+WALL_GAP = 2e-4
+WALL_HALF_SIZE = 60.0
+#: Corners of round outlines; 128 keep the chord within 0.03 % of the radius.
+ROUND = 128
+#: Share of a spot's cone in which it fades; ``diar_ops.scene.types`` has the same number.
+SPOT_BLEND = 0.15
+
+Node = Any
+
+
+def main() -> None:
+    """Answer jobs until standard input ends."""
+    answer = protect_stdout()
+    die_with_parent()
+    try:
+        import bpy
+    except ImportError as error:
+        missing = isinstance(error, ModuleNotFoundError) and error.name == "bpy"
+        kind = "bpy" if missing else "library" if ".so" in str(error) else "start"
+        answer(event="failed", kind=kind, message=str(error))
+        return
+    if bpy.app.version < (4, 5, 0):
+        answer(event="failed", kind="version", message=bpy.app.version_string)
+        return
+    bpy.ops.wm.read_factory_settings(use_empty=True)
+    with suppress(OSError):
+        # An empty folder that no render needs; it would outlive a process that is killed.
+        Path(bpy.app.tempdir).rmdir()
+    try:
+        device = choose_device(bpy, json.loads(sys.stdin.readline() or "{}").get("device", "cpu"))
+    except RuntimeError as error:
+        answer(event="failed", kind="device", message=str(error))
+        return
+    answer(event="ready", blender=bpy.app.version_string.split()[0], device=device)
+    for line in sys.stdin:
+        try:
+            run(bpy, json.loads(line), device, answer)
+            answer(event="done")
+        except Exception:
+            traceback.print_exc()
+            answer(event="failed", kind="render", message=traceback.format_exc(limit=-1))
+
+
+def protect_stdout() -> Any:
+    """Keep the real standard output for answers; what Blender prints goes to standard error."""
+    sys.stdout.flush()
+    channel = os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1)
+    os.dup2(2, 1)
+
+    def answer(**event: Any) -> None:
+        channel.write(json.dumps(event) + "\n")
+        channel.flush()
+
+    return answer
+
+
+def die_with_parent() -> None:
+    """Ask Linux to end this process together with the one that started it."""
+    if sys.platform == "linux":
+        import ctypes
+
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
+def choose_device(bpy: Any, name: str) -> str:
+    """Switch on the devices of one kind; never fall back to the CPU in silence."""
+    if name == "cpu":
+        return "CPU"
+    preferences = bpy.context.preferences.addons["cycles"].preferences
+    kind = name.upper()
+    try:
+        preferences.compute_device_type = kind
+    except TypeError as error:
+        raise RuntimeError(f"this Blender was built without {kind}") from error
+    preferences.get_devices()
+    found = [device for device in preferences.devices if device.type == kind]
+    if not found:
+        raise RuntimeError(f"Blender finds no {kind} device")
+    for device in preferences.devices:
+        device.use = device.type == kind
+    return "GPU"
+
+
+def run(bpy: Any, job: dict[str, Any], device: str, answer: Any) -> None:
+    """Render the label and the frames of one job."""
+    document, folder = job["document"], Path(job["folder"])
+    tasks: list[tuple[str, dict[str, Any], bool]] = []
+    if job["label"]:
+        # Frame 0 sees exactly the picture, in aligned and misaligned sequences.
+        tasks.append(("label", document["frames"][0], True))
+    tasks += [
+        (str(index), document["frames"][index], bool(job["emission"])) for index in job["frames"]
+    ]
+    for number, (name, frame, emission) in enumerate(tasks):
+        remove_everything(bpy)
+        scene = bpy.context.scene
+        set_up_render(scene, document["size"], job, device, emission)
+        scene.cycles.seed = (int(job["seed"]) + number) % 2**31
+        scene.world = world(bpy, [0.0] * 3 if emission else frame["ambient"])
+        scene.camera = camera(bpy, scene, frame, document["size"])
+        picture(bpy, document, job["texture"], emission)
+        wall(bpy, document["wall"], emission)
+        if not emission:
+            for item in frame["lights"]:
+                light(bpy, item)
+            for item in frame["objects"]:
+                thing(bpy, item)
+        bpy.context.view_layer.update()
+        scene.render.filepath = str(folder / f"{name}.exr")
+        bpy.ops.render.render(write_still=True)
+        answer(event="frame", name=name)
+    remove_everything(bpy)
+
+
+def remove_everything(bpy: Any) -> None:
+    """Remove all data of a scene: what only leaves the scene stays in memory."""
+    data = bpy.data
+    for group in (data.objects, data.meshes, data.lights, data.cameras, data.materials,
+                  data.images, data.worlds, data.node_groups):  # fmt: skip
+        mine = [item for item in group if item.name not in ("Render Result", "Viewer Node")]
+        if mine:
+            data.batch_remove(mine)
+
+
+def set_up_render(
+    scene: Any, size: list[int], job: dict[str, Any], device: str, emission: bool
+) -> None:
+    """Apply the settings that render best for their time: see docs/data.md."""
+    render, cycles = scene.render, scene.cycles
+    render.engine = "CYCLES"
+    render.resolution_y, render.resolution_x = size
+    render.resolution_percentage = 100
+    render.use_compositing = render.use_sequencer = False
+    render.film_transparent = render.use_motion_blur = False
+    render.use_file_extension = render.use_persistent_data = False
+    render.threads_mode, render.threads = "FIXED", 1
+    render.dither_intensity = 0.0
+    scene.view_settings.view_transform = "Standard"
+    scene.view_settings.look = "None"
+    image = render.image_settings
+    image.file_format = "OPEN_EXR_MULTILAYER"
+    image.color_mode, image.color_depth, image.exr_codec = "RGB", "16", "NONE"
+
+    cycles.device = device
+    cycles.samples = job["label_samples"] if emission else job["samples"]
+    cycles.use_adaptive_sampling = cycles.use_light_tree = cycles.use_auto_tile = False
+    cycles.pixel_filter_type, cycles.filter_width = "BOX", 1.0
+    cycles.caustics_reflective = cycles.caustics_refractive = False
+    cycles.max_bounces, cycles.diffuse_bounces, cycles.glossy_bounces = 8, 3, 4
+    cycles.transmission_bounces, cycles.transparent_max_bounces = 8, 16
+    cycles.sample_clamp_direct, cycles.sample_clamp_indirect = 0.0, 10.0
+    cycles.use_denoising = bool(job["denoise"]) and not emission
+    if cycles.use_denoising:
+        cycles.denoiser = "OPENIMAGEDENOISE"
+        cycles.denoising_prefilter = "NONE"
+        cycles.denoising_input_passes = "RGB_ALBEDO_NORMAL"
+
+    layer = scene.view_layers[0]
+    # Only picture and wall have texture coordinates: this pass counts the samples that see them.
+    layer.use_pass_uv = True
+    layer.pass_alpha_threshold = 0.0
+    layer.use_pass_diffuse_direct = layer.use_pass_diffuse_indirect = not emission
+    layer.use_pass_glossy_direct = layer.use_pass_glossy_indirect = not emission
+    layer.use_pass_diffuse_color = layer.use_pass_glossy_color = not emission
+
+
+def camera(bpy: Any, scene: Any, frame: dict[str, Any], size: list[int]) -> Any:
+    """Place a pinhole camera of intrinsics K at R X + t; K speaks of pixel centres at integers."""
+    from mathutils import Matrix
+
+    height, width = size
+    (fx, skew, cx), (_, fy, cy), _ = frame["K"]
+    # Blender's frame reaches from corner to corner, ours from centre to centre: half a pixel.
+    if abs(cx + 0.5 - width / 2) > 1e-6 or abs(cy + 0.5 - height / 2) > 1e-6 or skew != 0:
+        raise ValueError("the principal point must be the centre of the frame, without skew")
+    if max(fx / fy, fy / fx) > 200:
+        raise ValueError("Blender's pixels are at most 200 times as long as wide")
+    data = bpy.data.cameras.new("camera")
+    data.sensor_fit, data.sensor_width = "HORIZONTAL", SENSOR
+    data.lens = fx * SENSOR / width
+    data.clip_start, data.clip_end = 1e-3, 1e3
+    scene.render.pixel_aspect_x = max(1.0, fy / fx)
+    scene.render.pixel_aspect_y = max(1.0, fx / fy)
+    R, t = frame["R"], frame["t"]
+    centre = [-sum(R[row][column] * t[row] for row in range(3)) for column in range(3)]
+    # Blender's cameras look along -z with y up, ours along z with y down.
+    flip = (1.0, -1.0, -1.0)
+    rows = [[R[c][r] * flip[c] for c in range(3)] + [centre[r]] for r in range(3)]
+    item = bpy.data.objects.new("camera", data)
+    item.matrix_world = Matrix([*rows, [0.0, 0.0, 0.0, 1.0]])
+    bpy.context.scene.collection.objects.link(item)
+    return item
+
+
+def world(bpy: Any, radiance: list[float]) -> Any:
+    """Return surroundings of uniform radiance."""
+    item = bpy.data.worlds.new("world")
+    item.use_nodes = True
+    background = item.node_tree.nodes["Background"]
+    background.inputs["Color"].default_value = (*radiance, 1.0)
+    background.inputs["Strength"].default_value = 1.0
+    return item
+
+
+def picture(bpy: Any, document: dict[str, Any], texture: str, emission: bool) -> None:
+    """Add the picture: centred at the origin, x right, y down, its front towards -z."""
+    height, width = document["picture"]["size"]
+    material, nodes, links = new_material(bpy, "picture")
+    image = nodes.new("ShaderNodeTexImage")
+    image.image = bpy.data.images.load(texture)
+    image.image.colorspace_settings.name = "sRGB"
+    image.interpolation, image.extension = "Linear", "EXTEND"
+    if emission:
+        shader = nodes.new("ShaderNodeEmission")
+        links.new(image.outputs["Color"], shader.inputs["Color"])
+        surface(nodes, links, shader)
+    else:
+        finish = document["picture"]["material"]
+        shader = nodes.new("ShaderNodeBsdfPrincipled")
+        shader.distribution = "GGX"
+        links.new(image.outputs["Color"], shader.inputs["Base Color"])
+        shader.inputs["IOR"].default_value = 1.5
+        shader.inputs["Roughness"].default_value = finish["roughness"]
+        shader.inputs["Specular IOR Level"].default_value = finish["specular"]
+        shader.inputs["Coat Weight"].default_value = finish["coat"]
+        shader.inputs["Coat Roughness"].default_value = finish["coat_roughness"]
+        shader.inputs["Coat IOR"].default_value = 1.5
+        surface(nodes, links, shader)
+    plane(bpy, "picture", width / 2, height / 2, 0.0, material)
+
+
+def wall(bpy: Any, colour: list[float], emission: bool) -> None:
+    """Add the wall behind the picture."""
+    material, nodes, links = new_material(bpy, "wall")
+    shader = nodes.new("ShaderNodeEmission" if emission else "ShaderNodeBsdfDiffuse")
+    shader.inputs["Color"].default_value = (*colour, 1.0)
+    surface(nodes, links, shader)
+    plane(bpy, "wall", WALL_HALF_SIZE, WALL_HALF_SIZE, WALL_GAP, material)
+
+
+def plane(bpy: Any, name: str, x: float, y: float, z: float, material: Any) -> None:
+    """Add a rectangle that faces -z, with texture coordinates: v is 1 at its top, where y < 0."""
+    corners = [(-x, -y, z), (x, -y, z), (x, y, z), (-x, y, z)]
+    order = (0, 3, 2, 1)
+    mesh = bpy.data.meshes.new(name)
+    mesh.from_pydata([corners[i] for i in order], [], [(0, 1, 2, 3)])
+    coordinates = [(0.0, 1.0), (1.0, 1.0), (1.0, 0.0), (0.0, 0.0)]
+    layer = mesh.uv_layers.new(name="uv")
+    for loop, i in enumerate(order):
+        layer.data[loop].uv = coordinates[i]
+    if mesh.polygons[0].normal.z > 0:
+        mesh.flip_normals()
+    add_mesh(bpy, name, mesh, material, None)
+
+
+def light(bpy: Any, item: dict[str, Any]) -> None:
+    """Add a light; Blender's watts are radiant flux as our document means it."""
+    kind = item["kind"]
+    data = bpy.data.lights.new("light", kind.upper())
+    strongest = max(item["power"]) or 1.0
+    data.energy = strongest
+    data.color = [channel / strongest for channel in item["power"]]
+    if kind == "area":
+        data.shape, data.size = "SQUARE", item["size"]
+    else:
+        data.shadow_soft_size = item["size"]
+        data.use_soft_falloff = False
+    if kind == "spot":
+        data.spot_size = item["cone"]
+        data.spot_blend = SPOT_BLEND
+    lamp = bpy.data.objects.new("light", data)
+    lamp.matrix_world = placed(shining(item["direction"]), item["position"])
+    lamp.visible_camera = False
+    bpy.context.scene.collection.objects.link(lamp)
+
+
+def shining(direction: list[float]) -> list[list[float]]:
+    """Return the rotation of a lamp, which shines along its -z.
+
+    The sides of a square lie along x and y turned by the shortest way that takes z to
+    ``direction``.
+    """
+    x, y, z = direction
+    k = 1 / (1 + z) if z > -1 + 1e-9 else 0.0
+    turn = [[1 - k * x * x, -k * x * y, x], [-k * x * y, 1 - k * y * y, y], [-x, -y, z]]
+    return [[row[0], -row[1], -row[2]] for row in turn]
+
+
+def placed(rotation: list[list[float]], position: list[float]) -> Any:
+    """Return the 4 x 4 matrix of a rotation and a position."""
+    from mathutils import Matrix
+
+    rows = [[*rotation[r], position[r]] for r in range(3)]
+    return Matrix([*rows, [0.0, 0.0, 0.0, 1.0]])
+
+
+def thing(bpy: Any, item: dict[str, Any]) -> None:
+    """Add a thing between picture and camera, or beside the view."""
+    # A half size of zero belongs into the vertices: a matrix with it has no normals.
+    vertices, faces, smooth = SHAPES[item["kind"]](item)
+    scale = item["half_size"]
+    mesh = bpy.data.meshes.new("thing")
+    mesh.from_pydata([tuple(v[i] * scale[i] for i in range(3)) for v in vertices], [], faces)
+    mesh.polygons.foreach_set("use_smooth", [face < smooth for face in range(len(faces))])
+    add_mesh(bpy, "thing", mesh, finish(bpy, item), placed(item["rotation"], item["position"]))
+
+
+def add_mesh(bpy: Any, name: str, mesh: Any, material: Any, matrix: Any) -> None:
+    """Add a mesh to the scene; without a matrix its vertices are in the world."""
+    mesh.materials.append(material)
+    mesh.validate()
+    mesh.update()
+    item = bpy.data.objects.new(name, mesh)
+    if matrix is not None:
+        item.matrix_world = matrix
+    bpy.context.scene.collection.objects.link(item)
+
+
+Shape = tuple[list[tuple[float, float, float]], Sequence[tuple[int, ...]], int]
+
+
+def sphere(item: dict[str, Any]) -> Shape:
+    """Return vertices, faces, and how many of the faces are smooth."""
+    rings = ROUND // 2
+    vertices = [(0.0, 0.0, 1.0), (0.0, 0.0, -1.0)]
+    for ring in range(1, rings):
+        theta = math.pi * ring / rings
+        radius, z = math.sin(theta), math.cos(theta)
+        vertices += [(radius * x, radius * y, z) for x, y in circle()]
+
+    def at(ring: int, k: int) -> int:
+        return 2 + (ring - 1) * ROUND + k % ROUND
+
+    faces: list[tuple[int, ...]] = []
+    for k in range(ROUND):
+        faces.append((0, at(1, k), at(1, k + 1)))
+        faces.append((1, at(rings - 1, k + 1), at(rings - 1, k)))
+        faces += [
+            (at(r, k), at(r + 1, k), at(r + 1, k + 1), at(r, k + 1)) for r in range(1, rings - 1)
+        ]
+    return vertices, faces, len(faces)
+
+
+def box(item: dict[str, Any]) -> Shape:
+    """Return a cube of half size 1; as :func:`sphere`."""
+    ends = (-1.0, 1.0)
+    vertices = [(x, y, z) for x in ends for y in ends for z in ends]
+    faces = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
+    return vertices, faces, 0
+
+
+def cylinder(item: dict[str, Any]) -> Shape:
+    """Return a cylinder around z of radius and half height 1; as :func:`sphere`."""
+    # The caps have vertices of their own, so that the smooth side does not bend their normals.
+    bottom = [(x, y, -1.0) for x, y in circle()]
+    top = [(x, y, 1.0) for x, y in circle()]
+    sides = [
+        (k, (k + 1) % ROUND, ROUND + (k + 1) % ROUND, ROUND + k) for k in range(ROUND)
+    ]  # fmt: skip
+    caps = [tuple(range(4 * ROUND - 1, 3 * ROUND - 1, -1)), tuple(range(2 * ROUND, 3 * ROUND))]
+    return [*bottom, *top, *top, *bottom], [*sides, *caps], len(sides)
+
+
+def disc(item: dict[str, Any]) -> Shape:
+    """Return a disc of radius 1 in z = 0, with a hole or without; as :func:`sphere`."""
+    outer = [(x, y, 0.0) for x, y in circle()]
+    if item["hole"] <= 0:
+        return outer, [tuple(range(ROUND))], 0
+    inner = [(x * item["hole"], y * item["hole"], 0.0) for x, y in circle()]
+    ring = [(k, (k + 1) % ROUND, ROUND + (k + 1) % ROUND, ROUND + k) for k in range(ROUND)]
+    return [*outer, *inner], ring, 0
+
+
+def card(item: dict[str, Any]) -> Shape:
+    """Return the fan of triangles within max(|x|, |y|) <= 1 + sum a_k cos(k phi) + b_k sin.
+
+    As :func:`sphere`.
+    """
+    a, b = item["outline"]
+    vertices = [(0.0, 0.0, 0.0)]
+    corners = 3 * ROUND
+    for step in range(corners):
+        phi = 2 * math.pi * step / corners
+        reach = 1.0
+        for k in range(len(a)):
+            reach += a[k] * math.cos((k + 1) * phi) + b[k] * math.sin((k + 1) * phi)
+        reach = max(reach, 0.0) / max(abs(math.cos(phi)), abs(math.sin(phi)))
+        vertices.append((reach * math.cos(phi), reach * math.sin(phi), 0.0))
+    return vertices, [(0, 1 + k, 1 + (k + 1) % corners) for k in range(corners)], 0
+
+
+SHAPES = {"sphere": sphere, "box": box, "cylinder": cylinder, "disc": disc, "card": card}
+
+
+def circle() -> list[tuple[float, float]]:
+    """Return the corners of round outlines."""
+    angles = [2 * math.pi * k / ROUND for k in range(ROUND)]
+    return [(math.cos(angle), math.sin(angle)) for angle in angles]
+
+
+def new_material(bpy: Any, name: str) -> tuple[Any, Any, Any]:
+    """Return an empty material, its nodes and its links."""
+    material = bpy.data.materials.new(name)
+    material.use_nodes = True
+    material.node_tree.nodes.clear()
+    return material, material.node_tree.nodes, material.node_tree.links
+
+
+def surface(nodes: Any, links: Any, shader: Node) -> None:
+    """Let a shader be what the surface looks like."""
+    output = nodes.new("ShaderNodeOutputMaterial")
+    links.new(shader.outputs[0], output.inputs["Surface"])
+
+
+def finish(bpy: Any, item: dict[str, Any]) -> Any:
+    """Return the material of a thing."""
+    material, nodes, links = new_material(bpy, "thing")
+    kind, colour = item["finish"], item["colour"]
+
+    def shader(name: str, tint: list[float]) -> Node:
+        node = nodes.new(f"ShaderNode{name}")
+        entry = "Base Color" if name == "BsdfPrincipled" else "Color"
+        node.inputs[entry].default_value = (*tint, 1.0)
+        if "Roughness" in node.inputs and name != "BsdfDiffuse":
+            node.inputs["Roughness"].default_value = item["roughness"]
+            node.distribution = "GGX"
+        return node
+
+    def mix(share: Any, first: Node, second: Node) -> Node:
+        node = nodes.new("ShaderNodeMixShader")
+        if isinstance(share, float):
+            node.inputs[0].default_value = share
+        else:
+            links.new(share, node.inputs[0])
+        links.new(first.outputs[0], node.inputs[1])
+        links.new(second.outputs[0], node.inputs[2])
+        return node
+
+    # Light enters and leaves a solid: each of its two surfaces takes half, on a logarithmic scale.
+    power = 1.0 if item["kind"] in ("disc", "card") else 0.5
+    if kind == "diffuse":
+        result = shader("BsdfDiffuse", colour)
+    elif kind == "glossy":
+        result = shader("BsdfPrincipled", colour)
+        result.inputs["IOR"].default_value = 1.5
+    elif kind == "mirror":
+        result = shader("BsdfGlossy", colour)
+    elif kind == "glass":
+        clear = [channel**power for channel in colour]
+        glass = shader("BsdfGlass", clear)
+        glass.inputs["IOR"].default_value = 1.45
+        # Without caustics glass would cast black shadows: let light pass straight instead.
+        path = nodes.new("ShaderNodeLightPath")
+        either = nodes.new("ShaderNodeMath")
+        either.operation = "MAXIMUM"
+        links.new(path.outputs["Is Shadow Ray"], either.inputs[0])
+        links.new(path.outputs["Is Diffuse Ray"], either.inputs[1])
+        result = mix(either.outputs[0], glass, shader("BsdfTransparent", clear))
+    else:
+        through = (1.0 - item["opacity"]) ** power
+        clear = [channel**power for channel in colour]
+        result = mix(through, shader("BsdfDiffuse", colour), shader("BsdfTransparent", clear))
+    surface(nodes, links, result)
+    return material
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,153 @@
+"""Render one sequence and write its folder."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from diar_ops._errors import ImageError
+from diar_ops._files import write_image, write_text_atomic
+from diar_ops._folders import atomic_folder
+from diar_ops._seeds import generator_for
+from diar_ops._version import __version__
+from diar_ops.cycles.exr import read_exr
+from diar_ops.cycles.passes import frame_masks, frame_picture
+from diar_ops.cycles.settings import RenderSettings
+from diar_ops.cycles.texture import TextureChoice, prepare_texture
+from diar_ops.cycles.worker import BlenderProcess, WorkerCrash
+from diar_ops.data.masks import write_flags, write_mask
+from diar_ops.data.sequence_writer import (
+    DOCUMENT,
+    LABEL,
+    format_document,
+    frame_names,
+    sequence_document,
+)
+from diar_ops.scene import PlanarScene, sample_planar_scene, scene_homography, scene_to_document
+from diar_ops.scene.flags import FrameShares, frame_shares
+
+__all__ = ["draw_scene", "render_sequence"]
+
+NOTE = (
+    "Views of one picture, each spoiled by its own light, shadows, highlights and things in the "
+    "way, with the clean picture (label.png) and exact homographies."
+)
+PROVENANCE = "Rendered with Blender Cycles by diar_ops from the picture named under texture."
+
+
+def draw_scene(index: int, settings: RenderSettings, picture_size: tuple[int, int]) -> PlanarScene:
+    """Return the scene of one sequence: the same on every machine, whatever else is rendered.
+
+    Args:
+        index: Number of the sequence in its set.
+        settings: Of the set.
+        picture_size: (height, width) of the picture in pixels.
+    """
+    return sample_planar_scene(
+        1,
+        frames=settings.frames,
+        size=settings.size,
+        picture_size=picture_size,
+        kind=settings.kind,
+        generator=generator_for(settings.seed, settings.kind, index),
+        ranges=settings.ranges,
+    )
+
+
+def render_sequence(
+    path: Path,
+    index: int,
+    settings: RenderSettings,
+    choice: TextureChoice,
+    process: BlenderProcess,
+    *,
+    timeout: float,
+    on_frame: Callable[[], None],
+) -> list[str]:
+    """Render one sequence into the folder ``path``, which appears only when it is complete.
+
+    Args:
+        path: The folder; must not exist.
+        index: Number of the sequence in its set.
+        settings: Of the set.
+        choice: Which picture it shows.
+        process: Where to render.
+        timeout: Seconds that a frame may take.
+        on_frame: Called after each frame.
+
+    Returns:
+        A sentence for each picture that could not be read.
+
+    Raises:
+        WorkerCrash: The process did not survive.
+        ImageError: There is no readable picture.
+        OutputError: The folder cannot be written.
+    """
+    source, photo, skipped = choice.read(index)
+    scene = draw_scene(index, settings, photo.size)
+    texture = prepare_texture(photo, settings.size)
+    names = frame_names(settings.frames)
+    homographies = scene_homography(scene)[0]
+    shares: dict[int, FrameShares] = {}
+    with atomic_folder(path) as folder:
+        work = folder / "work"
+        (folder / "masks").mkdir()
+        work.mkdir()
+        write_image(work / "texture.png", texture)
+
+        def take(name: str) -> None:
+            file = work / f"{name}.exr"
+            try:
+                passes = read_exr(file)
+            except ImageError as error:  # Blender does not notice when a disk is full
+                raise WorkerCrash(str(error)) from error
+            file.unlink()
+            picture = frame_picture(passes)
+            if name == "label":
+                write_image(folder / LABEL, picture)
+                return
+            t = int(name)
+            occluded, flags = frame_masks(passes, picture, scene, t)
+            write_image(folder / names[t].file, picture)
+            write_mask(folder / names[t].occluded, occluded)
+            write_flags(folder / names[t].flags, flags)
+            shares[t] = frame_shares(homographies[t], occluded, flags, label_size=settings.size)
+            on_frame()
+
+        job = {
+            "document": scene_to_document(scene),
+            "texture": str((work / "texture.png").resolve()),
+            "folder": str(work.resolve()),
+            "samples": settings.samples,
+            "label_samples": settings.label_samples,
+            "denoise": settings.denoise,
+            "frames": list(range(settings.frames)),
+            "label": True,
+            "emission": False,
+            "seed": int(torch.randint(2**31, (), generator=generator_for(settings.seed,
+                        settings.kind, index, "noise"))),
+        }  # fmt: skip
+        process.render(job, timeout=timeout, on_frame=take)
+        shutil.rmtree(work)
+        document = sequence_document(
+            scene,
+            kind=settings.kind,
+            index=index,
+            seed=settings.seed,
+            texture={"file": source.name, "size": list(photo.size)},
+            software={"diar_ops": __version__, "blender": process.blender},
+            render={
+                "engine": "Cycles",
+                "samples": settings.samples,
+                "label_samples": settings.label_samples,
+                "denoiser": "OpenImageDenoise" if settings.denoise else None,
+                "device": settings.device,
+            },
+            shares=[shares[t]._asdict() for t in range(settings.frames)],
+            words={"note": NOTE, "provenance": PROVENANCE},
+        )
+        write_text_atomic(folder / DOCUMENT, format_document(document))
+    return skipped

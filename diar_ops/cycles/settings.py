@@ -1,0 +1,142 @@
+"""What to render, and whether an existing data set is of that kind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from diar_ops._checks import check_option, check_size
+from diar_ops._errors import OutputError
+from diar_ops.data.sequence_writer import DATASET_FORMAT, VERSION
+from diar_ops.scene import SceneRanges
+from diar_ops.scene.sample import KINDS
+
+__all__ = ["DATASET", "DEVICES", "RenderSettings", "check_same_dataset"]
+
+#: Name of the document that describes a data set.
+DATASET = "dataset.json"
+DEVICES = ("cpu", "cuda", "optix")
+
+
+@dataclass(frozen=True)
+class RenderSettings:
+    """All that decides the pixels of a data set, beside the pictures and the program.
+
+    Attributes:
+        kind: ``"aligned"`` or ``"misaligned"``.
+        sequences: How many; a set can be enlarged later.
+        frames: Frames of each sequence.
+        size: (height, width) of frames and labels, in pixels.
+        samples: Light paths per pixel of a frame.
+        label_samples: Samples per pixel of a label, which has no noise but edges.
+        denoise: Whether OpenImageDenoise cleans the frames.
+        seed: Seed of the set.
+        device: ``"cpu"``, ``"cuda"`` or ``"optix"``.
+        ranges: The distribution of the scenes.
+    """
+
+    kind: str = "misaligned"
+    sequences: int = 10
+    frames: int = 10
+    size: tuple[int, int] = (256, 256)
+    samples: int = 16
+    label_samples: int = 64
+    denoise: bool = True
+    seed: int = 0
+    device: str = "cpu"
+    ranges: SceneRanges = field(default_factory=SceneRanges)
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be rendered."""
+        op = "RenderSettings"
+        check_option(op, self.kind in KINDS, f"kind to be one of {', '.join(KINDS)}", self.kind)
+        check_size(op, self.size)
+        check_option(op, min(self.size) >= 16, "a size of at least 16 x 16", self.size)
+        for name, top in (("sequences", 10**6), ("frames", 1000), ("samples", 10**5),
+                          ("label_samples", 10**5)):  # fmt: skip
+            value = getattr(self, name)
+            check_option(op, 1 <= value <= top, f"{name} from 1 to {top}", value)
+        check_option(op, self.device in DEVICES, f"device {', '.join(DEVICES)}", self.device)
+
+    def document(self, images: list[Path], software: Mapping[str, str]) -> dict[str, Any]:
+        """Return what :data:`DATASET` says of the set."""
+        return {
+            "format": DATASET_FORMAT,
+            "version": VERSION,
+            **{k: v for k, v in asdict(self).items() if k != "ranges"},
+            "size": list(self.size),
+            "ranges": json.loads(json.dumps(asdict(self.ranges))),
+            "software": dict(software),
+            "images": [{"file": path.name, "bytes": path.stat().st_size} for path in images],
+        }
+
+
+def check_same_dataset(path: Path, document: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Read the document of an existing set and check that ``document`` continues it.
+
+    Args:
+        path: Where the document is, or would be.
+        document: What the set is to be.
+
+    Returns:
+        The document that is there; None if there is none.
+
+    Raises:
+        OutputError: It describes another set; the sentence says what differs.
+    """
+    try:
+        there = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise OutputError(f"cannot continue the data set: {path} is damaged ({error})") from error
+    if not isinstance(there, dict) or there.get("format") != document["format"]:
+        raise OutputError(f"{path} does not describe a data set; choose another folder")
+    try:
+        differences = list(_differences(there, document))
+    except (LookupError, TypeError, AttributeError) as error:
+        raise OutputError(f"cannot continue the data set: {path} is damaged ({error!r})") from error
+    if differences:
+        shown = "; ".join(differences[:3]) + ("; ..." if len(differences) > 3 else "")
+        raise OutputError(
+            f"{path.parent} holds a data set with other settings, choose another folder or the "
+            f"same settings: {shown}"
+        )
+    return dict(there)
+
+
+def _differences(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> Any:
+    for name, value in wanted.items():
+        if name in ("format", "sequences", "images", "ranges", "software"):
+            continue
+        if there.get(name) != value:
+            yield f"{name} is {_short(there.get(name))}, asked for {_short(value)}"
+            if name == "version":
+                return  # what else is there may mean something else
+    for group, names in (("ranges", wanted["ranges"]), ("software", ("blender",))):
+        have = there.get(group) or {}
+        for name in names:
+            value = wanted[group].get(name)
+            if have.get(name) != value:
+                yield f"{group}.{name} is {_short(have.get(name))}, asked for {_short(value)}"
+    have_files, want_files = (
+        [(entry["file"], entry["bytes"]) for entry in document.get("images", [])]
+        for document in (there, wanted)
+    )
+    have_names, want_names = ({name for name, _ in files} for files in (have_files, want_files))
+    changed = {name for name, size in want_files if (name, size) not in have_files} & have_names
+    changes = {"new": want_names - have_names, "gone": have_names - want_names, "changed": changed}
+    for word, names in changes.items():
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            yield f"picture {min(names)}{more} is {word}"
+    if not any(changes.values()) and have_files != want_files:
+        yield "the pictures come in another order"
+
+
+def _short(value: Any) -> str:
+    text = "nothing" if value is None else json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

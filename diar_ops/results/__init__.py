@@ -1,0 +1,21 @@
+"""What a run leaves behind: its files, the report, the score against the original."""
+
+from diar_ops.results.files import (
+    check_results_folder,
+    homographies_document,
+    output_names,
+    write_results,
+)
+from diar_ops.results.ground_truth import GroundTruth, read_ground_truth, score_against
+from diar_ops.results.report import render_report
+
+__all__ = [
+    "GroundTruth",
+    "check_results_folder",
+    "homographies_document",
+    "output_names",
+    "read_ground_truth",
+    "render_report",
+    "score_against",
+    "write_results",
+]

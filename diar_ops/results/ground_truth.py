@@ -1,0 +1,155 @@
+"""The original of a rendered sequence, and how close a result comes to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from diar_ops._errors import ImageError
+from diar_ops._pixels import (
+    fit_size,
+    image_to_float,
+    resize_matrix,
+)
+from diar_ops._types import Alignment, Reconstruction
+from diar_ops.data.images import Photo, read_image
+from diar_ops.data.sequence_reader import read_sequence
+from diar_ops.data.sequence_writer import DOCUMENT
+from diar_ops.geometry import corner_error, warp_homography
+from diar_ops.metrics import colour_gain, psnr, ssim
+
+if TYPE_CHECKING:
+    pass
+
+__all__ = ["GroundTruth", "read_ground_truth", "score_against"]
+
+
+@dataclass(frozen=True, eq=False)
+class GroundTruth:
+    """The original of a sequence and where each photo sees it.
+
+    Attributes:
+        label: (3, H, W) float32 in [0, 1], the clean picture.
+        homography_frame_label: For each file name the float64 (3, 3), frame ~ H @ label; empty if
+            only the picture is known.
+        frame_size: For each file name the (height, width) that its homography speaks of; a name
+            that is missing stands for the size of the photo as it was loaded.
+    """
+
+    label: Tensor
+    homography_frame_label: dict[str, Tensor]
+    frame_size: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+
+def read_ground_truth(path: str | PathLike[str]) -> GroundTruth:
+    """Read the original of a rendered sequence from its folder, or a clean picture alone.
+
+    Args:
+        path: The folder of a sequence (``sequence.json`` and the label that it names; the frames
+            need not be there), or an image file in the coordinates of the reference.
+
+    Raises:
+        ImageError: The picture or the document is missing or damaged.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return GroundTruth(image_to_float(read_image(path).pixels), {})
+    sequence = read_sequence(path, files=False)
+    label = read_image(sequence.label)
+    if label.size != sequence.label_size:
+        got, said = ("{1} x {0}".format(*size) for size in (label.size, sequence.label_size))
+        raise ImageError(f"{sequence.label} has {got} pixels, {DOCUMENT} says {said}")
+    return GroundTruth(
+        image_to_float(label.pixels),
+        {frame.path.name: frame.homography_frame_label for frame in sequence.frames},
+        {frame.path.name: frame.size for frame in sequence.frames},
+    )
+
+
+def score_against(
+    truth: GroundTruth,
+    photos: Sequence[Photo],
+    alignment: Alignment,
+    reconstruction: Reconstruction,
+) -> dict[str, object]:
+    """Compare a reconstruction with the original.
+
+    The picture is compared in the coordinates of the original, so that figures do not depend on
+    which photo is the reference. Where the original is a picture alone and the photos were
+    shrunk, it is shrunk to the size of the reference.
+
+    Args:
+        truth: The original.
+        photos: The photos of the sequence, in full size or shrunk as by ``max_size``.
+        alignment: How the frames lie over the reference.
+        reconstruction: What was reconstructed.
+
+    Returns:
+        ``psnr`` and ``ssim``; ``psnr_gain``, the PSNR after one least-squares factor per channel,
+        since the brightness of the original is unknowable from the photos; and, if the true
+        homographies are known, ``corner_error``: for each frame the mean error of its corners in
+        pixels of the reference, NaN where it was left out or its truth is unknown.
+
+    Raises:
+        ImageError: The picture is not in the coordinates of the reference, or the truth does not
+            know the reference.
+    """
+    scores: dict[str, object] = {}
+    label = truth.label[None]
+    picture, shown = reconstruction.image[None], (reconstruction.coverage > 0)[None]
+    reference = photos[alignment.reference].name
+    if truth.homography_frame_label:
+        if reference not in truth.homography_frame_label:
+            raise ImageError(f"the ground truth does not know the reference photo {reference}")
+        true_H = {photo.name: _frame_label(truth, photo) for photo in photos}
+        H_ref_label = true_H[reference]
+        assert H_ref_label is not None
+        size = (int(label.shape[-2]), int(label.shape[-1]))
+        if not torch.equal(H_ref_label, torch.eye(3, dtype=torch.float64)):
+            H = torch.linalg.inv(H_ref_label)[None].to(picture)
+            picture, shown = warp_homography(picture, H, size=size, valid=shown, mode="bicubic")
+            picture = picture.clamp(0, 1)
+        errors = []
+        for t, photo in enumerate(photos):
+            H_frame_label = true_H[photo.name]
+            if H_frame_label is None or not bool(alignment.success[t]):
+                errors.append(float("nan"))
+                continue
+            true = H_ref_label @ torch.linalg.inv(H_frame_label)
+            found = alignment.homography_reference_frame[t]
+            errors.append(float(corner_error(found[None], true[None], size=photo.size)[0]))
+        scores["corner_error"] = errors
+    elif _is_shrunken(label.shape, picture.shape):
+        label = F.interpolate(label, picture.shape[-2:], mode="bilinear", antialias=True)
+    if picture.shape != label.shape:
+        raise ImageError(
+            f"the ground truth has {label.shape[-1]} x {label.shape[-2]} pixels, the reference "
+            f"photo {picture.shape[-1]} x {picture.shape[-2]}"
+        )
+    gain = colour_gain(picture, label, shown)
+    scores["psnr"] = float(psnr(picture, label, shown)[0])
+    scores["psnr_gain"] = float(psnr((picture * gain).clamp(0, 1), label, shown)[0])
+    scores["ssim"] = float(ssim(picture, label, shown)[0])
+    return scores
+
+
+def _frame_label(truth: GroundTruth, photo: Photo) -> Tensor | None:
+    """Return photo ~ H @ label in pixels of the photo as it is, which may have been shrunk."""
+    H = truth.homography_frame_label.get(photo.name)
+    full = truth.frame_size.get(photo.name, photo.size)
+    if H is None or full == photo.size:
+        return H
+    return resize_matrix(full, photo.size) @ H
+
+
+def _is_shrunken(full: torch.Size, small: torch.Size) -> bool:
+    """Return whether (..., h, w) is what shrinking (..., H, W) in proportion gives."""
+    whole, reduced = (full[-2], full[-1]), (small[-2], small[-1])
+    return max(reduced) < max(whole) and fit_size(whole, max(reduced)) == reduced

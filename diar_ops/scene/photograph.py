@@ -1,0 +1,219 @@
+"""Take photos of scenes: from radiance to what a camera stores."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from diar_ops._checks import check_floating, check_option, check_shapes, solve_dtype
+from diar_ops.colour import linear_to_srgb
+from diar_ops.scene.camera import CameraRanges
+from diar_ops.scene.jpeg import jpeg_compress, round_through
+
+__all__ = ["photograph"]
+
+#: Weights of linear R, G, B in luminance (ITU-R BT.709).
+LUMINANCE = (0.2126, 0.7152, 0.0722)
+#: Metering takes no pixel for brighter than this, and no frame for darker than the other.
+BRIGHTEST, DARKEST = 2.0, 0.01
+#: Values that are worked on at a time on a CPU: what stays in its cache.
+CHUNK = 1_000_000
+#: Points per pixel by which the path of a shake is approximated.
+PATH_POINTS = 4
+
+
+def photograph(
+    radiance: Tensor,
+    *,
+    ranges: CameraRanges | None = None,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    r"""Turn the light that reaches a camera into the photos that it stores.
+
+    In the order of a camera: exposure, metered in part, and white balance; vignetting by the
+    :math:`\cos^4` law; a Gaussian blur and a straight shake; sensor noise of variance
+    :math:`\sigma_{shot}^2 x + \sigma_{read}^2` at signal :math:`x`; saturation at 1; the transfer
+    function of sRGB; JPEG; eight bits. Every number is drawn from ``ranges``, which also says
+    what belongs to the camera of a sequence and what changes from frame to frame.
+
+    Args:
+        radiance: (B, T, 3, H, W) linear R, G, B; white paper in label light is 1, and nothing is
+            clipped yet.
+        ranges: The distribution; that of :class:`CameraRanges` by default.
+        generator: Source of randomness. Best on the device of ``radiance``; numbers from another
+            one are copied. The default generator of that device if None.
+
+    Returns:
+        (B, T, 3, H, W) sRGB in [0, 1]. Differentiable with respect to ``radiance``, roundings
+        straight through, saturated pixels with gradient 0. A NaN stays in its frame: in the
+        blocks around it with compression, within reach of the blur without.
+
+    Raises:
+        ShapeError: ``radiance`` is not (B, T, 3, H, W).
+        DtypeError: ``radiance`` is not floating point.
+
+    Source: noise after Foi et al., "Practical Poissonian-Gaussian noise modeling and fitting for
+    single-image raw-data", IEEE TIP 2008.
+    """
+    check_shapes("photograph", radiance=(radiance, "B T 3 H W"))
+    check_floating("photograph", radiance=radiance)
+    ranges = CameraRanges() if ranges is None else ranges
+    check_option("photograph", isinstance(ranges, CameraRanges), "ranges: CameraRanges", ranges)
+    if radiance.numel() == 0:
+        return radiance.clone()
+    B, T = radiance.shape[:2]
+    dtype, device = solve_dtype(radiance.dtype), radiance.device
+    source = device if generator is None else generator.device
+    shots = _draw(B, T, ranges, generator, source)
+    shots = _Shots(*(value.flatten(0, 1).to(dtype=dtype, device=device) for value in shots))
+    light = radiance.flatten(0, 1)
+    noise = None
+    if max(*ranges.shot_noise, *ranges.read_noise) > 0:
+        noise = torch.randn(light.shape, generator=generator, dtype=dtype, device=source).to(device)
+    if device.type != "cpu" or light.requires_grad:
+        photos = _expose(light.to(dtype), shots, noise, ranges).to(radiance.dtype)
+    else:
+        photos = torch.empty_like(light, memory_format=torch.contiguous_format)
+        step = max(1, CHUNK // light[0].numel())
+        for first in range(0, len(light), step):
+            at = slice(first, first + step)
+            part = _Shots(*(value[at] for value in shots))
+            part_noise = None if noise is None else noise[at]
+            photos[at] = _expose(light[at].to(dtype), part, part_noise, ranges)
+    return photos.reshape(radiance.shape)
+
+
+class _Shots(NamedTuple):
+    """What was drawn for N frames, or (B, T)."""
+
+    gain: Tensor  #: (N, 3) exposure and white balance
+    metering: Tensor  #: (N,)
+    vignetting: Tensor  #: (N,)
+    blur: Tensor  #: (N,)
+    shake: Tensor  #: (N, 2) of the motion, x and y
+    shot_noise: Tensor  #: (N,)
+    read_noise: Tensor  #: (N,)
+    knee: Tensor  #: (N,)
+    quality: Tensor  #: (N,)
+
+
+def _draw(
+    B: int,
+    T: int,
+    ranges: CameraRanges,
+    generator: torch.Generator | None,
+    device: torch.device,
+) -> _Shots:
+    """Draw B sequences of T frames; always the same numbers, whatever is switched off."""
+    shared = torch.rand((6, B, 1), generator=generator, dtype=torch.float64, device=device)
+    single = torch.rand((6, B, T), generator=generator, dtype=torch.float64, device=device)
+
+    def scale(unit: Tensor, low: float, high: float) -> Tensor:
+        return (low + (high - low) * unit).expand(B, T)
+
+    temperature = scale(single[1], *ranges.temperature)
+    tint = scale(single[2], *ranges.tint)
+    # Red and blue are half the temperature away from their mean, green the tint.
+    ev = torch.stack(
+        (temperature / 2 - tint / 3, tint * 2 / 3, -temperature / 2 - tint / 3), dim=-1
+    )
+    white = torch.exp2(ev)
+    white = white / (white * white.new_tensor(LUMINANCE)).sum(dim=-1, keepdim=True)
+    angle = scale(single[5], 0, 2 * math.pi)
+    motion = scale(single[4], *ranges.motion)
+    return _Shots(
+        gain=torch.exp2(scale(single[0], *ranges.exposure))[..., None] * white,
+        metering=scale(shared[0], *ranges.metering),
+        vignetting=scale(shared[1], *ranges.vignetting),
+        blur=scale(single[3], *ranges.blur),
+        shake=motion[..., None] * torch.stack((angle.cos(), angle.sin()), dim=-1),
+        shot_noise=scale(shared[2], *ranges.shot_noise),
+        read_noise=scale(shared[3], *ranges.read_noise),
+        knee=scale(shared[4], *ranges.knee),
+        quality=scale(shared[5], *(ranges.quality or (100.0, 100.0))),
+    )
+
+
+def _expose(light: Tensor, shots: _Shots, noise: Tensor | None, ranges: CameraRanges) -> Tensor:
+    """Photograph ``light`` (N, 3, H, W)."""
+    gain = shots.gain[:, :, None, None]
+    if max(ranges.metering) > 0:
+        gain = gain * _metered_gain(light, shots.metering, ranges.metered)[:, None, None, None]
+    if max(ranges.vignetting) > 0:
+        gain = gain * _falloff(shots.vignetting, light.shape[-2:])[:, None]
+    x = light * gain
+    if max(*ranges.blur, *ranges.motion) > 0:
+        x = _blur(x, shots.blur, shots.shake, ranges)
+    if noise is not None:
+        shot, read = shots.shot_noise[:, None, None, None], shots.read_noise[:, None, None, None]
+        # Kept off zero, where the square root has no gradient.
+        variance = (x.clamp_min(0) * shot.square() + read.square()).clamp_min(1e-12)
+        x = torch.addcmul(x, noise, variance.sqrt())
+    if max(ranges.knee) > 0:
+        x = _roll_off(x, shots.knee[:, None, None, None])
+    photo = linear_to_srgb(x.clamp(0, 1)).clamp(0, 1)
+    if ranges.quality is not None:
+        photo = jpeg_compress(photo, quality=shots.quality, subsample=ranges.subsample)
+    return round_through(photo * 255) / 255 if ranges.eight_bits else photo
+
+
+def _metered_gain(light: Tensor, metering: Tensor, target: float) -> Tensor:
+    """Return the factor (N,) by which a camera corrects the exposure of (N, 3, H, W)."""
+    # Luminance of pixels that are not capped; NaN is not seen.
+    level = light.clamp(0, BRIGHTEST).flatten(2).nanmean(dim=2).nan_to_num(target)
+    level = (level * level.new_tensor(LUMINANCE)).sum(dim=1).clamp_min(DARKEST)
+    return (target / level) ** metering
+
+
+def _falloff(vignetting: Tensor, size: torch.Size) -> Tensor:
+    """Return cos^4 of the angle to the axis (N, H, W); 1 - ``vignetting`` (N,) in the corners."""
+    height, width = size
+    across = torch.arange(width, dtype=vignetting.dtype, device=vignetting.device)
+    down = torch.arange(height, dtype=vignetting.dtype, device=vignetting.device)
+    across, down = across - (width - 1) / 2, down - (height - 1) / 2
+    corner2 = max(((height - 1) ** 2 + (width - 1) ** 2) / 4, 1)
+    radius2 = (down.square()[:, None] + across.square()) / corner2
+    tangent2 = (1 - vignetting).rsqrt() - 1  # of the angle of the corners
+    return (1 + tangent2[:, None, None] * radius2).square().reciprocal()
+
+
+def _blur(x: Tensor, sigma: Tensor, shake: Tensor, ranges: CameraRanges) -> Tensor:
+    """Blur (N, 3, H, W) by a Gaussian and along a straight path (N, 2) centred at the pixel."""
+    reach = math.ceil(3 * ranges.blur[1])
+    path = math.ceil(ranges.motion[1] / 2)
+    at = torch.arange(-reach, reach + 1, dtype=x.dtype, device=x.device)
+    gauss = torch.exp(-at.square() / (2 * sigma[:, None].square()).clamp_min(1e-8))
+    gauss = gauss / gauss.sum(dim=1, keepdim=True)
+    # The path visits points between pixels: two-pixel tents, the bilinear weights.
+    cells = torch.arange(-path, path + 1, dtype=x.dtype, device=x.device)
+    count = max(1, 2 * PATH_POINTS * path)
+    points = (torch.arange(count, dtype=x.dtype, device=x.device) + 0.5) / count - 0.5
+    tents = (1 - (shake[:, :, None, None] * points[:, None] - cells).abs()).clamp_min(0)
+    trail = torch.einsum("npy,npx->nyx", tents[:, 1], tents[:, 0]) / count
+    # [N, k, k], the two convolved.
+    kernel = F.conv2d(
+        F.pad(trail[None], (2 * reach,) * 4),
+        (gauss[:, :, None] * gauss[:, None, :])[:, None],
+        groups=len(x),
+    )[0]
+    # Three standard deviations beyond the ends of the path are enough.
+    side = math.ceil(3 * ranges.blur[1] + ranges.motion[1] / 2)
+    spare = reach + path - side
+    kernel = kernel[:, spare : spare + 2 * side + 1, spare : spare + 2 * side + 1]
+    kernel = kernel / kernel.sum(dim=(1, 2), keepdim=True)
+    N, C = x.shape[:2]
+    padded = F.pad(x, (side,) * 4, mode="replicate").reshape(1, N * C, x.shape[2] + 2 * side, -1)
+    kernel = kernel.repeat_interleave(C, dim=0)[:, None]
+    return F.conv2d(padded, kernel, groups=N * C).reshape(x.shape)
+
+
+def _roll_off(x: Tensor, knee: Tensor) -> Tensor:
+    """Bend the curve down to slope 0 between 1 - knee and 1 + knee, where it meets 1."""
+    above = (x - (1 - knee)).clamp_min(0)
+    # Beyond the knee the parabola would fall again.
+    bend = torch.minimum(above, 2 * knee).square() / (4 * knee).clamp_min(1e-12)
+    return torch.where(x > 1 + knee, 1, x - bend)

@@ -1,0 +1,253 @@
+"""Render planar scenes in torch: the same world as in Cycles, at the speed of training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from diar_ops._checks import check_floating, check_option, check_shapes, solve_dtype
+from diar_ops._errors import DtypeError
+from diar_ops.colour import linear_to_srgb, srgb_to_linear
+from diar_ops.scene._lighting import PlaneLight
+from diar_ops.scene._stage import Stage, stage_of
+from diar_ops.scene._trace import ROW, TAPS, TILE, Plane, Rays, Seen, pack, trace
+from diar_ops.scene.sample import scene_homography
+from diar_ops.scene.types import PlanarScene
+
+__all__ = ["RenderedScene", "render_planar_scene"]
+
+#: Rays of one chunk: what stays in a processor's cache, and what keeps a GPU busy.
+CHUNK = {"cpu": 2**18, "cuda": 2**22}
+#: What is smooth is computed at nodes, this far apart at most: in pixels, and in picture sides.
+NODES_APART = (4.0, 0.04)
+#: Where rays of a pixel on an edge pass, in sixteenths of it from its centre: eight rooks.
+EDGE_RAYS = ((-7, -3), (-5, 5), (-3, -7), (-1, 1), (1, 7), (3, -1), (5, -5), (7, 3))
+
+
+class RenderedScene(NamedTuple):
+    """Frames of B sequences, as light.
+
+    Attributes:
+        radiance: (B, T, 3, h, w) linear R, G, B; not clipped, white paper in label light is 1.
+        label: (B, 3, h, w) sRGB, the picture in even white light.
+        homography_frame_label: (B, T, 3, 3) float64, frame ~ H @ label.
+        visible: (B, T, 1, h, w) bool, the pixel looks at the picture, whatever is in front.
+        occluded: (B, T, 1, h, w) bool, something is in front of the picture's plane.
+        shadow: (B, T, 1, h, w) bool, the picture is seen and gets less than three quarters of
+            the light that could fall on it.
+        highlight: (B, T, 1, h, w) bool, the picture is seen and mirrors a radiance above 0.1.
+    """
+
+    radiance: Tensor
+    label: Tensor
+    homography_frame_label: Tensor
+    visible: Tensor
+    occluded: Tensor
+    shadow: Tensor
+    highlight: Tensor
+
+
+def render_planar_scene(
+    texture: Tensor, scene: PlanarScene, *, shadow_detail: int = 4
+) -> RenderedScene:
+    """Render pictures in planar scenes.
+
+    The world is that of :class:`PlanarScene`, with its radiometry, and so that of the Cycles
+    renderer: pinhole cameras; a picture that scatters and has a GGX lobe, with a varnish or
+    without; spheres, spots and squares of light whose distance, size and shape show in brightness,
+    in soft shadows and in highlights; things that hide the picture, throw shadows on it and keep
+    surrounding light off; mirrors and glass that show the picture. A closed form or a quadrature
+    stands where Cycles draws samples, so there is no noise, and nothing is random. Left out: light
+    that things throw on each other, shadows on things, things in mirrors and in glass.
+
+    Frames are rendered by the same matrices that are returned as ground truth: a pixel is the
+    mean of the picture over its square.
+
+    Args:
+        texture: (B, 3, H, W) sRGB in [0, 1], floating point, of any size: the pictures. What is
+            finer than half a pixel of the frames is averaged first.
+        scene: Of B sequences; what :func:`sample_planar_scene` or ``scene_from_document`` made.
+        shadow_detail: A light counts as up to this many squared parts, where it looks larger
+            than a thing that hides it. More is smoother and slower.
+
+    Returns:
+        The :class:`RenderedScene`, on the device of ``texture``; radiance and label in its dtype.
+        Computed in at least float32. Differentiable with respect to ``texture`` and to lights,
+        colours and ambient of the scene; masks and edges of things are not. NaN in a texture stays
+        in its sequence, at the pixels that show it.
+
+    Raises:
+        ShapeError: ``texture`` is not (B, 3, H, W) with the B of the scene.
+        DtypeError: It is not floating point, or the scene is not float64.
+        OptionError: It has no pixels, or ``shadow_detail`` is not 1 to 8.
+
+    Source: see ``_reflect.py`` and ``_solids.py`` for the closed forms.
+    """
+    op = "render_planar_scene"
+    check_option(op, isinstance(scene, PlanarScene), "scene: PlanarScene", type(scene).__name__)
+    check_shapes(op, texture=(texture, "B 3 H W"))
+    check_shapes(op, texture=(texture, "B 3 H W"), scene_K=(scene.K.to(texture.device), "B T 3 3"))
+    check_floating(op, texture=texture)
+    dtypes = {value.dtype for value in _tensors(scene) if value.is_floating_point()}
+    if dtypes != {torch.float64}:
+        raise DtypeError(
+            f"{op}: a scene must be float64 throughout, whatever the texture is; got "
+            f"{', '.join(sorted(map(str, dtypes)))}"
+        )
+    check_option(op, min(texture.shape[-2:]) > 0, "a texture with pixels", list(texture.shape))
+    fits = isinstance(shadow_detail, int) and 1 <= shadow_detail <= 8
+    check_option(op, fits, "shadow_detail from 1 to 8", shadow_detail)
+
+    batch, frames = scene.K.shape[:2]
+    dtype, device = solve_dtype(texture.dtype), texture.device
+    stage = stage_of(scene, dtype, device)
+    linear = _shrink(srgb_to_linear(texture.to(dtype)), scene.size)
+    rays = _tiles(scene.size, dtype, device)
+    limit = max(1, CHUNK.get(device.type, CHUNK["cuda"]) // rays.u.numel())
+    fields = (3, 1, 1, 1, 1)
+    parts = [
+        [texture.new_empty((0, count, *scene.size), dtype=torch.bool if i else dtype)]
+        for i, count in enumerate(fields)
+    ]
+    for start, stop in _chunks(batch, frames, limit):
+        some = stage.part(start, stop)
+        pictures = linear[start // frames : (stop - 1) // frames + 1]
+        seen = trace(some, pictures, rays, shadow_detail)
+        for whole, part in zip(parts, _smooth_edges(some, pictures, seen, scene.size), strict=True):
+            whole.append(part)
+    radiance, *masks = (
+        torch.cat(part).reshape(batch, frames, count, *scene.size)
+        for part, count in zip(parts, fields, strict=True)
+    )
+    return RenderedScene(
+        radiance.to(texture.dtype),
+        linear_to_srgb(_label(linear, scene.size)).to(texture.dtype),
+        scene_homography(scene).to(device),
+        *masks,
+    )
+
+
+def _tensors(scene: PlanarScene) -> Iterator[Tensor]:
+    for value in scene[:-1]:
+        yield from (value,) if isinstance(value, Tensor) else value
+
+
+def _smooth_edges(
+    stage: Stage, pictures: Tensor, seen: Seen, size: tuple[int, int]
+) -> tuple[Tensor, ...]:
+    """Follow more rays through pixels whose neighbours show another surface.
+
+    Returns:
+        Radiance (F, 3, h, w), visible, occluded, shadow and highlight (F, 1, h, w).
+    """
+    surface = _untile(seen.surface, size)[:, 0]
+    radiance, *masks = (_untile(field, size) for field in (seen.radiance, *seen[2:6]))
+    edge = torch.zeros_like(surface, dtype=torch.bool)
+    for a, b in ((edge, surface), (edge.mT, surface.mT)):
+        across = b[:, 1:] != b[:, :-1]
+        a[:, 1:] |= across
+        a[:, :-1] |= across
+    frame, row, column = edge.nonzero(as_tuple=True)
+    if len(frame) == 0:
+        return radiance, *masks
+    many, dtype = len(EDGE_RAYS), radiance.dtype
+    index, owner, slot = pack(frame, len(surface), ROW // many)
+    offset = torch.tensor(EDGE_RAYS, dtype=dtype, device=surface.device) / 16
+    u = (column.to(dtype) - (size[1] - 1) / 2)[index][..., None] + offset[:, 0]
+    v = (row.to(dtype) - (size[0] - 1) / 2)[index][..., None] + offset[:, 1]
+    # Light changes little within a pixel: take that of its centre.
+    across_tiles = -(-size[1] // TILE)
+    place = (row // TILE * across_tiles + column // TILE) * ROW + row % TILE * TILE + column % TILE
+    place = place[index].repeat_interleave(many, dim=-1)
+    light = PlaneLight(
+        *(f.movedim(1, 2)[owner[:, None], place].movedim(2, 1) for f in seen.plane.light)
+    )
+    plane = Plane(light, seen.plane.mean[owner])
+    rays = Rays(u.flatten(1)[:, None], v.flatten(1)[:, None], owner)
+    found = trace(stage, pictures, rays, 1, plane)
+    mean = found.radiance.reshape(len(owner), 3, -1, many).mean(-1).movedim(1, 2)
+    mean = mean.flatten(0, 1)[slot]
+    radiance = radiance.movedim(1, 3).index_put((frame, row, column), mean).movedim(3, 1)
+    # A pixel is covered if any of its rays is; then nothing is said about the picture's light.
+    covered = found.occluded.reshape(len(owner), -1, many).any(-1).flatten()[slot]
+    visible, occluded, shadow, highlight = masks
+    occluded = occluded.clone()
+    occluded[frame, 0, row, column] |= covered
+    return radiance, visible, occluded, shadow & ~occluded, highlight & ~occluded
+
+
+def _chunks(batch: int, frames: int, limit: int) -> list[tuple[int, int]]:
+    """Cut B T frames into chunks of about ``limit``: whole sequences, or equal parts of one."""
+    total = batch * frames
+    if total == 0:
+        return []
+    if limit >= frames:
+        step = limit // frames * frames
+        return [(i, min(i + step, total)) for i in range(0, total, step)]
+    count = -(-frames // limit)
+    cuts = [frames * i // count for i in range(count + 1)]
+    pairs = list(pairwise(cuts))
+    return [(b * frames + i, b * frames + j) for b in range(batch) for i, j in pairs]
+
+
+def _tiles(size: tuple[int, int], dtype: torch.dtype, device: torch.device) -> Rays:
+    """Return the centres of all pixels in tiles, which reach beyond the frame where they must."""
+    height, width = (-(-side // TILE) for side in size)
+
+    def grid(steps: Tensor) -> tuple[Tensor, Tensor]:
+        count = len(steps)
+        u = torch.arange(width, device=device)[:, None] * TILE + steps - (size[1] - 1) / 2
+        v = torch.arange(height, device=device)[:, None] * TILE + steps - (size[0] - 1) / 2
+        shape = (height, width, count, count)
+        u = u[None, :, None, :].expand(shape).reshape(1, -1, count**2)
+        v = v[:, None, :, None].expand(shape).reshape(1, -1, count**2)
+        return u, v
+
+    steps = torch.arange(TILE, dtype=dtype, device=device)
+    apart = min(NODES_APART[0], NODES_APART[1] * max(size))
+    count = math.ceil((TILE - 1) / max(apart, 1.0)) + 1
+    nodes = torch.linspace(0, TILE - 1, count, dtype=dtype, device=device)
+    hat = (1 - (steps - nodes[:, None]).abs() * ((count - 1) / (TILE - 1))).clamp_min(0)
+    spread = torch.einsum("ai,bj->abij", hat, hat).reshape(count**2, ROW)
+    return Rays(*grid(steps), coarse=(*grid(nodes), spread))
+
+
+def _untile(field: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return (F, C, R, N) or (F, R, N) as images (F, C, h, w)."""
+    field = field if field.ndim == 4 else field[:, None]
+    high, wide = (-(-side // TILE) for side in size)
+    image = field.reshape(*field.shape[:2], high, wide, TILE, TILE).transpose(3, 4)
+    return image.reshape(*field.shape[:2], high * TILE, wide * TILE)[..., : size[0], : size[1]]
+
+
+def _shrink(linear: Tensor, size: tuple[int, int]) -> Tensor:
+    """Average a picture down to about twice the size of the frames, as dense as the taps."""
+    target = [min(have, 2 * want) for have, want in zip(linear.shape[-2:], size, strict=True)]
+    if list(linear.shape[-2:]) == target or len(linear) == 0:
+        return linear
+    # Not mode="area": its cells are whole texels, so that their centres are off by parts of one.
+    return F.interpolate(linear, size=target, mode="bilinear", antialias=True)
+
+
+def _label(linear: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return what an aligned camera sees in even light, by the taps of a pixel."""
+    if len(linear) == 0:
+        return linear.new_empty(0, 3, *size)
+    # Positions of pixel centres from -1 to 1, as grid_sample counts them.
+    y, x = (
+        (2 * torch.arange(n, dtype=linear.dtype, device=linear.device) + 1) / n - 1 for n in size
+    )
+    total = torch.zeros((), dtype=linear.dtype, device=linear.device)
+    for j in TAPS:
+        for i in TAPS:
+            rows, columns = torch.meshgrid(y + 2 * j / size[0], x + 2 * i / size[1], indexing="ij")
+            grid = torch.stack((columns, rows), dim=-1).expand(len(linear), -1, -1, -1)
+            value = F.grid_sample(linear, grid, padding_mode="border", align_corners=False)
+            total = total + value
+    return total / len(TAPS) ** 2
