@@ -23,8 +23,8 @@ from diar_ops.aggregate import (
 from diar_ops.evaluation.exposure import compensate_exposure
 from diar_ops.geometry import warp_homography
 from diar_ops.models import load_pretrained
-from diar_ops.models.registry import RESTORERS
-from diar_ops.models.weights import SHIPPED
+from diar_ops.models.weights.load import SHIPPED
+from diar_ops.models.weights.registry import RESTORERS
 from diar_ops.pipeline import settle_frames
 
 __all__ = [

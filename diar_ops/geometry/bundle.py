@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from diar_ops._checks import check_bool, check_floating, check_option, check_shapes
 from diar_ops._errors import DtypeError, ShapeError
 from diar_ops._types import BundleAdjustment
-from diar_ops.geometry._rounds import Problem, Settings, solve
+from diar_ops.geometry._bundle.adjust import Problem, Settings, solve
 
 __all__ = ["BundleAdjustHomographies", "bundle_adjust_homographies"]
 

@@ -10,15 +10,15 @@ from torch import Tensor, nn
 from diar_ops._checks import check_floating, check_option, check_shapes, widest_dtype
 from diar_ops._errors import DtypeError
 from diar_ops._types import HomographyEstimate, Reason
-from diar_ops.geometry._evidence import (
+from diar_ops.geometry._ransac.evidence import (
     chance_probability,
     first_of_each,
     log_false_alarms,
     off_line_counts,
 )
-from diar_ops.geometry._polish import gauss_newton_step, newton_step
-from diar_ops.geometry._search import search, source_monomials
-from diar_ops.geometry._support import depth_range
+from diar_ops.geometry._ransac.polish import gauss_newton_step, newton_step
+from diar_ops.geometry._ransac.search import search, source_monomials
+from diar_ops.geometry._ransac.support import depth_range
 
 __all__ = ["RansacHomography", "ransac_homography"]
 

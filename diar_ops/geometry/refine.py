@@ -22,7 +22,7 @@ from diar_ops._checks import (
 from diar_ops._errors import ShapeError
 from diar_ops._pixels import resize_matrix
 from diar_ops._types import Matches, RefinedHomography, Warped
-from diar_ops.geometry._direct import (
+from diar_ops.geometry._blocks import (
     BLOCK,
     Blocks,
     block_weights,

@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from diar_ops._checks import check_broadcast, check_floating, check_shapes, eps_of, solve_dtype
-from diar_ops.geometry._matrix3 import scale_to_unit
-from diar_ops.geometry._orientation import front_sign
+from diar_ops.geometry._matrix3 import front_sign, scale_to_unit
 
 __all__ = ["TransformedPoints", "transform_points"]
 

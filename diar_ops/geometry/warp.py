@@ -19,9 +19,9 @@ from diar_ops._checks import (
 )
 from diar_ops._errors import ShapeError
 from diar_ops._types import Warped
-from diar_ops.geometry._footprint import NO_SHRINK, footprint, shrink_bound, static_plan
-from diar_ops.geometry._grid import sampling_grid, sampling_matrix
-from diar_ops.geometry._sampler import Source, average, exact_plan
+from diar_ops.geometry._warp.footprint import NO_SHRINK, footprint, shrink_bound, static_plan
+from diar_ops.geometry._warp.grid import sampling_grid, sampling_matrix
+from diar_ops.geometry._warp.sampler import Source, average, exact_plan
 from diar_ops.geometry.distortion import PhotoLens
 
 __all__ = ["WarpHomography", "warp_homography"]

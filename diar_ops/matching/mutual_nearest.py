@@ -17,7 +17,7 @@ from diar_ops._checks import (
 )
 from diar_ops._errors import DtypeError
 from diar_ops.matching._dual_softmax import dual_logsumexp
-from diar_ops.matching._search import Nearest, nearest_both_ways
+from diar_ops.matching._nearest import Nearest, nearest_both_ways
 from diar_ops.matching._unit import unit_descriptors
 
 __all__ = ["MutualNearest", "NearestPairs", "mutual_nearest"]

@@ -8,17 +8,8 @@ from torch import Tensor
 
 from diar_ops._checks import check_bool, check_floating, check_shapes
 from diar_ops._errors import ShapeError
-from diar_ops._types import Whole
-from diar_ops.models.light import WHOLE_SIZE
 
-__all__ = [
-    "check_sequence",
-    "check_whole",
-    "finish_image",
-    "pad_to_multiple",
-    "token_valid",
-    "usable_pixels",
-]
+__all__ = ["check_sequence", "finish_image", "pad_to_multiple", "token_valid", "usable_pixels"]
 
 
 def check_sequence(op: str, frames: Tensor, valid: Tensor | None) -> dict[str, int]:
@@ -31,22 +22,6 @@ def check_sequence(op: str, frames: Tensor, valid: Tensor | None) -> dict[str, i
             f"{op}: frames must hold at least one frame and one pixel, got {list(frames.shape)}"
         )
     return sizes
-
-
-def check_whole(op: str, frames: Tensor, whole: Whole | None) -> None:
-    """Check that small copies have their size and are of as many frames as (B, T, 3, H, W)."""
-    if whole is None:
-        return
-    small, valid, window = whole
-    named = {
-        "frames": (frames, "B T 3 H W"),
-        "whole.frames": (small, f"B T 3 {WHOLE_SIZE} {WHOLE_SIZE}"),
-        "whole.valid": (valid, f"B T 1 {WHOLE_SIZE} {WHOLE_SIZE}"),
-        "whole.window": (window, "B 4"),
-    }
-    check_shapes(op, **named)
-    check_floating(op, **{"whole.frames": small, "whole.window": window})
-    check_bool(op, **{"whole.valid": valid})
 
 
 def usable_pixels(

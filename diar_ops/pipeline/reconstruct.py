@@ -23,8 +23,8 @@ from diar_ops.aggregate import (
 )
 from diar_ops.colour import srgb_to_linear
 from diar_ops.models import DeepResidualSets, FaithfulDIAR, load_pretrained
+from diar_ops.models.faithful.tiles import compose_window, gather_evidence, gather_light
 from diar_ops.pipeline._frames import Frames, check_frames
-from diar_ops.pipeline._network import compose_window, gather_evidence, gather_light
 from diar_ops.pipeline._warp import AlignedSequence, warp_frame
 from diar_ops.pipeline.settle import settle_frames
 

@@ -13,7 +13,7 @@ from torch import nn
 from diar_ops._errors import OptionError, WeightsError
 from diar_ops._seeds import generator_for
 from diar_ops.models import load_pretrained
-from diar_ops.models.registry import NETWORKS, RESTORERS
+from diar_ops.models.weights.registry import NETWORKS, RESTORERS
 from diar_ops.training.config import TrainConfig
 
 __all__ = ["built_network", "initial_network"]

@@ -10,7 +10,7 @@ from torch import Tensor
 from diar_ops._types import Restored
 from diar_ops.metrics import ssim
 from diar_ops.models import FaithfulDIAR, sample_field
-from diar_ops.models.light import lit_light
+from diar_ops.models.faithful.light import lit_light
 
 __all__ = ["common_light_loss", "restoration_loss"]
 

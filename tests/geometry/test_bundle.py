@@ -22,7 +22,7 @@ from diar_ops import (
     transform_points,
     undistort_points,
 )
-from diar_ops.geometry import _rounds
+from diar_ops.geometry._bundle import adjust as rounds
 from tests.geometry.bundle_scene import (
     F64,
     SIZE,
@@ -520,7 +520,7 @@ def test_where_nothing_can_be_read_frames_are_left_out_once(
 ) -> None:
     s, _, _ = lost_frames()
     expected = adjust(s)
-    monkeypatch.setattr(_rounds, "read_number", lambda value: None)
+    monkeypatch.setattr(rounds, "read_number", lambda value: None)
     for a, b in zip(adjust(s), expected, strict=True):
         assert_close(a, b, rtol=1e-9)
 

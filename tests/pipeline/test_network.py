@@ -17,10 +17,9 @@ from torch import Tensor
 from diar_ops import Alignment, DeepResidualSets, FaithfulDIAR, OptionError, reconstruct_sequence
 from diar_ops._types import Reconstruction, Restored
 from diar_ops.models import Evidence, Light, sample_field
-from diar_ops.models.light import whole_view, window_of
-from diar_ops.pipeline import _network as tiling
-from diar_ops.pipeline import reconstruct as module
-from diar_ops.pipeline._network import (
+from diar_ops.models.faithful import tiles as tiling
+from diar_ops.models.faithful.light import whole_view, window_of
+from diar_ops.models.faithful.tiles import (
     HALO,
     STEP,
     Warper,
@@ -29,9 +28,10 @@ from diar_ops.pipeline._network import (
     gather_light,
     tiles,
 )
+from diar_ops.pipeline import reconstruct as module
 from tests import photos
 from tests.harness import assert_close, generator, tensors_of
-from tests.models import test_faithful as models
+from tests.models.faithful import test_network as models
 
 SIZE = 96
 #: Of log factors and veils per token.

@@ -28,7 +28,7 @@ from diar_ops.evaluation.alignment.paper import (
     paper_matcher,
 )
 from diar_ops.evaluation.methods import expand_default
-from diar_ops.models.weights import SHIPPED
+from diar_ops.models.weights.load import SHIPPED
 
 __all__ = ["DEFAULT_ALIGNERS", "PEERS", "AlignerFiles", "find_aligners"]
 

@@ -1,0 +1,1 @@
+"""The parts of :func:`bundle_adjust_homographies`."""

@@ -1,0 +1,201 @@
+"""A network on photos of any size: light from small copies, weights tile by tile."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar
+
+import torch
+from torch import Tensor
+
+from diar_ops.models.faithful.light import whole_view
+from diar_ops.models.faithful.network import STRIDE, Evidence, FaithfulDIAR, Light
+
+__all__ = ["Warper", "compose_window", "gather_evidence", "gather_light", "tiles"]
+
+#: Pixels of frames that the pass over pixels works on at a time; about 500 bytes each.
+TILE_PIXELS = 4_000_000
+#: Tiles begin at multiples of this many pixels, so that windows of attention, shifted or not, are
+#: the same ones in a tile and in the whole.
+STEP = 64
+#: Pixels around a tile that are worked on with it. What lies beyond has little influence on it,
+#: and what is left of that the blending hides.
+HALO = 64
+
+#: Returns the warped frames (1, T, 3, h, w), 0 where not valid, and valid (1, T, 1, h, w) of a
+#: window (top, left, height, width).
+Warper = Callable[[tuple[int, int, int, int]], tuple[Tensor, Tensor]]
+#: (top, left, bottom, right) in pixels.
+Box = tuple[int, int, int, int]
+Found = TypeVar("Found", Light, Evidence)
+
+
+class Tile(NamedTuple):
+    """A part of a picture, and what is worked on with it."""
+
+    core: Box
+    around: Box
+
+
+def tiles(size: tuple[int, int], frames: int, pixels: int = TILE_PIXELS) -> list[Tile]:
+    """Cut a picture of (height, width) into tiles, as large as ``frames`` times their area allows.
+
+    The cores tile the picture; cores and surroundings begin at multiples of :data:`STEP`.
+    """
+    height, width = size
+    if height * width * frames <= pixels:
+        return [Tile((0, 0, height, width), (0, 0, height, width))]
+    side = max(STEP, (math.isqrt(pixels // frames) - 2 * HALO) // STEP * STEP)
+    # Tiles of about equal size: a last one of a few rows would cost as much as its halo.
+    rows, columns = (STEP * math.ceil(n / math.ceil(n / side) / STEP) for n in size)
+    found = []
+    for top in range(0, height, rows):
+        for left in range(0, width, columns):
+            bottom, right = min(height, top + rows), min(width, left + columns)
+            around = (
+                max(0, top - HALO), max(0, left - HALO),
+                min(height, bottom + HALO), min(width, right + HALO),
+            )  # fmt: skip
+            found.append(Tile((top, left, bottom, right), around))
+    return found
+
+
+def gather_light(
+    network: FaithfulDIAR,
+    warpers: Sequence[Warper],
+    size: tuple[int, int],
+    progress: Callable[[int, int], None],
+) -> Light:
+    """Judge the light of frames of (height, width), each of which has a warper of its own."""
+    parts = []
+    for done, warper in enumerate(warpers):
+        parts.append(whole_view(*warper((0, 0, *size))))
+        progress(done + 1, len(warpers))
+    weight = network.light.weight
+    frames = torch.cat([part.frames for part in parts], dim=1).to(weight)
+    valid = torch.cat([part.valid for part in parts], dim=1).to(weight.device)
+    return _at_home(network.judge_light(frames, valid))
+
+
+def gather_evidence(
+    network: FaithfulDIAR,
+    warper: Warper,
+    light: Light,
+    size: tuple[int, int],
+    progress: Callable[[int, int], None],
+    pixels: int = TILE_PIXELS,
+) -> Evidence:
+    """Weigh the pixels of frames of (height, width), tile by tile.
+
+    Neighbouring tiles overlap by their halos; there the share of each falls linearly, so that no
+    seam is left where they differ, to the middle of its halo: beyond, it sees too little.
+    """
+    frames, weight = light.gain.shape[1], network.light.weight
+    there = Light(*(field.to(weight) for field in light))
+    cut = tiles(size, frames, pixels)
+    h, w = (-(-n // STRIDE) for n in size)
+    score, seen = torch.zeros(1, frames, 1, *size), torch.zeros(size)
+    detail, correction = torch.zeros(1, frames, 6, h, w), torch.zeros(1, 6, h, w)
+    seen_tokens = torch.zeros(h, w)
+    for done, tile in enumerate(cut):
+        top, left, bottom, right = tile.around
+        stack, covered = warper((top, left, bottom - top, right - left))
+        window = _window(tile.around, size).to(weight.device)
+        found = _at_home(network.weigh(stack.to(weight), covered.to(weight.device), there, window))
+        share = _ramps(tile, size, 1)
+        score[..., top:bottom, left:right] += found.score * share
+        seen[top:bottom, left:right] += share
+        share = _ramps(tile, size, STRIDE)
+        rows = slice(top // STRIDE, -(-bottom // STRIDE))
+        columns = slice(left // STRIDE, -(-right // STRIDE))
+        detail[..., rows, columns] += found.detail * share
+        correction[..., rows, columns] += found.correction * share
+        seen_tokens[rows, columns] += share
+        progress(done + 1, len(cut))
+    return Evidence(score.div_(seen), detail.div_(seen_tokens), correction.div_(seen_tokens))
+
+
+def _ramps(tile: Tile, size: tuple[int, int], stride: int) -> Tensor:
+    """Return the share (h, w) of a tile at its cells of ``stride`` pixels, more than 0."""
+    along = []
+    for axis in (0, 1):
+        first, last = tile.around[axis], tile.around[axis + 2]
+        at = (torch.arange(-(-(last - first) // stride)) + 0.5) * stride
+        ramp = torch.ones_like(at)
+        if first > 0:
+            ramp = torch.minimum(ramp, at / HALO - 0.5)
+        if last < size[axis]:
+            ramp = torch.minimum(ramp, (last - first - at) / HALO - 0.5)
+        along.append(ramp.clamp_min(1e-4))
+    return along[0][:, None] * along[1]
+
+
+def compose_window(
+    network: FaithfulDIAR,
+    frames: Tensor,
+    valid: Tensor,
+    light: Light,
+    evidence: Evidence,
+    window: Box,
+    full: tuple[int, int],
+) -> tuple[Tensor, Tensor]:
+    """Put a window of the full picture together from evidence on a copy of it.
+
+    Args:
+        network: The network.
+        frames: (1, T, 3, h, w) of the window.
+        valid: (1, T, 1, h, w) bool.
+        light: Of the whole frames.
+        evidence: On the whole picture, at the size of the copy or at full size.
+        window: Where the window lies in the full picture.
+        full: (height, width) of the full picture.
+
+    Returns:
+        The picture (1, 3, h, w) and the weights (1, T, 1, h, w).
+    """
+    copy = (evidence.score.shape[-2], evidence.score.shape[-1])
+    share = _window(window, full)
+    size = (frames.shape[-2], frames.shape[-1])
+    top, left, bottom, right = window
+    if copy == full:
+        score = evidence.score[..., top:bottom, left:right]
+    else:
+        score = _enlarge(evidence.score, share[0].tolist(), size)
+    # The last tokens reach beyond the copy.
+    reach = torch.tensor([n / (STRIDE * -(-n // STRIDE)) for n in copy])
+    restored = network.compose(
+        frames,
+        valid,
+        light,
+        evidence._replace(score=score),
+        share,
+        share * reach.repeat(2),
+    )
+    assert restored.weights is not None
+    return restored.image, restored.weights
+
+
+def _at_home(found: Found) -> Found:
+    """Return fields of any device and dtype on the CPU in float32, where pictures are composed."""
+    return type(found)(*(field.to("cpu", torch.float32) for field in found))
+
+
+def _enlarge(field: Tensor, share: list[float], size: tuple[int, int]) -> Tensor:
+    """Interpolate linearly, as ``sample_field`` does, a field of many cells at a few pixels."""
+    for axis in (0, 1):
+        count, cells, dim = size[axis], field.shape[axis - 2], axis - 2
+        at = share[axis] + (share[axis + 2] - share[axis]) * (torch.arange(count) + 0.5) / count
+        at = (at * cells - 0.5).clamp(0, cells - 1)
+        low = at.long()
+        low_cells, high_cells = (
+            field.index_select(dim, i) for i in (low, (low + 1).clamp_max(cells - 1))
+        )
+        between = (at - low).unsqueeze(1) if axis == 0 else at - low
+        field = torch.lerp(low_cells, high_cells, between)
+    return field
+
+
+def _window(box: Box, size: tuple[int, int]) -> Tensor:
+    """Return a box in shares of (height, width), (1, 4)."""
+    return torch.tensor([box], dtype=torch.float32) / torch.tensor(size * 2, dtype=torch.float32)

@@ -1,0 +1,1 @@
+"""Weights of networks: files, downloads, what ships with the package."""
