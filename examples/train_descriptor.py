@@ -49,7 +49,7 @@ from diar_ops.training.descriptors import (
     training_pairs,
     validation_pairs,
 )
-from diar_ops.training.initial import built_network
+from diar_ops.training.restoration.assemble import built_network
 
 
 def parse_arguments(argv: list[str] | None) -> tuple[Path, DescriptorConfig]:

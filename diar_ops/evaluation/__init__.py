@@ -77,7 +77,8 @@ from diar_ops.evaluation.tables import (
     tables_markdown,
 )
 from diar_ops.evaluation.timing import TIMED, time_method, time_methods
-from diar_ops.evaluation.training import plot_curves, read_curve, read_curves, training_table
+from diar_ops.evaluation.training import plot_curves, training_table
+from diar_ops.training.curve import read_curve, read_curves
 
 __all__ = [
     "CLASSICAL",

@@ -22,7 +22,8 @@ from diar_ops.evaluation.tables import (
     summary_csv,
     summary_tables,
 )
-from diar_ops.evaluation.training import Curve, plot_curves, training_table
+from diar_ops.evaluation.training import plot_curves, training_table
+from diar_ops.training.curve import Curve
 
 __all__ = ["alignment_costs_section", "describe_rows", "score_section", "training_section"]
 

@@ -6,12 +6,22 @@ import csv
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from diar_ops._files import atomic_path, write_text_atomic
+from diar_ops._errors import OptionError, OutputError
+from diar_ops._files import atomic_path, read_lines, write_text_atomic
 
-__all__ = ["curve_figure", "plot_curve", "write_curve"]
+__all__ = [
+    "CURVE",
+    "Curve",
+    "curve_figure",
+    "plot_curve",
+    "read_curve",
+    "read_curves",
+    "write_curve",
+]
 
 Row = dict[str, float]
 
@@ -63,3 +73,57 @@ def curve_figure(
     figure.suptitle(title)
     with atomic_path(path, overwrite=True) as temporary:
         figure.savefig(temporary, dpi=100, format="png")
+
+
+#: Name of the table that examples/train.py writes into the folder of a run.
+CURVE = "curve.csv"
+
+
+#: What of a curve is drawn and told.
+MEASURED = ("psnr", "ssim")
+
+
+#: Columns of a curve by name, as long as the curve; NaN where a cell is empty.
+Curve = dict[str, list[float]]
+
+
+def read_curve(path: Path) -> Curve:
+    """Read a learning curve as examples/train.py writes it.
+
+    Raises:
+        OutputError: It cannot be read, or is no such table.
+    """
+    lines = [line for line in read_lines(path) if line]
+    heads = lines[0] if lines else []
+    measured = [head for head in heads if head.endswith(tuple(f"_{m}" for m in MEASURED))]
+    if "step" not in heads or "seconds" not in heads or not measured:
+        raise OutputError(
+            f"{path} is not the curve of a training: expected the columns step, seconds and scores "
+            "of validation, such as rendered_psnr"
+        )
+    curve: Curve = {head: [] for head in heads}
+    for number, line in enumerate(lines[1:], 2):
+        try:
+            for head, cell in zip(heads, line, strict=True):
+                curve[head].append(float(cell or "nan"))
+        except ValueError as error:
+            raise OutputError(f"{path}, line {number} is damaged: {','.join(line)}") from error
+    if not curve["step"]:
+        raise OutputError(f"{path} has no rows yet; the first comes with the first validation")
+    return curve
+
+
+def read_curves(runs: Sequence[str | PathLike[str]]) -> dict[str, Curve]:
+    """Read the curves of runs, by the names of their folders.
+
+    Raises:
+        OptionError: Two folders have one name.
+        OutputError: Of :func:`read_curve`.
+    """
+    curves: dict[str, Curve] = {}
+    for folder in map(Path, runs):
+        name = folder.resolve().name
+        if name in curves:
+            raise OptionError(f"two runs are called {name}; rename the folder of one")
+        curves[name] = read_curve(folder / CURVE)
+    return curves

@@ -19,11 +19,10 @@ from diar_ops._errors import DiarError, WeightsError
 from diar_ops._seeds import generator_for
 from diar_ops.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from diar_ops.training.curve import Row, write_curve
-from diar_ops.training.distributed import Processes
 from diar_ops.training.ema import MeanWeights
 from diar_ops.training.options import RunConfig
+from diar_ops.training.processes import Processes, heard_signals, leave_signals
 from diar_ops.training.sampler import StepSampler
-from diar_ops.training.signals import heard_signals, leave_signals
 
 __all__ = ["Items", "Loop", "Progress"]
 

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from diar_ops.training.signals import heard_signals, leave_signals
+from diar_ops.training.processes import heard_signals, leave_signals
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

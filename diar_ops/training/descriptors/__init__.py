@@ -9,7 +9,7 @@ from diar_ops.training.descriptors.trainer import (
     validation_pairs,
 )
 from diar_ops.training.descriptors.validation import DESCRIPTOR_SCORES, score_descriptor
-from diar_ops.training.descriptors.views import RenderedViews
+from diar_ops.training.pool import RenderedViews
 
 __all__ = [
     "DESCRIPTOR_SCORES",

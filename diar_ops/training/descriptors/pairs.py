@@ -14,8 +14,8 @@ from diar_ops._checks import check_option
 from diar_ops._seeds import generator_for
 from diar_ops.geometry import homography_dlt, transform_points, warp_homography
 from diar_ops.scene import photograph
-from diar_ops.training.augment import ideal_photos
-from diar_ops.training.descriptors.views import RenderedViews
+from diar_ops.training.pool import RenderedViews
+from diar_ops.training.restoration.augment import ideal_photos
 
 __all__ = ["PairRanges", "Photo", "ViewPairs", "fixed_pairs", "points_seen"]
 

@@ -12,16 +12,15 @@ from torch import Tensor, nn
 from diar_ops.matching import DenseDescriptor
 from diar_ops.models import DualDescriptor
 from diar_ops.textures import TextureSource
-from diar_ops.training.curve import Row
+from diar_ops.training.curve import Row, curve_figure
 from diar_ops.training.descriptors.config import DescriptorConfig
-from diar_ops.training.descriptors.curve import plot_descriptor_curve
 from diar_ops.training.descriptors.loss import matching_loss
 from diar_ops.training.descriptors.pairs import ViewPairs, fixed_pairs
 from diar_ops.training.descriptors.validation import DESCRIPTOR_SCORES, score_descriptor
-from diar_ops.training.descriptors.views import RenderedViews
 from diar_ops.training.loop import DTYPES, Loop
+from diar_ops.training.pool import RenderedViews
 
-__all__ = ["DescriptorTrainer", "training_pairs", "validation_pairs"]
+__all__ = ["DescriptorTrainer", "plot_descriptor_curve", "training_pairs", "validation_pairs"]
 
 
 def training_pairs(config: DescriptorConfig) -> ViewPairs:
@@ -137,3 +136,21 @@ class _Stepper(nn.Module):
         kind = batch["image0"].device.type
         with torch.autocast(kind, dtype=dtype, enabled=dtype != torch.float32):
             return matching_loss(self.network, batch)
+
+
+STYLES = dict(zip(DESCRIPTOR_SCORES, ("-", "--"), strict=True))
+
+
+def plot_descriptor_curve(
+    path: Path, rows: Sequence[Row], rivals: Mapping[str, Mapping[str, float]]
+) -> None:
+    """Plot scores and loss as PNG, the scores of rivals as level lines."""
+    with curve_figure(path, rows, title="DualDescriptor", ylabel="share") as (axes, hours):
+        for score, style in STYLES.items():
+            values = [row.get(score, float("nan")) for row in rows]
+            axes.plot(hours, values, style, color="C0", marker=".", label=score)
+        for number, (name, scores) in enumerate(rivals.items(), start=1):
+            for score, style in STYLES.items():
+                axes.axhline(
+                    scores[score], linestyle=style, color=f"C{number}", label=f"{name}, {score}"
+                )

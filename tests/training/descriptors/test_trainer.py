@@ -18,9 +18,9 @@ from diar_ops.training.descriptors import (
     training_pairs,
     validation_pairs,
 )
-from diar_ops.training.descriptors.curve import plot_descriptor_curve
+from diar_ops.training.descriptors.trainer import plot_descriptor_curve
 from tests.training.descriptors.tiny import tiny_config, tiny_trainer, tiny_views
-from tests.training.test_trainer import assert_same_run
+from tests.training.restoration.test_trainer import assert_same_run
 
 
 @pytest.fixture(scope="module")

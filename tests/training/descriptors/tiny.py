@@ -14,7 +14,7 @@ from diar_ops.training.descriptors import (
     fixed_pairs,
     training_pairs,
 )
-from diar_ops.training.initial import built_network
+from diar_ops.training.restoration.assemble import built_network
 
 OPTIONS = ("widths=(8, 8, 16, 16)", "blocks=(0, 1, 0)", "coarse=32", "fine=8", "fine_width=8")
 

@@ -22,7 +22,7 @@ from diar_ops.training import (
     TrainingSequences,
 )
 from tests.sequences import write_dataset
-from tests.training.tiny import LightSource
+from tests.training.restoration.tiny import LightSource
 
 PLAIN = AugmentRanges(plain=1, albedo=0, permute=0, exact=1, misaligned=0, partial=0)
 # With threads around, forking warns from Python 3.12 on; the loader forks all the same.

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from diar_ops import DiarError, OptionError, WeightsError
 from diar_ops._types import Restored
 from diar_ops.training import load_checkpoint
-from tests.training.tiny import TinyNetwork, tiny_config, tiny_trainer
+from tests.training.restoration.tiny import TinyNetwork, tiny_config, tiny_trainer
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -27,7 +27,9 @@ ROOT = Path(__file__).resolve().parents[2]
 def plots_nothing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Plots are most of the time of runs this short; one test looks at them."""
     if "leaves_behind" not in request.node.name:
-        monkeypatch.setattr("diar_ops.training.trainer.plot_curve", lambda *a, **k: None)
+        monkeypatch.setattr(
+            "diar_ops.training.restoration.trainer.plot_curve", lambda *a, **k: None
+        )
 
 
 def assert_same(one: Any, other: Any, at: str = "") -> None:
@@ -88,7 +90,7 @@ def test_a_killed_process_goes_on_bit_for_bit(tmp_path: Path) -> None:
     assert tiny_trainer(tmp_path / "straight", config).run()
     program = (
         "import os, signal, sys, torch; from pathlib import Path;"
-        "from tests.training.tiny import *; torch.set_num_threads(1);"
+        "from tests.training.restoration.tiny import *; torch.set_num_threads(1);"
         "kill = lambda now: now.step == 3 and os.kill(os.getpid(), signal.SIGKILL);"
         "tiny_trainer(Path(sys.argv[1]), tiny_config(workers=1), progress=kill).run()"
     )

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from diar_ops.colour import srgb_to_linear
 from diar_ops.models import GRID
 from diar_ops.scene import SceneRanges, render_planar_scene, sample_planar_scene
-from diar_ops.training.kept import LARGEST_ASPECT
+from diar_ops.training.pool import LARGEST_ASPECT
 
 __all__ = ["bare_light"]
 

@@ -11,7 +11,13 @@ from torch import Tensor
 from diar_ops import OptionError
 from diar_ops.colour import linear_to_srgb, srgb_to_linear
 from diar_ops.training import AugmentRanges
-from diar_ops.training.augment import cover_partly, ideal_photos, misalign, take_photos, turn
+from diar_ops.training.restoration.augment import (
+    cover_partly,
+    ideal_photos,
+    misalign,
+    take_photos,
+    turn,
+)
 from tests.harness import assert_close, generator
 
 NONE = AugmentRanges(

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from diar_ops._types import Restored, Whole
 from diar_ops.models import FaithfulDIAR
-from diar_ops.training.config import TrainConfig
 from diar_ops.training.curve import Row, plot_curve
-from diar_ops.training.dataset import TrainingSequences
 from diar_ops.training.loop import DTYPES, Loop
-from diar_ops.training.loss import common_light_loss, restoration_loss
-from diar_ops.training.validation import ValidationItem, mean_scores, score_network
+from diar_ops.training.restoration.config import TrainConfig
+from diar_ops.training.restoration.dataset import TrainingSequences
+from diar_ops.training.restoration.loss import common_light_loss, restoration_loss
+from diar_ops.training.restoration.validation import ValidationItem, mean_scores, score_network
 
 __all__ = ["Trainer"]
 

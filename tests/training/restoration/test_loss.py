@@ -10,7 +10,7 @@ from diar_ops import FaithfulDIAR, FaithfulDIARConfig, psnr, ssim
 from diar_ops._types import Restored
 from diar_ops.models.faithful.light import lit_light, relight
 from diar_ops.training import restoration_loss
-from diar_ops.training.loss import common_light_loss
+from diar_ops.training.restoration.loss import common_light_loss
 from tests.harness import assert_close, generator
 
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, fields
 from typing import ClassVar
 
 from diar_ops._errors import OptionError
-from diar_ops.training.augment import AugmentRanges
 from diar_ops.training.options import RunConfig, option
+from diar_ops.training.restoration.augment import AugmentRanges
 
 __all__ = ["TrainConfig"]
 

@@ -11,9 +11,9 @@ from diar_ops import psnr, ssim
 from diar_ops._types import Restored
 from diar_ops.metrics import colour_gain
 from diar_ops.training import SCORES, ValidationItem, score_network, validation_items
-from diar_ops.training.validation import mean_scores
+from diar_ops.training.restoration.validation import mean_scores
 from tests.harness import assert_close
-from tests.training.tiny import LightSource
+from tests.training.restoration.tiny import LightSource
 
 
 class FirstFrame(nn.Module):

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from diar_ops.metrics import colour_gain, psnr, ssim
-from diar_ops.training.augment import ideal_photos
-from diar_ops.training.dataset import Source
+from diar_ops.training.restoration.augment import ideal_photos
+from diar_ops.training.restoration.dataset import Source
 
 __all__ = ["SCORES", "ValidationItem", "score_network", "validation_items"]
 

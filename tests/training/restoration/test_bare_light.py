@@ -12,10 +12,10 @@ from torch import Tensor
 
 from diar_ops.colour import srgb_to_linear
 from diar_ops.scene import SceneRanges
-from diar_ops.training.bare_light import DARKEST, bare_light
+from diar_ops.training.restoration.bare_light import DARKEST, bare_light
 from tests.harness import assert_close, generator
 
-module = importlib.import_module("diar_ops.training.bare_light")
+module = importlib.import_module("diar_ops.training.restoration.bare_light")
 
 
 def draw(name: str = "bare light", count: int = 4, frames: int = 3) -> Tensor:

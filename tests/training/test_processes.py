@@ -12,7 +12,7 @@ from torch.multiprocessing.spawn import spawn
 
 from diar_ops import OptionError
 from diar_ops.training import Processes, joined_processes, load_checkpoint
-from tests.training.tiny import TinyNetwork, tiny_config, tiny_trainer
+from tests.training.restoration.tiny import TinyNetwork, tiny_config, tiny_trainer
 
 OPTIONS = {"steps": 2, "validate_every": 2, "clip": 0.1, "workers": 0}
 

@@ -14,11 +14,12 @@ from torch.utils.data import Dataset
 
 from diar_ops._checks import check_option, check_size
 from diar_ops._files import atomic_path
+from diar_ops._pixels import to_bytes
 from diar_ops._seeds import generator_for
-from diar_ops.scene import SceneRanges
+from diar_ops.scene import SceneRanges, render_planar_scene, sample_planar_scene
 from diar_ops.textures import TextureSource
 
-__all__ = ["KeptSequences"]
+__all__ = ["KeptSequences", "RenderedSequences", "RenderedViews"]
 
 #: Half precision ends at 65504; what is far beyond white only has to stay there.
 BRIGHTEST = 1000.0
@@ -120,3 +121,52 @@ class KeptSequences(Dataset[dict[str, Tensor]], ABC):
 def kept_light(radiance: Tensor) -> Tensor:
     """Return light as it is kept, in float16."""
     return radiance.clamp(0, BRIGHTEST).to(torch.float16)
+
+
+class RenderedSequences(KeptSequences):
+    """Aligned sequences from the torch renderer; see :class:`KeptSequences`.
+
+    Items: ``radiance`` (T, 3, H, W) float16, linear light, white paper in the label's light is 1;
+    ``label`` (3, H, W) uint8 sRGB, the clean picture.
+    """
+
+    purpose = "training"
+
+    def render(
+        self, picture: Tensor, picture_size: Tensor, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """Render an aligned sequence."""
+        scene = sample_planar_scene(
+            1, frames=self.frames, size=self.size, picture_size=picture_size, kind="aligned",
+            generator=generator, ranges=self.ranges,
+        )  # fmt: skip
+        rendered = render_planar_scene(picture, scene)
+        return {
+            "radiance": kept_light(rendered.radiance[0]),
+            "label": to_bytes(rendered.label[0]),
+        }
+
+
+class RenderedViews(KeptSequences):
+    """Misaligned sequences from the torch renderer; see :class:`KeptSequences`.
+
+    Items: ``radiance`` (T, 3, H, W) float16, linear light; ``seen`` (T, 1, H, W) bool, pixels that
+    show the picture with nothing in front of it; ``homography_frame_label`` (T, 3, 3) float64.
+    """
+
+    purpose, prefix = "views", "views-"
+
+    def render(
+        self, picture: Tensor, picture_size: Tensor, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """Render a misaligned sequence."""
+        scene = sample_planar_scene(
+            1, frames=self.frames, size=self.size, picture_size=picture_size, kind="misaligned",
+            generator=generator, ranges=self.ranges,
+        )  # fmt: skip
+        rendered = render_planar_scene(picture, scene)
+        return {
+            "radiance": kept_light(rendered.radiance[0]),
+            "seen": (rendered.visible & ~rendered.occluded)[0],
+            "homography_frame_label": rendered.homography_frame_label[0],
+        }

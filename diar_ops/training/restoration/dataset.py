@@ -16,9 +16,15 @@ from diar_ops._errors import ImageError
 from diar_ops._seeds import generator_for
 from diar_ops.data import SequenceDataset
 from diar_ops.models.faithful.light import whole_view
-from diar_ops.training.augment import AugmentRanges, cover_partly, misalign, take_photos, turn
-from diar_ops.training.bare_light import bare_light
-from diar_ops.training.rendered import RenderedSequences
+from diar_ops.training.pool import RenderedSequences
+from diar_ops.training.restoration.augment import (
+    AugmentRanges,
+    cover_partly,
+    misalign,
+    take_photos,
+    turn,
+)
+from diar_ops.training.restoration.bare_light import bare_light
 
 __all__ = [
     "CyclesSource",
