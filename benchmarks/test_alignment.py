@@ -14,11 +14,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks.quality.alignment.keypoints import KEYPOINTS, keypoint_matcher
+from benchmarks.quality.alignment.pairwise import Estimate, align_pairwise
 from diar_ops import align_sequence, corner_error
 from diar_ops.data import SequenceDataset
-from diar_ops.evaluation.alignment.estimate import Estimate
-from diar_ops.evaluation.alignment.keypoints import KEYPOINTS, keypoint_matcher
-from diar_ops.evaluation.alignment.pairwise import align_pairwise
 
 
 def method_of(name: str, device: str) -> Callable[[Tensor], Estimate]:

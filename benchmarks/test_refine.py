@@ -17,9 +17,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks.quality.aligned import random_homography
 from diar_ops import corner_error, refine_homography, warp_homography
 from diar_ops.data import SequenceDataset
-from diar_ops.evaluation.disturbance import random_homography
 
 SIZE = (512, 512)
 #: Pairs of a call.

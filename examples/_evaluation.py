@@ -12,9 +12,7 @@ from typing import Any, TypeVar
 from tqdm import tqdm
 
 from _cli import progress_bar
-from diar_ops import OptionError, OutputError
-from diar_ops._files import write_text_atomic
-from diar_ops.evaluation import (
+from benchmarks.quality import (
     DEFAULT,
     DEFAULT_METHODS,
     PERCEPTUAL,
@@ -49,7 +47,7 @@ from diar_ops.evaluation import (
     unaligned_sets,
     write_cases,
 )
-from diar_ops.evaluation.alignment import (
+from benchmarks.quality.alignment import (
     ALIGNMENT,
     DEFAULT_ALIGNERS,
     Aligner,
@@ -60,6 +58,8 @@ from diar_ops.evaluation.alignment import (
     find_aligners,
     write_frames,
 )
+from diar_ops import OptionError, OutputError
+from diar_ops._files import write_text_atomic
 
 __all__ = ["FRAMES", "PARTS", "REPORT", "evaluate"]
 

@@ -72,8 +72,8 @@ from pathlib import Path
 
 from _cli import argument_parser, exit_code
 from _evaluation import FRAMES, PARTS, evaluate
+from benchmarks.quality import CLASSICAL, DEFAULT, TIMED
 from diar_ops import OptionError
-from diar_ops.evaluation import CLASSICAL, DEFAULT, TIMED
 
 #: Files that aligners need.
 WEIGHTS = {

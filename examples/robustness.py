@@ -50,9 +50,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from _cli import argument_parser, exit_code, progress_bar
-from diar_ops import OptionError
-from diar_ops.evaluation import complete_results, settings_record
-from diar_ops.evaluation.robustness import (
+from benchmarks.quality import complete_results, settings_record
+from benchmarks.quality.robustness import (
     ALIGNERS,
     FACTORS,
     RESTORERS,
@@ -64,6 +63,7 @@ from diar_ops.evaluation.robustness import (
     write_level_sheets,
     write_robustness,
 )
+from diar_ops import OptionError
 
 #: Sides that all methods can work on: the pyramid of alignment halves them.
 LEAST_SIDE = 64

@@ -1,4 +1,4 @@
-"""Pages without external resources: the templates of the package and how they are filled in."""
+"""Pages without external resources, filled in from templates."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from diar_ops._errors import DiarError
 __all__ = ["render_page"]
 
 
-def render_page(op: str, template: str, **values: Any) -> str:
+def render_page(op: str, template: str, *, package: str = __package__, **values: Any) -> str:
     """Fill in a template; what is not marked safe is escaped.
 
     Args:
         op: Who asks, for the message.
-        template: Path within the package, such as ``"results/report.html.j2"``; templates include
-            others likewise.
+        template: File name in ``package``; it may include files of this package, too.
+        package: Where the template is.
         values: What it names.
 
     Raises:
@@ -28,9 +28,14 @@ def render_page(op: str, template: str, **values: Any) -> str:
         raise DiarError(
             f"{op} needs jinja2; install it with: pip install 'diar-ops[examples]'"
         ) from error
-    package = resources.files("diar_ops")
+    folders = [resources.files(name) for name in (package, __package__)]
+
+    def read(name: str) -> str | None:
+        files = (folder.joinpath(name) for folder in folders)
+        return next((file.read_text("utf-8") for file in files if file.is_file()), None)
+
     environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(lambda name: package.joinpath(name).read_text("utf-8")),
+        loader=jinja2.FunctionLoader(read),
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     page: str = environment.get_template(template).render(**values)

@@ -128,7 +128,7 @@ def render_report(
     total = sum(timings.values())
     return render_page(
         op,
-        "results/report.html.j2",
+        "report.html.j2",
         title=title or f"A clean picture from {count} photo{'s' * (count != 1)}",
         created=(created or datetime.now().astimezone()).strftime("%d %B %Y, %H:%M"),
         verdict=words.verdict(aligned, count, covered, int(coverage.min())),

@@ -14,12 +14,12 @@ import pytest
 import torch
 from PIL import Image
 
+from benchmarks.quality import CLASSICAL, LpipsFiles, PerceptualRow, Row, plots, read_rows
+from benchmarks.quality import run as run_module
+from benchmarks.quality import score as reconstruction_module
+from benchmarks.quality.alignment import plots as alignment_plots
 from diar_ops import DeepResidualSets, DeepResidualSetsConfig, save_pretrained
-from diar_ops.evaluation import CLASSICAL, LpipsFiles, PerceptualRow, Row, plots, read_rows
-from diar_ops.evaluation import reconstruction as reconstruction_module
-from diar_ops.evaluation import run as run_module
-from diar_ops.evaluation.alignment import plots as alignment_plots
-from tests.evaluation.test_lpips import files
+from tests.quality.test_lpips import files
 from tests.results.test_report import Page
 from tests.scripts import load_script
 from tests.sequences import write_dataset
@@ -287,7 +287,7 @@ def test_lpips_is_a_column_where_its_weights_are(
 def test_default_methods_leave_out_a_network_that_is_not_there(
     run: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from diar_ops.evaluation import methods
+    from benchmarks.quality import methods
 
     monkeypatch.setattr(methods, "SHIPPED", tmp_path)
     done = run(SAMPLE / "aligned", "--out", tmp_path / "out", *ONLY, "--frames", 3)

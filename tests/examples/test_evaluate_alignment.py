@@ -10,11 +10,11 @@ from types import ModuleType
 
 import pytest
 
-from diar_ops.evaluation import read_rows
-from diar_ops.evaluation.alignment import AlignmentRow
-from diar_ops.evaluation.alignment import score as score_module
-from tests.evaluation.alignment.pictures import write_views
+from benchmarks.quality import read_rows
+from benchmarks.quality.alignment import AlignmentRow
+from benchmarks.quality.alignment import score as score_module
 from tests.examples.test_evaluate import Run, assert_one_error, no_plots, program, run
+from tests.quality.alignment.pictures import write_views
 
 __all__ = ["no_plots", "program", "run"]  # fixtures
 METHODS = ("--parts", "alignment", "--pictures", 0, "--aligners", "sift", "sift+pairs")
@@ -110,7 +110,7 @@ def test_what_is_done_is_not_done_again(
 def test_other_results_are_not_mixed(
     run: Callable[..., Run], small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from diar_ops.evaluation.alignment import keypoints
+    from benchmarks.quality.alignment import keypoints
 
     out = tmp_path / "out"
     command = (small, "--out", out, *METHODS[:-1], "--sequences", 1)
@@ -123,7 +123,7 @@ def test_other_results_are_not_mixed(
     monkeypatch.setattr(
         keypoints, "KEYPOINTS", {"sift": keypoints.KEYPOINTS["sift"]._replace(words="SIFT, other")}
     )
-    monkeypatch.setattr("diar_ops.evaluation.alignment.aligners.KEYPOINTS", keypoints.KEYPOINTS)
+    monkeypatch.setattr("benchmarks.quality.alignment.aligners.KEYPOINTS", keypoints.KEYPOINTS)
     assert_one_error(run(*command), "another method called sift", "--overwrite")
     assert (out / "alignment" / "alignment.csv").read_bytes() == before
     assert run(*command, "--overwrite").code == 0

@@ -10,10 +10,10 @@ from types import ModuleType
 import pytest
 from PIL import Image
 
+from benchmarks.quality import read_rows
+from benchmarks.quality.robustness import FACTORS, RobustnessRow, choose_pictures
+from benchmarks.quality.robustness import score as score_module
 from diar_ops._files import write_image
-from diar_ops.evaluation import read_rows
-from diar_ops.evaluation.robustness import FACTORS, RobustnessRow, choose_pictures
-from diar_ops.evaluation.robustness import score as score_module
 from tests.examples.test_evaluate import Run, assert_one_error, run
 from tests.scripts import load_script
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from benchmarks.quality.aligned import random_homography
 from diar_ops import (
     DtypeError,
     OptionError,
@@ -17,7 +18,6 @@ from diar_ops import (
     settle_frames,
     warp_homography,
 )
-from diar_ops.evaluation.disturbance import random_homography
 from tests import photos
 from tests.harness import Call, OpTests, generator
 

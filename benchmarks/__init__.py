@@ -1,0 +1,1 @@
+"""Speed and quality measured against peers; not part of the package."""

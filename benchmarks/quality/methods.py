@@ -1,0 +1,220 @@
+"""The methods that are compared, by name."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from diar_ops._errors import OptionError, WeightsError
+from diar_ops.aggregate import (
+    consensus_logits,
+    exposure_gain,
+    intrinsic_aggregate,
+    mean_aggregate,
+    median_aggregate,
+    rpca_aggregate,
+    softmax_aggregate,
+)
+from diar_ops.colour import linear_to_srgb, srgb_to_linear
+from diar_ops.geometry import warp_homography
+from diar_ops.models import load_pretrained
+from diar_ops.models.weights.load import SHIPPED
+from diar_ops.models.weights.registry import RESTORERS
+from diar_ops.pipeline import settle_frames
+
+__all__ = [
+    "CLASSICAL",
+    "DEFAULT",
+    "DEFAULT_METHODS",
+    "EXPOSURE",
+    "SETTLED",
+    "SHRINK",
+    "Method",
+    "compensate_exposure",
+    "expand_default",
+    "find_methods",
+]
+
+#: Maps frames (1, T, 3, H, W) and valid, (1, T, 1, H, W) or None for all, to (1, 3, H, W).
+Restore: TypeAlias = Callable[[Tensor, Tensor | None], Tensor]
+
+
+def _consensus(frames: Tensor, valid: Tensor | None) -> Tensor:
+    return softmax_aggregate(frames, consensus_logits(frames, valid), valid)
+
+
+#: The methods without weights; a new one needs no more than a line here.
+CLASSICAL: dict[str, Restore] = {
+    "mean": mean_aggregate,
+    "median": median_aggregate,
+    "rpca": rpca_aggregate,
+    "intrinsic": intrinsic_aggregate,
+    "consensus": _consensus,
+}
+#: Behind the name of a classical method: frames are brought to a common exposure first.
+EXPOSURE = "+exposure"
+#: Behind the name of a network: frames are laid over their common picture first.
+SETTLED = "+settled"
+#: Those of the paper as it has them, all with a common exposure, and the package's own network.
+DEFAULT_METHODS = (
+    "mean", "median", "rpca", "intrinsic", *(name + EXPOSURE for name in CLASSICAL), "diar",
+)  # fmt: skip
+#: Stands for all of :data:`DEFAULT_METHODS`.
+DEFAULT = "default"
+
+
+class Method(NamedTuple):
+    """One way to make a picture of aligned frames.
+
+    Attributes:
+        name: As results call it.
+        restore: Maps frames (1, T, 3, H, W) in [0, 1] and valid, (1, T, 1, H, W) bool or None for
+            all, to the picture (1, 3, H, W); values beyond [0, 1] are clipped by whoever calls.
+        digest: SHA-256 of the weights; None without any.
+    """
+
+    name: str
+    restore: Restore
+    digest: str | None = None
+
+
+def find_methods(words: Sequence[str]) -> tuple[list[Method], list[str]]:
+    """Return the methods that a person means.
+
+    Args:
+        words: Names of :data:`CLASSICAL`, with or without :data:`EXPOSURE`; names of networks that
+            come with the package; paths of files of :func:`save_pretrained`. A file is called by
+            its name without ending, by ``NAME=PATH`` as one likes. Those of networks may have
+            :data:`SETTLED` behind them. :data:`DEFAULT` stands for :data:`DEFAULT_METHODS`.
+
+    Returns:
+        The methods, each once, and one sentence for each that had to be skipped: the package's
+        own network where the package holds no weights of it.
+
+    Raises:
+        OptionError: A name is unknown, or two files are called the same.
+        WeightsError: A file is missing, damaged, or no such network.
+    """
+    found: dict[str, Method] = {}
+    skipped = []
+    for word in expand_default(words, DEFAULT_METHODS):
+        plain = word.removesuffix(EXPOSURE)
+        if plain in CLASSICAL:
+            method = Method(word, _restore_classical(plain, exposure=plain != word))
+        elif word.removesuffix(SETTLED) == "diar" and not (SHIPPED / "diar.safetensors").is_file():
+            skipped.append("diar is left out: the package holds no weights of it yet")
+            continue
+        else:
+            method = _network(word)
+        if method.name in found:
+            raise OptionError(
+                f"two methods are called {method.name}; call one of them otherwise: NAME={word}"
+            )
+        found[method.name] = method
+    if not found:
+        raise OptionError("there is no method to evaluate" + "".join(f" ({s})" for s in skipped))
+    return list(found.values()), skipped
+
+
+def expand_default(words: Sequence[str], default: Sequence[str]) -> list[str]:
+    """Return words, each once, with ``default`` for each :data:`DEFAULT`."""
+    return list(
+        dict.fromkeys(w for word in words for w in (default if word == DEFAULT else (word,)))
+    )
+
+
+def _restore_classical(name: str, *, exposure: bool) -> Restore:
+    aggregate = CLASSICAL[name]
+    if not exposure:
+        return aggregate
+
+    def restore(frames: Tensor, valid: Tensor | None) -> Tensor:
+        return aggregate(compensate_exposure(frames, valid), valid)
+
+    return restore
+
+
+def _network(word: str) -> Method:
+    asked, word = word, word.removesuffix(SETTLED)
+    settled = asked != word
+    shipped = SHIPPED / f"{word}.safetensors"
+    name, _, named = word.rpartition("=")
+    if shipped.is_file():
+        path, name = shipped, word
+    elif Path(word).suffix or Path(word).is_file():
+        # A path may hold "=" itself.
+        path = Path(word) if Path(word).is_file() or not name else Path(named)
+        name = name if path != Path(word) else path.stem
+    else:
+        names = ", ".join((*CLASSICAL, "diar", DEFAULT))
+        raise OptionError(
+            f"unknown method {asked}: expected one of {names}, a classical one followed by "
+            f"{EXPOSURE}, or the path of a weights file; networks may be followed by {SETTLED}"
+        )
+    if name.removesuffix(EXPOSURE) in CLASSICAL or (name == "diar" and path != shipped):
+        raise OptionError(f"{path} cannot be called {name}, which is another method: NAME={path}")
+    network = load_pretrained(path)
+    if type(network) not in {known.network for known in RESTORERS.values()}:
+        raise WeightsError(
+            f"{path} holds a {type(network).__name__}, expected one of {', '.join(RESTORERS)}"
+        )
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    restore = _restore_by(network)
+    if settled:
+        return Method(name + SETTLED, partial(_settle_first, restore), digest)
+    return Method(name, restore, digest)
+
+
+def _settle_first(restore: Restore, frames: Tensor, valid: Tensor | None) -> Tensor:
+    """Lay frames over their common picture, and resample those that move."""
+    H = settle_frames(frames, valid)[0]
+    moves = (torch.eye(3).to(H) != H).flatten(1).any(1)[:, None, None, None]
+    seen = torch.ones_like(frames[0, :, :1], dtype=torch.bool) if valid is None else valid[0]
+    moved = warp_homography(frames[0], H.to(frames.dtype), seen, mode="bicubic")
+    settled = torch.where(moves, moved.image.clamp(0, 1), frames[0])
+    return restore(settled[None], torch.where(moves, moved.valid, seen)[None])
+
+
+def _restore_by(network: nn.Module) -> Restore:
+    def restore(frames: Tensor, valid: Tensor | None) -> Tensor:
+        with torch.no_grad():
+            image: Tensor = network(frames, valid).image
+        return image
+
+    return restore
+
+
+#: Exposure is compared on copies whose sides are this many times shorter.
+SHRINK = 4
+
+
+def compensate_exposure(frames: Tensor, valid: Tensor | None = None) -> Tensor:
+    """Multiply each frame and channel by one factor in linear light (:func:`exposure_gain`).
+
+    Args:
+        frames: (B, T, 3, H, W) sRGB in [0, 1], aligned.
+        valid: Optional (B, T, 1, H, W) bool.
+
+    Returns:
+        (B, T, 3, H, W) sRGB, not clipped where a factor exceeds 1.
+    """
+    H, W = frames.shape[-2:]
+    small = (max(1, round(H / SHRINK)), max(1, round(W / SHRINK)))
+    copies, shown = _shrink(frames, small), None
+    if valid is not None:
+        # A pixel of the copy counts where all of its pixels do.
+        shown = _shrink(valid.to(frames.dtype), small) > 0.999
+    gain = exposure_gain(srgb_to_linear(copies), shown)[..., None, None]
+    return linear_to_srgb(srgb_to_linear(frames) * gain)
+
+
+def _shrink(pictures: Tensor, size: tuple[int, int]) -> Tensor:
+    small = F.interpolate(pictures.flatten(0, 1), size, mode="area")
+    return torch.unflatten(small, 0, pictures.shape[:2])

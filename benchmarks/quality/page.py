@@ -1,0 +1,173 @@
+"""One self-contained HTML page of everything that was measured."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from benchmarks.quality.tables import Table, tables_markdown
+from diar_ops.data import read_image
+from diar_ops.results import _pictures as pictures
+from diar_ops.results import _words as words
+from diar_ops.results.page import render_page
+
+__all__ = ["Block", "CasePicture", "Section", "render_evaluation", "section_markdown"]
+
+#: Longest side of a picture on the page, in pixels, and the quality of its JPEG.
+_SIDE, _QUALITY = 612, 65
+#: Pixels in a point of an SVG, as browsers draw it.
+_PIXELS_PER_POINT = 4 / 3
+
+
+class Block(NamedTuple):
+    """Tables that belong together.
+
+    Attributes:
+        title: What they are of; empty if the section says it.
+        words: How to read them.
+        tables: The tables. Where they are of several numbers of frames, the page shows those of
+            the most of each set and folds the others.
+    """
+
+    title: str
+    words: str
+    tables: list[Table]
+
+    @property
+    def shown(self) -> list[Table]:
+        """The tables that are seen at once."""
+        most = {table.set: table for table in sorted(self.tables, key=lambda t: t.frames)}
+        return [table for table in self.tables if most[table.set] is table]
+
+    @property
+    def folded(self) -> list[Table]:
+        """The others."""
+        shown = self.shown
+        return [t for t in self.tables if not any(t is s for s in shown)]
+
+
+class CasePicture(NamedTuple):
+    """A picture of a result.
+
+    Attributes:
+        kind: ``"worst"``, ``"median"`` or ``"best"``.
+        words: What it is of, and its numbers.
+        file: The picture.
+    """
+
+    kind: str
+    words: str
+    file: Path
+
+
+class Section(NamedTuple):
+    """One part of an evaluation.
+
+    Attributes:
+        title: What it is.
+        words: What was measured.
+        blocks: Its tables.
+        figures: (path without ending of a PNG and an SVG, what it shows).
+        cases: Pictures by method.
+        case_words: What they show.
+        notes: One sentence each.
+    """
+
+    title: str
+    words: str
+    blocks: list[Block]
+    figures: list[tuple[Path, str]]
+    cases: dict[str, list[CasePicture]]
+    case_words: str
+    notes: list[str]
+
+
+class _Figure(NamedTuple):
+    uri: str
+    width: int
+    words: str
+
+
+class _Shown(NamedTuple):
+    kind: str
+    words: str
+    uri: str
+    width: int
+    height: int
+
+
+def section_markdown(section: Section, *, brief: bool = False) -> str:
+    """Return words and tables of a section as Markdown; ``brief``: of the most frames only."""
+    parts = [section.words]
+    for block in section.blocks:
+        parts += [f"### {block.title}" if block.title else "", block.words]
+        parts.append(tables_markdown(block.shown if brief else block.tables))
+    parts.append("\n".join(f"- {note}" for note in section.notes))
+    return "\n\n".join(part for part in parts if part)
+
+
+def render_evaluation(
+    sections: Sequence[Section],
+    *,
+    about: Sequence[tuple[str, str]],
+    command: str,
+    created: datetime | None = None,
+) -> str:
+    """Render sections as one HTML page without external resources.
+
+    Figures become part of it as SVG, pictures as JPEG.
+
+    Args:
+        sections: What to show.
+        about: What was measured, label and value.
+        command: What the results were made with.
+        created: Date of the page; now if None.
+
+    Returns:
+        The page, to be written as UTF-8.
+
+    Raises:
+        DiarError: jinja2 is not installed.
+        ImageError: A picture cannot be read.
+    """
+    return render_page(
+        "render_evaluation",
+        "page.html.j2",
+        package=__package__,
+        title="Methods compared",
+        created=(created or datetime.now().astimezone()).strftime("%d %B %Y, %H:%M"),
+        sections=[_shown(section) for section in sections],
+        about=[*about, ("versions", ", ".join(f"{n} {v}" for n, v in words.versions()))],
+        command=command,
+    )
+
+
+def _shown(section: Section) -> dict[str, Any]:
+    """Return what the template shows of a section."""
+    cases = [(name, [_case(case) for case in of]) for name, of in section.cases.items()]
+    return {
+        **section._asdict(),
+        "notes": [note.replace("`", "") for note in section.notes],
+        "figures": [_figure(path, said) for path, said in section.figures],
+        "cases": cases,
+        "wide": any(case.width > 3 * case.height for _, of in cases for case in of),
+    }
+
+
+def _figure(path: Path, said: str) -> _Figure:
+    text = path.with_name(path.name + ".svg").read_bytes()
+    points = re.search(rb'width="([\d.]+)pt"', text)
+    width = round(float(points[1]) * _PIXELS_PER_POINT) if points else 0
+    uri = f"data:image/svg+xml;base64,{base64.b64encode(text).decode('ascii')}"
+    return _Figure(uri, width, said)
+
+
+def _case(case: CasePicture) -> _Shown:
+    pixels = pictures.shrink(read_image(case.file).pixels, 2 * _SIDE)
+    height, width = pixels.shape[:2]
+    uri = pictures.data_uri(pixels, quality=_QUALITY)
+    return _Shown(case.kind, case.words, uri, width, height)
