@@ -128,7 +128,7 @@ def test_a_file_in_the_way(tmp_path: Path) -> None:
 
 KILLED = """
 import os, signal, sys
-from diar_ops.data import atomic_folder
+from diar_ops._folders import atomic_folder
 with atomic_folder(sys.argv[1]) as temporary:
     (temporary / "half.txt").write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)

@@ -13,7 +13,7 @@ from tests.scripts import load_script
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "examples" / "render_dataset.py"
-FAKE = ROOT / "tests" / "data" / "cycles" / "fake_blender.py"
+FAKE = ROOT / "tests" / "cycles" / "fake_blender.py"
 
 
 @pytest.fixture(scope="module")

@@ -62,7 +62,7 @@ def test_same_in_a_fresh_process() -> None:
     """Words that are kept for the next page must not change it."""
     draw("page", 3)
     code = (
-        "import torch; from diar_ops.data import procedural_texture;"
+        "import torch; from diar_ops.textures import procedural_texture;"
         "rng = torch.Generator().manual_seed(7);"
         "print(procedural_texture(rng, size=(64, 64), kind='page').double().sum().item())"
     )
