@@ -69,9 +69,13 @@ def point(
         listed: Whether the series has a table of its points, too.
     """
     return {
-        "op": op, "quantity": quantity, "size": size, "device": device,
-        "label": label or f"{size}", "listed": listed,
-    }  # fmt: skip
+        "op": op,
+        "quantity": quantity,
+        "size": size,
+        "device": device,
+        "label": label or f"{size}",
+        "listed": listed,
+    }
 
 
 def growth_rows(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -108,17 +112,30 @@ def growth_tables(rows: list[dict[str, Any]]) -> str:
     if not rows:
         return ""
     header = [
-        "operation", "device", "grows with", "from", "to", "time exponent", "memory exponent",
-        "s at the largest", "MiB at the largest",
-    ]  # fmt: skip
+        "operation",
+        "device",
+        "grows with",
+        "from",
+        "to",
+        "time exponent",
+        "memory exponent",
+        "s at the largest",
+        "MiB at the largest",
+    ]
     lines = [
         [
-            row["op"], row["device"], row["quantity"], row["labels"][0], row["labels"][-1],
-            _exponent(row["time"]), _exponent(row["memory"]),
-            _number(row["seconds"][-1]), _number(row["MiB"][-1]),
+            row["op"],
+            row["device"],
+            row["quantity"],
+            row["labels"][0],
+            row["labels"][-1],
+            _exponent(row["time"]),
+            _exponent(row["memory"]),
+            _number(row["seconds"][-1]),
+            _number(row["MiB"][-1]),
         ]
         for row in rows
-    ]  # fmt: skip
+    ]
     tables = [f"### growth\n\n{markdown_table(header, lines, words=3)}"]
     for row in rows:
         if row["listed"]:

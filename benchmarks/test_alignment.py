@@ -37,10 +37,7 @@ def method_of(name: str, device: str) -> Callable[[Tensor], Estimate]:
 @pytest.mark.benchmark(group="alignment of ten frames of 512 px")
 @pytest.mark.parametrize("method", ["ours", "SIFT", "SIFT low contrast"])
 def test_alignment(
-    benchmark: Any,
-    request: pytest.FixtureRequest,
-    peak_memory: Callable[..., float],
-    method: str,
+    benchmark: Any, request: pytest.FixtureRequest, peak_memory: Callable[..., float], method: str
 ) -> None:
     item = SequenceDataset("examples/demo_sequence")[0]
     frames, H_frame_label = item["frames"], item["homography_frame_label"]

@@ -44,17 +44,19 @@ def method_of(name: str, device: str) -> Callable[[Tensor], Any]:
 
 
 METHODS = [
-    "ours", "DIAR", "DeepResidualSets", "rpca_aggregate", "intrinsic_aggregate", "median_aggregate",
-]  # fmt: skip
+    "ours",
+    "DIAR",
+    "DeepResidualSets",
+    "rpca_aggregate",
+    "intrinsic_aggregate",
+    "median_aggregate",
+]
 
 
 @pytest.mark.benchmark(group="reconstruction of ten frames of 256 px")
 @pytest.mark.parametrize("method", METHODS)
 def test_reconstruction(
-    benchmark: Any,
-    request: pytest.FixtureRequest,
-    peak_memory: Callable[..., float],
-    method: str,
+    benchmark: Any, request: pytest.FixtureRequest, peak_memory: Callable[..., float], method: str
 ) -> None:
     device = request.config.getoption("--bench-device")
     frames = demo_frames().to(device)

@@ -77,15 +77,23 @@ def test_render(
         process = BlenderProcess(command, "cpu")
         write_image(tmp_path / "texture.png", (texture[0] * 255).round().to(torch.uint8))
         job = {
-            "document": scene_to_document(scene), "texture": str(tmp_path / "texture.png"),
-            "folder": str(tmp_path), "samples": SAMPLES, "label_samples": 64, "denoise": True,
-            "frames": list(range(FRAMES)), "label": False, "emission": False, "seed": 0,
-        }  # fmt: skip
+            "document": scene_to_document(scene),
+            "texture": str(tmp_path / "texture.png"),
+            "folder": str(tmp_path),
+            "samples": SAMPLES,
+            "label_samples": 64,
+            "denoise": True,
+            "frames": list(range(FRAMES)),
+            "label": False,
+            "emission": False,
+            "seed": 0,
+        }
         try:
             benchmark.pedantic(
                 lambda: process.render(job, timeout=600, on_frame=lambda _: None),
-                rounds=1, iterations=1,
-            )  # fmt: skip
+                rounds=1,
+                iterations=1,
+            )
         finally:
             process.close()
     if benchmark.stats:  # none with --benchmark-disable

@@ -93,11 +93,7 @@ from diar_ops.matching import (
     match_pyramid,
     mutual_nearest,
 )
-from diar_ops.metrics import (
-    psnr,
-    rmse,
-    ssim,
-)
+from diar_ops.metrics import psnr, rmse, ssim
 from diar_ops.models import (
     DIAR,
     DeepResidualSets,
@@ -112,12 +108,7 @@ from diar_ops.models import (
     load_pretrained,
     save_pretrained,
 )
-from diar_ops.pipeline import (
-    SettleFrames,
-    align_sequence,
-    reconstruct_sequence,
-    settle_frames,
-)
+from diar_ops.pipeline import SettleFrames, align_sequence, reconstruct_sequence, settle_frames
 from diar_ops.scene import (
     JpegCompress,
     RenderedScene,

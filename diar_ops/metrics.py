@@ -6,13 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from diar_ops._checks import (
-    check_bool,
-    check_floating,
-    check_option,
-    check_shapes,
-    solve_dtype,
-)
+from diar_ops._checks import check_bool, check_floating, check_option, check_shapes, solve_dtype
 from diar_ops._errors import ShapeError
 
 __all__ = ["psnr", "rmse", "ssim"]

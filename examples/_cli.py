@@ -18,9 +18,7 @@ def argument_parser(doc: str | None) -> argparse.ArgumentParser:
     """Return a parser whose help is a script's docstring, options after its first paragraph."""
     summary, _, rest = (doc or "").partition("\n\n")
     return argparse.ArgumentParser(
-        description=summary,
-        epilog=rest,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=summary, epilog=rest, formatter_class=argparse.RawDescriptionHelpFormatter
     )
 
 

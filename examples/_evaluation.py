@@ -90,8 +90,9 @@ def evaluate(options: argparse.Namespace, command: str) -> str:
     if "alignment" in parts:
         aligners = _told(find_aligners(options.aligners or [DEFAULT], files))
     _check_against(options.against, [*(m.name for m in methods), *(a.name for a in aligners)], out)
-    names = {part: [x.name for x in (aligners if part == "alignment" else methods)]
-             for part in parts}  # fmt: skip
+    names = {
+        part: [x.name for x in (aligners if part == "alignment" else methods)] for part in parts
+    }
     plans = {part: _plan(options, part, of, names[part]) for part, of in parts.items()}
     seconds: Seconds = {}
     for part, plan in plans.items():
@@ -187,16 +188,25 @@ def _reconstruct(
     lpips = LpipsFiles(*options.lpips) if options.lpips else None
     results: Results[Any] = PERCEPTUAL if lpips else RECONSTRUCTION
     record = settings_record(
-        results, plan.first_folders, lpips=lpips and lpips_digest(lpips),
-        jitter=float(disturbance.jitter), misaligned=disturbance.misaligned,
+        results,
+        plan.first_folders,
+        lpips=lpips and lpips_digest(lpips),
+        jitter=float(disturbance.jitter),
+        misaligned=disturbance.misaligned,
         self_aligned=disturbance.self_aligned,
         weights={method.name: method.digest for method in methods if method.digest},
-    )  # fmt: skip
+    )
     with progress_bar(out.name, "sequence") as progress:
         complete_results(
-            out, results, plan, record, partial(begin_reconstruction, words, disturbance, lpips),
-            workers=options.workers, overwrite=options.overwrite, progress=progress,
-        )  # fmt: skip
+            out,
+            results,
+            plan,
+            record,
+            partial(begin_reconstruction, words, disturbance, lpips),
+            workers=options.workers,
+            overwrite=options.overwrite,
+            progress=progress,
+        )
     names = {method.name for method in methods}
     cases = [
         case
@@ -205,9 +215,14 @@ def _reconstruct(
     ]
     with progress_bar("pictures", "sequence") as progress:
         write_cases(
-            out / PICTURES, cases, plan.folders, words, disturbance,
-            workers=options.workers, progress=progress,
-        )  # fmt: skip
+            out / PICTURES,
+            cases,
+            plan.folders,
+            words,
+            disturbance,
+            workers=options.workers,
+            progress=progress,
+        )
     timed = options.timing and not disturbance.self_aligned
     if not timed:
         return {}
@@ -228,9 +243,15 @@ def _align(
     record = settings_record(ALIGNMENT, plan.first_folders, methods=methods)
     with progress_bar("alignment", "sequence") as progress:
         complete_results(
-            out, ALIGNMENT, plan, record, partial(begin_alignment, names, files),
-            workers=options.workers, overwrite=options.overwrite, progress=progress,
-        )  # fmt: skip
+            out,
+            ALIGNMENT,
+            plan,
+            record,
+            partial(begin_alignment, names, files),
+            workers=options.workers,
+            overwrite=options.overwrite,
+            progress=progress,
+        )
     rows = [
         row
         for _, row in choose_frames(kept_results(out, ALIGNMENT)[0], options.pictures)
@@ -267,11 +288,17 @@ def _sections(
             about.append((part, describe_rows(rows, shown)))
             sections.append(
                 score_section(
-                    part, out / part, out, rows, shown, against=_against(options, rows),
-                    cases=options.pictures, seconds=seconds if part == PARTS[0] else None,
+                    part,
+                    out / part,
+                    out,
+                    rows,
+                    shown,
+                    against=_against(options, rows),
+                    cases=options.pictures,
+                    seconds=seconds if part == PARTS[0] else None,
                     disturbed=_disturbed(record),
                 )
-            )  # fmt: skip
+            )
     exact, own = (scores[part] for part in PARTS[:2])
     if exact or own:
         sections.append(alignment_costs_section(out, exact, own, pictures))
@@ -282,10 +309,15 @@ def _sections(
         about.append(("alignment", describe_rows(errors, shown)))
         sections.append(
             alignment_section(
-                out / "alignment", out, errors, shown, {a.name: a.words for a in aligners},
-                against=_against(options, errors), cases=options.pictures,
+                out / "alignment",
+                out,
+                errors,
+                shown,
+                {a.name: a.words for a in aligners},
+                against=_against(options, errors),
+                cases=options.pictures,
             )
-        )  # fmt: skip
+        )
     return sections, about
 
 
@@ -297,9 +329,14 @@ def _order(sets: Sequence[str], methods: Sequence[str]) -> Callable[[Keyed], tup
         name, sequence, frames, method = row.key
         last = len(sets), len(methods)
         return (
-            places[0].get(name, last[0]), name, frames,
-            places[1].get(method, last[1]), method, sequence, getattr(row, "frame", 0),
-        )  # fmt: skip
+            places[0].get(name, last[0]),
+            name,
+            frames,
+            places[1].get(method, last[1]),
+            method,
+            sequence,
+            getattr(row, "frame", 0),
+        )
 
     return key
 

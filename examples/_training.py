@@ -19,13 +19,7 @@ from diar_ops.models import save_pretrained
 from diar_ops.pipeline import check_device
 from diar_ops.training import Loop, Progress, RunConfig, joined_processes
 
-__all__ = [
-    "add_options",
-    "closing_line",
-    "run_training",
-    "training_device",
-    "training_exit_code",
-]
+__all__ = ["add_options", "closing_line", "run_training", "training_device", "training_exit_code"]
 
 Trained = TypeVar("Trained", bound=Loop)
 
@@ -103,12 +97,14 @@ def run_training(
             bar.set_postfix(step=now.step, loss=f"{now.loss:.2f}", **shown(now.scores))
 
         trainer = build(
-            device=device, processes=processes, progress=progress,
+            device=device,
+            processes=processes,
+            progress=progress,
             export=lambda trained, facts: save_pretrained(
                 trained, weights, metadata={"command": command, **facts}, overwrite=True
             ),
             note=lambda sentence: tqdm.write(sentence, file=sys.stderr),
-        )  # fmt: skip
+        )
         if not trainer.run():
             raise KeyboardInterrupt
     return trainer

@@ -45,8 +45,13 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("set", metavar="SET", help="folder that examples/render_dataset.py rendered")
     add("images", metavar="IMAGES_DIR", help="folder of the pictures that it shows")
     add("--out", metavar="DIR", default="comparison", help="output folder (default: %(default)s)")
-    add("--sequences", type=int, default=6, metavar="N",
-        help="compare the first N sequences (default: %(default)s)")  # fmt: skip
+    add(
+        "--sequences",
+        type=int,
+        default=6,
+        metavar="N",
+        help="compare the first N sequences (default: %(default)s)",
+    )
     add("--device", default="cpu", help="where torch renders (default: %(default)s)")
     return parser.parse_args(argv)
 
@@ -146,9 +151,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the script and return its exit code."""
     options = parse_arguments(argv)
     return exit_code(
-        lambda: run(options),
-        less_memory="compare fewer --sequences",
-        stopped="nothing was written",
+        lambda: run(options), less_memory="compare fewer --sequences", stopped="nothing was written"
     )
 
 

@@ -97,35 +97,75 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         metavar="PART",
         help=f"what to measure: {', '.join(PARTS)} (default: all)",
     )
-    add("--methods", nargs="+", metavar="METHOD",
+    add(
+        "--methods",
+        nargs="+",
+        metavar="METHOD",
         help=f"of the first two parts: {', '.join(CLASSICAL)}, each also followed by +exposure; "
-             f"diar and PATH or NAME=PATH of weights, each also followed by +settled; {DEFAULT} "
-             "for the paper's classical four, all classical ones with +exposure, and diar "
-             f"(default: {DEFAULT})")  # fmt: skip
-    add("--aligners", nargs="+", metavar="ALIGNER",
+        f"diar and PATH or NAME=PATH of weights, each also followed by +settled; {DEFAULT} "
+        "for the paper's classical four, all classical ones with +exposure, and diar "
+        f"(default: {DEFAULT})",
+    )
+    add(
+        "--aligners",
+        nargs="+",
+        metavar="ALIGNER",
         help=f"of alignment, see above; {DEFAULT} for all that are here, of the +pairs only sift's "
-             f"(default: {DEFAULT})")  # fmt: skip
-    add("--frames", nargs="+", type=int, metavar="T",
+        f"(default: {DEFAULT})",
+    )
+    add(
+        "--frames",
+        nargs="+",
+        type=int,
+        metavar="T",
         help="use the first T frames, for each T that a sequence has; alignment takes those from 2 "
-             f"on (default: {' '.join(map(str, FRAMES))}; for alignment all frames)")  # fmt: skip
-    add("--against", nargs="+", default=[], metavar="METHOD",
+        f"on (default: {' '.join(map(str, FRAMES))}; for alignment all frames)",
+    )
+    add(
+        "--against",
+        nargs="+",
+        default=[],
+        metavar="METHOD",
         help="what the others are compared with in pairs: a method, an aligner, or one of each "
-             "(default: diar, ours); where it has no results, the best of the others")  # fmt: skip
+        "(default: diar, ours); where it has no results, the best of the others",
+    )
     add("--sequences", type=int, metavar="N", help="only the first N of each set")
-    add("--jitter", type=float, default=0.0, metavar="PX",
+    add(
+        "--jitter",
+        type=float,
+        default=0.0,
+        metavar="PX",
         help="reconstruction: move every frame by a homography of this mean corner error, in "
-             "pixels (default: %(default)s)")  # fmt: skip
-    add("--misalign", type=int, default=0, metavar="N",
+        "pixels (default: %(default)s)",
+    )
+    add(
+        "--misalign",
+        type=int,
+        default=0,
+        metavar="N",
         help="reconstruction: move N frames of each sequence, but not its first, by 5 to 30 %% "
-             "of its size (default: %(default)s)")  # fmt: skip
-    add("--workers", type=int, default=1, metavar="W",
-        help="processes side by side, one core each (default: %(default)s)")  # fmt: skip
-    add("--timing", action="store_true",
-        help="reconstruction: also time the methods, with all cores, on "
-             f"{TIMED} sequences per set")  # fmt: skip
-    add("--pictures", type=int, default=1, metavar="N",
+        "of its size (default: %(default)s)",
+    )
+    add(
+        "--workers",
+        type=int,
+        default=1,
+        metavar="W",
+        help="processes side by side, one core each (default: %(default)s)",
+    )
+    add(
+        "--timing",
+        action="store_true",
+        help=f"reconstruction: also time the methods, with all cores, on {TIMED} sequences per set",
+    )
+    add(
+        "--pictures",
+        type=int,
+        default=1,
+        metavar="N",
         help="show the N worst, median and best sequences of each method, and frames of each "
-             "aligner (default: %(default)s)")  # fmt: skip
+        "aligner (default: %(default)s)",
+    )
     add(
         "--curves",
         nargs="+",
@@ -133,9 +173,14 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         metavar="RUN",
         help="folders of runs of examples/train.py, whose curve.csv is drawn",
     )
-    add("--lpips", nargs=2, type=Path, metavar=("ALEXNET", "LINEAR"),
+    add(
+        "--lpips",
+        nargs=2,
+        type=Path,
+        metavar=("ALEXNET", "LINEAR"),
         help="also measure LPIPS: torchvision's file of AlexNet, and that of the linear layers of "
-             "LPIPS 0.1 for it, alex.pth")  # fmt: skip
+        "LPIPS 0.1 for it, alex.pth",
+    )
     for option, what in WEIGHTS.items():
         add(option, type=Path, metavar="FILE", help=f"weights of {what}")
     add("--overwrite", action="store_true", help="forget the results that are there")

@@ -56,30 +56,52 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add("photos", nargs="*", metavar="DIR|FILE", help="photos or folders of photos; at least two")
     add("--out", metavar="DIR", default="diar_out", help="output folder (default: %(default)s)")
     add("--overwrite", action="store_true", help="replace earlier results in the output folder")
-    add("--reference", metavar="NAME|INDEX", default="auto",
+    add(
+        "--reference",
+        metavar="NAME|INDEX",
+        default="auto",
         help="photo whose view the picture takes: a file name, a number from 0, or auto: the "
-             "best-connected, most frontal and sharpest one (default: %(default)s)")  # fmt: skip
-    add("--descriptor", metavar="sift|dual|NAME|FILE", default="sift",
+        "best-connected, most frontal and sharpest one (default: %(default)s)",
+    )
+    add(
+        "--descriptor",
+        metavar="sift|dual|NAME|FILE",
+        default="sift",
         help="what photos are matched by: sift needs no weights; dual is trained and comes with "
-             "the package; resnet18, resnet34 and resnet50 download theirs once; or a file of such "
-             "weights (default: %(default)s)")  # fmt: skip
-    add("--aggregator", metavar="NAME|FILE", default="diar",
+        "the package; resnet18, resnet34 and resnet50 download theirs once; or a file of such "
+        "weights (default: %(default)s)",
+    )
+    add(
+        "--aggregator",
+        metavar="NAME|FILE",
+        default="diar",
         help="how a pixel is made from the photos: diar, a trained network, evens out their light "
-             "and weighs them; without one, softmax averages those that agree, median takes the "
-             "middle one, mean takes all; or a FILE of weights that examples/train.py wrote "
-             "(default: %(default)s)")  # fmt: skip
-    add("--lens", action="store_true",
+        "and weighs them; without one, softmax averages those that agree, median takes the "
+        "middle one, mean takes all; or a FILE of weights that examples/train.py wrote "
+        "(default: %(default)s)",
+    )
+    add(
+        "--lens",
+        action="store_true",
         help="estimate how the lens bends straight lines, too, and straighten the picture: for "
-             "whole photos of one camera at one zoom that stand still in the middle of the "
-             "report's animation, but not in its corners; takes up to twice the time to "
-             "align")  # fmt: skip
+        "whole photos of one camera at one zoom that stand still in the middle of the "
+        "report's animation, but not in its corners; takes up to twice the time to "
+        "align",
+    )
     add("--device", default="cpu", help="where to align: cpu, cuda, ... (default: %(default)s)")
-    add("--max-size", type=int, metavar="PIXELS",
-        help="shrink photos to this longest side first (default: full resolution)")  # fmt: skip
+    add(
+        "--max-size",
+        type=int,
+        metavar="PIXELS",
+        help="shrink photos to this longest side first (default: full resolution)",
+    )
     add("--seed", type=int, default=0, help="seed of the random sampling (default: %(default)s)")
-    add("--ground-truth", metavar="DIR|FILE",
+    add(
+        "--ground-truth",
+        metavar="DIR|FILE",
         help="the known original to compare with: an image, or the folder of a rendered sequence; "
-             "a single DIR that is one brings its own")  # fmt: skip
+        "a single DIR that is one brings its own",
+    )
     return parser.parse_args(argv)
 
 
@@ -116,10 +138,15 @@ def run(options: argparse.Namespace) -> str:
 
     with step(timings, "aligning") as progress:
         alignment = align_sequence(
-            frames, reference=reference, descriptor=descriptor, valid=valid, device=options.device,
+            frames,
+            reference=reference,
+            descriptor=descriptor,
+            valid=valid,
+            device=options.device,
             distortion="shared" if options.lens else "none",
-            generator=torch.Generator().manual_seed(options.seed), progress=progress,
-        )  # fmt: skip
+            generator=torch.Generator().manual_seed(options.seed),
+            progress=progress,
+        )
     if options.lens:
         print(lens_note(alignment.distortion), file=sys.stderr)
     for name, reason in zip(names, alignment.reason.tolist(), strict=True):
@@ -143,16 +170,27 @@ def run(options: argparse.Namespace) -> str:
         notes.append(f"not compared with the original: {error}")
         print(notes[-1], file=sys.stderr)
     report = render_report(
-        frames, names, alignment, reconstruction,
-        timings=timings, scores=scores, settings=vars(options), warnings=notes,
-    )  # fmt: skip
+        frames,
+        names,
+        alignment,
+        reconstruction,
+        timings=timings,
+        scores=scores,
+        settings=vars(options),
+        warnings=notes,
+    )
     with step(timings, "writing results") as progress:
         write_results(
-            folder, names, alignment, reconstruction,
+            folder,
+            names,
+            alignment,
+            reconstruction,
             aligned_frames(frames, alignment, valid=valid, progress=progress),
-            report=report, bit_depth=max(p.bit_depth for p in photos),
-            icc_profile=photos[alignment.reference].icc_profile, overwrite=options.overwrite,
-        )  # fmt: skip
+            report=report,
+            bit_depth=max(p.bit_depth for p in photos),
+            icc_profile=photos[alignment.reference].icc_profile,
+            overwrite=options.overwrite,
+        )
     known = f", PSNR {scores['psnr']:.2f} dB, SSIM {scores['ssim']:.3f}" if scores else ""
     return (
         f"{aligned} of {len(names)} photos aligned to {view}{known}, "

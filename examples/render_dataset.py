@@ -54,26 +54,62 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("images", metavar="IMAGES_DIR", help="folder of pictures")
     add("out", metavar="OUT", help="folder of the data set; an unfinished one is continued")
-    add("--kind", choices=("aligned", "misaligned"), default="misaligned",
-        help="one still camera, or free ones (default: %(default)s)")  # fmt: skip
-    add("--sequences", type=int, default=10, metavar="N",
-        help="sequences in all; more enlarge an existing set (default: %(default)s)")  # fmt: skip
-    add("--frames", type=int, default=10, metavar="T",
-        help="frames of each (default: %(default)s)")  # fmt: skip
-    add("--size", type=int, nargs=2, default=(256, 256), metavar=("H", "W"),
-        help="pixels of frames and labels (default: 256 256)")  # fmt: skip
-    add("--samples", type=int, default=16, metavar="S",
-        help="light paths per pixel, before noise is removed (default: %(default)s)")  # fmt: skip
-    add("--workers", type=int, default=1, metavar="W",
-        help="Blender processes side by side, one core each (default: %(default)s)")  # fmt: skip
-    add("--seed", type=int, default=0, metavar="K",
-        help="another seed, another set (default: %(default)s)")  # fmt: skip
+    add(
+        "--kind",
+        choices=("aligned", "misaligned"),
+        default="misaligned",
+        help="one still camera, or free ones (default: %(default)s)",
+    )
+    add(
+        "--sequences",
+        type=int,
+        default=10,
+        metavar="N",
+        help="sequences in all; more enlarge an existing set (default: %(default)s)",
+    )
+    add("--frames", type=int, default=10, metavar="T", help="frames of each (default: %(default)s)")
+    add(
+        "--size",
+        type=int,
+        nargs=2,
+        default=(256, 256),
+        metavar=("H", "W"),
+        help="pixels of frames and labels (default: 256 256)",
+    )
+    add(
+        "--samples",
+        type=int,
+        default=16,
+        metavar="S",
+        help="light paths per pixel, before noise is removed (default: %(default)s)",
+    )
+    add(
+        "--workers",
+        type=int,
+        default=1,
+        metavar="W",
+        help="Blender processes side by side, one core each (default: %(default)s)",
+    )
+    add(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="K",
+        help="another seed, another set (default: %(default)s)",
+    )
     add("--device", choices=DEVICES, default="cpu", help="where to render (default: %(default)s)")
-    add("--part", default="1/1", metavar="K/N",
+    add(
+        "--part",
+        default="1/1",
+        metavar="K/N",
         help="use only every N-th picture, from the K-th on: sets of different parts share no "
-             "picture, as training, validation and test must (default: all)")  # fmt: skip
-    add("--blender", metavar="PATH",
-        help="Blender 4.5+, or a Python with bpy (default: of make render-env)")  # fmt: skip
+        "picture, as training, validation and test must (default: all)",
+    )
+    add(
+        "--blender",
+        metavar="PATH",
+        help="Blender 4.5+, or a Python with bpy (default: of make render-env)",
+    )
     return parser.parse_args(argv)
 
 
@@ -91,10 +127,14 @@ def part_of(files: list[Path], part: str) -> list[Path]:
 def run(options: argparse.Namespace) -> str:
     """Render, and return the closing lines."""
     settings = RenderSettings(
-        kind=options.kind, sequences=options.sequences, frames=options.frames,
-        size=(options.size[0], options.size[1]), samples=options.samples, seed=options.seed,
+        kind=options.kind,
+        sequences=options.sequences,
+        frames=options.frames,
+        size=(options.size[0], options.size[1]),
+        samples=options.samples,
+        seed=options.seed,
         device=options.device,
-    )  # fmt: skip
+    )
     pictures = part_of(list_images(options.images), options.part)
     # disable=None: no bar where nobody watches, such as in a log file
     with tqdm(desc="rendering", unit="frame", disable=None, smoothing=0.02) as bar:
@@ -107,10 +147,14 @@ def run(options: argparse.Namespace) -> str:
             bar.update(done - bar.n)
 
         result = render_dataset(
-            pictures, options.out, settings, workers=options.workers,
-            blender=options.blender, progress=progress,
+            pictures,
+            options.out,
+            settings,
+            workers=options.workers,
+            blender=options.blender,
+            progress=progress,
             note=lambda sentence: tqdm.write(sentence, file=sys.stderr),
-        )  # fmt: skip
+        )
     out = Path(options.out)
     for index, reason in result.failed.items():
         print(f"failed: sequence {index}: {reason}", file=sys.stderr)

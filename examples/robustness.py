@@ -74,24 +74,63 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argument_parser(__doc__)
     add = parser.add_argument
     add("--out", required=True, metavar="DIR", help="output folder; what is there is continued")
-    add("--textures", nargs="+", default=[], metavar="DIR",
-        help="folders of images that are the pictures (default: procedural ones)")  # fmt: skip
-    add("--factors", nargs="+", default=list(FACTORS), metavar="FACTOR",
-        help="what grows (default: all)")  # fmt: skip
-    add("--methods", nargs="*", default=list(RESTORERS), metavar="METHOD",
-        help=f"methods of reconstruction (default: {' '.join(RESTORERS)})")  # fmt: skip
-    add("--aligners", nargs="*", default=list(ALIGNERS), metavar="METHOD",
-        help=f"methods of alignment (default: {' '.join(ALIGNERS)})")  # fmt: skip
-    add("--sequences", type=int, default=4, metavar="N",
-        help="sequences at each level (default: %(default)s)")  # fmt: skip
-    add("--frames", type=int, default=8, metavar="T",
-        help="frames of each (default: %(default)s)")  # fmt: skip
-    add("--size", type=int, default=256, metavar="PX",
-        help="side of frames and pictures (default: %(default)s)")  # fmt: skip
-    add("--workers", type=int, default=1, metavar="W",
-        help="processes side by side, one core each (default: %(default)s)")  # fmt: skip
-    add("--pictures", type=int, default=1, metavar="N",
-        help="show the levels of the first N sequences (default: %(default)s)")  # fmt: skip
+    add(
+        "--textures",
+        nargs="+",
+        default=[],
+        metavar="DIR",
+        help="folders of images that are the pictures (default: procedural ones)",
+    )
+    add(
+        "--factors",
+        nargs="+",
+        default=list(FACTORS),
+        metavar="FACTOR",
+        help="what grows (default: all)",
+    )
+    add(
+        "--methods",
+        nargs="*",
+        default=list(RESTORERS),
+        metavar="METHOD",
+        help=f"methods of reconstruction (default: {' '.join(RESTORERS)})",
+    )
+    add(
+        "--aligners",
+        nargs="*",
+        default=list(ALIGNERS),
+        metavar="METHOD",
+        help=f"methods of alignment (default: {' '.join(ALIGNERS)})",
+    )
+    add(
+        "--sequences",
+        type=int,
+        default=4,
+        metavar="N",
+        help="sequences at each level (default: %(default)s)",
+    )
+    add("--frames", type=int, default=8, metavar="T", help="frames of each (default: %(default)s)")
+    add(
+        "--size",
+        type=int,
+        default=256,
+        metavar="PX",
+        help="side of frames and pictures (default: %(default)s)",
+    )
+    add(
+        "--workers",
+        type=int,
+        default=1,
+        metavar="W",
+        help="processes side by side, one core each (default: %(default)s)",
+    )
+    add(
+        "--pictures",
+        type=int,
+        default=1,
+        metavar="N",
+        help="show the levels of the first N sequences (default: %(default)s)",
+    )
     add("--overwrite", action="store_true", help="begin anew, whatever is there")
     return parser.parse_args(argv)
 
@@ -109,7 +148,8 @@ def run(options: argparse.Namespace) -> str:
     pictures = (choose_pictures(options.textures, i, size) for i in range(options.sequences))
     record = settings_record(
         ROBUSTNESS,
-        frames=options.frames, size=options.size,
+        frames=options.frames,
+        size=options.size,
         factors={name: FACTORS[name].what for name in options.factors},
         methods={
             **{name: method.digest or name for name, method in compared.restorers.items()},
@@ -119,23 +159,35 @@ def run(options: argparse.Namespace) -> str:
             str(i): hashlib.sha256(picture.numpy().tobytes()).hexdigest()
             for i, picture in enumerate(pictures)
         },
-    )  # fmt: skip
+    )
     out = Path(options.out)
     begin = partial(
         begin_robustness, options.methods, options.aligners, options.textures, options.size
     )
     with progress_bar("evaluating", "level") as progress:
         rows = complete_results(
-            out, ROBUSTNESS, plan, record, begin,
-            workers=options.workers, overwrite=options.overwrite, progress=progress,
-        )  # fmt: skip
+            out,
+            ROBUSTNESS,
+            plan,
+            record,
+            begin,
+            workers=options.workers,
+            overwrite=options.overwrite,
+            progress=progress,
+        )
     factors = list(record["factors"])
     with tqdm(desc="pictures", unit="sheet", disable=None) as bar:
         for sequence in range(min(options.pictures, options.sequences)):
             write_level_sheets(
-                out / "pictures", factors, compared.restorers, options.textures,
-                frames=options.frames, side=options.size, sequence=sequence, progress=bar.update,
-            )  # fmt: skip
+                out / "pictures",
+                factors,
+                compared.restorers,
+                options.textures,
+                frames=options.frames,
+                side=options.size,
+                sequence=sequence,
+                progress=bar.update,
+            )
     return write_robustness(out, rows)
 
 

@@ -35,13 +35,7 @@ from functools import partial
 from pathlib import Path
 
 from _cli import argument_parser
-from _training import (
-    add_options,
-    closing_line,
-    run_training,
-    training_device,
-    training_exit_code,
-)
+from _training import add_options, closing_line, run_training, training_device, training_exit_code
 from diar_ops.training import (
     TrainConfig,
     Trainer,
@@ -66,12 +60,12 @@ def run(out: Path, config: TrainConfig, command: str) -> str:
     network = initial_network(config)
     weights = out / f"{config.network}.safetensors"
     trainer = run_training(
-        partial(
-            Trainer, network, config, training_sequences(config), validation_sets(config), out
-        ),
-        device, weights, command,
+        partial(Trainer, network, config, training_sequences(config), validation_sets(config), out),
+        device,
+        weights,
+        command,
         lambda scores: {name: f"{v:.2f}" for name, v in scores.items() if "psnr" in name},
-    )  # fmt: skip
+    )
     scores = {name.replace("_", " "): value for name, value in trainer.scores.items()}
     return closing_line(trainer, scores, weights)
 

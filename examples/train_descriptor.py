@@ -35,13 +35,7 @@ from pathlib import Path
 from typing import cast
 
 from _cli import argument_parser
-from _training import (
-    add_options,
-    closing_line,
-    run_training,
-    training_device,
-    training_exit_code,
-)
+from _training import add_options, closing_line, run_training, training_device, training_exit_code
 from diar_ops.models import DualDescriptor, load_descriptor
 from diar_ops.training.descriptors import (
     DescriptorConfig,
@@ -70,12 +64,19 @@ def run(out: Path, config: DescriptorConfig, command: str) -> str:
     weights = out / "DualDescriptor.safetensors"
     trainer = run_training(
         partial(
-            DescriptorTrainer, cast(DualDescriptor, network), config, training_pairs(config),
-            validation_pairs(config), out, rivals=rivals,
+            DescriptorTrainer,
+            cast(DualDescriptor, network),
+            config,
+            training_pairs(config),
+            validation_pairs(config),
+            out,
+            rivals=rivals,
         ),
-        device, weights, command,
+        device,
+        weights,
+        command,
         lambda scores: {name: f"{value:.3f}" for name, value in scores.items()},
-    )  # fmt: skip
+    )
     scores = dict(trainer.scores)
     for rival, values in trainer.rivals.items():
         scores.update({f"{name} of {rival}": value for name, value in values.items()})

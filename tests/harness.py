@@ -26,9 +26,7 @@ TOLERANCES: dict[torch.dtype, tuple[float, float]] = {
 }
 
 #: What every op's class must answer; a method ``test_<kind>`` or ``test_<kind>_...`` answers it.
-KINDS = (
-    "smoke", "exception", "cardinality", "oracle", "property", "nan", "gradcheck", "compile",
-)  # fmt: skip
+KINDS = ("smoke", "exception", "cardinality", "oracle", "property", "nan", "gradcheck", "compile")
 
 
 def generator(name: str, device: torch.device | str = "cpu") -> torch.Generator:

@@ -12,14 +12,7 @@ import torch
 from scipy.ndimage import map_coordinates
 from torch import Tensor
 
-from diar_ops import (
-    Alignment,
-    HomographyEstimate,
-    Matches,
-    PairMatches,
-    Reason,
-    undistort_points,
-)
+from diar_ops import Alignment, HomographyEstimate, Matches, PairMatches, Reason, undistort_points
 
 #: Name of the view -> its corners in units of the picture's width, clockwise from the top left.
 CORNERS = {
@@ -48,8 +41,9 @@ def _picture(name: str, size: int) -> np.ndarray:
         word = "".join(rng.choice(list("ABCDEFGHKLMNPRSTUXYZ"), 7))
         origin = (int(rng.integers(2, size // 5)), int(size * (0.2 + 0.24 * row)))
         colour = rng.choice([25, 205], 3).tolist()
-        cv2.putText(image, word, origin, cv2.FONT_HERSHEY_SIMPLEX, size / 256, colour, 2,
-                    cv2.LINE_AA)  # fmt: skip
+        cv2.putText(
+            image, word, origin, cv2.FONT_HERSHEY_SIMPLEX, size / 256, colour, 2, cv2.LINE_AA
+        )
     return cv2.GaussianBlur(image / 255.0, (0, 0), 0.7)
 
 

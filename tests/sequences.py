@@ -51,9 +51,12 @@ def write_sequence(
 ) -> dict[str, Any]:
     """Write a sequence without light and things, but with (random) masks; return its document."""
     scene = sample_planar_scene(
-        frames=frames, size=size, picture_size=size, kind=kind,
+        frames=frames,
+        size=size,
+        picture_size=size,
+        kind=kind,
         generator=generator(f"sequence-{kind}-{index}"),
-    )  # fmt: skip
+    )
     folder.mkdir(parents=True)
     (folder / "masks").mkdir()
     eye = torch.eye(3, dtype=torch.float64)
@@ -70,10 +73,15 @@ def write_sequence(
             flags = torch.randint(8, (1, *size), generator=noise).to(torch.uint8)
             write_flags(folder / names.flags, flags)
     document = sequence_document(
-        scene, kind=kind, index=index, seed=0, masks=masks,
+        scene,
+        kind=kind,
+        index=index,
+        seed=0,
+        masks=masks,
         texture={"file": f"{folder.name}.jpg", "size": list(size)},
-        software={"tests": "1"}, render={"engine": "formula"},
-    )  # fmt: skip
+        software={"tests": "1"},
+        render={"engine": "formula"},
+    )
     (folder / "sequence.json").write_text(format_document(document), encoding="utf-8")
     return document
 

@@ -52,9 +52,15 @@ def test_two_points_have_a_slope_without_an_error() -> None:
 
 @pytest.mark.parametrize(
     ("sizes", "values"),
-    [([], []), ([4.0], [1.0]), ([4.0, 4.0], [1.0, 2.0]), ([1.0, 2.0], [0.0, 1.0]),
-     ([1.0, 2.0], [math.nan, 1.0]), ([1.0, 2.0], [-1.0, 1.0])],
-)  # fmt: skip
+    [
+        ([], []),
+        ([4.0], [1.0]),
+        ([4.0, 4.0], [1.0, 2.0]),
+        ([1.0, 2.0], [0.0, 1.0]),
+        ([1.0, 2.0], [math.nan, 1.0]),
+        ([1.0, 2.0], [-1.0, 1.0]),
+    ],
+)
 def test_no_exponent_without_two_sizes_and_logarithms(
     sizes: list[float], values: list[float]
 ) -> None:
@@ -80,8 +86,16 @@ def test_growth_has_a_row_per_series_and_a_table_of_points_where_asked() -> None
     assert lines[0] == "### growth"
     cells = [cell.strip() for cell in lines[4].strip("|").split("|")]
     assert cells == [
-        "sort", "cpu", "pixels", "128²", "256²", "0.50", "not fitted", "0.2", "not measured",
-    ]  # fmt: skip
+        "sort",
+        "cpu",
+        "pixels",
+        "128²",
+        "256²",
+        "0.50",
+        "not fitted",
+        "0.2",
+        "not measured",
+    ]
     assert lines[6] == "### sort, pixels, cpu"
     assert [line.count("|") for line in lines[8:]] == [4] * 4
     assert growth_tables([]) == ""
@@ -101,6 +115,9 @@ def test_ratios_are_bold_where_a_peer_is_faster() -> None:
     assert title == "### sort"
     ratios = {line.split("|")[1].strip(): line.split("|")[5].strip() for line in table[2:]}
     assert ratios == {
-        "bare sum": "0.10", "fast": "**0.50**", "ours, half of it": "0.50", "**ours**": "1.00",
+        "bare sum": "0.10",
+        "fast": "**0.50**",
+        "ours, half of it": "0.50",
+        "**ours**": "1.00",
         "slow": "2.00",
-    }  # fmt: skip
+    }

@@ -145,11 +145,16 @@ class TestSsim(MetricTests):
         image, target = (x.to(dtype) * data_range for x in pair("ssim", 2, channels, 20, 30))
         expected = [
             skimage.metrics.structural_similarity(
-                x, y, gaussian_weights=True, sigma=1.5, use_sample_covariance=False,
-                channel_axis=0, data_range=data_range,
+                x,
+                y,
+                gaussian_weights=True,
+                sigma=1.5,
+                use_sample_covariance=False,
+                channel_axis=0,
+                data_range=data_range,
             )
             for x, y in zip(image.numpy(), target.numpy(), strict=True)
-        ]  # fmt: skip
+        ]
         assert_close(ssim(image, target, data_range=data_range), torch.tensor(expected))
 
     def test_oracle_masked_windows(self) -> None:
@@ -158,9 +163,15 @@ class TestSsim(MetricTests):
         valid = torch.ones(1, 1, 24, 30, dtype=torch.bool)
         valid[0, 0, 10, 22] = False
         _, full = skimage.metrics.structural_similarity(
-            image[0].numpy(), target[0].numpy(), gaussian_weights=True, sigma=1.5,
-            use_sample_covariance=False, channel_axis=0, data_range=1.0, full=True,
-        )  # fmt: skip
+            image[0].numpy(),
+            target[0].numpy(),
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+            channel_axis=0,
+            data_range=1.0,
+            full=True,
+        )
         keep = np.zeros((24, 30), dtype=bool)
         keep[5:-5, 5:-5] = True
         keep[5:16, 17:28] = False

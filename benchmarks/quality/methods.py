@@ -64,8 +64,13 @@ EXPOSURE = "+exposure"
 SETTLED = "+settled"
 #: Those of the paper as it has them, all with a common exposure, and the package's own network.
 DEFAULT_METHODS = (
-    "mean", "median", "rpca", "intrinsic", *(name + EXPOSURE for name in CLASSICAL), "diar",
-)  # fmt: skip
+    "mean",
+    "median",
+    "rpca",
+    "intrinsic",
+    *(name + EXPOSURE for name in CLASSICAL),
+    "diar",
+)
 #: Stands for all of :data:`DEFAULT_METHODS`.
 DEFAULT = "default"
 

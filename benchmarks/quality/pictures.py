@@ -20,9 +20,15 @@ from diar_ops._files import write_image
 from diar_ops._pixels import shrink
 
 __all__ = [
-    "Case", "by_method", "case_picture", "choose_cases", "file_name", "picture_file", "rank_cases",
+    "Case",
+    "by_method",
+    "case_picture",
+    "choose_cases",
+    "file_name",
+    "picture_file",
+    "rank_cases",
     "write_cases",
-]  # fmt: skip
+]
 
 #: Frames that a picture shows.
 FRAMES = 3
@@ -160,8 +166,9 @@ def case_picture(aligned: Aligned, made: Tensor) -> Tensor:
     last = len(frames) - 1
     chosen = [frames[t] for t in sorted({0, last // 2, last})]
     chosen += [torch.full_like(label, 1.0)] * (FRAMES - len(chosen))
-    rows = [torch.cat([_tile(part) for part in row], dim=2)
-            for row in (chosen, (made, label, error))]  # fmt: skip
+    rows = [
+        torch.cat([_tile(part) for part in row], dim=2) for row in (chosen, (made, label, error))
+    ]
     sheet = F.pad(torch.cat(rows, dim=1), (GAP, 0, GAP, 0), value=1.0)
     return (sheet * PAPER).round().to(torch.uint8)
 

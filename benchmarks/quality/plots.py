@@ -76,10 +76,7 @@ def plot_score(path: Path, summaries: Sequence[Summary], score: str) -> None:
 
 
 def plot_score_boxes(
-    path: Path,
-    parts: Mapping[str, Sequence[Scored]],
-    score: str,
-    pictures: Pictures | None = None,
+    path: Path, parts: Mapping[str, Sequence[Scored]], score: str, pictures: Pictures | None = None
 ) -> None:
     """Draw a box per method: quartiles, whiskers at 5 and 95 % of all sequences.
 
@@ -101,8 +98,9 @@ def plot_score_boxes(
     for axes, name in zip(panels, sets, strict=True):
         of_set = {part: [r for r in rows if r.set == name] for part, rows in parts.items()}
         of_set = {part: rows for part, rows in of_set.items() if rows}
-        frames = max(set.intersection(*({r.frames for r in rows} for rows in of_set.values())),
-                     default=0)  # fmt: skip
+        frames = max(
+            set.intersection(*({r.frames for r in rows} for rows in of_set.values())), default=0
+        )
         counts = []
         for number, part in enumerate(of_set):
             boxes, places = [], []
@@ -112,19 +110,29 @@ def plot_score_boxes(
                     boxes.append(box(column(of, score), method))
                     places.append(-place + 0.36 * ((len(of_set) - 1) / 2 - number))
                     counts.append(count_pictures(of, pictures))
-            axes.bxp(boxes, positions=places, widths=0.3, orientation="horizontal",
-                     showfliers=False, patch_artist=True, manage_ticks=False,
-                     boxprops={"facecolor": colours[part], "linewidth": 0.7},
-                     medianprops={"color": "black"})  # fmt: skip
+            axes.bxp(
+                boxes,
+                positions=places,
+                widths=0.3,
+                orientation="horizontal",
+                showfliers=False,
+                patch_artist=True,
+                manage_ticks=False,
+                boxprops={"facecolor": colours[part], "linewidth": 0.7},
+                medianprops={"color": "black"},
+            )
         axes.set_yticks([-place for place in range(len(methods))], methods)
-        axes.set(xlabel=SCORES[score] + (", less is better" if score in LOWER_IS_BETTER else ""),
-                 ylim=(0.6 - len(methods), 0.6))  # fmt: skip
+        axes.set(
+            xlabel=SCORES[score] + (", less is better" if score in LOWER_IS_BETTER else ""),
+            ylim=(0.6 - len(methods), 0.6),
+        )
         axes.set_title(f"{name}, {frames} frames\n{counted(counts)}", fontsize="medium")
         axes.grid(alpha=0.3, axis="x")
     if len(parts) > 1:
         handles = [Patch(facecolor=colours[part], edgecolor="black") for part in parts]
-        figure.legend(handles, list(parts), fontsize="small", loc="outside lower center",
-                      ncols=len(parts))  # fmt: skip
+        figure.legend(
+            handles, list(parts), fontsize="small", loc="outside lower center", ncols=len(parts)
+        )
     save_figure(figure, path)
 
 

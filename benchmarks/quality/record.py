@@ -25,9 +25,18 @@ from diar_ops._version import __version__
 from diar_ops.data import DOCUMENT
 
 __all__ = [
-    "PERCEPTUAL", "PICTURES", "RECONSTRUCTION", "RECORD", "Results", "continue_results",
-    "keep_pictures", "kept_pictures", "kept_results", "kept_scores", "settings_record",
-]  # fmt: skip
+    "PERCEPTUAL",
+    "PICTURES",
+    "RECONSTRUCTION",
+    "RECORD",
+    "Results",
+    "continue_results",
+    "keep_pictures",
+    "kept_pictures",
+    "kept_results",
+    "kept_scores",
+    "settings_record",
+]
 
 RECORD = "settings.json"
 #: Which picture each sequence shows, by set.
@@ -63,10 +72,7 @@ class Results(Generic[RowT]):
 
 
 RECONSTRUCTION = Results(
-    "diar_ops evaluation",
-    "scores.csv",
-    Row,
-    ("summary.md", "summary.csv", "comparisons.csv"),
+    "diar_ops evaluation", "scores.csv", Row, ("summary.md", "summary.csv", "comparisons.csv")
 )
 #: The same with LPIPS.
 PERCEPTUAL = Results(
@@ -85,11 +91,7 @@ def settings_record(
             None for results of no sets.
         settings: Numbers and words; or, of those in :data:`GROWING`, words by name.
     """
-    record: dict[str, Any] = {
-        "format": results.format,
-        "version": __version__,
-        **settings,
-    }
+    record: dict[str, Any] = {"format": results.format, "version": __version__, **settings}
     if sets is not None:
         record["sets"] = {
             name: hashlib.sha256((folder / DOCUMENT).read_bytes()).hexdigest()

@@ -58,9 +58,11 @@ def begin_reconstruction(
         lpips: Weights of LPIPS, if it is to be among the scores.
     """
     return partial(
-        score_sequence, methods=find_methods(words)[0], disturbance=disturbance,
+        score_sequence,
+        methods=find_methods(words)[0],
+        disturbance=disturbance,
         perceptual=lpips and load_lpips(lpips),
-    )  # fmt: skip
+    )
 
 
 #: Sequences that a method is timed on.
@@ -68,10 +70,7 @@ TIMED = 5
 
 
 def time_methods(
-    plan: Plan,
-    methods: Sequence[Method],
-    *,
-    progress: Callable[[int, int], object] | None = None,
+    plan: Plan, methods: Sequence[Method], *, progress: Callable[[int, int], object] | None = None
 ) -> dict[tuple[str, int, str], float]:
     """Return :func:`time_method` by set, number of frames and method, on :data:`TIMED` sequences.
 

@@ -71,8 +71,10 @@ def describe_rows(rows: Sequence[Keyed], pictures: Pictures) -> str:
     for name in dict.fromkeys(row.key.set for row in rows):
         of = [row for row in rows if row.key.set == name]
         frames = sorted({row.key.frames for row in of})
-        said.append(f"{name}: {counted([count_pictures(of, pictures)])}, "
-                    f"{' '.join(map(str, frames))} frames")  # fmt: skip
+        said.append(
+            f"{name}: {counted([count_pictures(of, pictures)])}, "
+            f"{' '.join(map(str, frames))} frames"
+        )
     methods = len({row.key.method for row in rows})
     return f"{'; '.join(said)}; {methods} method{'s' * (methods != 1)}"
 
@@ -119,23 +121,34 @@ def score_section(
     for score in scores_of(rows) if several else ():
         path = figures / f"{part}_{score}"
         plot_score(path, [s for s in summaries if s.set in several], score)
-        drawn.append((path, f"{title}: {SCORES[score]} against the number of frames, with the 95 % "
-                            "intervals of the means."))  # fmt: skip
+        drawn.append(
+            (
+                path,
+                f"{title}: {SCORES[score]} against the number of frames, with the 95 % "
+                "intervals of the means.",
+            )
+        )
     shown: dict[str, list[CasePicture]] = {}
     for kind, row in choose_cases(rows, cases) if cases else ():
         file = picture_file(folder / PICTURES, row.key)
         if file.exists():
-            numbers = ", ".join(f"{SCORES[s].split(' [')[0]} {getattr(row, s):.{DECIMALS[s]}f}"
-                                for s in scores_of(rows))  # fmt: skip
+            numbers = ", ".join(
+                f"{SCORES[s].split(' [')[0]} {getattr(row, s):.{DECIMALS[s]}f}"
+                for s in scores_of(rows)
+            )
             said = f"{row.set}/{row.sequence}, {row.frames} frames: {numbers}"
             shown.setdefault(row.method, []).append(CasePicture(kind, said, file))
     section = Section(
-        title, words + (f", then {disturbed}" if disturbed else "") + MEANS, blocks, drawn, shown,
+        title,
+        words + (f", then {disturbed}" if disturbed else "") + MEANS,
+        blocks,
+        drawn,
+        shown,
         "By PSNR, of the most frames. Above: the first, the middle and the last frame as the "
         "method got them; below: its picture, the label, and their difference, white from a "
         "quarter of white on.",
         [],
-    )  # fmt: skip
+    )
     write_text_atomic(folder / "summary.md", section_markdown(section) + "\n", overwrite=True)
     write_text_atomic(folder / "summary.csv", summary_csv(summaries, seconds), overwrite=True)
     write_text_atomic(folder / "comparisons.csv", comparison_csv(comparisons), overwrite=True)
@@ -160,8 +173,13 @@ def alignment_costs_section(
     for score in scores_of([*exact, *own]):
         path = figures / f"boxes_{score}"
         plot_score_boxes(path, parts, score, pictures)
-        drawn.append((path, f"{SCORES[score]} of each method. Box: the middle half; line: the "
-                            "median; whiskers: 5 and 95 % of all sequences."))  # fmt: skip
+        drawn.append(
+            (
+                path,
+                f"{SCORES[score]} of each method. Box: the middle half; line: the "
+                "median; whiskers: 5 and 95 % of all sequences.",
+            )
+        )
     costs = compare_alignments(exact, own, pictures)
     words = (
         "Own minus exact alignment, sequence by sequence; in brackets 95 % intervals (bootstrap "
@@ -170,7 +188,7 @@ def alignment_costs_section(
     blocks = [Block("What own alignment costs", words, comparison_tables(costs))] if costs else []
     return Section(
         title, "The spread over sequences, at the most frames.", blocks, drawn, {}, "", []
-    )  # fmt: skip
+    )
 
 
 def training_section(figures: Path, curves: Mapping[str, Curve]) -> Section:
@@ -187,8 +205,10 @@ def training_section(figures: Path, curves: Mapping[str, Curve]) -> Section:
         "Scores of validation while the networks were trained, as examples/train.py measured them.",
         [Block("", "", [training_table(curves)])],
         [(path, "Scores of validation against the steps of training.")],
-        {}, "", [],
-    )  # fmt: skip
+        {},
+        "",
+        [],
+    )
 
 
 def plot_curves(path: Path, curves: Mapping[str, Curve]) -> None:
@@ -208,8 +228,9 @@ def plot_curves(path: Path, curves: Mapping[str, Curve]) -> None:
         axes.set(xlabel="training step", ylabel=SCORES[measure])
         axes.set_title(f"validation: {validation}", fontsize="medium")
         axes.grid(alpha=0.3)
-    figure.legend(*panels[0].get_legend_handles_labels(), fontsize="small",
-                  loc="outside right upper")  # fmt: skip
+    figure.legend(
+        *panels[0].get_legend_handles_labels(), fontsize="small", loc="outside right upper"
+    )
     save_figure(figure, path)
 
 
@@ -232,6 +253,7 @@ def training_table(curves: Mapping[str, Curve]) -> Table:
 def _columns(curves: Mapping[str, Curve]) -> list[tuple[str, str]]:
     """Return (validation, measure) of what the curves have, in order of appearance."""
     names = dict.fromkeys(head for curve in curves.values() for head in curve)
-    found = [(name.rpartition("_")[0], m) for m in MEASURED for name in names
-             if name.endswith(f"_{m}")]  # fmt: skip
+    found = [
+        (name.rpartition("_")[0], m) for m in MEASURED for name in names if name.endswith(f"_{m}")
+    ]
     return list(dict.fromkeys(found))

@@ -252,6 +252,4 @@ def _compare(
         won = difference < 0 if score in LOWER_IS_BETTER else difference > 0
         scores[score] = Difference(mean_of(difference, shown), int(won.sum()))
     row = ours[0]
-    return Comparison(
-        row.set, row.frames, row.method, against, len(ours), len(set(shown)), scores
-    )  # fmt: skip
+    return Comparison(row.set, row.frames, row.method, against, len(ours), len(set(shown)), scores)

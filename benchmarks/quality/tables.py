@@ -11,9 +11,17 @@ from benchmarks.quality.summary import Comparison, Mean, Summary
 from diar_ops._files import to_csv
 
 __all__ = [
-    "Table", "comparison_csv", "comparison_tables", "counted", "markdown_head", "markdown_line",
-    "mean_words", "summary_csv", "summary_tables", "tables_markdown",
-]  # fmt: skip
+    "Table",
+    "comparison_csv",
+    "comparison_tables",
+    "counted",
+    "markdown_head",
+    "markdown_line",
+    "mean_words",
+    "summary_csv",
+    "summary_tables",
+    "tables_markdown",
+]
 
 #: Median seconds by (set, frames, method).
 Seconds = Mapping[tuple[str, int, str], float]
@@ -101,9 +109,7 @@ def comparison_csv(comparisons: Sequence[Comparison]) -> str:
         ]
         for c in comparisons
     ]
-    return to_csv(
-        ["set", "frames", "method", "against", "sequences", "pictures", *columns], rows
-    )  # fmt: skip
+    return to_csv(["set", "frames", "method", "against", "sequences", "pictures", *columns], rows)
 
 
 def comparison_tables(comparisons: Sequence[Comparison]) -> list[Table]:

@@ -20,11 +20,7 @@ EXACT_PENALTY = 1e2
 
 @torch.library.custom_op("diar_ops::low_rank_part", mutates_args=())
 def low_rank_part(
-    data: Tensor,
-    observed: Tensor | None,
-    sparsity: float,
-    tolerance: float,
-    max_iterations: int,
+    data: Tensor, observed: Tensor | None, sparsity: float, tolerance: float, max_iterations: int
 ) -> Tensor:
     """Return the low-rank part (B, T, C, P) of each item, a matrix of T columns with C * P rows.
 
@@ -66,11 +62,7 @@ def low_rank_part(
 
 @low_rank_part.register_fake
 def _(
-    data: Tensor,
-    observed: Tensor | None,
-    sparsity: float,
-    tolerance: float,
-    max_iterations: int,
+    data: Tensor, observed: Tensor | None, sparsity: float, tolerance: float, max_iterations: int
 ) -> Tensor:
     return torch.empty_like(data, memory_format=torch.contiguous_format)
 

@@ -195,11 +195,7 @@ def _attend_backward(
             mask, some = _chunk_mask(bias, None if keys is None else keys[index])
             (g,) = _gather(above[index])
             parts = _differentiate_chunk(
-                g if some is None else g * some,
-                _gather(source[index]),
-                mask,
-                grad_bias,
-                scratch,
+                g if some is None else g * some, _gather(source[index]), mask, grad_bias, scratch
             )
             for i, part in enumerate(parts):
                 _scatter(target[index][..., i, :, :], part)

@@ -20,10 +20,20 @@ __all__ = ["SwinBlock", "Window", "swin_block"]
 Window = tuple[int | None, int, int]
 
 PARAMS = (
-    "norm1.weight", "norm1.bias", "qkv.weight", "qkv.bias", "position_bias", "proj.weight",
-    "proj.bias", "norm2.weight", "norm2.bias", "mlp_in.weight", "mlp_in.bias", "mlp_out.weight",
+    "norm1.weight",
+    "norm1.bias",
+    "qkv.weight",
+    "qkv.bias",
+    "position_bias",
+    "proj.weight",
+    "proj.bias",
+    "norm2.weight",
+    "norm2.bias",
+    "mlp_in.weight",
+    "mlp_in.bias",
+    "mlp_out.weight",
     "mlp_out.bias",
-)  # fmt: skip
+)
 
 
 def swin_block(
@@ -155,9 +165,13 @@ def check_params(
     check_option(op, not timed or t is not None, "a window with a t for ordered time", window)
     offsets = [2 * n - 1 for n in (*([t] if timed and t else []), h, w)]
     patterns = {
-        "norm1": C, "qkv": f"{triple} {C}", "proj": f"{C} {C}", "norm2": C,
-        "mlp_in": f"M {C}", "mlp_out": f"{C} M",
-    }  # fmt: skip
+        "norm1": C,
+        "qkv": f"{triple} {C}",
+        "proj": f"{C} {C}",
+        "norm2": C,
+        "mlp_in": f"M {C}",
+        "mlp_out": f"{C} M",
+    }
     named = {"position_bias": " ".join(map(str, (heads, *offsets)))}
     for layer, pattern in patterns.items():
         named[f"{layer}.weight"], named[f"{layer}.bias"] = pattern, pattern.split()[0]

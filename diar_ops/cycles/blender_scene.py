@@ -150,8 +150,16 @@ def run(bpy: Any, job: dict[str, Any], device: str, answer: Any) -> None:
 def remove_everything(bpy: Any) -> None:
     """Remove all data of a scene: what only leaves the scene stays in memory."""
     data = bpy.data
-    for group in (data.objects, data.meshes, data.lights, data.cameras, data.materials,
-                  data.images, data.worlds, data.node_groups):  # fmt: skip
+    for group in (
+        data.objects,
+        data.meshes,
+        data.lights,
+        data.cameras,
+        data.materials,
+        data.images,
+        data.worlds,
+        data.node_groups,
+    ):
         mine = [item for item in group if item.name not in ("Render Result", "Viewer Node")]
         if mine:
             data.batch_remove(mine)
@@ -389,9 +397,7 @@ def cylinder(item: dict[str, Any]) -> Shape:
     # The caps have vertices of their own, so that the smooth side does not bend their normals.
     bottom = [(x, y, -1.0) for x, y in circle()]
     top = [(x, y, 1.0) for x, y in circle()]
-    sides = [
-        (k, (k + 1) % ROUND, ROUND + (k + 1) % ROUND, ROUND + k) for k in range(ROUND)
-    ]  # fmt: skip
+    sides = [(k, (k + 1) % ROUND, ROUND + (k + 1) % ROUND, ROUND + k) for k in range(ROUND)]
     caps = [tuple(range(4 * ROUND - 1, 3 * ROUND - 1, -1)), tuple(range(2 * ROUND, 3 * ROUND))]
     return [*bottom, *top, *top, *bottom], [*sides, *caps], len(sides)
 

@@ -33,9 +33,9 @@ def frame_picture(passes: Passes) -> Tensor:
     return (coded * 255).round().to(torch.uint8)
 
 
-def frame_masks(passes: Passes, picture: Tensor, scene: PlanarScene, frame: int) -> tuple[
-    Tensor, Tensor
-]:  # fmt: skip
+def frame_masks(
+    passes: Passes, picture: Tensor, scene: PlanarScene, frame: int
+) -> tuple[Tensor, Tensor]:
     """Tell what is in front of the picture, and what light does to it.
 
     Args:

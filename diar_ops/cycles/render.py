@@ -115,9 +115,11 @@ def render_dataset(
         timeout = 300 + 2e-4 * settings.samples * settings.size[0] * settings.size[1]
     files = list_images(images)
     check_option(
-        op, out.resolve() not in {file.resolve().parent for file in files},
-        "another folder for out than that of the pictures", str(out),
-    )  # fmt: skip
+        op,
+        out.resolve() not in {file.resolve().parent for file in files},
+        "another folder for out than that of the pictures",
+        str(out),
+    )
     choice = TextureChoice(files, settings.seed, settings.kind, settings.size)
     choice.read(0)  # before anything is written: is there a picture to render at all?
     command = blender_command(blender)
@@ -227,9 +229,14 @@ def _work(run: _Run) -> None:
                     if run.stop.is_set():
                         return
                     for sentence in render_sequence(
-                        run.folder / _name(index), index, run.settings, run.choice, process,
-                        timeout=run.timeout, on_frame=on_frame,
-                    ):  # fmt: skip
+                        run.folder / _name(index),
+                        index,
+                        run.settings,
+                        run.choice,
+                        process,
+                        timeout=run.timeout,
+                        on_frame=on_frame,
+                    ):
                         run.events.put(("note", f"skipped: {sentence}"))
                     rendered += 1
                     run.events.put(("finished", index))

@@ -127,9 +127,12 @@ def render_sequence(
             "frames": list(range(settings.frames)),
             "label": True,
             "emission": False,
-            "seed": int(torch.randint(2**31, (), generator=generator_for(settings.seed,
-                        settings.kind, index, "noise"))),
-        }  # fmt: skip
+            "seed": int(
+                torch.randint(
+                    2**31, (), generator=generator_for(settings.seed, settings.kind, index, "noise")
+                )
+            ),
+        }
         process.render(job, timeout=timeout, on_frame=take)
         shutil.rmtree(work)
         document = sequence_document(

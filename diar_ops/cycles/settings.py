@@ -55,8 +55,12 @@ class RenderSettings:
         check_option(op, self.kind in KINDS, f"kind to be one of {', '.join(KINDS)}", self.kind)
         check_size(op, self.size)
         check_option(op, min(self.size) >= 16, "a size of at least 16 x 16", self.size)
-        for name, top in (("sequences", 10**6), ("frames", 1000), ("samples", 10**5),
-                          ("label_samples", 10**5)):  # fmt: skip
+        for name, top in (
+            ("sequences", 10**6),
+            ("frames", 1000),
+            ("samples", 10**5),
+            ("label_samples", 10**5),
+        ):
             value = getattr(self, name)
             check_option(op, 1 <= value <= top, f"{name} from 1 to {top}", value)
         check_option(op, self.device in DEVICES, f"device {', '.join(DEVICES)}", self.device)

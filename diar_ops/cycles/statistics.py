@@ -75,8 +75,12 @@ def dataset_statistics(
         check_option(op, equal, "equally many frames in all sequences", count)
         size = (label.shape[-2], label.shape[-1])
         occluded, flags = item["occluded"], item["flags"]
-        shares.append([frame_shares(h, o, f, label_size=size)
-                       for h, o, f in zip(H, occluded, flags, strict=True)])  # fmt: skip
+        shares.append(
+            [
+                frame_shares(h, o, f, label_size=size)
+                for h, o, f in zip(H, occluded, flags, strict=True)
+            ]
+        )
         laid, seen, spoiled = _over_label(frames, H, occluded | (flags > 0), size)
         times_clean = (seen & ~spoiled).sum(dim=0).flatten()
         counts = times_clean.bincount(minlength=count + 1).double()

@@ -97,8 +97,9 @@ class BlenderProcess:
             raise RenderError(f"cannot run {command[0]}: {error.strerror}") from error
         self._answers: queue.Queue[str] = queue.Queue()
         assert self._process.stdout is not None
-        threading.Thread(target=_forward, args=(self._process.stdout, self._answers),
-                         daemon=True).start()  # fmt: skip
+        threading.Thread(
+            target=_forward, args=(self._process.stdout, self._answers), daemon=True
+        ).start()
         try:
             self._send({"device": device})
             ready = self._answer(START_TIMEOUT, starting=True)

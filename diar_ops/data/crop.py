@@ -42,9 +42,11 @@ def frame_corners(
     seen = transform_points(middle[None], homography_frame_label, centre)
     corners = []
     for (x, y), ahead, frame_size in zip(
-        (seen.points[:, 0] - half).round().tolist(), seen.valid[:, 0].tolist(), frame_sizes,
+        (seen.points[:, 0] - half).round().tolist(),
+        seen.valid[:, 0].tolist(),
+        frame_sizes,
         strict=True,
-    ):  # fmt: skip
+    ):
         room = (frame_size[0] - size[0], frame_size[1] - size[1])
         y, x = (y, x) if ahead else (room[0] // 2, room[1] // 2)
         corners.append((int(min(max(y, 0), room[0])), int(min(max(x, 0), room[1]))))

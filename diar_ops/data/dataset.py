@@ -153,9 +153,12 @@ class SequenceDataset(Dataset[SequenceItem]):
             _check_room(sequence, frames, size)
             label_corner = self._label_corner(sequence.label_size, size, generator)
             corners = frame_corners(
-                H, label_corner, size,
-                label_size=sequence.label_size, frame_sizes=[frame.size for frame in frames],
-            )  # fmt: skip
+                H,
+                label_corner,
+                size,
+                label_size=sequence.label_size,
+                frame_sizes=[frame.size for frame in frames],
+            )
             H = crop_homography(H, label_corner, corners)
 
         def picture(path: Path, whole: tuple[int, int], corner: tuple[int, int]) -> Tensor:

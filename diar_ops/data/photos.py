@@ -10,11 +10,7 @@ from typing import TYPE_CHECKING
 
 from diar_ops._checks import check_option
 from diar_ops._errors import ImageError, OptionError
-from diar_ops._pixels import (
-    image_size,
-    shrink_alike,
-    shrink_valid,
-)
+from diar_ops._pixels import image_size, shrink_alike, shrink_valid
 from diar_ops.data.images import Photo, read_image
 from diar_ops.data.sequence_reader import read_sequence
 

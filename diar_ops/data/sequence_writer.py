@@ -12,9 +12,16 @@ from torch import Tensor
 from diar_ops.scene import PlanarScene, scene_homography, scene_to_document
 
 __all__ = [
-    "DATASET_FORMAT", "DOCUMENT", "LABEL", "SEQUENCE_FORMAT", "VERSION", "FrameNames",
-    "format_document", "frame_names", "sequence_document",
-]  # fmt: skip
+    "DATASET_FORMAT",
+    "DOCUMENT",
+    "LABEL",
+    "SEQUENCE_FORMAT",
+    "VERSION",
+    "FrameNames",
+    "format_document",
+    "frame_names",
+    "sequence_document",
+]
 
 SEQUENCE_FORMAT = "diar_ops sequence"
 DATASET_FORMAT = "diar_ops dataset"
@@ -44,8 +51,9 @@ def frame_names(frames: int) -> list[FrameNames]:
     """Return the file names of ``frames`` frames: ``00.png``, ``masks/00_occluded.png``, ..."""
     digits = max(2, len(str(frames - 1)))
     numbers = [f"{t:0{digits}d}" for t in range(frames)]
-    return [FrameNames(f"{n}.png", f"masks/{n}_occluded.png", f"masks/{n}_flags.png")
-            for n in numbers]  # fmt: skip
+    return [
+        FrameNames(f"{n}.png", f"masks/{n}_occluded.png", f"masks/{n}_flags.png") for n in numbers
+    ]
 
 
 def sequence_document(

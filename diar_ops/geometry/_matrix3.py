@@ -42,11 +42,7 @@ def determinant(matrix: Tensor) -> tuple[Tensor, Tensor]:
 def adjugate(matrix: Tensor) -> Tensor:
     """Return adj(M) of (..., 3, 3): M adj(M) = det(M) I, defined for singular M too."""
     r0, r1, r2 = matrix.unbind(-2)
-    columns = (
-        torch.linalg.cross(r1, r2),
-        torch.linalg.cross(r2, r0),
-        torch.linalg.cross(r0, r1),
-    )
+    columns = (torch.linalg.cross(r1, r2), torch.linalg.cross(r2, r0), torch.linalg.cross(r0, r1))
     return torch.stack(columns, dim=-1)
 
 

@@ -147,11 +147,7 @@ def _check(
         weights=(weights, "... P N"),
     )
     check_floating(
-        op,
-        points0=points0,
-        points1=points1,
-        homography_reference_frame=homography,
-        weights=weights,
+        op, points0=points0, points1=points1, homography_reference_frame=homography, weights=weights
     )
     check_bool(op, valid=valid)
     if frames.dtype != torch.int64:

@@ -55,9 +55,7 @@ def homography_from_camera(K: Tensor, R: Tensor, t: Tensor, plane: Tensor | None
     result_dtype = torch.promote_types(torch.promote_types(K.dtype, R.dtype), t.dtype)
     if plane is None:
         plane = torch.tensor(
-            [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]],
-            dtype=result_dtype,
-            device=K.device,
+            [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]], dtype=result_dtype, device=K.device
         )
     result_dtype = torch.promote_types(result_dtype, plane.dtype)
     dtype = solve_dtype(result_dtype)

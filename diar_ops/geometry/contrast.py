@@ -6,13 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from diar_ops._checks import (
-    check_bool,
-    check_floating,
-    check_option,
-    check_shapes,
-    solve_dtype,
-)
+from diar_ops._checks import check_bool, check_floating, check_option, check_shapes, solve_dtype
 from diar_ops.geometry._boxes import box_sum
 
 __all__ = ["LocalContrast", "local_contrast"]

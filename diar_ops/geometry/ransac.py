@@ -325,10 +325,7 @@ def _judge(
     members = torch.where(significant[:, None], inside, counts)
     band = _LINE_BAND * threshold * torch.ones_like(data.dst_scale)
     on_line = torch.zeros_like(significant)
-    for points, width in (
-        (data.dst, band),
-        (data.src, band * data.dst_scale / data.src_scale),
-    ):
+    for points, width in ((data.dst, band), (data.src, band * data.dst_scale / data.src_scale)):
         off, off_all = off_line_counts(points, members, counts, width, draws.to(points.dtype))
         # A line's image fixes five of eight parameters: one and a half pairs come for nothing.
         beyond = log_false_alarms(off_all, off, chance, free=1.5, sample=2)

@@ -301,9 +301,14 @@ def _judge(
         there.to(dtype), here.to(dtype), score.to(dtype), alike & ahead & success[:, None]
     )
     return RefinedHomography(
-        chosen.to(dtype), success, share.to(dtype), scale.to(dtype), sigma.to(dtype), matches,
+        chosen.to(dtype),
+        success,
+        share.to(dtype),
+        scale.to(dtype),
+        sigma.to(dtype),
+        matches,
         iterations,
-    )  # fmt: skip
+    )
 
 
 def _texture(blocks: Blocks) -> Tensor:
@@ -368,9 +373,15 @@ class RefineHomography(nn.Module):
     ) -> RefinedHomography:
         """See :func:`refine_homography`."""
         return refine_homography(
-            image_src, image_dst, homography_dst_src, valid_src, valid_dst,
-            levels=self.levels, max_iterations=self.max_iterations, features=self.features,
-        )  # fmt: skip
+            image_src,
+            image_dst,
+            homography_dst_src,
+            valid_src,
+            valid_dst,
+            levels=self.levels,
+            max_iterations=self.max_iterations,
+            features=self.features,
+        )
 
     def extra_repr(self) -> str:
         """Return the options."""

@@ -182,11 +182,7 @@ def _check(
         distortion=(distortion, "K"),
     )
     check_floating(
-        op,
-        image=image,
-        homography_dst_src=homography_dst_src,
-        front=front,
-        distortion=distortion,
+        op, image=image, homography_dst_src=homography_dst_src, front=front, distortion=distortion
     )
     check_bool(op, valid=valid)
     leading = {

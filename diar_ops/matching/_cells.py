@@ -8,13 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from diar_ops._checks import (
-    check_bool,
-    check_floating,
-    check_option,
-    check_shapes,
-    solve_dtype,
-)
+from diar_ops._checks import check_bool, check_floating, check_option, check_shapes, solve_dtype
 from diar_ops._errors import DtypeError
 from diar_ops._types import FeatureMap, Matches
 from diar_ops.matching._unit import unit_descriptors

@@ -31,10 +31,7 @@ class PyramidLevel(NamedTuple):
 
 
 def image_pyramid(
-    images: Tensor,
-    *,
-    scales: Sequence[float] = (1.0, 0.7071, 0.5),
-    antialias: bool = True,
+    images: Tensor, *, scales: Sequence[float] = (1.0, 0.7071, 0.5), antialias: bool = True
 ) -> tuple[PyramidLevel, ...]:
     """Resize images to several scales.
 

@@ -180,11 +180,16 @@ def _layer(
 ) -> nn.Sequential:
     """Return a convolution whose outputs are centred between the pixels that it strides over."""
     convolution = nn.Conv2d(
-        channels, width, kernel, stride=stride, padding=(kernel - stride + 1) // 2, bias=False,
+        channels,
+        width,
+        kernel,
+        stride=stride,
+        padding=(kernel - stride + 1) // 2,
+        bias=False,
         # Zeros would tell cells where in the image they lie: unrelated photos, noise even, match
         # by that, each cell with the one in its own place.
         padding_mode="reflect",
-    )  # fmt: skip
+    )
     norm = nn.BatchNorm2d(width, momentum=_MOMENTUM)
     return nn.Sequential(convolution, norm, *([nn.ReLU()] if relu else []))
 

@@ -83,11 +83,7 @@ class WorkingCopy(NamedTuple):
 
 
 def working_copy(
-    frame: Tensor,
-    valid: Tensor | None,
-    longest: int,
-    device: torch.device,
-    distortion: float = 0.0,
+    frame: Tensor, valid: Tensor | None, longest: int, device: torch.device, distortion: float = 0.0
 ) -> WorkingCopy:
     """Return the frame with its longest side at most ``longest`` pixels, before it is undistorted.
 

@@ -10,11 +10,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from diar_ops._pixels import image_size
-from diar_ops.geometry import (
-    bundle_adjust_homographies,
-    refine_homography,
-    transform_points,
-)
+from diar_ops.geometry import bundle_adjust_homographies, refine_homography, transform_points
 from diar_ops.pipeline._frames import Photo, WorkingCopy
 from diar_ops.pipeline._graph import plausible
 from diar_ops.pipeline._lens import Lens, known_distortion

@@ -47,10 +47,7 @@ def known_distortion(adjusted: BundleAdjustment, least: float = SURELY) -> float
 
 
 def lens_of_pairs(
-    pairs: PairMatches,
-    chained: Mapping[int, Tensor],
-    sizes: list[tuple[int, int]],
-    reference: int,
+    pairs: PairMatches, chained: Mapping[int, Tensor], sizes: list[tuple[int, int]], reference: int
 ) -> tuple[Lens, dict[int, Tensor]]:
     """Estimate the lens from the matched cells, all of a verified pair: a bend looks like outliers.
 

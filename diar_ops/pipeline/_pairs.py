@@ -66,11 +66,7 @@ class PairMatcher:
         return pairs
 
     def _match_all(
-        self,
-        frames: Tensor,
-        copies: list[WorkingCopy | None],
-        before: PairMatches | None,
-        how: str,
+        self, frames: Tensor, copies: list[WorkingCopy | None], before: PairMatches | None, how: str
     ) -> PairMatches:
         """Match pairs of copies, upright, then turned; return them with those before."""
         used = set(frames.flatten().tolist())

@@ -22,14 +22,7 @@ from diar_ops.pipeline._frames import WorkingCopy, hide_invalid, smaller_copy
 from diar_ops.pipeline._graph import plausible
 from diar_ops.pipeline._pairs import EVIDENCE_CELLS, Descriptor
 
-__all__ = [
-    "QUANTILES",
-    "Refined",
-    "Refiner",
-    "convincing",
-    "full_resolution",
-    "refine_all",
-]
+__all__ = ["QUANTILES", "Refined", "Refiner", "convincing", "full_resolution", "refine_all"]
 
 # Of the distances that Alignment.spread reports.
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -142,9 +135,12 @@ class Refiner:
     def _refine(self, copy: WorkingCopy, H: Tensor) -> RefinedHomography:
         """Refine the homography of the copies on their pixels."""
         return refine_homography(
-            copy.image, self.reference.image, H[None].to(copy.image.device), copy.valid,
+            copy.image,
+            self.reference.image,
+            H[None].to(copy.image.device),
+            copy.valid,
             self.reference.valid,
-        )  # fmt: skip
+        )
 
     def _catch(self, copy: WorkingCopy, H: Tensor) -> Tensor | None:
         """Match cells within a small window; return the homography that they agree on."""

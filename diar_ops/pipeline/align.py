@@ -141,9 +141,18 @@ def align_sequence(
         photos = [Photo(f, m) for f, m in zip(frames, masks, strict=True)]
         sizes = [image_size(f) for f in frames]
         place = Placer(
-            photos, sizes, pairs, reference, refinement_size, joint, distortion,
-            descriptor, generator, device, progress,
-        )  # fmt: skip
+            photos,
+            sizes,
+            pairs,
+            reference,
+            refinement_size,
+            joint,
+            distortion,
+            descriptor,
+            generator,
+            device,
+            progress,
+        )
         refined, ties, adjusted = place(chained)
         placed = [t for t, found in refined.items() if found.agreed]
         if placed and max(max(sizes[t]) for t in placed) > LARGE * refinement_size:
@@ -166,9 +175,18 @@ def align_sequence(
     for (i, j), n in zip(pairs.frames[verified].tolist(), support.tolist(), strict=True):
         inliers[i], inliers[j] = max(int(inliers[i]), n), max(int(inliers[j]), n)
     return Alignment(
-        homography, success, reason, inliers, overlap, reference, sizes[reference], spread, pairs,
-        lens.distortion, sigma,
-    )  # fmt: skip
+        homography,
+        success,
+        reason,
+        inliers,
+        overlap,
+        reference,
+        sizes[reference],
+        spread,
+        pairs,
+        lens.distortion,
+        sigma,
+    )
 
 
 def _pair_reasons(pairs: PairMatches, count: int) -> Tensor:

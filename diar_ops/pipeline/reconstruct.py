@@ -204,9 +204,11 @@ def _network_part(
     size = fit_size(full, working_size)
     working = sequence if size == full else sequence.shrunk(size, 2 * working_size)
     light = gather_light(
-        network, [working.alone(t).warp for t in used], size,
+        network,
+        [working.alone(t).warp for t in used],
+        size,
         lambda done, total: report("judging light", done, total),
-    )  # fmt: skip
+    )
     evidence = gather_evidence(
         network, working.warp, light, size, lambda done, total: report("weighing", done, total)
     )

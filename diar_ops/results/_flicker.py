@@ -146,12 +146,7 @@ def _whole(
 
 
 def _square(
-    frame: Tensor,
-    homography: Any,
-    light: Any,
-    spot: tuple[int, int],
-    side: int,
-    distortion: float,
+    frame: Tensor, homography: Any, light: Any, spot: tuple[int, int], side: int, distortion: float
 ) -> Any:
     """Return one square of the reference as the frame shows it, (side, side, 3)."""
     top, left = spot
@@ -169,9 +164,14 @@ def _square(
     source = shrink(piece, 0, exact=(y1 - y0, x1 - x0))
     matrix = _translation(-left, -top) @ homography @ _translation(x0, y0)
     return _laid(
-        source, matrix, light, (side, side),
-        distortion=distortion, photo_size=photo, photo_offset=(int(x0), int(y0)),
-    )  # fmt: skip
+        source,
+        matrix,
+        light,
+        (side, side),
+        distortion=distortion,
+        photo_size=photo,
+        photo_offset=(int(x0), int(y0)),
+    )
 
 
 def _laid(source: Any, matrix: Any, light: Any, size: tuple[int, int], **lens: Any) -> Any:

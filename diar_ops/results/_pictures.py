@@ -29,9 +29,17 @@ __all__ = [
 ]
 
 _PALETTE = (
-    "#3b7ea1", "#e0a030", "#5a9a6f", "#c8553d", "#8c6bb1",
-    "#6fb7c9", "#b98b5e", "#a8bf4f", "#d77fa1", "#54606e",
-)  # fmt: skip
+    "#3b7ea1",
+    "#e0a030",
+    "#5a9a6f",
+    "#c8553d",
+    "#8c6bb1",
+    "#6fb7c9",
+    "#b98b5e",
+    "#a8bf4f",
+    "#d77fa1",
+    "#54606e",
+)
 #: Differences of display values below the first count as agreement, above the second as full.
 _DIFFERENCE = (0.06, 0.40)
 _TINT = np.array([226, 74, 38], np.float32) / 255

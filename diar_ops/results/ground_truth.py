@@ -13,11 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from diar_ops._errors import ImageError
-from diar_ops._pixels import (
-    fit_size,
-    image_to_float,
-    resize_matrix,
-)
+from diar_ops._pixels import fit_size, image_to_float, resize_matrix
 from diar_ops._types import Alignment, Reconstruction
 from diar_ops.data.images import Photo, read_image
 from diar_ops.data.sequence_reader import read_sequence

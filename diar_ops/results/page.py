@@ -36,7 +36,10 @@ def render_page(op: str, template: str, *, package: str = __package__, **values:
 
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(read),
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     page: str = environment.get_template(template).render(**values)
     return page

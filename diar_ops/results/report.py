@@ -145,7 +145,7 @@ def render_report(
         cards=cards,
         left_out=count - aligned,
         sources=pictures.data_uri(
-            pictures.source_map(reconstruction.weights, small, [card.colour for card in cards]),
+            pictures.source_map(reconstruction.weights, small, [card.colour for card in cards])
         ),
         coverage=pictures.data_uri(
             pictures.coverage_map(coverage, small.shape[:2], count), lossless=True

@@ -114,9 +114,12 @@ def light_plane(
 
 
 def _on_nodes(
-    function: Callable[[Tensor, Tensor], Tensor], x: Tensor, y: Tensor, nodes: Nodes | None,
+    function: Callable[[Tensor, Tensor], Tensor],
+    x: Tensor,
+    y: Tensor,
+    nodes: Nodes | None,
     frame: Tensor | None = None,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Apply a smooth function of (F, P) positions at the nodes, if any, and interpolate."""
     if nodes is not None:
         x, y = nodes.x, nodes.y
@@ -160,7 +163,7 @@ def _lobes(stage: Stage, to_view: Tensor) -> tuple[list[_Lobe], Tensor]:
 
 def _shine(
     lobe: _Lobe, share: Tensor, to_half: Tensor, to_view: Tensor, cos_half: Tensor, to_light: Tensor
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Return the radiance of a lobe for unit radiance of the light."""
     masked = mask_share(lobe.alpha, to_view, to_light)
     geometry = masked * cos_half / (to_view * to_half).clamp_min(1e-3)
@@ -169,9 +172,14 @@ def _shine(
 
 
 def _sphere_light(
-    stage: Stage, frame: Tensor, slot: Tensor, x: Tensor, y: Tensor, view: Vector,
+    stage: Stage,
+    frame: Tensor,
+    slot: Tensor,
+    x: Tensor,
+    y: Tensor,
+    view: Vector,
     lobes: list[_Lobe],
-) -> tuple[Tensor, Tensor | None]:  # fmt: skip
+) -> tuple[Tensor, Tensor | None]:
     """Return, for points and spots, scattered and mirrored radiance for each unit of power."""
     lamps = stage.lamps
     at = (frame, slot)
@@ -238,9 +246,14 @@ def _square_light(stage: Stage, frame: Tensor, slot: Tensor, x: Tensor, y: Tenso
 
 
 def _square_shine(
-    stage: Stage, frame: Tensor, slot: Tensor, x: Tensor, y: Tensor, view: Vector,
+    stage: Stage,
+    frame: Tensor,
+    slot: Tensor,
+    x: Tensor,
+    y: Tensor,
+    view: Vector,
     lobes: list[_Lobe],
-) -> Tensor | None:  # fmt: skip
+) -> Tensor | None:
     """Return, for squares, the mirrored radiance for each unit of power."""
     if not lobes:
         return None

@@ -70,10 +70,17 @@ def looks_of(stage: Stage, x: Tensor, y: Tensor, ray: Vector, behind: Tensor) ->
     high = torch.stack((x.amax(-1), y.amax(-1)), dim=-1)
     centre = torch.nn.functional.pad((low + high) / 2, (0, 1))
     reach = (high - low).norm(dim=-1) / 2
-    near = near_beam(
-        centre[:, :, None], reach[:, :, None], stage.eye[:, None, None],
-        torch.zeros_like(reach)[:, :, None], things.position[:, None], things.radius[:, None],
-    ) & things.valid[:, None]  # fmt: skip
+    near = (
+        near_beam(
+            centre[:, :, None],
+            reach[:, :, None],
+            stage.eye[:, None, None],
+            torch.zeros_like(reach)[:, :, None],
+            things.position[:, None],
+            things.radius[:, None],
+        )
+        & things.valid[:, None]
+    )
     found = []
     for kind in ObjectKind:
         frame, row, item = (near & (things.kind == kind)[:, None]).nonzero(as_tuple=True)
@@ -166,8 +173,10 @@ def _look(
     point = touch.point
     some = is_glass[:, 0].nonzero()[:, 0]
     if len(some):
-        part = _Touch(Shape(*(field[some] for field in touch.shape)),
-                      *(_rows(field, some) for field in touch[1:]))  # type: ignore[arg-type] # fmt: skip
+        part = _Touch(
+            Shape(*(field[some] for field in touch.shape)),
+            *(_rows(field, some) for field in touch[1:]),  # type: ignore[arg-type]
+        )
         start, out, share = _refract(kind, part)
         point, ahead = _put(point, some, start), _put(ahead, some, out)
         onward = onward.index_put((some,), onward[some] * share[:, None])

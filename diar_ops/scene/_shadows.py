@@ -24,9 +24,13 @@ SMOOTH = 8.0
 
 
 def near_beam(
-    start: Tensor, start_radius: Tensor, end: Tensor, end_radius: Tensor, centre: Tensor,
+    start: Tensor,
+    start_radius: Tensor,
+    end: Tensor,
+    end_radius: Tensor,
+    centre: Tensor,
     radius: Tensor,
-) -> Tensor:  # fmt: skip
+) -> Tensor:
     """Return whether spheres come near a beam between two spheres. All broadcast, points (..., 3).
 
     May say yes for some that do not, never no for one that does.
@@ -70,9 +74,13 @@ class _Beams(NamedTuple):
 
 
 def visibility(
-    stage: Stage, x: Tensor, y: Tensor, lamp: tuple[Tensor, Tensor], points: int,
+    stage: Stage,
+    x: Tensor,
+    y: Tensor,
+    lamp: tuple[Tensor, Tensor],
+    points: int,
     nodes: Nodes | None = None,
-) -> Tensor | None:  # fmt: skip
+) -> Tensor | None:
     """Return the share of each light that reaches each point of the plane.
 
     Args:
@@ -99,10 +107,17 @@ def visibility(
     is_area = lamps.kind[lamp] == LightKind.AREA
     radius = torch.where(is_area, size * math.sqrt(0.5), size)
     # (n, R, O): does a thing come between the row and the light?
-    hit = near_beam(
-        centre[frame][:, :, None], reach[frame][:, :, None], position[:, None, None],
-        radius[:, None, None], things.position[frame][:, None], things.radius[frame][:, None],
-    ) & things.valid[frame][:, None]  # fmt: skip
+    hit = (
+        near_beam(
+            centre[frame][:, :, None],
+            reach[frame][:, :, None],
+            position[:, None, None],
+            radius[:, None, None],
+            things.position[frame][:, None],
+            things.radius[frame][:, None],
+        )
+        & things.valid[frame][:, None]
+    )
     entry, row, item = hit.nonzero(as_tuple=True)
     if len(entry) == 0:
         return None

@@ -70,22 +70,30 @@ class Stage(NamedTuple):
         things = self.things.valid[at].any(dim=0).nonzero()
         light, item = (int(used.max()) + 1 if len(used) else 0 for used in (lamps, things))
         return Stage(
-            self.to_plane[at], self.pixel[at], self.eye[at], self.half[at],
+            self.to_plane[at],
+            self.pixel[at],
+            self.eye[at],
+            self.half[at],
             PictureMaterial(*(field[at] for field in self.material)),
-            self.wall[at], self.ambient[at],
+            self.wall[at],
+            self.ambient[at],
             Lamps(*(field[at, :light] for field in self.lamps)),
             Things(*(field[at, :item] for field in self.things)),
-        )  # fmt: skip
+        )
 
     def take(self, frame: Tensor) -> Stage:
         """Return frames by their index, some of them often, others not at all."""
         return Stage(
-            self.to_plane[frame], self.pixel[frame], self.eye[frame], self.half[frame],
+            self.to_plane[frame],
+            self.pixel[frame],
+            self.eye[frame],
+            self.half[frame],
             PictureMaterial(*(field[frame] for field in self.material)),
-            self.wall[frame], self.ambient[frame],
+            self.wall[frame],
+            self.ambient[frame],
             Lamps(*(field[frame] for field in self.lamps)),
             Things(*(field[frame] for field in self.things)),
-        )  # fmt: skip
+        )
 
 
 def shape_of(things: Things, at: tuple[Tensor, ...]) -> Shape:
@@ -157,8 +165,9 @@ def _things(scene: PlanarScene, eye: Tensor, cast: Callable[[Tensor], Tensor]) -
     # Mean of what a convex solid hides is a quarter of its surface (Cauchy); of an ellipsoid by
     # Thomsen's formula, of a cylinder as if it were round.
     power = 1.6075
-    ellipsoid = torch.pi * ((((a * b) ** power + (a * c) ** power + (b * c) ** power) / 3)
-                            ** (1 / power))  # fmt: skip
+    ellipsoid = torch.pi * (
+        (((a * b) ** power + (a * c) ** power + (b * c) ** power) / 3) ** (1 / power)
+    )
     box = 2 * (a * b + a * c + b * c)
     cylinder = torch.pi * a * b / 2 + torch.pi * (a * b).sqrt() * c
     disc = torch.pi * a * b * (1 - items.hole.square())
@@ -170,10 +179,22 @@ def _things(scene: PlanarScene, eye: Tensor, cast: Callable[[Tensor], Tensor]) -
     rank = distance.argsort(dim=-1, descending=True).argsort(dim=-1)
     scale = torch.where(flat[..., None] & (torch.arange(3, device=a.device) == 2), 1, half)
     fields = (
-        items.kind, items.position, items.rotation, scale, items.outline, items.hole, items.finish,
-        items.colour, items.roughness, items.opacity, keep, _radius(items), area,
-        passes[..., None] * items.colour, rank,
-    )  # fmt: skip
+        items.kind,
+        items.position,
+        items.rotation,
+        scale,
+        items.outline,
+        items.hole,
+        items.finish,
+        items.colour,
+        items.roughness,
+        items.opacity,
+        keep,
+        _radius(items),
+        area,
+        passes[..., None] * items.colour,
+        rank,
+    )
     return Things(*map(cast, fields))
 
 

@@ -99,8 +99,11 @@ def trace(
         light = plane.light
     else:
         inverse = -(ray[0] * ray[0] + ray[1] * ray[1] + ray[2] * ray[2]).rsqrt()
-        to_eye = ((ray[0] * inverse).flatten(1), (ray[1] * inverse).flatten(1),
-                  (ray[2] * inverse).flatten(1))  # fmt: skip
+        to_eye = (
+            (ray[0] * inverse).flatten(1),
+            (ray[1] * inverse).flatten(1),
+            (ray[2] * inverse).flatten(1),
+        )
         nodes = None
         if rays.coarse is not None:
             nodes = Nodes(*_on_plane(stage, *rays.coarse[:2]), rays.coarse[2])

@@ -59,9 +59,14 @@ class CameraRanges:
         """Refuse what cannot be drawn from."""
         lowest = {"exposure": -10.0, "temperature": -4.0, "tint": -4.0, "quality": 1.0}
         highest = {
-            "exposure": 10.0, "temperature": 4.0, "tint": 4.0, "quality": 100.0,
-            "vignetting": 0.9, "blur": 10.0, "motion": 20.0,
-        }  # fmt: skip
+            "exposure": 10.0,
+            "temperature": 4.0,
+            "tint": 4.0,
+            "quality": 100.0,
+            "vignetting": 0.9,
+            "blur": 10.0,
+            "motion": 20.0,
+        }
         for name in (f.name for f in fields(self)):
             value = getattr(self, name)
             op = f"CameraRanges.{name}"
@@ -80,6 +85,16 @@ class CameraRanges:
         """Return the camera that does nothing but clip and apply the transfer function."""
         off = (0.0, 0.0)
         return cls(
-            exposure=off, metering=off, temperature=off, tint=off, vignetting=off, blur=off,
-            motion=off, shot_noise=off, read_noise=off, knee=off, quality=None, eight_bits=False,
-        )  # fmt: skip
+            exposure=off,
+            metering=off,
+            temperature=off,
+            tint=off,
+            vignetting=off,
+            blur=off,
+            motion=off,
+            shot_noise=off,
+            read_noise=off,
+            knee=off,
+            quality=None,
+            eight_bits=False,
+        )

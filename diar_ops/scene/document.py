@@ -101,9 +101,14 @@ def scene_from_document(document: Mapping[str, Any]) -> PlanarScene:
 
 #: Trailing shape of each field of a light or an object that is not one number.
 _SHAPES: dict[str, tuple[int, ...]] = {
-    "position": (3,), "direction": (3,), "power": (3,), "rotation": (3, 3), "half_size": (3,),
-    "outline": (2, 6), "colour": (3,),
-}  # fmt: skip
+    "position": (3,),
+    "direction": (3,),
+    "power": (3,),
+    "rotation": (3, 3),
+    "half_size": (3,),
+    "outline": (2, 6),
+    "colour": (3,),
+}
 
 
 def _columns(

@@ -77,8 +77,12 @@ def frame_shares(
         DtypeError: ``occluded`` is not bool.
     """
     op = "frame_shares"
-    check_shapes(op, homography_frame_label=(homography_frame_label, "3 3"),
-                 occluded=(occluded, "1 H W"), flags=(flags, "1 H W"))  # fmt: skip
+    check_shapes(
+        op,
+        homography_frame_label=(homography_frame_label, "3 3"),
+        occluded=(occluded, "1 H W"),
+        flags=(flags, "1 H W"),
+    )
     check_bool(op, occluded=occluded)
     H = homography_frame_label.double()
     frame_size = (occluded.shape[-2], occluded.shape[-1])

@@ -102,11 +102,7 @@ class _Shots(NamedTuple):
 
 
 def _draw(
-    B: int,
-    T: int,
-    ranges: CameraRanges,
-    generator: torch.Generator | None,
-    device: torch.device,
+    B: int, T: int, ranges: CameraRanges, generator: torch.Generator | None, device: torch.device
 ) -> _Shots:
     """Draw B sequences of T frames; always the same numbers, whatever is switched off."""
     shared = torch.rand((6, B, 1), generator=generator, dtype=torch.float64, device=device)

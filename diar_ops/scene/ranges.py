@@ -80,9 +80,14 @@ class SceneRanges:
     def __post_init__(self) -> None:
         """Refuse what cannot be drawn from."""
         shares = {
-            "light_count": 3, "light_kind": 3, "object_count": 4, "caster_count": 3,
-            "object_kind": 5, "object_finish": 5, "picture_material": 4,
-        }  # fmt: skip
+            "light_count": 3,
+            "light_kind": 3,
+            "object_count": 4,
+            "caster_count": 3,
+            "object_kind": 5,
+            "object_finish": 5,
+            "picture_material": 4,
+        }
         logarithmic = {"light_radiance", "light_radius", "light_side", "ambient", "object_size"}
         single = {"light_mirrored": 1.0, "visible": 1.0, "tint": 1.0, "roll": 180.0}
         tops = {"light_cone": 170.0, "tilt": 80.0, "object_place": 0.9}

@@ -168,10 +168,16 @@ class _Draw:
         x, y = near * torch.sin(two_pi * b), near * torch.cos(two_pi * b)
         z, w = far * torch.sin(two_pi * c), far * torch.cos(two_pi * c)
         rows = (
-            1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w),
-            2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w),
-            2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y),
-        )  # fmt: skip
+            1 - 2 * (y * y + z * z),
+            2 * (x * y - z * w),
+            2 * (x * z + y * w),
+            2 * (x * y + z * w),
+            1 - 2 * (x * x + z * z),
+            2 * (y * z - x * w),
+            2 * (x * z - y * w),
+            2 * (y * z + x * w),
+            1 - 2 * (x * x + y * y),
+        )
         return torch.stack(rows, dim=-1).reshape(*shape, 3, 3)
 
 
@@ -193,12 +199,7 @@ def _first(fits: Tensor, fallback: Tensor, *values: Tensor) -> list[Tensor]:
 
 
 def _cameras(
-    draw: _Draw,
-    ranges: SceneRanges,
-    shape: Tensor,
-    frames: int,
-    size: tuple[int, int],
-    kind: str,
+    draw: _Draw, ranges: SceneRanges, shape: Tensor, frames: int, size: tuple[int, int], kind: str
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return K (B, T, 3, 3), R (B, T, 3, 3), t (B, T, 3)."""
     batch, (height, width) = len(shape), size

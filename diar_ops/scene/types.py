@@ -16,8 +16,14 @@ from typing import NamedTuple
 from torch import Tensor
 
 __all__ = [
-    "Finish", "LightKind", "Lights", "ObjectKind", "Objects", "PictureMaterial", "PlanarScene",
-]  # fmt: skip
+    "Finish",
+    "LightKind",
+    "Lights",
+    "ObjectKind",
+    "Objects",
+    "PictureMaterial",
+    "PlanarScene",
+]
 
 
 #: Share of a spot's cone, measured as 1 - cosine, in which it fades.

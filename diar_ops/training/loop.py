@@ -218,11 +218,15 @@ class Loop(ABC):
     def _loader(self) -> DataLoader[Any]:
         workers = self.config.workers
         return DataLoader(
-            cast(Dataset[Any], self.data), batch_sampler=self.sampler, num_workers=workers,
-            worker_init_fn=leave_signals, pin_memory=self.device.type == "cuda",
+            cast(Dataset[Any], self.data),
+            batch_sampler=self.sampler,
+            num_workers=workers,
+            worker_init_fn=leave_signals,
+            pin_memory=self.device.type == "cuda",
             # Of its own, so that the network's random numbers do not depend on when it began.
-            generator=torch.Generator(), prefetch_factor=4 if workers else None,
-        )  # fmt: skip
+            generator=torch.Generator(),
+            prefetch_factor=4 if workers else None,
+        )
 
     def _step(self, batch: dict[str, Tensor]) -> float:
         """Train on a batch; return the loss."""
@@ -262,8 +266,11 @@ class Loop(ABC):
             )
         if self._logs is not None and state.step % LOG_EVERY == 0:
             numbers = {
-                "loss": value, "gradient": length, "rate": rate, "skipped": float(state.skipped)
-            }  # fmt: skip
+                "loss": value,
+                "gradient": length,
+                "rate": rate,
+                "skipped": float(state.skipped),
+            }
             for name, number in numbers.items():
                 self._logs.add_scalar(f"train/{name}", number, state.step)
         return float(value)
@@ -281,15 +288,17 @@ class Loop(ABC):
         """Add a row to the curve."""
         state = self.state
         scores = self.measure()
-        state.rows.append({
-            "step": state.step,
-            "epoch": state.step / self.epoch_steps,
-            self.unit: state.step * self.config.batch,
-            "seconds": state.seconds,
-            "loss": state.loss_sum / state.loss_count if state.loss_count else math.nan,
-            "skipped": state.skipped,
-            **scores,
-        })  # fmt: skip
+        state.rows.append(
+            {
+                "step": state.step,
+                "epoch": state.step / self.epoch_steps,
+                self.unit: state.step * self.config.batch,
+                "seconds": state.seconds,
+                "loss": state.loss_sum / state.loss_count if state.loss_count else math.nan,
+                "skipped": state.skipped,
+                **scores,
+            }
+        )
         state.loss_sum, state.loss_count = 0.0, 0
         if self._logs is not None:
             for name, number in scores.items():

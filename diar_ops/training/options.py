@@ -55,10 +55,18 @@ class RunConfig:
 
     #: Options that a run may be continued with other values of: they say where and how long it
     #: runs, and what is measured, not what it does in a step.
-    FREE: ClassVar[frozenset[str]] = frozenset({
-        "epochs", "steps", "minutes", "validate_every", "checkpoint_minutes", "workers", "threads",
-        "device",
-    })  # fmt: skip
+    FREE: ClassVar[frozenset[str]] = frozenset(
+        {
+            "epochs",
+            "steps",
+            "minutes",
+            "validate_every",
+            "checkpoint_minutes",
+            "workers",
+            "threads",
+            "device",
+        }
+    )
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained with."""

@@ -137,14 +137,16 @@ class RenderedSequences(KeptSequences):
     ) -> dict[str, Tensor]:
         """Render an aligned sequence."""
         scene = sample_planar_scene(
-            1, frames=self.frames, size=self.size, picture_size=picture_size, kind="aligned",
-            generator=generator, ranges=self.ranges,
-        )  # fmt: skip
+            1,
+            frames=self.frames,
+            size=self.size,
+            picture_size=picture_size,
+            kind="aligned",
+            generator=generator,
+            ranges=self.ranges,
+        )
         rendered = render_planar_scene(picture, scene)
-        return {
-            "radiance": kept_light(rendered.radiance[0]),
-            "label": to_bytes(rendered.label[0]),
-        }
+        return {"radiance": kept_light(rendered.radiance[0]), "label": to_bytes(rendered.label[0])}
 
 
 class RenderedViews(KeptSequences):
@@ -161,9 +163,14 @@ class RenderedViews(KeptSequences):
     ) -> dict[str, Tensor]:
         """Render a misaligned sequence."""
         scene = sample_planar_scene(
-            1, frames=self.frames, size=self.size, picture_size=picture_size, kind="misaligned",
-            generator=generator, ranges=self.ranges,
-        )  # fmt: skip
+            1,
+            frames=self.frames,
+            size=self.size,
+            picture_size=picture_size,
+            kind="misaligned",
+            generator=generator,
+            ranges=self.ranges,
+        )
         rendered = render_planar_scene(picture, scene)
         return {
             "radiance": kept_light(rendered.radiance[0]),

@@ -39,26 +39,37 @@ def render_exact(picture, folder, settings, index, process):
     work.mkdir(parents=True)
     write_image(work / "texture.png", prepare_texture(photo, settings.size))
     job = {
-        "document": scene_to_document(scene), "texture": str(work / "texture.png"),
-        "folder": str(work), "samples": 1, "label_samples": settings.label_samples,
-        "denoise": False, "frames": list(range(settings.frames)), "label": True, "emission": True,
+        "document": scene_to_document(scene),
+        "texture": str(work / "texture.png"),
+        "folder": str(work),
+        "samples": 1,
+        "label_samples": settings.label_samples,
+        "denoise": False,
+        "frames": list(range(settings.frames)),
+        "label": True,
+        "emission": True,
         "seed": 0,
-    }  # fmt: skip
+    }
     process.render(job, timeout=120, on_frame=lambda name: None)
     for name in ("label", *map(str, range(settings.frames))):
         file = folder / ("label.png" if name == "label" else f"{int(name):02d}.png")
         write_image(file, frame_picture(read_exr(work / f"{name}.exr")))
     shutil.rmtree(work)
     document = sequence_document(
-        scene, kind=settings.kind, index=index, seed=settings.seed, masks=(),
+        scene,
+        kind=settings.kind,
+        index=index,
+        seed=settings.seed,
+        masks=(),
         texture={"file": Path(picture).name, "size": list(photo.size)},
-        software={"blender": process.blender}, render={"engine": "Cycles", "emission": True},
+        software={"blender": process.blender},
+        render={"engine": "Cycles", "emission": True},
         words={
             "note": "The picture shines by itself: no lights, and nothing in the way.",
             "provenance": "Rendered from a scan of a painting in the public domain (scan CC0, Art "
             "Institute of Chicago); free to use, change and share.",
         },
-    )  # fmt: skip
+    )
     for frame in document["frames"]:
         frame["lights"] = frame["objects"] = []
     write_text_atomic(folder / "sequence.json", format_document(document))

@@ -81,8 +81,14 @@ def draw(path, name, job):
     covered = np.ones((height, width), np.float32)
     if name != "label":
         covered[:, : width // 4] = 0
-        for kind, value in (("DiffCol", 0.5), ("DiffDir", 0.4), ("DiffInd", 0.1),
-                            ("GlossCol", 0.04), ("GlossDir", 0.1), ("GlossInd", 0.0)):  # fmt: skip
+        for kind, value in (
+            ("DiffCol", 0.5),
+            ("DiffDir", 0.4),
+            ("DiffInd", 0.1),
+            ("GlossCol", 0.04),
+            ("GlossDir", 0.1),
+            ("GlossInd", 0.0),
+        ):
             passes |= {f"{kind}.{c}": np.full((height, width), value, np.float32) for c in "RGB"}
     write_exr(path, {f"ViewLayer.{k}": v for k, v in (passes | {"UV.A": covered}).items()})
 
@@ -92,17 +98,20 @@ def write_exr(path, channels, kind=1, compression=0):
     dtype = {1: "<f2", 2: "<f4"}[kind]
     height, width = next(iter(channels.values())).shape
     names = sorted(channels)
-    listed = b"".join(
-        n.encode() + b"\0" + struct.pack("<iB3xii", kind, 0, 1, 1) for n in names
-    ) + b"\0"  # fmt: skip
+    listed = (
+        b"".join(n.encode() + b"\0" + struct.pack("<iB3xii", kind, 0, 1, 1) for n in names) + b"\0"
+    )
     box = struct.pack("<4i", 0, 0, width - 1, height - 1)
     attributes = (
-        ("channels", "chlist", listed), ("compression", "compression", bytes([compression])),
-        ("dataWindow", "box2i", box), ("displayWindow", "box2i", box),
-        ("lineOrder", "lineOrder", b"\0"), ("pixelAspectRatio", "float", struct.pack("<f", 1)),
+        ("channels", "chlist", listed),
+        ("compression", "compression", bytes([compression])),
+        ("dataWindow", "box2i", box),
+        ("displayWindow", "box2i", box),
+        ("lineOrder", "lineOrder", b"\0"),
+        ("pixelAspectRatio", "float", struct.pack("<f", 1)),
         ("screenWindowCenter", "v2f", struct.pack("<2f", 0, 0)),
         ("screenWindowWidth", "float", struct.pack("<f", 1)),
-    )  # fmt: skip
+    )
     header = struct.pack("<II", 20000630, 2 | 0x400)
     for name, word, value in attributes:
         header += f"{name}\0{word}\0".encode() + struct.pack("<I", len(value)) + value

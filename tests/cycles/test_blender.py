@@ -37,10 +37,18 @@ def pixels(folder):
 def render_scene(process, scene, texture, folder, **options):
     """Render frame 0 and return its passes."""
     job = {
-        "document": scene_to_document(scene), "texture": str(texture), "folder": str(folder),
-        "samples": 64, "label_samples": 64, "denoise": False, "frames": [0], "label": False,
-        "emission": False, "seed": 1, **options,
-    }  # fmt: skip
+        "document": scene_to_document(scene),
+        "texture": str(texture),
+        "folder": str(folder),
+        "samples": 64,
+        "label_samples": 64,
+        "denoise": False,
+        "frames": [0],
+        "label": False,
+        "emission": False,
+        "seed": 1,
+        **options,
+    }
     process.render(job, timeout=120, on_frame=lambda name: None)
     return read_exr(folder / "0.exr")
 
@@ -91,8 +99,9 @@ def test_same_seed_same_pixels_with_any_number_of_workers_and_after_a_kill(
 
     notes = []
     few = replace(SETTINGS, sequences=1)
-    render_dataset(folder, tmp_path / "three", few, blender=blender, progress=kill,
-                   note=notes.append)  # fmt: skip
+    render_dataset(
+        folder, tmp_path / "three", few, blender=blender, progress=kill, note=notes.append
+    )
     assert killed
     assert "signal 9" in notes[0]
     result = render_dataset(folder, tmp_path / "three", SETTINGS, blender=blender)
@@ -130,8 +139,9 @@ def test_ambient_light_alone_shows_the_picture(blender_process, empty_scene, pai
     lights = empty_scene.lights._replace(valid=torch.zeros_like(empty_scene.lights.valid))
     scene = empty_scene._replace(lights=lights, ambient=torch.ones_like(empty_scene.ambient))
     lit = render_scene(blender_process, scene, tmp_path / "texture.png", tmp_path, samples=256)
-    shining = render_scene(blender_process, scene, tmp_path / "texture.png", tmp_path,
-                           emission=True)  # fmt: skip
+    shining = render_scene(
+        blender_process, scene, tmp_path / "texture.png", tmp_path, emission=True
+    )
     assert np.abs(colour(lit, "Combined") - colour(shining, "Combined")).mean() < 0.01
     # ... and that is the picture's area average, pixel by pixel: geometry and colour are right.
     texture = image_to_float(photo.pixels).numpy()

@@ -70,10 +70,14 @@ def test_overlays_paint_masks_in_their_order() -> None:
 
     shadow, highlight, saturated = (FLAG_COLOURS[flag] for flag in FrameFlag)
     expected = [
-        [colour(shadow, highlight, saturated, OCCLUDED_COLOUR),
-         colour(shadow, highlight, saturated), colour(shadow), colour()],
+        [
+            colour(shadow, highlight, saturated, OCCLUDED_COLOUR),
+            colour(shadow, highlight, saturated),
+            colour(shadow),
+            colour(),
+        ],
         [colour(OCCLUDED_COLOUR), colour(highlight), colour(shadow, highlight), colour()],
-    ]  # fmt: skip
+    ]
     assert painted[0].permute(1, 2, 0).int().tolist() == expected
     assert (mask_overlay(frames, None) == 45).all()
 

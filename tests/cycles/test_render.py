@@ -91,8 +91,13 @@ def test_writes_the_format(render, tmp_path, faults):
     assert sequence.document["index"] == 2
     assert sequence.document["frames"][0]["shares"]["occluded"] == 0.25
     assert sorted(p.name for p in sequence.folder.iterdir()) == [
-        "00.png", "01.png", "02.png", "label.png", "masks", "sequence.json",
-    ]  # fmt: skip
+        "00.png",
+        "01.png",
+        "02.png",
+        "label.png",
+        "masks",
+        "sequence.json",
+    ]
     item = SequenceDataset(tmp_path / "out", masks=("occluded", "flags"))[1]
     assert item["frames"].shape == (3, 3, 24, 32)
     assert bool(item["occluded"][..., :8].all())
@@ -122,9 +127,13 @@ def test_a_finished_set_is_left_alone(render, tmp_path):
 
 @pytest.mark.parametrize(
     ("fault", "words"),
-    [("crash", "signal 9: Segmentation fault, says the fake"), ("fail", "no memory"),
-     ("hang", "no answer for"), ("babble", "this is not JSON")],
-)  # fmt: skip
+    [
+        ("crash", "signal 9: Segmentation fault, says the fake"),
+        ("fail", "no memory"),
+        ("hang", "no answer for"),
+        ("babble", "this is not JSON"),
+    ],
+)
 def test_a_fault_costs_nothing(render, tmp_path, faults, fault, words):
     render("good")
     (faults / fault).write_text("1" if fault == "hang" else "2")
@@ -178,9 +187,13 @@ def start(pictures, out, fake, *more):
     command = [sys.executable, str(EXAMPLE), str(pictures), str(out), *options, str(fake)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(EXAMPLE.parents[1])}
     return subprocess.Popen(
-        [*command, *more], env=environment, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-    )  # fmt: skip
+        [*command, *more],
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers end a frame later")
@@ -288,10 +301,12 @@ def test_other_pictures_versions_and_documents_are_refused(render, tmp_path, pic
 
 @pytest.mark.parametrize(
     "text",
-    ['{"format": "diar_ops dataset", "version": 2, "images": ["a"]}',
-     '{"format": "diar_ops dataset", "version": 1, "images": 5}',
-     '{"format": "diar_ops dataset", "version": 1, "images": [], "ranges": [1]}'],
-)  # fmt: skip
+    [
+        '{"format": "diar_ops dataset", "version": 2, "images": ["a"]}',
+        '{"format": "diar_ops dataset", "version": 1, "images": 5}',
+        '{"format": "diar_ops dataset", "version": 1, "images": [], "ranges": [1]}',
+    ],
+)
 def test_documents_that_are_not_understood_are_one_sentence(render, tmp_path, text):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "dataset.json").write_text(text)
@@ -328,8 +343,9 @@ def test_a_corrupt_picture_among_good_ones(render, pictures, tmp_path):
     assert result.finished == list(range(6))
     assert len(notes) == 1
     assert "1.png is truncated or damaged" in notes[0]
-    used = [read_sequence(tmp_path / "out" / f"{i:06d}").document["texture"]["file"]
-            for i in range(6)]  # fmt: skip
+    used = [
+        read_sequence(tmp_path / "out" / f"{i:06d}").document["texture"]["file"] for i in range(6)
+    ]
     assert set(used) == {"0.png", "2.png"}
     render("again", settings)
     assert contents(tmp_path / "out") == contents(tmp_path / "again")
@@ -350,12 +366,14 @@ def test_no_pictures(render, pictures, tmp_path):
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        ({"kind": "library", "message": "libXi.so.6: cannot open shared object file"},
-         r"libXi\.so\.6.*apt install libx11-6 .*libgl1"),
+        (
+            {"kind": "library", "message": "libXi.so.6: cannot open shared object file"},
+            r"libXi\.so\.6.*apt install libx11-6 .*libgl1",
+        ),
         ({"kind": "version", "message": "4.4.3"}, r"is Blender 4\.4\.3; Blender 4\.5 or newer"),
         ({"kind": "start", "message": "ImportError: numpy"}, "did not start: ImportError: numpy"),
     ],
-)  # fmt: skip
+)
 def test_blender_that_cannot_work(render, faults, answer, words):
     (faults / "refuse").write_text(json.dumps({"event": "failed", **answer}))
     with pytest.raises(RenderError, match=words):
@@ -386,9 +404,7 @@ def test_no_blender_at_all(render, tmp_path, monkeypatch):
         render(blender=tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize(
-    "options", [{"workers": 0}, {"retries": -1}, {"timeout": 0.0}]
-)  # fmt: skip
+@pytest.mark.parametrize("options", [{"workers": 0}, {"retries": -1}, {"timeout": 0.0}])
 def test_options_are_checked(render, options):
     with pytest.raises(OptionError):
         render(**options)
@@ -396,9 +412,16 @@ def test_options_are_checked(render, options):
 
 @pytest.mark.parametrize(
     "options",
-    [{"kind": "other"}, {"sequences": 0}, {"frames": 0}, {"samples": 0}, {"size": (8, 64)},
-     {"size": (64,)}, {"device": "gpu"}],
-)  # fmt: skip
+    [
+        {"kind": "other"},
+        {"sequences": 0},
+        {"frames": 0},
+        {"samples": 0},
+        {"size": (8, 64)},
+        {"size": (64,)},
+        {"device": "gpu"},
+    ],
+)
 def test_settings_are_checked(options):
     with pytest.raises(DiarError):
         RenderSettings(**options)

@@ -38,14 +38,22 @@ class TestSample:
         # and say so in the CHANGELOG.
         settings = json.loads((SAMPLE / kind / "dataset.json").read_text(encoding="utf-8"))
         stored = read_sequence(SAMPLE / kind / "000000").document
-        ranges = {name: tuple(value) if isinstance(value, list) else value
-                  for name, value in settings["ranges"].items()}  # fmt: skip
+        ranges = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in settings["ranges"].items()
+        }
         drawn = draw_scene(
             0,
-            RenderSettings(kind=kind, sequences=1, frames=4, size=(96, 128), seed=settings["seed"],
-                           ranges=SceneRanges(**ranges)),
+            RenderSettings(
+                kind=kind,
+                sequences=1,
+                frames=4,
+                size=(96, 128),
+                seed=settings["seed"],
+                ranges=SceneRanges(**ranges),
+            ),
             tuple(stored["texture"]["size"]),
-        )  # fmt: skip
+        )
         again = json.loads(json.dumps(scene_to_document(drawn)))
         for name in ("size", "picture", "wall"):
             assert again[name] == _nearly(stored[name])

@@ -80,9 +80,12 @@ def test_many_frames_are_counted_together(tmp_path: Path) -> None:
     write_dataset(tmp_path, 1, frames=21)
     text = statistics_table(dataset_statistics(SequenceDataset(tmp_path, masks=MASKS)))
     heading, _, shares = text.split("\n\n")[-1].splitlines()
-    assert heading == "| clean in so many frames | " + " | ".join(
-        [*(f"{n}-{n + 1}" for n in range(0, 20, 2)), "20-21"]
-    ) + " |"  # fmt: skip
+    assert (
+        heading
+        == "| clean in so many frames | "
+        + " | ".join([*(f"{n}-{n + 1}" for n in range(0, 20, 2)), "20-21"])
+        + " |"
+    )
     assert sum(map(float, shares.split("|")[2:-1])) == pytest.approx(100, abs=1)
 
 

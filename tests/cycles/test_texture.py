@@ -92,9 +92,11 @@ def _with_linear_curves(data):
 @pytest.mark.parametrize("mode", ["L", "P", "CMYK", "RGBA", "1", "I;16"])
 def test_any_mode_is_read(tmp_path, mode):
     grey = Image.fromarray(noise(20, 30)[..., 0])
-    image = Image.fromarray(noise(20, 30)[..., 0].astype(np.uint16)) if mode == "I;16" else (
-        grey.convert("RGB").convert(mode) if mode != "L" else grey
-    )  # fmt: skip
+    image = (
+        Image.fromarray(noise(20, 30)[..., 0].astype(np.uint16))
+        if mode == "I;16"
+        else (grey.convert("RGB").convert(mode) if mode != "L" else grey)
+    )
     path = tmp_path / ("a.jpg" if mode == "CMYK" else "a.png")
     image.save(path)
     assert prepare_texture(read_image(path), (16, 16)).shape == (3, 20, 30)

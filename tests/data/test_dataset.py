@@ -387,7 +387,7 @@ def cut_short(folder: Path) -> None:
         (lambda _: None, {"frames": 5}, r"has 4 frames, 5 were asked for"),
         (lambda _: None, {"crop": (49, 10)}, r"label\.png has 64 x 48 pixels, too few for crops"),
     ],
-)  # fmt: skip
+)
 def test_what_is_wrong_with_a_sequence_is_named(
     tmp_path: Path, damage: Callable[[Path], Any], options: dict[str, Any], words: str
 ) -> None:

@@ -13,13 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from diar_ops import (
-    ImageError,
-    OptionError,
-    Reason,
-    Reconstruction,
-    psnr,
-)
+from diar_ops import ImageError, OptionError, Reason, Reconstruction, psnr
 from diar_ops._files import write_image
 from diar_ops.data import Photo, find_photo, read_photos
 from diar_ops.results import GroundTruth, read_ground_truth, score_against
@@ -140,9 +134,12 @@ def write_truth(folder: Path, frames: Any) -> Path:
 
 FRAMES = [
     {"file": "0.png", "size": [80, 90], "homography_frame_label": EYE},
-    {"file": "1.png", "size": [8, 9],
-     "homography_frame_label": [[1, 0, 5], [0, 1, -0.25], [0, 0, 1]]},
-]  # fmt: skip
+    {
+        "file": "1.png",
+        "size": [8, 9],
+        "homography_frame_label": [[1, 0, 5], [0, 1, -0.25], [0, 0, 1]],
+    },
+]
 
 
 def test_read_ground_truth(tmp_path: Path) -> None:

@@ -32,17 +32,27 @@ EYE = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
 
 def scene(kind: str = "misaligned", frames: int = 3) -> PlanarScene:
     return sample_planar_scene(
-        2, frames=frames, size=(40, 60), picture_size=(5, 9), kind=kind,
+        2,
+        frames=frames,
+        size=(40, 60),
+        picture_size=(5, 9),
+        kind=kind,
         generator=generator(f"document-{kind}"),
-    )  # fmt: skip
+    )
 
 
 def described(kind: str = "misaligned", **options: Any) -> dict[str, Any]:
     return sequence_document(
-        scene(kind), 1, kind=kind, index=7, seed=11,
-        texture={"file": "a.jpg", "size": [500, 900]}, software={"bpy": "4.5"},
-        render={"engine": "CYCLES", "samples": 16}, **options,
-    )  # fmt: skip
+        scene(kind),
+        1,
+        kind=kind,
+        index=7,
+        seed=11,
+        texture={"file": "a.jpg", "size": [500, 900]},
+        software={"bpy": "4.5"},
+        render={"engine": "CYCLES", "samples": 16},
+        **options,
+    )
 
 
 def minimal() -> dict[str, Any]:
@@ -81,8 +91,12 @@ def test_the_document_says_everything_once() -> None:
     shares = [{"visible": 1.0, "occluded": 0.25 * t} for t in range(3)]
     document = described(shares=shares, words={"note": "a note"})
     assert {key: document[key] for key in ("format", "version", "kind", "index", "seed")} == {
-        "format": "diar_ops sequence", "version": 1, "kind": "misaligned", "index": 7, "seed": 11,
-    }  # fmt: skip
+        "format": "diar_ops sequence",
+        "version": 1,
+        "kind": "misaligned",
+        "index": 7,
+        "seed": 11,
+    }
     assert document["note"] == "a note"
     assert document["texture"]["size"] == [500, 900]
     assert document["label"] == {"file": "label.png", "size": [40, 60]}
@@ -104,8 +118,16 @@ def test_the_scene_is_read_back_from_the_document() -> None:
 
 
 def test_the_text_is_json_for_people() -> None:
-    document = {"a": 1, "numbers": [1, 2.5], "matrix": [[1.0, 0.0], [0.0, 1e-9]], "none": None,
-                "empty": {}, "list": [], "objects": [{"b": "ß [ ]"}, {}], "yes": True}  # fmt: skip
+    document = {
+        "a": 1,
+        "numbers": [1, 2.5],
+        "matrix": [[1.0, 0.0], [0.0, 1e-9]],
+        "none": None,
+        "empty": {},
+        "list": [],
+        "objects": [{"b": "ß [ ]"}, {}],
+        "yes": True,
+    }
     text = format_document(document)
     assert json.loads(text) == document
     assert '\n "numbers": [1, 2.5],\n' in text
@@ -214,24 +236,44 @@ INSIDE = "a file inside the sequence's folder"
         (change("frames", 0, "occluded", to=5), "frames[0].occluded: expected a file inside"),
         (change("frames", 0, "flags", to="../m.png"), "frames[0].flags: expected a file inside"),
         *(
-            (change("frames", 1, "homography_frame_label", to=value),
-             "frames[1].homography_frame_label: expected a 3 x 3 matrix of finite numbers, got")
-            for value in ([], [1] * 9, [[1, 2], [3, 4]], [[1, 2], [3]], "eye", 10**400,
-                          [[1, 0, 0], [0, NAN, 0], [0, 0, 1]], [[1, 0, 0], [0, None, 0], [0, 0, 1]])
+            (
+                change("frames", 1, "homography_frame_label", to=value),
+                "frames[1].homography_frame_label: expected a 3 x 3 matrix of finite numbers, got",
+            )
+            for value in (
+                [],
+                [1] * 9,
+                [[1, 2], [3, 4]],
+                [[1, 2], [3]],
+                "eye",
+                10**400,
+                [[1, 0, 0], [0, NAN, 0], [0, 0, 1]],
+                [[1, 0, 0], [0, None, 0], [0, 0, 1]],
+            )
         ),
-        (change("frames", 1, "homography_frame_label"),
-         "frames[1].homography_frame_label: expected a 3 x 3 matrix of finite numbers, got no"),
-        (change("frames", 1, "homography_frame_label", to=[[1, 0, 0], [0, 0, 0], [0, 0, 1]]),
-         "frames[1].homography_frame_label: expected a matrix that can be inverted"),
-        (change("frames", 1, "homography_frame_label", to=[[0, 0, 0]] * 3),
-         "frames[1].homography_frame_label: expected a matrix that can be inverted"),
-        (change("frames", 1, "homography_label_frame", to=[[1, 0, 0.5], [0, 1, 0], [0, 0, 1]]),
-         "frames[1].homography_label_frame is not the inverse of homography_frame_label: the "
-         "label's corners come back 0.5 px off"),
-        (change("frames", 1, "homography_label_frame", to="eye"),
-         "frames[1].homography_label_frame: expected a 3 x 3 matrix"),
+        (
+            change("frames", 1, "homography_frame_label"),
+            "frames[1].homography_frame_label: expected a 3 x 3 matrix of finite numbers, got no",
+        ),
+        (
+            change("frames", 1, "homography_frame_label", to=[[1, 0, 0], [0, 0, 0], [0, 0, 1]]),
+            "frames[1].homography_frame_label: expected a matrix that can be inverted",
+        ),
+        (
+            change("frames", 1, "homography_frame_label", to=[[0, 0, 0]] * 3),
+            "frames[1].homography_frame_label: expected a matrix that can be inverted",
+        ),
+        (
+            change("frames", 1, "homography_label_frame", to=[[1, 0, 0.5], [0, 1, 0], [0, 0, 1]]),
+            "frames[1].homography_label_frame is not the inverse of homography_frame_label: the "
+            "label's corners come back 0.5 px off",
+        ),
+        (
+            change("frames", 1, "homography_label_frame", to="eye"),
+            "frames[1].homography_label_frame: expected a 3 x 3 matrix",
+        ),
     ],
-)  # fmt: skip
+)
 def test_one_sentence_names_the_field(damage: Callable[[Any], None], words: str) -> None:
     document = copy.deepcopy(minimal())
     damage(document)

@@ -240,9 +240,20 @@ def test_methods_are_compared_timed_and_shown(
 ) -> None:
     out = tmp_path / "out"
     command = (
-        small, "--out", out, *FAST, f"net={weights}", "--frames", 2, 3, "--timing",
-        "--pictures", 1, "--against", "mean",
-    )  # fmt: skip
+        small,
+        "--out",
+        out,
+        *FAST,
+        f"net={weights}",
+        "--frames",
+        2,
+        3,
+        "--timing",
+        "--pictures",
+        1,
+        "--against",
+        "mean",
+    )
     done = run(*command)
     assert done.code == 0, done.err
     rows = {(r.sequence, r.frames, r.method): r for r in rows_of(out)}
@@ -294,8 +305,12 @@ def test_default_methods_leave_out_a_network_that_is_not_there(
     assert done.code == 0
     assert done.err == "diar is left out: the package holds no weights of it yet\n"
     assert {r.method for r in rows_of(tmp_path / "out")} == {
-        *(f"{name}+exposure" for name in CLASSICAL), "mean", "median", "rpca", "intrinsic",
-    }  # fmt: skip
+        *(f"{name}+exposure" for name in CLASSICAL),
+        "mean",
+        "median",
+        "rpca",
+        "intrinsic",
+    }
 
 
 @pytest.mark.parametrize(

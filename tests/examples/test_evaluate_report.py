@@ -34,9 +34,23 @@ def test_one_command_measures_all(
     still = write_dataset(tmp_path / "still", 2, kind="aligned")
     out, training = tmp_path / "out", write_run(tmp_path / "softmax", (20, 21))
     command = (
-        spread, still, "--out", out, "--methods", "mean", "median", "--aligners", "ours", "sift",
-        "--curves", training, "--frames", 1, 2, 3,
-    )  # fmt: skip
+        spread,
+        still,
+        "--out",
+        out,
+        "--methods",
+        "mean",
+        "median",
+        "--aligners",
+        "ours",
+        "sift",
+        "--curves",
+        training,
+        "--frames",
+        1,
+        2,
+        3,
+    )
     done = run(*command)
     assert done.code == 0, done.err
     assert done.err == (
@@ -47,11 +61,21 @@ def test_one_command_measures_all(
             assert (out / part / name).is_file(), (part, name)
     assert "still" not in (out / "self-aligned" / "scores.csv").read_text(encoding="utf-8")
     figures = {p.stem for p in out.glob("*.svg")}
-    assert figures == {p.stem for p in out.glob("*.png")} == {
-        *(f"{part}_{score}" for part in ("reconstruction", "self-aligned", "boxes")
-          for score in ("psnr", "psnr_gain", "rmse", "ssim")),
-        "corner_error", "distance", "cumulative", "training",
-    }  # fmt: skip
+    assert (
+        figures
+        == {p.stem for p in out.glob("*.png")}
+        == {
+            *(
+                f"{part}_{score}"
+                for part in ("reconstruction", "self-aligned", "boxes")
+                for score in ("psnr", "psnr_gain", "rmse", "ssim")
+            ),
+            "corner_error",
+            "distance",
+            "cumulative",
+            "training",
+        }
+    )
     html = (out / "report.html").read_text(encoding="utf-8")
     page = Page(html)
     for words in (

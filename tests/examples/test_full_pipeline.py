@@ -120,20 +120,32 @@ def test_a_stranger_runs_it(good: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [
-            sys.executable, SCRIPT, good, "--out", out, "--reference", "a.png",
-            "--aggregator", "softmax",
+            sys.executable,
+            SCRIPT,
+            good,
+            "--out",
+            out,
+            "--reference",
+            "a.png",
+            "--aggregator",
+            "softmax",
         ],
-        capture_output=True, text=True, env=environment, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stderr == "", "no bar where nobody watches, and nothing to complain about"
     assert done.stdout.startswith("3 of 3 photos aligned to a.png, ")
     assert done.stdout.endswith(f"see {out / 'clean.png'} and {out / 'report.html'}\n")
     assert done.stdout.count("\n") == 1
     assert set(contents(out)) == {
-        "clean.png", "homographies.json", "report.html",
+        "clean.png",
+        "homographies.json",
+        "report.html",
         *(f"{kind}/{name}" for kind in ("aligned", "weights") for name in NAMES),
-    }  # fmt: skip
+    }
     truth, views, H = photos.sequence(SIZE, 3)
     assert psnr(clean(out), truth) > 10 + max(psnr(view / 255, truth) for view in views)
     assert read_image(out / "clean.png").bit_depth == 8
@@ -187,9 +199,7 @@ def test_lens(run: Callable[..., Run], tmp_path: Path, k: float) -> None:
     H = [photos.homography(name, SIZE) for name in ("front", "left", "right")]
     views = [photos.view(image, h, noise=f"lens {t}", distortion=k) for t, h in enumerate(H)]
     folder, out = save(tmp_path / "bent", views), tmp_path / "out"
-    result = run(
-        folder, "--out", out, "--reference", "a.png", "--aggregator", "median", "--lens"
-    )  # fmt: skip
+    result = run(folder, "--out", out, "--reference", "a.png", "--aggregator", "median", "--lens")
     assert result.code == 0
     words = "bends the corners in by" if k else "no bend can be told from none"
     assert words in result.err
@@ -301,11 +311,28 @@ def test_help_teaches(program: ModuleType, capsys: pytest.CaptureFixture[str]) -
     assert done.value.code == 0
     text = capsys.readouterr().out
     for taught in (
-        "--out", "--overwrite", "--reference", "--descriptor", "--aggregator", "--device",
-        "--max-size", "--seed", "--ground-truth", "python examples/full_pipeline.py my_photos/",
-        "diar", "softmax", "median", "mean", "examples/train.py",
-        "clean.png", "report.html", "aligned/", "weights/", "homographies.json", "(default: ",
-    ):  # fmt: skip
+        "--out",
+        "--overwrite",
+        "--reference",
+        "--descriptor",
+        "--aggregator",
+        "--device",
+        "--max-size",
+        "--seed",
+        "--ground-truth",
+        "python examples/full_pipeline.py my_photos/",
+        "diar",
+        "softmax",
+        "median",
+        "mean",
+        "examples/train.py",
+        "clean.png",
+        "report.html",
+        "aligned/",
+        "weights/",
+        "homographies.json",
+        "(default: ",
+    ):
         assert taught in text
 
 
@@ -661,9 +688,11 @@ def test_ctrl_c_in_the_middle(run: Callable[..., Run], good: Path, tmp_path: Pat
     paths = f"{ROOT}{os.pathsep}{SCRIPT.parent}"
     process = subprocess.Popen(
         [sys.executable, "-c", INTERRUPTED, SCRIPT, good, "--out", out, "--overwrite"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths},
-    )  # fmt: skip
+    )
     with process:
         assert process.stdout is not None
         assert process.stdout.readline() == "ALIGNING\n"

@@ -34,9 +34,18 @@ def rows_of(out: Path) -> list[RobustnessRow]:
 def test_tables_plots_and_pictures(run: Callable[..., Run], tmp_path: Path) -> None:
     out = tmp_path / "out"
     done = run(
-        "--out", out, *TINY, "--factors", "foreign", "noise",
-        "--methods", "mean", "mean+aligned", "--aligners", "sift",
-    )  # fmt: skip
+        "--out",
+        out,
+        *TINY,
+        "--factors",
+        "foreign",
+        "noise",
+        "--methods",
+        "mean",
+        "mean+aligned",
+        "--aligners",
+        "sift",
+    )
     assert done.code == 0, done.err
     rows = rows_of(out)
     assert {row.factor for row in rows} == {"foreign", "noise"}
@@ -66,8 +75,17 @@ def test_tables_plots_and_pictures(run: Callable[..., Run], tmp_path: Path) -> N
 
 def test_workers_change_nothing(run: Callable[..., Run], tmp_path: Path) -> None:
     for workers in (1, 2):
-        done = run("--out", tmp_path / str(workers), *FAST, "--factors", "tilt", "--aligners",
-                   "sift", "--workers", workers)  # fmt: skip
+        done = run(
+            "--out",
+            tmp_path / str(workers),
+            *FAST,
+            "--factors",
+            "tilt",
+            "--aligners",
+            "sift",
+            "--workers",
+            workers,
+        )
         assert done.code == 0, done.err
     one, two = tmp_path / "1", tmp_path / "2"
     for name in ("robustness.csv", "robustness.md", "settings.json", "alignment.svg"):

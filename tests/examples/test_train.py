@@ -21,11 +21,34 @@ from tests.sequences import write_dataset
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "examples" / "train.py"
 SMALL = (
-    "--network", "DeepResidualSets", "--options", "channels=(4, 8)", "blocks=(0, 0)",
-    "decoder_blocks=(0, 0)", "--sizes", 16, "--sequences", 4, "--pool-frames", 2,
-    "--held-out", 0.25, "--frames", 1, 2, "--crops", 12, "--batch", 2, "--steps", 3,
-    "--validate-every", 2, "--threads", 1,
-)  # fmt: skip
+    "--network",
+    "DeepResidualSets",
+    "--options",
+    "channels=(4, 8)",
+    "blocks=(0, 0)",
+    "decoder_blocks=(0, 0)",
+    "--sizes",
+    16,
+    "--sequences",
+    4,
+    "--pool-frames",
+    2,
+    "--held-out",
+    0.25,
+    "--frames",
+    1,
+    2,
+    "--crops",
+    12,
+    "--batch",
+    2,
+    "--steps",
+    3,
+    "--validate-every",
+    2,
+    "--threads",
+    1,
+)
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +72,15 @@ def test_help_teaches() -> None:
     command = [sys.executable, str(SCRIPT), "--help"]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     for words in (
-        "Examples:", "torchrun", "--initial FILE", "--crops PIXELS [PIXELS ...]",
-        "(default: 15000)", "{cosine,constant}", "checkpoint.pt", "tensorboard --logdir",
-    ):  # fmt: skip
+        "Examples:",
+        "torchrun",
+        "--initial FILE",
+        "--crops PIXELS [PIXELS ...]",
+        "(default: 15000)",
+        "{cosine,constant}",
+        "checkpoint.pt",
+        "tensorboard --logdir",
+    ):
         assert words in text
 
 
@@ -77,7 +106,7 @@ def test_sets_of_cycles(run: Callable[..., tuple[int, str, str]], tmp_path: Path
     aligned = write_dataset(tmp_path / "aligned", kind="aligned")
     code, out, err = run(
         "--sequences", 0, "--cycles", aligned, "--validation", aligned, "--crops", 16
-    )  # fmt: skip
+    )
     assert (code, err) == (0, "")
     assert ", cycles psnr " in out
     assert "rendered" not in out
@@ -120,9 +149,13 @@ def test_ctrl_c_ends_with_a_checkpoint(tmp_path: Path) -> None:
     options = (tmp_path / "out", *SMALL, "--pool", tmp_path / "pool", "--workers", 1)
     command = [sys.executable, str(SCRIPT), *map(str, options), "--steps", "1000000"]
     training = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        command,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
         env={"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PATH": ""},
-    )  # fmt: skip
+    )
     while not (tmp_path / "out" / "checkpoint.pt").is_file() and training.poll() is None:
         time.sleep(0.1)
     training.send_signal(signal.SIGINT)
@@ -134,9 +167,15 @@ def test_ctrl_c_ends_with_a_checkpoint(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_torchrun(tmp_path: Path) -> None:
     command = [
-        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-        str(SCRIPT), *map(str, (tmp_path / "out", *SMALL, "--pool", tmp_path / "pool")),
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        str(SCRIPT),
+        *map(str, (tmp_path / "out", *SMALL, "--pool", tmp_path / "pool")),
+    ]
     environment = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PATH": ""}
     done = subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment

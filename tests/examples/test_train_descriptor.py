@@ -17,10 +17,29 @@ from tests.scripts import load_script
 
 SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "train_descriptor.py"
 SMALL = (
-    "--options", "widths=(4, 4, 8, 8)", "blocks=(0, 0, 0)", "coarse=8", "fine=6", "fine_width=4",
-    "--size", 48, "--crop", 32, "--sequences", 2, "--pool-frames", 2, "--batch", 2, "--steps", 2,
-    "--near", 0.5, "--threads", 1,
-)  # fmt: skip
+    "--options",
+    "widths=(4, 4, 8, 8)",
+    "blocks=(0, 0, 0)",
+    "coarse=8",
+    "fine=6",
+    "fine_width=4",
+    "--size",
+    48,
+    "--crop",
+    32,
+    "--sequences",
+    2,
+    "--pool-frames",
+    2,
+    "--batch",
+    2,
+    "--steps",
+    2,
+    "--near",
+    0.5,
+    "--threads",
+    1,
+)
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +63,14 @@ def test_help_teaches() -> None:
     command = [sys.executable, str(SCRIPT), "--help"]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     for words in (
-        "Examples:", "--initial FILE", "--rotation DEGREES", "(default: 2.5)",
-        "{cosine,constant}", "checkpoint.pt", "--resnet18 FILE",
-    ):  # fmt: skip
+        "Examples:",
+        "--initial FILE",
+        "--rotation DEGREES",
+        "(default: 2.5)",
+        "{cosine,constant}",
+        "checkpoint.pt",
+        "--resnet18 FILE",
+    ):
         assert words in text
     assert text.index("--textures") < text.index("--batch")  # its own options come first
 
@@ -101,9 +125,15 @@ def test_what_is_wrong_is_one_sentence(
 def test_torchrun(tmp_path: Path) -> None:
     """The second process has no near pair, and so no use for the fine stages."""
     command = [
-        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-        str(SCRIPT), *map(str, (tmp_path / "out", *SMALL, "--pool", tmp_path / "pool")),
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        str(SCRIPT),
+        *map(str, (tmp_path / "out", *SMALL, "--pool", tmp_path / "pool")),
+    ]
     environment = {"PYTHONPATH": str(SCRIPT.parents[1]), "OMP_NUM_THREADS": "1", "PATH": ""}
     done = subprocess.run(
         command, cwd=SCRIPT.parents[1], capture_output=True, text=True, check=False, env=environment

@@ -66,9 +66,7 @@ class TestBundleAdjustHomographies(OpTests):
         args = tuple(x.to(device, dtype) if x.is_floating_point() else x.to(device) for x in s.args)
         valid = torch.rand(2, 3, 40, generator=generator("call")) < 0.9
         weights = torch.rand(2, 3, 40, generator=generator("weights")) + 0.1
-        options = {
-            "distortion": "shared", "scale": 0.3, "correlated": False, "max_iterations": 1,
-        }  # fmt: skip
+        options = {"distortion": "shared", "scale": 0.3, "correlated": False, "max_iterations": 1}
         return Call((*args, valid.to(device), weights.to(device, dtype)), options)
 
     def test_exception(self) -> None:
@@ -160,9 +158,13 @@ class TestBundleAdjustHomographies(OpTests):
 
         start = s.initial[1:] / s.initial[1:, 2:, 2:]
         solution = least_squares(
-            distances, start.flatten(1)[:, :8].numpy().ravel(), x_scale="jac", method="lm",
-            xtol=1e-14, ftol=1e-14,
-        )  # fmt: skip
+            distances,
+            start.flatten(1)[:, :8].numpy().ravel(),
+            x_scale="jac",
+            method="lm",
+            xtol=1e-14,
+            ftol=1e-14,
+        )
         h = torch.from_numpy(np.c_[solution.x.reshape(3, 8), np.ones(3)].reshape(3, 3, 3))
         assert error(found.homography[1:], h).max() < 1e-5
 
@@ -266,9 +268,15 @@ class TestBundleAdjustHomographies(OpTests):
         options: dict[str, Any] = {"outliers": 0.3} if case == "outliers" else {}
         options["k"] = -0.06 if case == "lens" else 0.0
         s = scene(
-            f"monte carlo {case}", batch=200, count=4, number=60, same_truth=True, off=1.0,
-            pairs=chain(4) if case == "chain" else all_pairs(4), **options,
-        )  # fmt: skip
+            f"monte carlo {case}",
+            batch=200,
+            count=4,
+            number=60,
+            same_truth=True,
+            off=1.0,
+            pairs=chain(4) if case == "chain" else all_pairs(4),
+            **options,
+        )
         distortion = "shared" if case == "lens" else "none"
         found = adjust(s, correlated=False, distortion=distortion)
         assert found.success.all()
@@ -382,10 +390,13 @@ class TestBundleAdjustHomographies(OpTests):
         """Twice the resolution: twice the pixels in every length."""
         s = scene("units", count=3, number=50).item(0)
         double = s._replace(
-            points0=2 * s.points0, points1=2 * s.points1, sizes=2 * s.sizes,
+            points0=2 * s.points0,
+            points1=2 * s.points1,
+            sizes=2 * s.sizes,
             initial=(zoom := torch.diag(torch.tensor([2.0, 2, 1], dtype=F64)))
-            @ s.initial @ torch.linalg.inv(zoom),
-        )  # fmt: skip
+            @ s.initial
+            @ torch.linalg.inv(zoom),
+        )
         one, two = adjust(s), adjust(double)
         back = torch.linalg.inv(zoom) @ two.homography @ zoom
         assert error(back, one.homography).max() < 1e-5
@@ -550,9 +561,12 @@ def test_degenerate_points_are_no_success(kind: str) -> None:
     noise = 0.4 * torch.randn(2, 200, 2, generator=rng, dtype=F64)
     noise = 0 * noise if kind == "line" else noise
     found = bundle_adjust_homographies(
-        torch.tensor([[0, 1]]), (points + noise[0])[None], (points + noise[1])[None],
-        EYE.expand(2, 3, 3), torch.tensor([SIZE, SIZE]),
-    )  # fmt: skip
+        torch.tensor([[0, 1]]),
+        (points + noise[0])[None],
+        (points + noise[1])[None],
+        EYE.expand(2, 3, 3),
+        torch.tensor([SIZE, SIZE]),
+    )
     assert found.success.tolist() == [True, False]
     assert found.corner_sigma[1].isinf().all()
     assert found.homography.isfinite().all()
@@ -585,9 +599,9 @@ def test_a_pair_of_a_frame_with_itself_and_padding_say_nothing() -> None:
 def test_half_precision_computes_in_float64() -> None:
     s = scene("half", count=3, number=60).item(0)
     half = s._replace(points0=s.points0.half(), points1=s.points1.half(), initial=s.initial.half())
-    exact = s._replace(**{
-        name: getattr(half, name).double() for name in ("points0", "points1", "initial")
-    })  # fmt: skip
+    exact = s._replace(
+        **{name: getattr(half, name).double() for name in ("points0", "points1", "initial")}
+    )
     found, expected = adjust(half), adjust(exact)
     assert found.homography.dtype == torch.float16
     assert torch.equal(found.homography, expected.homography.half())

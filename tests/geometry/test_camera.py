@@ -11,12 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from diar_ops import (
-    DtypeError,
-    ShapeError,
-    homography_from_camera,
-    transform_points,
-)
+from diar_ops import DtypeError, ShapeError, homography_from_camera, transform_points
 from tests.harness import Call, OpTests, assert_close, generator
 
 

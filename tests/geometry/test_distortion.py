@@ -203,9 +203,12 @@ def test_warp_agrees_with_opencv_remap() -> None:
     source = cv2.perspectiveTransform(np.stack((x, y), -1), np.linalg.inv(TILTED[0].numpy()))
     bent = distort_points(torch.from_numpy(source), k.double(), size=SIZE).points.numpy()
     remapped = cv2.remap(
-        image[0, 0].numpy(), bent.astype(np.float32), None, cv2.INTER_LINEAR,
+        image[0, 0].numpy(),
+        bent.astype(np.float32),
+        None,
+        cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,
-    )  # fmt: skip
+    )
     difference = (out.image[0, 0] - torch.from_numpy(remapped)).abs()[out.valid[0, 0]]
     # OpenCV rounds positions to 1/32 pixel.
     assert difference.max() < 0.04
@@ -225,9 +228,13 @@ def test_warp_of_a_cut_bends_around_the_centre_of_the_photo(k: float, scale: flo
         shift = torch.eye(3, dtype=F64)
         shift[0, 2], shift[1, 2] = left, top
         part = warp_homography(
-            image[..., top:bottom, left:right], shrunk @ shift, size=size, distortion=coefficient,
-            photo_size=SIZE, photo_offset=(left, top),
-        )  # fmt: skip
+            image[..., top:bottom, left:right],
+            shrunk @ shift,
+            size=size,
+            distortion=coefficient,
+            photo_size=SIZE,
+            photo_offset=(left, top),
+        )
         assert part.valid.double().mean() > 0.03
         assert (whole.valid | ~part.valid).all()
         # Near its edges the cut repeats its border, and an average reaches beyond it.

@@ -134,9 +134,11 @@ class TestHomographyDlt(OpTests):
         assert (project(result, src) - project(h, src)).abs().max() < 1e-6
 
     @given(
-        angle=st.floats(-3.1, 3.1), scale=st.floats(1e-3, 1e3),
-        x=st.floats(-1e3, 1e3), y=st.floats(-1e3, 1e3),
-    )  # fmt: skip
+        angle=st.floats(-3.1, 3.1),
+        scale=st.floats(1e-3, 1e3),
+        x=st.floats(-1e3, 1e3),
+        y=st.floats(-1e3, 1e3),
+    )
     def test_property_similarity_equivariance(
         self, angle: float, scale: float, x: float, y: float
     ) -> None:

@@ -219,9 +219,12 @@ class TestRefineHomography(OpTests):
         assert 0.3 < ratio < 3
 
     @given(
-        pixels=st.floats(0, 4), gamma=st.floats(0.6, 1.6), gain=st.floats(0.4, 1.0),
-        veil=st.floats(0, 0.2), seed=st.integers(0, 99),
-    )  # fmt: skip
+        pixels=st.floats(0, 4),
+        gamma=st.floats(0.6, 1.6),
+        gain=st.floats(0.4, 1.0),
+        veil=st.floats(0, 0.2),
+        seed=st.integers(0, 99),
+    )
     def test_property_never_worse(
         self, pixels: float, gamma: float, gain: float, veil: float, seed: int
     ) -> None:

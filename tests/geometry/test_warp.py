@@ -135,9 +135,12 @@ class TestWarpHomography(OpTests):
         image = smooth("warp oracle", 1, 1, 60, 80).to(dtype)
         out = warp_homography(image, TILTED, size=(70, 90), mode=mode)
         expected = cv2.warpPerspective(
-            image[0, 0].numpy().astype(np.float32), TILTED[0].numpy(), (90, 70), flags=flag,
+            image[0, 0].numpy().astype(np.float32),
+            TILTED[0].numpy(),
+            (90, 70),
+            flags=flag,
             borderMode=cv2.BORDER_REPLICATE,
-        )  # fmt: skip
+        )
         seen = out.valid[0, 0]
         assert 0.5 < seen.double().mean() < 1
         # OpenCV rounds positions to 1/32 pixel.

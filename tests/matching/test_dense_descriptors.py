@@ -298,8 +298,9 @@ class TestDenseStages(OpTests):
     def test_cardinality(self) -> None:
         found = dense_stages(noise("cardinality", 0, 3, 36, 48), Ramps())
         assert {key: f.descriptors.shape for key, f in found.items()} == {
-            "fine": (0, 2, 18, 24), "coarse": (0, 2, 6, 8)
-        }  # fmt: skip
+            "fine": (0, 2, 18, 24),
+            "coarse": (0, 2, 6, 8),
+        }
 
     def test_oracle_each_stage_alone(self) -> None:
         images = noise("stages alone", 2, 3, 48, 48)

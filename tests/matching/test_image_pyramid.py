@@ -9,14 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from diar_ops import (
-    DtypeError,
-    FeatureMap,
-    OptionError,
-    ShapeError,
-    image_pyramid,
-    level_features,
-)
+from diar_ops import DtypeError, FeatureMap, OptionError, ShapeError, image_pyramid, level_features
 from tests.harness import Call, OpTests, assert_close, generator
 
 

@@ -9,14 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diar_ops import (
-    DtypeError,
-    FeatureMap,
-    OptionError,
-    ShapeError,
-    match_dense,
-    mutual_nearest,
-)
+from diar_ops import DtypeError, FeatureMap, OptionError, ShapeError, match_dense, mutual_nearest
 from diar_ops.matching._cells import _quadratic_peak
 from tests.harness import Call, OpTests, assert_close, generator
 

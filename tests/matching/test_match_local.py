@@ -98,9 +98,10 @@ class TestMatchLocal(OpTests):
         """Bilinear interpolation between random cells falls off linearly: the fit is near exact."""
         big = torch.randn(1, 256, 16, 18, generator=generator("local-shift"), dtype=torch.float64)
         y, x = torch.meshgrid(
-            torch.arange(10, dtype=torch.float64), torch.arange(12, dtype=torch.float64),
+            torch.arange(10, dtype=torch.float64),
+            torch.arange(12, dtype=torch.float64),
             indexing="ij",
-        )  # fmt: skip
+        )
         at = torch.stack([(x + 3 - dx + 0.5) / 18, (y + 3 - dy + 0.5) / 16], dim=-1) * 2 - 1
         moved = F.grid_sample(big, at[None], align_corners=False)
         found = match_local(FeatureMap(big[:, :, 3:13, 3:15]), FeatureMap(moved), radius=3)

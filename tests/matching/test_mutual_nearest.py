@@ -80,10 +80,16 @@ class TestMutualNearest(OpTests):
             mutual_nearest(a, b.double())
         nan = float("nan")
         for options in (
-            {"ratio": 0.0}, {"ratio": 1.1}, {"ratio": nan}, {"threshold": nan},
-            {"temperature": 0.0}, {"temperature": -1.0}, {"temperature": nan},
-            {"temperature": float("inf")}, {"ratio": 0.9, "temperature": 0.1},
-        ):  # fmt: skip
+            {"ratio": 0.0},
+            {"ratio": 1.1},
+            {"ratio": nan},
+            {"threshold": nan},
+            {"temperature": 0.0},
+            {"temperature": -1.0},
+            {"temperature": nan},
+            {"temperature": float("inf")},
+            {"ratio": 0.9, "temperature": 0.1},
+        ):
             with pytest.raises(OptionError):
                 mutual_nearest(a, b, **options)
         with pytest.raises(TypeError):

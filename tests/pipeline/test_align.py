@@ -149,8 +149,12 @@ class TestAlignSequence(OpTests):
 
     def test_oracle_sizes_may_differ(self) -> None:
         image = photos.picture("poster", 200)
-        H = np.stack([photos.homography("front", 200, (150, 170)),
-                      photos.homography("left", 200, (180, 140))])  # fmt: skip
+        H = np.stack(
+            [
+                photos.homography("front", 200, (150, 170)),
+                photos.homography("left", 200, (180, 140)),
+            ]
+        )
         given = [
             photos.as_frame(photos.view(image, h, shape=shape))
             for h, shape in zip(H, [(150, 170), (180, 140)], strict=True)

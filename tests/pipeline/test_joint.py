@@ -55,10 +55,12 @@ def ties_between(
     """Return all ties, after making sure that progress ends where it said."""
     steps: list[tuple[str, int, int]] = []
     beside = tie_neighbours(
-        placed, shown or dict.fromkeys(placed, EVERYTHING),
-        lambda t: working_copy(frames[t], None, 1024, torch.device("cpu")), LENS,
+        placed,
+        shown or dict.fromkeys(placed, EVERYTHING),
+        lambda t: working_copy(frames[t], None, 1024, torch.device("cpu")),
+        LENS,
         lambda *step: steps.append(step),
-    )  # fmt: skip
+    )
     assert [step[1:] for step in steps] == [(n + 1, len(steps)) for n in range(len(steps))]
     return [*ties_of(placed, LENS), *beside]
 
@@ -127,8 +129,9 @@ def test_tiles_lie_where_matches_are() -> None:
     points = torch.rand(500, 2, generator=torch.Generator().manual_seed(0)) * 400
     corners = _tile_corners(points.double(), (1000, 1200))
     assert 0 < len(corners) <= 9
-    assert all(0 <= top <= 400 - TILE // 2 and 0 <= left <= 400 - TILE // 2
-               for top, left in corners)  # fmt: skip
+    assert all(
+        0 <= top <= 400 - TILE // 2 and 0 <= left <= 400 - TILE // 2 for top, left in corners
+    )
     edge = torch.tensor([[1199.0, 999.0]]).repeat(20, 1)
     assert _tile_corners(edge, (1000, 1200)) == [(1000 - TILE, 1200 - TILE)]
     assert _tile_corners(edge[:3], (1000, 1200)) == []
@@ -151,9 +154,12 @@ def test_large_photos_are_looked_at_closely() -> None:
     mask[..., :100] = False
     sizes = [(700, 700)] * 2
     (tie,) = look_closer(
-        [Tie(1, 0, there, there)], Adjusted(near, Lens(0.0, sizes), 0.0),
-        [Photo(photo, mask) for photo in given], torch.device("cpu"), lambda *step: None,
-    )  # fmt: skip
+        [Tie(1, 0, there, there)],
+        Adjusted(near, Lens(0.0, sizes), 0.0),
+        [Photo(photo, mask) for photo in given],
+        torch.device("cpu"),
+        lambda *step: None,
+    )
     assert len(tie.here) > 5000
     assert (tie.there[:, 0] > 95).all()
     assert (tie.here[:, 0] > 95).all()
@@ -178,9 +184,12 @@ def test_align_sequence_looks_closer_at_large_photos() -> None:
     true = torch.from_numpy(H[0] @ np.linalg.inv(H))
     steps = []
     found = align_sequence(
-        given, reference=0, matching_size=200, refinement_size=200,
+        given,
+        reference=0,
+        matching_size=200,
+        refinement_size=200,
         progress=lambda step, done, total: steps.append(step),
-    )  # fmt: skip
+    )
     assert "looking closer" in steps
     plain = align_sequence(given, reference=0, matching_size=200, refinement_size=399)
     assert align_module.LARGE * 399 > 400

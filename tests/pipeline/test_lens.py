@@ -140,9 +140,13 @@ def test_tiles_of_large_photos_are_straightened() -> None:
     _, frames, H = scene(-0.08, 2)
     steps = []
     found = align_sequence(
-        frames, reference=0, distortion="shared", matching_size=240, refinement_size=240,
+        frames,
+        reference=0,
+        distortion="shared",
+        matching_size=240,
+        refinement_size=240,
         progress=lambda step, done, total: steps.append(step),
-    )  # fmt: skip
+    )
     assert align_module.LARGE * 240 < 480
     assert "looking closer" in steps
     assert max(errors(found, frames, H, -0.08)) < 0.3

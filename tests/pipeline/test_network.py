@@ -98,10 +98,16 @@ def test_cores_tile_the_picture(height: int, width: int, frames: int, pixels: in
         seen[top:bottom, left:right] += 1
         assert top % STEP == left % STEP == 0
         assert around[0] % STEP == around[1] % STEP == 0
-        assert around == (
-            max(0, top - HALO), max(0, left - HALO),
-            min(height, bottom + HALO), min(width, right + HALO),
-        ) or len(cut) == 1  # fmt: skip
+        assert (
+            around
+            == (
+                max(0, top - HALO),
+                max(0, left - HALO),
+                min(height, bottom + HALO),
+                min(width, right + HALO),
+            )
+            or len(cut) == 1
+        )
     assert (seen == 1).all()
     largest = max((b - t) * (r - l_) for _, (t, l_, b, r) in cut)
     # A tile of one step and its halos is the least there is.
@@ -339,9 +345,12 @@ def test_masked_pixels_have_no_weight_and_no_influence(working_size: int) -> Non
 
     def run(first: Tensor) -> Reconstruction:
         return reconstruct_sequence(
-            [first, *frames[1:]], alignment, aggregator=network(), valid=masks,
+            [first, *frames[1:]],
+            alignment,
+            aggregator=network(),
+            valid=masks,
             working_size=working_size,
-        )  # fmt: skip
+        )
 
     found = run(frames[0])
     assert not found.weights[0, :, :, : SIZE // 2 - 1].any()
@@ -371,8 +380,10 @@ def test_strips_do_not_show(monkeypatch: pytest.MonkeyPatch, pixels: int) -> Non
         frames, alignment, aggregator=built, working_size=80, progress=lambda *s: steps.append(s)
     )
     assert list(dict.fromkeys(name for name, _, _ in steps)) == [
-        "judging light", "weighing", "putting together",
-    ]  # fmt: skip
+        "judging light",
+        "weighing",
+        "putting together",
+    ]
     for name in ("judging light", "weighing", "putting together"):
         done = [(n, total) for step, n, total in steps if step == name]
         assert done == sorted(done)
@@ -437,8 +448,8 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 def test_memory_is_bounded() -> None:
     """Beside the photos: weights and picture, and what a strip needs."""
     done = subprocess.run(
-        [sys.executable, "-c", MANY], cwd=ROOT, capture_output=True, text=True, check=True,
-    )  # fmt: skip
+        [sys.executable, "-c", MANY], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     results = 1200 * 1600 * (10 * 4 + 3 * 4 + 8)
     strip = 200 * module._STRIP_PIXELS
     assert 1024 * int(done.stdout) < results + strip + 200e6

@@ -16,9 +16,11 @@ EYE = torch.eye(3, dtype=torch.float64)
 
 
 @given(
-    pixels=st.floats(0.01, 12), height=st.integers(40, 400), width=st.integers(40, 400),
+    pixels=st.floats(0.01, 12),
+    height=st.integers(40, 400),
+    width=st.integers(40, 400),
     seed=st.integers(0, 99),
-)  # fmt: skip
+)
 def test_the_corner_error_is_what_was_asked_for(
     pixels: float, height: int, width: int, seed: int
 ) -> None:

@@ -58,8 +58,7 @@ def test_equal_frames_are_their_own_picture(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "expected"),
-    [("mean", 0.4), ("median", 0.3), ("intrinsic", 0.3), ("consensus", 0.3)],
+    ("name", "expected"), [("mean", 0.4), ("median", 0.3), ("intrinsic", 0.3), ("consensus", 0.3)]
 )
 def test_constant_frames(name: str, expected: float) -> None:
     picture = restore(name, constant(0.3, 0.3, 0.3, 0.7))

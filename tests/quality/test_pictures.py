@@ -50,8 +50,11 @@ def test_cases_are_of_the_most_frames() -> None:
     rows += [row(0, 9.0, method="median")]
     cases = [(c.kind, c.row.method, c.row.psnr) for c in choose_cases(rows)]
     assert cases == [
-        ("worst", "mean", 1), ("median", "mean", 2), ("best", "mean", 3), ("worst", "median", 9),
-    ]  # fmt: skip
+        ("worst", "mean", 1),
+        ("median", "mean", 2),
+        ("best", "mean", 3),
+        ("worst", "median", 9),
+    ]
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])
@@ -81,16 +84,23 @@ def test_pictures_are_drawn_once(tmp_path: Path, workers: int) -> None:
 
     def draw() -> None:
         write_cases(
-            out, cases, folders, ["mean", "median"], Disturbance(), workers=workers,
+            out,
+            cases,
+            folders,
+            ["mean", "median"],
+            Disturbance(),
+            workers=workers,
             progress=lambda done, total: calls.append((done, total)),
-        )  # fmt: skip
+        )
 
     draw()
     assert calls == [(1, 2), (2, 2)], "sequence by sequence"
     files = [picture_file(out, case.row.key) for case in cases]
     assert [f.name for f in files] == [
-        "set_000000_3_mean.png", "set_000001_3_mean.png", "set_000000_3_median.png",
-    ]  # fmt: skip
+        "set_000000_3_mean.png",
+        "set_000001_3_mean.png",
+        "set_000000_3_median.png",
+    ]
     assert all(read_image(f).pixels.shape[0] == 3 for f in files)
     files[0].write_bytes(b"kept")
     draw()

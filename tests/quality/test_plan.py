@@ -26,8 +26,11 @@ def test_pictures_are_the_textures_of_the_documents(tmp_path: Path) -> None:
     set_texture(folder / "000003", None)
     plan = Plan(name_sets([folder]), ["mean"], [2])
     assert [plan.pictures["set", f"{i:06d}"] for i in range(4)] == [
-        "same.jpg", "000001.jpg", "same.jpg", "sequence 000003",
-    ]  # fmt: skip
+        "same.jpg",
+        "000001.jpg",
+        "same.jpg",
+        "sequence 000003",
+    ]
     assert Plan(name_sets([folder]), ["mean"], [2], sequences=1).pictures.keys() == {
         ("set", "000000")
     }

@@ -14,10 +14,16 @@ from diar_ops.training.curve import write_curve
 def write_run(folder: Path, scores: tuple[float, ...], name: str = "rendered") -> Path:
     folder.mkdir(parents=True)
     rows = [
-        {"step": 10.0 * (i + 1), "seconds": 360.0 * (i + 1), "loss": 1.0,
-         f"{name}_psnr": score, f"{name}_psnr_gain": score + 2, f"{name}_ssim": score / 40}
+        {
+            "step": 10.0 * (i + 1),
+            "seconds": 360.0 * (i + 1),
+            "loss": 1.0,
+            f"{name}_psnr": score,
+            f"{name}_psnr_gain": score + 2,
+            f"{name}_ssim": score / 40,
+        }
         for i, score in enumerate(scores)
-    ]  # fmt: skip
+    ]
     write_curve(folder / "curve.csv", rows)
     return folder
 
@@ -29,10 +35,14 @@ def test_curves_are_those_of_the_trainer(tmp_path: Path) -> None:
     assert curves["one"]["rendered_psnr"] == [20, 24, 23]
     table = training_table(curves)
     assert table.heads == [
-        "run", "steps", "hours", "PSNR [dB], rendered: last (best)",
-        "PSNR [dB], cycles: last (best)", "SSIM, rendered: last (best)",
+        "run",
+        "steps",
+        "hours",
+        "PSNR [dB], rendered: last (best)",
+        "PSNR [dB], cycles: last (best)",
+        "SSIM, rendered: last (best)",
         "SSIM, cycles: last (best)",
-    ]  # fmt: skip
+    ]
     assert table.rows[0][:5] == ["one", "30", "0.30", "23.00 (24.00)", "-"]
     plot_curves(tmp_path / "training", curves)
     assert (tmp_path / "training.png").stat().st_size > 1000

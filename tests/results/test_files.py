@@ -17,11 +17,7 @@ from hypothesis import strategies as st
 from PIL import ImageCms
 from torch import Tensor
 
-from diar_ops import (
-    Alignment,
-    OutputError,
-    Reconstruction,
-)
+from diar_ops import Alignment, OutputError, Reconstruction
 from diar_ops.data import read_image
 from diar_ops.results import (
     check_results_folder,
@@ -76,9 +72,13 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 WRITTEN = [
-    "aligned/a.png", "aligned/b.png", "clean.png", "homographies.json",
-    "weights/a.png", "weights/b.png",
-]  # fmt: skip
+    "aligned/a.png",
+    "aligned/b.png",
+    "clean.png",
+    "homographies.json",
+    "weights/a.png",
+    "weights/b.png",
+]
 
 # --- names ------------------------------------------------------------------------------------
 
@@ -212,8 +212,7 @@ def test_check_results_folder_names_what_is_in_the_way(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "words"),
-    [(errno.EACCES, "permission denied"), (errno.EROFS, "the disk is read-only")],
+    ("code", "words"), [(errno.EACCES, "permission denied"), (errno.EROFS, "the disk is read-only")]
 )
 def test_check_results_folder_when_the_system_refuses(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, words: str
@@ -289,9 +288,12 @@ def test_refusal_leaves_all_as_it_was(tmp_path: Path) -> None:
 def test_overwriting_removes_pictures_of_photos_that_no_longer_take_part(tmp_path: Path) -> None:
     write(tmp_path, names=["old.jpg", "b.jpg", "left_out.jpg"])
     mine = {
-        "aligned/mine.png": b"1", "weights/mine.txt": b"2", "notes.txt": b"3", "old.png": b"4",
+        "aligned/mine.png": b"1",
+        "weights/mine.txt": b"2",
+        "notes.txt": b"3",
+        "old.png": b"4",
         "aligned/deep/old.png": b"5",
-    }  # fmt: skip
+    }
     for name, data in mine.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(data)

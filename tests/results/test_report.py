@@ -149,12 +149,29 @@ def test_everything_is_there_and_nothing_is_loaded() -> None:
         created=datetime(2030, 5, 4, 13, 7),
     )
     for expected in [
-        "Herbarium sheet 12", "04 May 2030, 13:07", "All 3 photos were aligned",
-        "photo_0.jpg", "photo_1.jpg", "photo_2.jpg", "reference", "aligned",
-        "3 of 3", "64 \N{MULTIPLICATION SIGN} 48", "1 min 35 s", "31.3 dB", "33.0 dB", "0.942",
-        "0.20 px", "median", "yes", "torch", "Best pair:", "Weakest verified pair:",
-        "How to read this page", "0.jpg, 1.jpg, 2.jpg, 3.jpg and 5 more",
-    ]:  # fmt: skip
+        "Herbarium sheet 12",
+        "04 May 2030, 13:07",
+        "All 3 photos were aligned",
+        "photo_0.jpg",
+        "photo_1.jpg",
+        "photo_2.jpg",
+        "reference",
+        "aligned",
+        "3 of 3",
+        "64 \N{MULTIPLICATION SIGN} 48",
+        "1 min 35 s",
+        "31.3 dB",
+        "33.0 dB",
+        "0.942",
+        "0.20 px",
+        "median",
+        "yes",
+        "torch",
+        "Best pair:",
+        "Weakest verified pair:",
+        "How to read this page",
+        "0.jpg, 1.jpg, 2.jpg, 3.jpg and 5 more",
+    ]:
         assert expected in seen.text
     assert "card out" not in seen.attributes("class")
     # the only references are data inside the page

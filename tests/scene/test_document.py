@@ -41,9 +41,12 @@ def drawn() -> PlanarScene:
 def golden() -> dict[str, Any]:
     # A number, not a name: it must not change with the way in which the tests name their seeds.
     scene = sample_planar_scene(
-        1, frames=3, size=(90, 120), picture_size=(2, 3),
+        1,
+        frames=3,
+        size=(90, 120),
+        picture_size=(2, 3),
         generator=torch.Generator().manual_seed(20261124),
-    )  # fmt: skip
+    )
     return scene_to_document(scene)
 
 
@@ -173,10 +176,19 @@ def beyond_float(document: Any) -> None:
 @pytest.mark.parametrize(
     "damage",
     [
-        remove, no_picture, unknown_word, wrong_shape, not_finite, text_for_a_number, size_of_one,
-        negative_size, fraction_of_a_pixel, number_for_a_word, beyond_float,
+        remove,
+        no_picture,
+        unknown_word,
+        wrong_shape,
+        not_finite,
+        text_for_a_number,
+        size_of_one,
+        negative_size,
+        fraction_of_a_pixel,
+        number_for_a_word,
+        beyond_float,
     ],
-)  # fmt: skip
+)
 def test_what_is_no_scene_is_refused(damage: Callable[[Any], None]) -> None:
     document = copy.deepcopy(scene_to_document(drawn()))
     damage(document)

@@ -35,14 +35,31 @@ IDENTITY = torch.eye(3).tolist()
 
 def lamp(kind: str, position: list[float], **other: Any) -> dict[str, Any]:
     aim = -torch.tensor(position, dtype=torch.float64)
-    return {"kind": kind, "position": position, "direction": (aim / aim.norm()).tolist(),
-            "power": [10.0] * 3, "size": 0.01, "cone": 1.0, **other}  # fmt: skip
+    return {
+        "kind": kind,
+        "position": position,
+        "direction": (aim / aim.norm()).tolist(),
+        "power": [10.0] * 3,
+        "size": 0.01,
+        "cone": 1.0,
+        **other,
+    }
 
 
 def thing(kind: str, position: list[float], **other: Any) -> dict[str, Any]:
-    return {"kind": kind, "position": position, "rotation": IDENTITY, "half_size": [0.1] * 3,
-            "outline": [[0.0] * 6] * 2, "hole": 0.0, "finish": "diffuse", "colour": [0.0] * 3,
-            "roughness": 0.1, "opacity": 1.0, **other}  # fmt: skip
+    return {
+        "kind": kind,
+        "position": position,
+        "rotation": IDENTITY,
+        "half_size": [0.1] * 3,
+        "outline": [[0.0] * 6] * 2,
+        "hole": 0.0,
+        "finish": "diffuse",
+        "colour": [0.0] * 3,
+        "roughness": 0.1,
+        "opacity": 1.0,
+        **other,
+    }
 
 
 def stage(
@@ -59,8 +76,10 @@ def stage(
     document = scene_to_document(drawn)
     document["picture"]["material"] = material
     document["frames"][0] |= {
-        "ambient": [ambient] * 3, "lights": lights or [], "objects": objects or [],
-    }  # fmt: skip
+        "ambient": [ambient] * 3,
+        "lights": lights or [],
+        "objects": objects or [],
+    }
     return scene_from_document(document)
 
 
@@ -167,10 +186,15 @@ class TestRenderPlanarScene(OpTests):
     def test_cardinality_no_frames(self) -> None:
         scene = drawn(2, 1)
         none = [value[:, :0] for value in (scene.K, scene.R, scene.t, scene.ambient)]
-        groups = [type(group)(*(value[:, :0] for value in group))
-                  for group in (scene.lights, scene.objects)]  # fmt: skip
-        scene = scene._replace(**dict(zip(("K", "R", "t", "ambient", "lights", "objects"),
-                                          [*none, *groups], strict=True)))  # fmt: skip
+        groups = [
+            type(group)(*(value[:, :0] for value in group))
+            for group in (scene.lights, scene.objects)
+        ]
+        scene = scene._replace(
+            **dict(
+                zip(("K", "R", "t", "ambient", "lights", "objects"), [*none, *groups], strict=True)
+            )
+        )
         out = render_planar_scene(texture(2, (9, 9)), scene)
         assert out.radiance.shape == (2, 0, 3, 32, 48)
         assert out.label.shape == (2, 3, 32, 48)
@@ -332,10 +356,13 @@ class TestRenderPlanarScene(OpTests):
         half = [0.14, 0.09, 0.0 if kind in ("disc", "card") else 0.06]
         outline = [[0.1, -0.08, 0.05, 0.0, 0.05, 0.0], [0.0, 0.1, 0.0, -0.06, 0.0, 0.04]]
         item = thing(
-            kind, [0.05, -0.1, -0.3], rotation=turn.tolist(), half_size=half,
+            kind,
+            [0.05, -0.1, -0.3],
+            rotation=turn.tolist(),
+            half_size=half,
             outline=outline if kind == "card" else [[0.0] * 6] * 2,
             hole=0.5 if kind == "disc" else 0.0,
-        )  # fmt: skip
+        )
         size = 0.5 if light == "area" else 0.15
         source = lamp(light, [0.0, 0.0, -1.0], size=size)
         scene = stage([source], [item], size=(16, 16))
@@ -398,13 +425,14 @@ class TestRenderPlanarScene(OpTests):
         size = (16 * picture_size[0] + 48, 16 * picture_size[1] + 48)
         scene = sample_planar_scene(
             1, frames=8, size=size, picture_size=picture_size, generator=generator("exactness")
-        )  # fmt: skip
+        )
         scene = _unlit(scene)
         out = render_planar_scene(texture(1, (2 * size[0], 2 * size[1])), scene)
         assert torch.equal(out.homography_frame_label, scene_homography(scene))
         frames = out.radiance[0]
-        back = warp_homography(frames, torch.linalg.inv(out.homography_frame_label[0]), size=size,
-                               mode="bicubic")  # fmt: skip
+        back = warp_homography(
+            frames, torch.linalg.inv(out.homography_frame_label[0]), size=size, mode="bicubic"
+        )
         label = srgb_to_linear(out.label)
         for frame in range(1, 8):
             shift = _shift(back.image[frame].mean(0), label[0].mean(0), back.valid[frame, 0])
@@ -449,8 +477,10 @@ class TestRenderPlanarScene(OpTests):
     def test_a_thing_without_size_is_not_there(self, kind: str) -> None:
         source = lamp("point", [0.3, 0.0, -1.0], size=0.05)
         item = thing(kind, [0.1, 0.0, -0.5], half_size=[0.0] * 3)
-        out, free = (render_planar_scene(white(), stage([source], items, ambient=0.2))
-                     for items in ([item], []))  # fmt: skip
+        out, free = (
+            render_planar_scene(white(), stage([source], items, ambient=0.2))
+            for items in ([item], [])
+        )
         assert_close(out.radiance, free.radiance, rtol=1e-3, atol=1e-3)
 
     # Properties.

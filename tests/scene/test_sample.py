@@ -80,9 +80,12 @@ class TestSamplePlanarScene(OpTests):
 def scene(request: pytest.FixtureRequest) -> PlanarScene:
     size, picture_size = SHAPES[request.param]
     return sample_planar_scene(
-        250, frames=6, size=size, picture_size=picture_size,
+        250,
+        frames=6,
+        size=size,
+        picture_size=picture_size,
         generator=generator(f"scene-{request.param}"),
-    )  # fmt: skip
+    )
 
 
 def real(values: Any) -> Tensor:
@@ -311,9 +314,8 @@ def test_casters_are_between_a_light_and_the_picture(scene: PlanarScene) -> None
 def test_aligned_cameras_see_exactly_the_picture(shape: str, kind: str) -> None:
     size, picture_size = SHAPES[shape]
     scene = sample_planar_scene(
-        3, frames=4, size=size, picture_size=picture_size, kind=kind,
-        generator=generator("aligned"),
-    )  # fmt: skip
+        3, frames=4, size=size, picture_size=picture_size, kind=kind, generator=generator("aligned")
+    )
     still = slice(None) if kind == "aligned" else slice(1)
     H = scene_homography(scene)[:, still]
     assert_close(H, torch.eye(3).double().expand_as(H), atol=1e-11, rtol=0)
@@ -334,10 +336,7 @@ def test_aligned_cameras_see_exactly_the_picture(shape: str, kind: str) -> None:
 def test_pixels_of_the_picture_lie_where_its_plane_says() -> None:
     plane = picture_plane(real([0.5, 1.0]), (10, 40))
     pixel = real([[0, 0, 1], [39, 9, 1], [19.5, 4.5, 1]])
-    assert_close(
-        pixel @ plane.T,
-        real([[-0.4875, -0.225, 0], [0.4875, 0.225, 0], [0, 0, 0]]),
-    )
+    assert_close(pixel @ plane.T, real([[-0.4875, -0.225, 0], [0.4875, 0.225, 0], [0, 0, 0]]))
 
 
 def test_the_homography_is_what_the_camera_sees(scene: PlanarScene) -> None:
@@ -378,8 +377,10 @@ def test_every_sequence_may_have_a_picture_of_its_own() -> None:
     scene = sample_planar_scene(3, frames=2, picture_size=sizes, generator=generator("sizes"))
     expected = [[1.0, 1], [0.75, 1], [1, 1 / 3]]
     assert_close(scene.picture_size, real(expected), rtol=1e-6)
-    assert all(value.is_floating_point() is False or value.dtype == torch.float64
-               for value in tensors(scene))  # fmt: skip
+    assert all(
+        value.is_floating_point() is False or value.dtype == torch.float64
+        for value in tensors(scene)
+    )
 
 
 @pytest.mark.parametrize("kind", ["aligned", "misaligned"])
@@ -412,16 +413,31 @@ def test_arguments_are_checked(arguments: dict[str, Any], words: str) -> None:
 @pytest.mark.parametrize(
     "changed",
     [
-        {"light_count": (0.5, 0.5)}, {"object_kind": (0.5, 0.5, 0.5, 0, 0)},
-        {"caster_count": (1.5, -0.5, 0)}, {"light_mirrored": 1.1}, {"tint": -0.1},
-        {"light_radiance": (0.0, 1.0)}, {"light_radiance": (2.0, 1.0)}, {"tilt": (5.0, 81.0)},
-        {"tilt": (-1.0, 5.0)}, {"light_cone": (10.0, 171.0)}, {"object_place": (0.1, 0.95)},
-        {"ambient": (0.1,)}, {"fill": (0.0, 1.0)}, {"visible": 1.5}, {"roll": 181.0},
-        {"object_size": (0.1, math.nan)}, {"fill": 1.0}, {"light_kind": 1}, {"roll": (0.0, 20.0)},
-        {"visible": "most"}, {"tilt": ("a", "b")}, {"fill": None},
+        {"light_count": (0.5, 0.5)},
+        {"object_kind": (0.5, 0.5, 0.5, 0, 0)},
+        {"caster_count": (1.5, -0.5, 0)},
+        {"light_mirrored": 1.1},
+        {"tint": -0.1},
+        {"light_radiance": (0.0, 1.0)},
+        {"light_radiance": (2.0, 1.0)},
+        {"tilt": (5.0, 81.0)},
+        {"tilt": (-1.0, 5.0)},
+        {"light_cone": (10.0, 171.0)},
+        {"object_place": (0.1, 0.95)},
+        {"ambient": (0.1,)},
+        {"fill": (0.0, 1.0)},
+        {"visible": 1.5},
+        {"roll": 181.0},
+        {"object_size": (0.1, math.nan)},
+        {"fill": 1.0},
+        {"light_kind": 1},
+        {"roll": (0.0, 20.0)},
+        {"visible": "most"},
+        {"tilt": ("a", "b")},
+        {"fill": None},
         {"distance": (0.5, 2.0)},
     ],
-)  # fmt: skip
+)
 def test_ranges_that_cannot_be_drawn_from_are_refused(changed: dict[str, Any]) -> None:
     (name,) = changed
     with pytest.raises(OptionError, match=rf"SceneRanges\.{name}"):

@@ -117,9 +117,15 @@ def test_wrong_folders_and_options_are_refused(folder: Path, tmp_path: Path) -> 
     with pytest.raises(ImageError, match="does not exist"):
         TextureSource([tmp_path / "nowhere"])
     for wrong in (
-        {"procedural": 1.5}, {"kinds": ["pages"]}, {"kinds": []}, {"area": (0.5, 0.2)},
-        {"aspect": 0.5}, {"longest": 0}, {"folders": {folder: 0.0}}, {"folders": []},
-    ):  # fmt: skip
+        {"procedural": 1.5},
+        {"kinds": ["pages"]},
+        {"kinds": []},
+        {"area": (0.5, 0.2)},
+        {"aspect": 0.5},
+        {"longest": 0},
+        {"folders": {folder: 0.0}},
+        {"folders": []},
+    ):
         with pytest.raises(OptionError, match="TextureSource: expected"):
             TextureSource(**{"folders": [folder], **wrong})  # type: ignore[arg-type]
     with pytest.raises(OptionError, match="size"):

@@ -22,7 +22,7 @@ def train(rank: int, port: int, out: Path) -> None:
     torch.set_num_threads(1)
     os.environ.update(
         RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)
-    )  # fmt: skip
+    )
     with joined_processes(torch.device("cpu")) as processes:
         assert processes == (rank, 2)
         assert processes.agree(rank + 0.5, device=torch.device("cpu")) == [0.5]

@@ -13,18 +13,9 @@ from benchmarks.quality.alignment.configurations import (
     configured_settings,
 )
 from benchmarks.quality.alignment.keypoints import KEYPOINTS, keypoint_matcher, missing_detector
-from benchmarks.quality.alignment.learned import (
-    disk_lightglue_matcher,
-    has_kornia,
-    loftr_matcher,
-)
+from benchmarks.quality.alignment.learned import disk_lightglue_matcher, has_kornia, loftr_matcher
 from benchmarks.quality.alignment.pairwise import PAIRS, Aligner, Matcher, align_pairwise
-from benchmarks.quality.alignment.paper import (
-    PAPER,
-    find_resnet18,
-    load_resnet18,
-    paper_matcher,
-)
+from benchmarks.quality.alignment.paper import PAPER, find_resnet18, load_resnet18, paper_matcher
 from benchmarks.quality.methods import expand_default
 from diar_ops._errors import OptionError
 from diar_ops.models.weights.load import SHIPPED
@@ -34,8 +25,15 @@ __all__ = ["DEFAULT_ALIGNERS", "PEERS", "AlignerFiles", "find_aligners"]
 #: The methods of others, each also followed by :data:`PAIRS`.
 PEERS = (*PAPER, *KEYPOINTS, "loftr", "disk-lightglue")
 DEFAULT_ALIGNERS = (
-    *CONFIGURATIONS, *PAPER, "sift", "sift" + PAIRS, "orb", "akaze", "loftr", "disk-lightglue",
-)  # fmt: skip
+    *CONFIGURATIONS,
+    *PAPER,
+    "sift",
+    "sift" + PAIRS,
+    "orb",
+    "akaze",
+    "loftr",
+    "disk-lightglue",
+)
 
 
 @dataclass(frozen=True)

@@ -79,8 +79,14 @@ def plot_cumulative(
                 errors = _column(of, "corner_error").sort().values
                 shares = torch.arange(1, len(errors) + 1) / len(errors)
                 style = ("-", "--", ":")[number // 10 % 3]
-                axes.step(errors.clamp(1e-3, 1e9).tolist(), (100 * shares).tolist(), style,
-                          where="post", color=f"C{number % 10}", label=method)  # fmt: skip
+                axes.step(
+                    errors.clamp(1e-3, 1e9).tolist(),
+                    (100 * shares).tolist(),
+                    style,
+                    where="post",
+                    color=f"C{number % 10}",
+                    label=method,
+                )
         axes.set(xscale="log", xlim=(3e-3, 100), ylim=(0, 101), xlabel=DRAWN["corner_error"][0])
         axes.set_title(_counted(name, groups[name], pictures), fontsize="medium")
         axes.grid(alpha=0.3, which="both")

@@ -95,17 +95,20 @@ def alignment_section(
             shown.setdefault(row.method, []).append(CasePicture(kind, said, file))
     methods = dict.fromkeys(row.method for row in rows)
     section = Section(
-        "Alignment", WORDS, blocks, [(figures / name, said) for name, said in FIGURES.items()],
+        "Alignment",
+        WORDS,
+        blocks,
+        [(figures / name, said) for name, said in FIGURES.items()],
         shown,
         "By corner error. The frame; the reference; both laid over each other, grey where they "
         "fit; their difference. Outlines: green where it belongs, red where the method has it.",
         [f"`{method}`: {words[method]}" for method in methods if method in words],
-    )  # fmt: skip
+    )
     write_text_atomic(folder / "summary.md", section_markdown(section) + "\n", overwrite=True)
     write_text_atomic(folder / "summary.csv", alignment_csv(summaries), overwrite=True)
     write_text_atomic(
         folder / "comparisons.csv", alignment_comparison_csv(comparisons), overwrite=True
-    )  # fmt: skip
+    )
     return section
 
 
@@ -151,11 +154,15 @@ def alignment_comparison_tables(comparisons: Sequence[AlignmentComparison]) -> l
         heads += [MEASURES[measure][0] for measure in COMPARED]
         rows = [
             [
-                c.method, c.against, str(c.scored), str(c.better), str(c.worse),
+                c.method,
+                c.against,
+                str(c.scored),
+                str(c.better),
+                str(c.worse),
                 *(_cell(c.figures[m], percent=_is_share(m), sign="+") for m in COMPARED),
             ]
             for c in shown
-        ]  # fmt: skip
+        ]
         title = _title(name, frames, [(c.sequences, c.pictures, c.scored) for c in shown])
         tables.append(Table(title, 2, heads, rows, name, frames))
     return tables

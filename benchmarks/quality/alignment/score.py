@@ -48,12 +48,17 @@ def align_and_score(task: Task, aligners: Sequence[Aligner]) -> list[AlignmentRo
         seconds = time.process_time() - start
         rows += [
             score_frame(
-                key, t, found.homography_reference_frame[t], true[t],
-                success=bool(found.success[t]), size=size, seconds=seconds,
+                key,
+                t,
+                found.homography_reference_frame[t],
+                true[t],
+                success=bool(found.success[t]),
+                size=size,
+                seconds=seconds,
                 threads=torch.get_num_threads(),
             )
             for t in range(1, key.frames)
-        ]  # fmt: skip
+        ]
     return rows
 
 
@@ -178,6 +183,4 @@ def score_frame(
         found = torch.eye(3, dtype=torch.float64)
     # Adding zero takes the sign off -0.0.
     entries = [float(f"{value:.{DIGITS}g}") + 0.0 for value in found.flatten().tolist()]
-    return AlignmentRow(
-        *key, frame, error, distance, success, round(seconds, 4), threads, *entries
-    )  # fmt: skip
+    return AlignmentRow(*key, frame, error, distance, success, round(seconds, 4), threads, *entries)

@@ -13,9 +13,15 @@ from benchmarks.quality.rows import Pictures
 from benchmarks.quality.summary import Mean, picture_of_sequence, resamples, rival, with_interval
 
 __all__ = [
-    "AGAINST", "COMPARED", "FAR", "MEASURES", "AlignmentComparison", "AlignmentSummary",
-    "compare_aligners", "summarise_alignment",
-]  # fmt: skip
+    "AGAINST",
+    "COMPARED",
+    "FAR",
+    "MEASURES",
+    "AlignmentComparison",
+    "AlignmentSummary",
+    "compare_aligners",
+    "summarise_alignment",
+]
 
 #: What methods are compared with by default.
 AGAINST = "ours"
@@ -212,15 +218,20 @@ def _compare(ours: _Sequences, theirs: _Sequences, pictures: Pictures) -> Alignm
         )
 
     return AlignmentComparison(
-        row.set, row.frames, row.method, other, len(ours), len(errors),
-        int((~errors.isnan()).sum()), int((errors < errors1).sum()), int((errors > errors1).sum()),
+        row.set,
+        row.frames,
+        row.method,
+        other,
+        len(ours),
+        len(errors),
+        int((~errors.isnan()).sum()),
+        int((errors < errors1).sum()),
+        int((errors > errors1).sum()),
         {measure: difference(MEASURES[measure][1]) for measure in COMPARED},
-    )  # fmt: skip
+    )
 
 
-def _grouped(
-    rows: Iterable[AlignmentRow],
-) -> dict[tuple[str, int], dict[str, _Sequences]]:
+def _grouped(rows: Iterable[AlignmentRow]) -> dict[tuple[str, int], dict[str, _Sequences]]:
     groups: dict[tuple[str, int], dict[str, _Sequences]] = {}
     for row in rows:
         methods = groups.setdefault((row.set, row.frames), {})

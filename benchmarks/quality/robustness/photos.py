@@ -78,10 +78,12 @@ def choose_pictures(textures: Sequence[str | Path], sequence: int, size: tuple[i
         raise OptionError(f"two pictures are needed, {textures[0]} holds one")
     order = torch.randperm(len(files), generator=generator_for("robustness order"))
     chosen = [files[order[(2 * sequence + k) % len(files)]] for k in range(2)]
-    return torch.cat([
-        TextureSource(file, procedural=0, area=(0.6, 1.0), aspect=1.2).sample(1, size, dice)
-        for file in chosen
-    ])  # fmt: skip
+    return torch.cat(
+        [
+            TextureSource(file, procedural=0, area=(0.6, 1.0), aspect=1.2).sample(1, size, dice)
+            for file in chosen
+        ]
+    )
 
 
 def take_photos(factor: str, level: float, sequence: int, pictures: Tensor, frames: int) -> Photos:
@@ -136,8 +138,11 @@ def _occluded(of: _Set, level: float) -> Photos:
     if level > 0:
         scale = search_scales(
             lambda s: _shares(seen := of.preview(with_things(drawn, s)), seen.occluded),
-            level, 0.02, 20, of.frames,
-        )  # fmt: skip
+            level,
+            0.02,
+            20,
+            of.frames,
+        )
         covered = of.render(with_things(drawn, scale))
         rendered = covered._replace(
             # What covers throws no shadows: those are a factor of their own.

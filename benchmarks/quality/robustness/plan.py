@@ -68,13 +68,16 @@ class RobustnessPlan:
                 raise OptionError(f"{option} must be {least} or more, got {value}")
         self._tasks = [
             RobustnessTask(
-                factor, level, sequence, frames,
+                factor,
+                level,
+                sequence,
+                frames,
                 tuple(cell_key(factor, level, str(sequence), frames, m) for m in methods),
             )
             for sequence in range(sequences)
             for factor in dict.fromkeys(factors)
             for level in FACTORS[factor].levels
-        ]  # fmt: skip
+        ]
         self.pictures: dict[tuple[str, str], str] = {}
         self.keys = [key for task in self._tasks for key in task.wanted]
         if not self.keys:
@@ -112,34 +115,52 @@ class Factor(NamedTuple):
 
 FACTORS = {
     "occluded": Factor(
-        "pixels covered", " %", 100, (0.0, 0.15, 0.3, 0.45, 0.6, 0.75),
+        "pixels covered",
+        " %",
+        100,
+        (0.0, 0.15, 0.3, 0.45, 0.6, 0.75),
         "Three things in front of every frame grow; they throw no shadows.",
     ),
     "saturated": Factor(
-        "pixels saturated", " %", 100, (0.0, 0.15, 0.3, 0.45, 0.6, 0.75),
+        "pixels saturated",
+        " %",
+        100,
+        (0.0, 0.15, 0.3, 0.45, 0.6, 0.75),
         "In every frame the glass before the picture mirrors a window, each time somewhere else, "
         "which grows; saturated is what has a channel of 254 of 255 or more.",
     ),
     "shadow": Factor(
-        "light lost in shadows", " %", 100, (0.0, 0.25, 0.5, 0.75, 1.0),
+        "light lost in shadows",
+        " %",
+        100,
+        (0.0, 0.25, 0.5, 0.75, 1.0),
         "Two things beside the view of every frame let through less and less of the light; what "
         "is lost is measured where they take more than 40 % of it when they let none through.",
     ),
     "noise": Factor(
-        "noise", " %", 100, (0.0, 0.03, 0.06, 0.12, 0.25, 0.5),
+        "noise",
+        " %",
+        100,
+        (0.0, 0.03, 0.06, 0.12, 0.25, 0.5),
         "The sensor's noise grows: asked for is its standard deviation at saturation, measured "
         "the root mean square of what it changes in the stored photo, as a share of white.",
     ),
     "tilt": Factor(
-        "tilt", "°", 1, (0.0, 20.0, 40.0, 55.0, 70.0),
+        "tilt",
+        "°",
+        1,
+        (0.0, 20.0, 40.0, 55.0, 70.0),
         "All cameras but the first tilt away from the picture's normal, each its own way.",
     ),
     "foreign": Factor(
-        "photos of another picture", " %", 100, (0.0, 0.125, 0.25, 0.375, 0.5),
+        "photos of another picture",
+        " %",
+        100,
+        (0.0, 0.125, 0.25, 0.375, 0.5),
         "More and more frames, never the first, show another picture, all the same one; for the "
         "exact alignment that lies over the label, corner on corner.",
     ),
-}  # fmt: skip
+}
 
 
 #: What is said of a picture that a method made, see :data:`benchmarks.quality.SCORES`.
@@ -191,7 +212,11 @@ ROBUSTNESS = Results(
     "robustness.csv",
     RobustnessRow,
     (
-        "robustness.md", "robustness_summary.csv", "reconstruction.png", "reconstruction.svg",
-        "alignment.png", "alignment.svg",
+        "robustness.md",
+        "robustness_summary.csv",
+        "reconstruction.png",
+        "reconstruction.svg",
+        "alignment.png",
+        "alignment.svg",
     ),
-)  # fmt: skip
+)

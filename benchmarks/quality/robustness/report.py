@@ -202,9 +202,7 @@ def _share_cell(name: str, summary: LevelSummary) -> str:
 
 
 def _lines(
-    summaries: Sequence[LevelSummary],
-    levels: Iterable[float],
-    cell: Callable[[LevelSummary], str],
+    summaries: Sequence[LevelSummary], levels: Iterable[float], cell: Callable[[LevelSummary], str]
 ) -> list[str]:
     """Return a line per method, a cell per level."""
     lines = []

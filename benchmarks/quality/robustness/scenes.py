@@ -16,9 +16,16 @@ from diar_ops.scene.sample import bounding_radius, sample_planar_scene
 from diar_ops.scene.types import Finish, LightKind, Objects
 
 __all__ = [
-    "CAMERA", "MIRRORED", "RANGES", "glare_scene", "mild_scene", "search_scales", "thumbnail",
-    "with_casters", "with_things",
-]  # fmt: skip
+    "CAMERA",
+    "MIRRORED",
+    "RANGES",
+    "glare_scene",
+    "mild_scene",
+    "search_scales",
+    "thumbnail",
+    "with_casters",
+    "with_things",
+]
 
 #: Every frame has one lamp far behind the camera, somewhat to one side, and little surrounding
 #: light; white paper stays below saturation, and the picture is matte, so that nothing glares.
@@ -79,9 +86,12 @@ def mild_scene(
         to be shown by :func:`with_things`, :func:`with_casters` and :func:`glare_scene`.
     """
     drawn = sample_planar_scene(
-        1, frames=frames, size=size, ranges=ranges,
+        1,
+        frames=frames,
+        size=size,
+        ranges=ranges,
         generator=generator_for("robustness scene", name),
-    )  # fmt: skip
+    )
     empty = torch.zeros_like(drawn.objects.valid)
     return drawn._replace(objects=drawn.objects._replace(valid=empty)), drawn
 
@@ -155,9 +165,12 @@ def glare_scene(drawn: PlanarScene, scale: Tensor) -> PlanarScene:
     )
     empty = drawn.objects._replace(valid=torch.zeros_like(drawn.objects.valid))
     return drawn._replace(
-        material=glass, wall=torch.zeros_like(drawn.wall), ambient=torch.zeros_like(room),
-        lights=window, objects=empty,
-    )  # fmt: skip
+        material=glass,
+        wall=torch.zeros_like(drawn.wall),
+        ambient=torch.zeros_like(room),
+        lights=window,
+        objects=empty,
+    )
 
 
 def search_scales(

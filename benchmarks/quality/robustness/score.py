@@ -72,11 +72,17 @@ def score_cell(
             scores = score_alignment(photos, estimate(compared.aligners[key.method]))
         rows += [
             RobustnessRow(
-                task.factor, task.level, key.sequence, key.frames, key.method,
-                round(photos.measured, 6), name, value,
+                task.factor,
+                task.level,
+                key.sequence,
+                key.frames,
+                key.method,
+                round(photos.measured, 6),
+                name,
+                value,
             )
             for name, value in scores.items()
-        ]  # fmt: skip
+        ]
     return rows
 
 

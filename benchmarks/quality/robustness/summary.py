@@ -11,9 +11,14 @@ from benchmarks.quality.robustness.plan import RobustnessRow
 from benchmarks.quality.summary import Mean, mean_of
 
 __all__ = [
-    "LOST", "PLACED", "RULES", "BreakingPoint", "LevelSummary", "find_breaking_points",
+    "LOST",
+    "PLACED",
+    "RULES",
+    "BreakingPoint",
+    "LevelSummary",
+    "find_breaking_points",
     "summarise_robustness",
-]  # fmt: skip
+]
 
 #: A method of reconstruction breaks where it has lost so many dB, after one colour gain.
 LOST = 3.0

@@ -173,11 +173,7 @@ def _corner_jacobian(data: Prepared, state: State, reference: Tensor) -> tuple[T
     q = projected[..., :2] / depth
     zero = torch.zeros_like(s)
     rows = torch.stack(
-        (
-            torch.cat((s, zero, -q[..., :1] * s), -1),
-            torch.cat((zero, s, -q[..., 1:] * s), -1),
-        ),
-        -2,
+        (torch.cat((s, zero, -q[..., :1] * s), -1), torch.cat((zero, s, -q[..., 1:] * s), -1)), -2
     )  # [B, T, 4, 2, 9]
     h = state.homography[:, :, None]
     slope = (h[..., :2, :2] - q[..., None] * h[..., 2:, :2]) @ by_k[..., None]

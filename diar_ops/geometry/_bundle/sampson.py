@@ -193,9 +193,7 @@ def _chunk_terms(pairs: Pairs, homography: Tensor, lens_k: Tensor, reach: Tensor
     # Of a match without a say, 0 times something huge must stay 0.
     safe = torch.where(pull > 0, 1 / pull.clamp_min(torch.finfo(pull.dtype).tiny), 0.0)
     gradients, slopes = zip(
-        _gradient(side, vx, vy, safe),
-        _gradient(other, -vx, -vy, safe),
-        strict=True,
+        _gradient(side, vx, vy, safe), _gradient(other, -vx, -vy, safe), strict=True
     )
     normal = torch.stack(
         (_diagonal(side, a, b, c), _diagonal(other, a, b, c), _cross(side, other, a, b, c)), 1

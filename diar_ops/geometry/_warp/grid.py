@@ -54,11 +54,7 @@ def sampling_matrix(
     homography = homography * front_sign(homography, front.to(solve))[..., None, None]
     det, regular = determinant(homography)
     normalise = torch.tensor(
-        [
-            [2 / source_w, 0, 1 / source_w - 1],
-            [0, 2 / source_h, 1 / source_h - 1],
-            [0, 0, 1],
-        ],
+        [[2 / source_w, 0, 1 / source_w - 1], [0, 2 / source_h, 1 / source_h - 1], [0, 0, 1]],
         dtype=solve,
         device=device,
     )
@@ -92,8 +88,10 @@ def sampling_grid(
     # |x| <= w and |y| <= w says inside and in front at once, before any division. The slack of
     # a few roundings keeps samples that lie exactly on the outer edge.
     inside = torch.maximum(x.detach().abs(), y.detach().abs()) <= w.detach() * (1 + eps)
-    noise = eps * (along_columns[:, 2].detach().abs().amax(-1, keepdim=True)[..., None]
-                   + along_rows[:, 2, :, None].detach().abs())  # fmt: skip
+    noise = eps * (
+        along_columns[:, 2].detach().abs().amax(-1, keepdim=True)[..., None]
+        + along_rows[:, 2, :, None].detach().abs()
+    )
     ahead = w.detach() > noise
     # Invalid pixels need a finite position only. 1e-12: the gradient divides by its square.
     w = torch.maximum(w, noise.clamp(min=1e-12))

@@ -86,8 +86,15 @@ class FaithfulDIARConfig:
     window: tuple[int | None, int, int] = (None, 4, 4)
 
     def __post_init__(self) -> None:
-        for name in ("whole_channels", "whole_blocks", "common_channels", "context_channels",
-                     "channels", "blocks", "heads"):  # fmt: skip
+        for name in (
+            "whole_channels",
+            "whole_blocks",
+            "common_channels",
+            "context_channels",
+            "channels",
+            "blocks",
+            "heads",
+        ):
             value = getattr(self, name)
             fits = type(value) is int and value >= 1
             check_option(f"FaithfulDIARConfig.{name}", fits, "a positive integer", value)
@@ -161,9 +168,11 @@ class FaithfulDIAR(nn.Module):
         check_option("FaithfulDIAR", fits, "a FaithfulDIARConfig", config)
         # Small copies: values, their logs, distance to the median over frames, mask.
         self.whole_stem = nn.Sequential(
-            nn.PixelUnshuffle(4), nn.Conv2d(10 * 16, 64, 1), nn.GELU(),
+            nn.PixelUnshuffle(4),
+            nn.Conv2d(10 * 16, 64, 1),
+            nn.GELU(),
             nn.Conv2d(64, c.whole_channels, 3, 2, 1),
-        )  # fmt: skip
+        )
         self.whole_stages = nn.ModuleList(
             Stage(c.whole_channels, c.heads, (None, 4, 4), bool(i % 2), pool=True)
             for i in range(c.whole_blocks)

@@ -54,9 +54,11 @@ def tiles(size: tuple[int, int], frames: int, pixels: int = TILE_PIXELS) -> list
         for left in range(0, width, columns):
             bottom, right = min(height, top + rows), min(width, left + columns)
             around = (
-                max(0, top - HALO), max(0, left - HALO),
-                min(height, bottom + HALO), min(width, right + HALO),
-            )  # fmt: skip
+                max(0, top - HALO),
+                max(0, left - HALO),
+                min(height, bottom + HALO),
+                min(width, right + HALO),
+            )
             found.append(Tile((top, left, bottom, right), around))
     return found
 
@@ -165,12 +167,7 @@ def compose_window(
     # The last tokens reach beyond the copy.
     reach = torch.tensor([n / (STRIDE * -(-n // STRIDE)) for n in copy])
     restored = network.compose(
-        frames,
-        valid,
-        light,
-        evidence._replace(score=score),
-        share,
-        share * reach.repeat(2),
+        frames, valid, light, evidence._replace(score=score), share, share * reach.repeat(2)
     )
     assert restored.weights is not None
     return restored.image, restored.weights

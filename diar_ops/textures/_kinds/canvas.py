@@ -61,9 +61,14 @@ class Canvas:
         if not lines.size:
             return
         cv2.polylines(
-            self.pixels, list(_fixed(lines).reshape(*lines.shape[:2], 1, 2)), False, _code(colour),
-            max(1, round(width)), cv2.LINE_AA, SHIFT,
-        )  # fmt: skip
+            self.pixels,
+            list(_fixed(lines).reshape(*lines.shape[:2], 1, 2)),
+            False,
+            _code(colour),
+            max(1, round(width)),
+            cv2.LINE_AA,
+            SHIFT,
+        )
 
     def polygon(self, points: Any, colour: Colour) -> None:
         """Fill the polygon with corners ``points`` (N, 2)."""
@@ -95,9 +100,16 @@ class Canvas:
         thickness = -1 if width < 0 else max(1, round(width))
         fixed = [round(v * 2**SHIFT) for v in (*centre, *axes)]
         cv2.ellipse(
-            self.pixels, (fixed[0], fixed[1]), (max(1, fixed[2]), max(1, fixed[3])), turn, *arc,
-            _code(colour), thickness, cv2.LINE_AA, SHIFT,
-        )  # fmt: skip
+            self.pixels,
+            (fixed[0], fixed[1]),
+            (max(1, fixed[2]), max(1, fixed[3])),
+            turn,
+            *arc,
+            _code(colour),
+            thickness,
+            cv2.LINE_AA,
+            SHIFT,
+        )
 
     def paste(self, image: Image, left: int, top: int, right: int, bottom: int) -> None:
         """Put a picture (h, w, 3) in [0, 1] into a rectangle."""

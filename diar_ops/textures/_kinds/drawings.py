@@ -156,8 +156,13 @@ def _plants(dice: Dice, canvas: Canvas, pen: Pen) -> None:
 
     for _ in range(dice.pick((1, 1, 2, 3))):
         root = dice.uniform(0.25, 0.75) * canvas.width
-        stem(root, canvas.height * dice.uniform(0.9, 1.0), -np.pi / 2 + dice.uniform(-0.25, 0.25),
-             canvas.height * dice.uniform(0.6, 0.85), dice.integer(0, 1))  # fmt: skip
+        stem(
+            root,
+            canvas.height * dice.uniform(0.9, 1.0),
+            -np.pi / 2 + dice.uniform(-0.25, 0.25),
+            canvas.height * dice.uniform(0.6, 0.85),
+            dice.integer(0, 1),
+        )
 
 
 def _curves(dice: Dice, canvas: Canvas, pen: Pen) -> None:

@@ -42,10 +42,16 @@ FAMILIES = (
 HANDWRITING = "font_amatic_sc/AmaticSC-Bold.ttf"
 #: Fonts for large type.
 DISPLAY = (
-    "font_fredoka_one/FredokaOne-Regular.ttf", "font_amatic_sc/AmaticSC-Bold.ttf",
-    f"{_SERIF}-Black.ttf", f"{_SANS}-Black.ttf", f"{_SANS}-ExtraLight.ttf", f"{_SERIF}-Bold.ttf",
-    f"{_SANS}-Bold.ttf", f"{_CALADEA}-BoldItalic.ttf", f"{_SERIF}-BlackIt.ttf",
-)  # fmt: skip
+    "font_fredoka_one/FredokaOne-Regular.ttf",
+    "font_amatic_sc/AmaticSC-Bold.ttf",
+    f"{_SERIF}-Black.ttf",
+    f"{_SANS}-Black.ttf",
+    f"{_SANS}-ExtraLight.ttf",
+    f"{_SERIF}-Bold.ttf",
+    f"{_SANS}-Bold.ttf",
+    f"{_CALADEA}-BoldItalic.ttf",
+    f"{_SERIF}-BlackIt.ttf",
+)
 
 #: Sizes are multiples of this ratio, so that words can be kept for the next page.
 STEP = 1.2

@@ -33,10 +33,23 @@ def form(dice: Dice, size: tuple[int, int]) -> Image:
         indent = side + em if x == left else 0.0
     else:
         indent = 0.0
-    end = sheet.heading(left + indent, top, right - side, em * dice.uniform(1.4, 2.4),
-                        sentence(dice, 1, 3), sheet.accent)  # fmt: skip
-    end = sheet.heading(left + indent, end, right - side, em * 0.9, sentence(dice, 3, 6), sheet.ink,
-                        font=sheet.family.regular)  # fmt: skip
+    end = sheet.heading(
+        left + indent,
+        top,
+        right - side,
+        em * dice.uniform(1.4, 2.4),
+        sentence(dice, 1, 3),
+        sheet.accent,
+    )
+    end = sheet.heading(
+        left + indent,
+        end,
+        right - side,
+        em * 0.9,
+        sentence(dice, 3, 6),
+        sheet.ink,
+        font=sheet.family.regular,
+    )
     top = max(end, top + side) + em * 0.6
     thin = max(1.0, em * 0.06)
     boxed = dice.chance(0.5)
@@ -58,8 +71,14 @@ def form(dice: Dice, size: tuple[int, int]) -> Image:
                 if dice.chance(0.5):
                     mark = np.array([(0.1, 0.4), (0.4, 0.9), (1.0, -0.2)]) * em + (left, top)
                     canvas.line(mark, pen, em * 0.13)
-                put_text(canvas.layer(sheet.ink), left + 1.6 * em, top + 0.8 * em,
-                         sheet.family.regular, em, sentence(dice, 2, 6))  # fmt: skip
+                put_text(
+                    canvas.layer(sheet.ink),
+                    left + 1.6 * em,
+                    top + 0.8 * em,
+                    sheet.family.regular,
+                    em,
+                    sentence(dice, 2, 6),
+                )
                 top += 1.6 * em
             top += 0.5 * em
         else:
@@ -78,8 +97,14 @@ def form(dice: Dice, size: tuple[int, int]) -> Image:
         text = sentence(dice, 1, 1).upper()
         size_of_text = min(em * 1.5, 1.3 * radius / max(1, len(text)) * 1.6)
         x = centre[0] - text_width(sheet.family.bold, size_of_text, text) / 2
-        put_text(canvas.layer(colour), x, centre[1] + 0.3 * size_of_text, sheet.family.bold,
-                 size_of_text, text)  # fmt: skip
+        put_text(
+            canvas.layer(colour),
+            x,
+            centre[1] + 0.3 * size_of_text,
+            sheet.family.bold,
+            size_of_text,
+            text,
+        )
     return age(dice, canvas.finish())
 
 
@@ -94,8 +119,14 @@ def _field(
         canvas.line(corners, sheet.ink, thin, closed=True)
     else:
         canvas.line(corners[2:], sheet.ink, thin)
-    put_text(canvas.layer(sheet.ink), left + 0.3 * em, top + 0.8 * em, sheet.family.regular,
-             0.7 * em, sentence(dice, 1, 2))  # fmt: skip
+    put_text(
+        canvas.layer(sheet.ink),
+        left + 0.3 * em,
+        top + 0.8 * em,
+        sheet.family.regular,
+        0.7 * em,
+        sentence(dice, 1, 2),
+    )
     if dice.chance(0.75):
         text = sentence(dice, 1, 3) if dice.chance(0.7) else str(dice.integer(10, 10**7))
         size = 1.5 * em

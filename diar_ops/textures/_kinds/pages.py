@@ -37,9 +37,13 @@ def page(dice: Dice, size: tuple[int, int]) -> Image:
             deep = top + size_of_title * 1.7
             canvas.box(0, 0, canvas.width, deep, sheet.accent)
             put_text(
-                canvas.layer(sheet.paper), left, top + size_of_title, sheet.headings,
-                size_of_title, sentence(dice, 1, 3),
-            )  # fmt: skip
+                canvas.layer(sheet.paper),
+                left,
+                top + size_of_title,
+                sheet.headings,
+                size_of_title,
+                sentence(dice, 1, 3),
+            )
             top = deep + em
         else:
             top = sheet.heading(
@@ -47,9 +51,15 @@ def page(dice: Dice, size: tuple[int, int]) -> Image:
             )
         if dice.chance(0.5):
             top = sheet.heading(
-                left, top, right, em * 1.1, sentence(dice, 3, 9), sheet.ink, centred=centred,
+                left,
+                top,
+                right,
+                em * 1.1,
+                sentence(dice, 3, 9),
+                sheet.ink,
+                centred=centred,
                 font=sheet.family.italic,
-            )  # fmt: skip
+            )
         top += em * 0.6
         if dice.chance(0.4):
             sheet.rule(left, top, right, em * dice.uniform(0.04, 0.15), sheet.accent)
@@ -76,10 +86,17 @@ def _fill(sheet: Sheet, left: float, top: float, right: float, bottom: float) ->
         roll = dice.uniform(0, 1)
         room = bottom - top
         if roll < 0.12 and not fresh:
-            top = sheet.heading(
-                left, top + em * 0.5, right, em * dice.uniform(1.0, 1.5), sentence(dice, 2, 5),
-                sheet.accent,
-            ) + em * 0.2  # fmt: skip
+            top = (
+                sheet.heading(
+                    left,
+                    top + em * 0.5,
+                    right,
+                    em * dice.uniform(1.0, 1.5),
+                    sentence(dice, 2, 5),
+                    sheet.accent,
+                )
+                + em * 0.2
+            )
         elif roll < 0.22 and room > 6 * em:
             height = min(room - 2 * em, (right - left) * dice.uniform(0.4, 0.8))
             box = round(left), round(top + em * 0.3), round(right), round(top + height)
@@ -87,9 +104,14 @@ def _fill(sheet: Sheet, left: float, top: float, right: float, bottom: float) ->
             top += height + em * 0.4
             if dice.chance(0.7):
                 top = sheet.paragraph(
-                    left, top, right, bottom, count=dice.integer(5, 14), em=em * 0.85,
+                    left,
+                    top,
+                    right,
+                    bottom,
+                    count=dice.integer(5, 14),
+                    em=em * 0.85,
                     font=sheet.family.italic,
-                )  # fmt: skip
+                )
             top += em * 0.8
         elif roll < 0.3 and room > 5 * em and right - left > 9 * em:
             top = table(sheet, left, top + em * 0.4, right, bottom) + em
@@ -99,9 +121,13 @@ def _fill(sheet: Sheet, left: float, top: float, right: float, bottom: float) ->
                 if top + sheet.leading > bottom:
                     break
                 put_text(
-                    sheet.canvas.layer(sheet.ink), left + 0.4 * em, top + 0.8 * sheet.leading,
-                    sheet.family.regular, em, mark,
-                )  # fmt: skip
+                    sheet.canvas.layer(sheet.ink),
+                    left + 0.4 * em,
+                    top + 0.8 * sheet.leading,
+                    sheet.family.regular,
+                    em,
+                    mark,
+                )
                 indented, sheet.indented = sheet.indented, False
                 top = sheet.paragraph(
                     left + 1.8 * em, top, right, bottom, count=dice.integer(3, 16)

@@ -72,9 +72,11 @@ def map_sheet(dice: Dice, size: tuple[int, int]) -> Image:
     if dice.chance(0.3):
         edge = canvas.unit * dice.uniform(0.02, 0.05)
         for left, top, right, bottom in (
-            (0, 0, canvas.width, edge), (0, canvas.height - edge, canvas.width, canvas.height),
-            (0, 0, edge, canvas.height), (canvas.width - edge, 0, canvas.width, canvas.height),
-        ):  # fmt: skip
+            (0, 0, canvas.width, edge),
+            (0, canvas.height - edge, canvas.width, canvas.height),
+            (0, 0, edge, canvas.height),
+            (canvas.width - edge, 0, canvas.width, canvas.height),
+        ):
             canvas.box(left, top, right, bottom, (0.98, 0.97, 0.94))
         frame = np.array([(0, 0), (1, 0), (1, 1), (0, 1)], np.float32)
         canvas.line(
@@ -207,9 +209,15 @@ def _bricks(dice: Dice, canvas: Canvas, wall: Colour) -> None:
 
 
 def _window(
-    dice: Dice, canvas: Canvas, box: tuple[float, float, float, float], glass: Colour,
-    frame: Colour, panes: tuple[int, int], *, arched: bool,
-) -> None:  # fmt: skip
+    dice: Dice,
+    canvas: Canvas,
+    box: tuple[float, float, float, float],
+    glass: Colour,
+    frame: Colour,
+    panes: tuple[int, int],
+    *,
+    arched: bool,
+) -> None:
     x0, y0, x1, y1 = box
     w, h = x1 - x0, y1 - y0
     edge = max(1.0, 0.06 * w)
@@ -257,5 +265,12 @@ def _shop(dice: Dice, canvas: Canvas, top: float, glass: Colour, frame: Colour) 
     for i in range(count):
         left, right = (i + 0.1) * wide, (i + 0.9) * wide
         low = canvas.height if i == door else canvas.height - 0.2 * sign
-        _window(dice, canvas, (left, top + 1.2 * sign, right, low), glass, frame,
-                (2, 1) if i == door else (1, 1), arched=False)  # fmt: skip
+        _window(
+            dice,
+            canvas,
+            (left, top + 1.2 * sign, right, low),
+            glass,
+            frame,
+            (2, 1) if i == door else (1, 1),
+            arched=False,
+        )

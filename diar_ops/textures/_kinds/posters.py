@@ -126,8 +126,14 @@ def _small_print(
         bar = dice.pick(colours)
         canvas.box(0, canvas.height - high, canvas.width, canvas.height, bar)
         ink = _readable(canvas, colours, (0, canvas.height - high, canvas.width, canvas.height))
-        put_text(canvas.layer(ink), margin, canvas.height - 0.7 * size, family.regular,
-                 0.8 * size, sentence(dice, 3, 9))  # fmt: skip
+        put_text(
+            canvas.layer(ink),
+            margin,
+            canvas.height - 0.7 * size,
+            family.regular,
+            0.8 * size,
+            sentence(dice, 3, 9),
+        )
 
 
 def _place(dice: Dice, canvas: Canvas) -> tuple[float, float]:

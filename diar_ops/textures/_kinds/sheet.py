@@ -38,9 +38,17 @@ class Sheet:
         self.indented = dice.chance(0.5)
 
     def heading(
-        self, left: float, top: float, right: float, size: float, text: str, colour: Colour,
-        *, centred: bool = False, font: str | None = None,
-    ) -> float:  # fmt: skip
+        self,
+        left: float,
+        top: float,
+        right: float,
+        size: float,
+        text: str,
+        colour: Colour,
+        *,
+        centred: bool = False,
+        font: str | None = None,
+    ) -> float:
         """Set ``text`` in lines between ``left`` and ``right``; returns the new top."""
         font = font or self.headings
         layer = self.canvas.layer(colour)
@@ -65,9 +73,16 @@ class Sheet:
         return top + size * 1.15
 
     def paragraph(
-        self, left: float, top: float, right: float, bottom: float, *, count: int,
-        em: float | None = None, font: str | None = None,
-    ) -> float:  # fmt: skip
+        self,
+        left: float,
+        top: float,
+        right: float,
+        bottom: float,
+        *,
+        count: int,
+        em: float | None = None,
+        font: str | None = None,
+    ) -> float:
         """Set ``count`` words in lines until ``bottom``; returns the new top."""
         em = em or self.em
         font = font or self.family.regular
@@ -102,9 +117,14 @@ class Sheet:
 
 
 def _set_line(
-    layer: NDArray[np.uint8], line: list[tuple[str, float]], x: float, baseline: float, font: str,
-    em: float, gap: float,
-) -> None:  # fmt: skip
+    layer: NDArray[np.uint8],
+    line: list[tuple[str, float]],
+    x: float,
+    baseline: float,
+    font: str,
+    em: float,
+    gap: float,
+) -> None:
     for word, advance in line:
         put_text(layer, x, baseline, font, em, word)
         x += advance + gap

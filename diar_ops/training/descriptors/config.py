@@ -51,8 +51,12 @@ class DescriptorConfig(RunConfig):
 
     #: More sequences than before are used from the next step on.
     FREE: ClassVar[frozenset[str]] = RunConfig.FREE | {
-        "pool", "sequences", "validation", "validate", "resnet18"
-    }  # fmt: skip
+        "pool",
+        "sequences",
+        "validation",
+        "validate",
+        "resnet18",
+    }
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained with."""

@@ -48,9 +48,8 @@ def matching_loss(network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
     for stage in ("middle", "fine"):
         first, second = (_part(features, some) for features in _halves(stages[stage]))
         part = fine_loss(
-            first, second, seen0[some], seen1[some], H[some],
-            radius=RADIUS[stage], step=STEP[stage],
-        )  # fmt: skip
+            first, second, seen0[some], seen1[some], H[some], radius=RADIUS[stage], step=STEP[stage]
+        )
         loss = loss + 0.5 * part * near.any()
     return loss
 

@@ -56,9 +56,13 @@ def _views(
     config: DescriptorConfig, textures: TextureSource, count: int, seed: int | str
 ) -> RenderedViews:
     return RenderedViews(
-        config.pool, textures, count=count, frames=config.pool_frames,
-        size=(config.size, config.size), seed=seed,
-    )  # fmt: skip
+        config.pool,
+        textures,
+        count=count,
+        frames=config.pool_frames,
+        size=(config.size, config.size),
+        seed=seed,
+    )
 
 
 class DescriptorTrainer(Loop):

@@ -46,9 +46,15 @@ def training_sequences(config: TrainConfig) -> TrainingSequences:
         cycles = CyclesSource(config.cycles, frames=config.frames[1])
         sources.append((cycles, config.cycles_share if rendered else 1.0))
     return TrainingSequences(
-        sources, frames=config.frames, favour=config.favour, crops=config.crops,
-        whole=config.whole, ranges=config.augmentation(), bare=config.bare, seed=config.seed,
-    )  # fmt: skip
+        sources,
+        frames=config.frames,
+        favour=config.favour,
+        crops=config.crops,
+        whole=config.whole,
+        ranges=config.augmentation(),
+        bare=config.bare,
+        seed=config.seed,
+    )
 
 
 def validation_sets(config: TrainConfig) -> dict[str, list[ValidationItem]]:
@@ -75,12 +81,16 @@ def _rendered(config: TrainConfig) -> list[RenderedSequences]:
     textures = TextureSource(config.textures or None, procedural=config.procedural)
     return [
         RenderedSequences(
-            config.pool, textures, count=count, frames=config.pool_frames, size=(side, side),
+            config.pool,
+            textures,
+            count=count,
+            frames=config.pool_frames,
+            size=(side, side),
             seed=config.pool_seed,
         )
         for side, count in zip(config.sizes, counts, strict=True)
         if count
-    ]  # fmt: skip
+    ]
 
 
 def _held_out(count: int, config: TrainConfig) -> int:

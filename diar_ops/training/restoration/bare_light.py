@@ -38,10 +38,14 @@ def bare_light(count: int, frames: int, generator: torch.Generator) -> Tensor:
     wide = LARGEST_ASPECT ** (2 * torch.rand(count, generator=generator) - 1)
     side = CELL * GRID
     scene = sample_planar_scene(
-        count, frames=frames, size=(side, side),
-        picture_size=torch.stack((torch.ones(count), wide), dim=1), kind="aligned",
-        generator=generator, ranges=ranges,
-    )  # fmt: skip
+        count,
+        frames=frames,
+        size=(side, side),
+        picture_size=torch.stack((torch.ones(count), wide), dim=1),
+        kind="aligned",
+        generator=generator,
+        ranges=ranges,
+    )
     blank = torch.full((count, 3, side, side), GREY)
     light = render_planar_scene(blank, scene).radiance / srgb_to_linear(blank)[:, None]
     logs = light.clamp_min(DARKEST).log().flatten(0, 1)

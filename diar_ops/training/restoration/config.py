@@ -72,8 +72,11 @@ class TrainConfig(RunConfig):
 
     #: More sequences than before are used from the next step on.
     FREE: ClassVar[frozenset[str]] = RunConfig.FREE | {
-        "pool", "sequences", "validation", "validate"
-    }  # fmt: skip
+        "pool",
+        "sequences",
+        "validation",
+        "validate",
+    }
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained with."""
@@ -109,6 +112,13 @@ class TrainConfig(RunConfig):
 
 _TUPLES = tuple(f.name for f in fields(TrainConfig) if str(f.type).startswith("tuple"))
 _SHARES = (
-    "procedural", "held_out", "cycles_share", "plain", "exact", "misaligned", "partial", "permute",
+    "procedural",
+    "held_out",
+    "cycles_share",
+    "plain",
+    "exact",
+    "misaligned",
+    "partial",
+    "permute",
     "albedo",
-)  # fmt: skip
+)

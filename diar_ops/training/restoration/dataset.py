@@ -26,13 +26,7 @@ from diar_ops.training.restoration.augment import (
 )
 from diar_ops.training.restoration.bare_light import bare_light
 
-__all__ = [
-    "CyclesSource",
-    "RenderedSource",
-    "Source",
-    "Taken",
-    "TrainingSequences",
-]
+__all__ = ["CyclesSource", "RenderedSource", "Source", "Taken", "TrainingSequences"]
 
 
 class Taken(NamedTuple):

@@ -319,10 +319,7 @@ BAD_HEADERS: dict[str, tuple[dict[str, Any], str]] = {
         {"config": '{"heads": 7}'},
         r"is not valid \(DIARConfig: expected heads that divide 64 channels, got 7\); get the",
     ),
-    "invalid kind": (
-        {"config": '{"channels": {"a": 1}}'},
-        "is not valid .*1 to 6 positive",
-    ),
+    "invalid kind": ({"config": '{"channels": {"a": 1}}'}, "is not valid .*1 to 6 positive"),
     "no number": ({"config": '{"mlp_ratio": NaN}'}, "is not valid .*positive mlp_ratio"),
     "other sizes": ({"config": '{"channels": [8, 8, 8]}'}, "do not fit the DIAR of its own config"),
 }

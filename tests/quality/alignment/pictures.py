@@ -72,6 +72,15 @@ def row(
     fine = error != float("inf") if success is None else success
     eye = torch.eye(3).flatten().tolist()
     return AlignmentRow(
-        name, f"{sequence:06d}", 3, method, frame, error,
-        error / 10 if distance is None else distance, fine, 0.3, 1, *eye,
-    )  # fmt: skip
+        name,
+        f"{sequence:06d}",
+        3,
+        method,
+        frame,
+        error,
+        error / 10 if distance is None else distance,
+        fine,
+        0.3,
+        1,
+        *eye,
+    )

@@ -42,9 +42,7 @@ EYE = torch.eye(3, dtype=torch.float64)
 
 
 def frame_row(found: torch.Tensor, true: torch.Tensor, *, success: bool = True) -> AlignmentRow:
-    return score_frame(
-        KEY, 2, found, true, success=success, size=SIZE, seconds=0.123456, threads=1
-    )  # fmt: skip
+    return score_frame(KEY, 2, found, true, success=success, size=SIZE, seconds=0.123456, threads=1)
 
 
 def test_errors_of_a_frame() -> None:
@@ -248,8 +246,10 @@ def test_pictures_of_frames(tmp_path: Path) -> None:
         method="bad", **dict(zip(good._fields[-9:], moved.flatten().tolist(), strict=True))
     )
     refused = good._replace(method="refused", corner_error=INF, success=False)
-    sheets = {name: picture_of(r, folder) for name, r in
-              (("good", good), ("bad", bad), ("refused", refused))}  # fmt: skip
+    sheets = {
+        name: picture_of(r, folder)
+        for name, r in (("good", good), ("bad", bad), ("refused", refused))
+    }
     for sheet in sheets.values():
         assert sheet.dtype == torch.uint8
         assert sheet.shape == (3, 240 + 18 + 4, 4 * (320 + 4) + 4)

@@ -110,9 +110,14 @@ def test_fine_loss_leads_to_what_match_local_finds(radius: int, step: int) -> No
     optimizer = torch.optim.Adam([first, second], lr=0.03)
     for _ in range(250):
         loss = fine_loss(
-            feature_map(first, 2), feature_map(second, 2), seen, seen, truth, radius=radius,
+            feature_map(first, 2),
+            feature_map(second, 2),
+            seen,
+            seen,
+            truth,
+            radius=radius,
             step=step,
-        )  # fmt: skip
+        )
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -129,10 +134,13 @@ def test_every_parameter_learns(near: tuple[bool, bool]) -> None:
     network: nn.Module = tiny_network().train()
     images = torch.rand(2, 3, 48, 48, generator=generator("learns"))
     batch = {
-        "image0": images, "image1": images.roll(2, dims=3), "seen0": everything(2, 48),
-        "seen1": everything(2, 48), "homography_1_0": shifted(2, 0, batch=2),
+        "image0": images,
+        "image1": images.roll(2, dims=3),
+        "seen0": everything(2, 48),
+        "seen1": everything(2, 48),
+        "homography_1_0": shifted(2, 0, batch=2),
         "near": torch.tensor(near),
-    }  # fmt: skip
+    }
     loss = matching_loss(network, batch)
     loss.backward()
     assert loss > 0

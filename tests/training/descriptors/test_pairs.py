@@ -55,9 +55,8 @@ def test_both_photos_show_the_same_where_the_homography_says(near: bool, seed: i
     one = places(pair["image0"]).flatten(1).T[both[0]]
     grid = ((there[both] + 0.5) / 48 * 2 - 1).view(1, 1, -1, 2)
     other = torch.nn.functional.grid_sample(
-        places(pair["image1"])[None].nan_to_num(), grid, align_corners=False,
-        padding_mode="border",
-    )[0, :, 0].T  # fmt: skip
+        places(pair["image1"])[None].nan_to_num(), grid, align_corners=False, padding_mode="border"
+    )[0, :, 0].T
     # Eight bits of sRGB, and edges that are interpolated.
     assert (one - other).norm(dim=1).quantile(0.9) < 1.0
     if near:

@@ -28,10 +28,20 @@ def tiny_network() -> DualDescriptor:
 
 def tiny_config(pool: Path | None = None, **options: Any) -> DescriptorConfig:
     defaults: dict[str, Any] = {
-        "size": 64, "crop": 48, "sequences": 3, "pool_frames": 2, "batch": 3, "steps": 4,
-        "validate_every": 2, "warmup": 1, "lr": 5e-3, "near": 0.4, "rotation": 20, "scale": 1.3,
+        "size": 64,
+        "crop": 48,
+        "sequences": 3,
+        "pool_frames": 2,
+        "batch": 3,
+        "steps": 4,
+        "validate_every": 2,
+        "warmup": 1,
+        "lr": 5e-3,
+        "near": 0.4,
+        "rotation": 20,
+        "scale": 1.3,
         "pool": None if pool is None else str(pool),
-    }  # fmt: skip
+    }
     return DescriptorConfig(**{**defaults, **options})
 
 

@@ -21,9 +21,13 @@ from tests.sequences import write_dataset
 
 def small(**options: Any) -> TrainConfig:
     defaults: dict[str, Any] = {
-        "sizes": (16,), "sequences": (4,), "pool_frames": 2, "frames": (1, 2), "crops": (12,),
+        "sizes": (16,),
+        "sequences": (4,),
+        "pool_frames": 2,
+        "frames": (1, 2),
+        "crops": (12,),
         "held_out": 0.5,
-    }  # fmt: skip
+    }
     return TrainConfig(**{**defaults, **options})
 
 
@@ -34,8 +38,10 @@ def test_shares_of_sizes_and_sets(tmp_path: Path) -> None:
     assert data.shares.tolist() == pytest.approx([0.6, 0.2, 0.2])
     assert [len(source) for source in data.sources] == [3, 1, 3]
     assert [type(source) for source in data.sources] == [
-        RenderedSource, RenderedSource, CyclesSource
-    ]  # fmt: skip
+        RenderedSource,
+        RenderedSource,
+        CyclesSource,
+    ]
     assert data.bare == config.bare == 8
     config = small(sizes=(16, 24), size_shares=(1, 3), bare=0)
     assert training_sequences(config).bare == 0

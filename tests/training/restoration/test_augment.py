@@ -20,9 +20,7 @@ from diar_ops.training.restoration.augment import (
 )
 from tests.harness import assert_close, generator
 
-NONE = AugmentRanges(
-    plain=1, albedo=0, permute=0, exact=1, jitter=0, misaligned=0, partial=0
-)  # fmt: skip
+NONE = AugmentRanges(plain=1, albedo=0, permute=0, exact=1, jitter=0, misaligned=0, partial=0)
 
 
 def smooth(T: int, side: int = 48) -> Tensor:

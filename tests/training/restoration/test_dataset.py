@@ -48,10 +48,15 @@ def test_parts_of_an_item() -> None:
         item = data[at]
         T, c = data.shape_of(at[0])
         shapes = {
-            "frames": (T, 3, c, c), "valid": (T, 1, c, c), "label": (3, c, c),
-            "whole_frames": (T, 3, 8, 8), "whole_valid": (T, 1, 8, 8), "whole_label": (3, 8, 8),
-            "window": (4,), "bare_light": (2, T, 3, 8, 8),
-        }  # fmt: skip
+            "frames": (T, 3, c, c),
+            "valid": (T, 1, c, c),
+            "label": (3, c, c),
+            "whole_frames": (T, 3, 8, 8),
+            "whole_valid": (T, 1, 8, 8),
+            "whole_label": (3, 8, 8),
+            "window": (4,),
+            "bare_light": (2, T, 3, 8, 8),
+        }
         assert {name: tuple(value.shape) for name, value in item.items()} == shapes
         for name, value in item.items():
             assert value.dtype == (torch.bool if "valid" in name else torch.float32), name
@@ -157,9 +162,7 @@ def test_processes_share_a_batch() -> None:
 
 
 def test_rendered_sequences_are_held_out_from_the_front(tmp_path: Path) -> None:
-    kept = RenderedSequences(
-        tmp_path, TextureSource(), count=3, frames=2, size=(24, 24), seed=5
-    )  # fmt: skip
+    kept = RenderedSequences(tmp_path, TextureSource(), count=3, frames=2, size=(24, 24), seed=5)
     source = RenderedSource(kept, first=1)
     assert (len(source), source.frames, source.side) == (2, 2, 24)
     taken, item = source.take(1, [1, 0]), kept[2]

@@ -122,19 +122,24 @@ def test_what_a_run_leaves_behind(tmp_path: Path) -> None:
     exported: list[tuple[nn.Module, dict[str, str]]] = []
     trainer = tiny_trainer(
         tmp_path, tiny_config(steps=5), export=lambda *what: exported.append(what)
-    )  # fmt: skip
+    )
     assert trainer.run()
     assert {path.name for path in tmp_path.iterdir()} == {
-        "checkpoint.pt", "curve.csv", "curve.png", "tb"
-    }  # fmt: skip
+        "checkpoint.pt",
+        "curve.csv",
+        "curve.png",
+        "tb",
+    }
     header, *rows = (tmp_path / "curve.csv").read_text().splitlines()
     assert header == (
         "step,epoch,sequences,seconds,loss,skipped,rendered_psnr,rendered_psnr_gain,rendered_ssim"
     )
     # Every second step, and the end.
     assert [row.split(",")[:3] for row in rows] == [
-        ["2", "1", "8"], ["4", "2", "16"], ["5", "2.5", "20"]
-    ]  # fmt: skip
+        ["2", "1", "8"],
+        ["4", "2", "16"],
+        ["5", "2.5", "20"],
+    ]
     network, facts = exported[-1]
     assert network is trainer.mean.network
     assert (facts["steps"], facts["sequences"], facts["seed"]) == ("5", "20", "0")

@@ -11,13 +11,7 @@ from torch import Tensor, nn
 
 from diar_ops._types import Restored, Whole
 from diar_ops.textures import procedural_texture
-from diar_ops.training import (
-    Taken,
-    TrainConfig,
-    Trainer,
-    TrainingSequences,
-    validation_items,
-)
+from diar_ops.training import Taken, TrainConfig, Trainer, TrainingSequences, validation_items
 from tests.harness import generator
 
 
@@ -29,9 +23,11 @@ class TinyNetwork(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             self.layers = nn.Sequential(
-                nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Dropout(dropout),
+                nn.Conv2d(3, 8, 3, padding=1),
+                nn.ReLU(),
+                nn.Dropout(dropout),
                 nn.Conv2d(8, 3, 3, padding=1),
-            )  # fmt: skip
+            )
             self.unused = nn.Linear(1, 1)
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
 
@@ -64,17 +60,27 @@ class LightSource:
 
 def tiny_config(**options: Any) -> TrainConfig:
     defaults: dict[str, Any] = {
-        "frames": (2, 5), "crops": (16, 24), "batch": 4, "steps": 6, "validate_every": 2,
-        "warmup": 2, "whole": 8, "lr": 1e-2,
-    }  # fmt: skip
+        "frames": (2, 5),
+        "crops": (16, 24),
+        "batch": 4,
+        "steps": 6,
+        "validate_every": 2,
+        "warmup": 2,
+        "whole": 8,
+        "lr": 1e-2,
+    }
     return TrainConfig(**{**defaults, **options})
 
 
 def tiny_data(config: TrainConfig, source: Any = None) -> TrainingSequences:
     return TrainingSequences(
-        [(source or LightSource(), 1.0)], frames=config.frames, crops=config.crops,
-        whole=config.whole, ranges=config.augmentation(), seed=config.seed,
-    )  # fmt: skip
+        [(source or LightSource(), 1.0)],
+        frames=config.frames,
+        crops=config.crops,
+        whole=config.whole,
+        ranges=config.augmentation(),
+        seed=config.seed,
+    )
 
 
 def tiny_trainer(out: Path, config: TrainConfig, **more: Any) -> Trainer:
