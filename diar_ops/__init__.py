@@ -108,7 +108,13 @@ from diar_ops.models import (
     load_pretrained,
     save_pretrained,
 )
-from diar_ops.pipeline import SettleFrames, align_sequence, reconstruct_sequence, settle_frames
+from diar_ops.pipeline import (
+    AlignOptions,
+    SettleFrames,
+    align_sequence,
+    reconstruct_sequence,
+    settle_frames,
+)
 from diar_ops.scene import (
     JpegCompress,
     RenderedScene,
@@ -223,6 +229,7 @@ __all__ = [  # noqa: RUF022 - grouped by purpose
     "swin_block",
     "SwinBlock",
     # pipeline
+    "AlignOptions",
     "align_sequence",
     "reconstruct_sequence",
     "settle_frames",

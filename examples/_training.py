@@ -15,8 +15,8 @@ import torch
 from tqdm import tqdm
 
 from _cli import exit_code
+from diar_ops._checks import check_device
 from diar_ops.models import save_pretrained
-from diar_ops.pipeline import check_device
 from diar_ops.training import Loop, Progress, RunConfig, joined_processes
 
 __all__ = ["add_options", "closing_line", "run_training", "training_device", "training_exit_code"]

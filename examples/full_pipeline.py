@@ -35,9 +35,10 @@ from tqdm import tqdm
 
 from _cli import argument_parser, exit_code
 from diar_ops import DiarError, Reason, align_sequence, reconstruct_sequence
+from diar_ops._checks import check_device
 from diar_ops.data import find_photo, is_sequence, list_images, read_photos
 from diar_ops.models import FaithfulDIAR, load_descriptor, load_pretrained
-from diar_ops.pipeline import AGGREGATORS, aligned_frames, check_device
+from diar_ops.pipeline import AGGREGATORS, aligned_frames
 from diar_ops.results import (
     check_results_folder,
     read_ground_truth,

@@ -1,9 +1,9 @@
 """The ops composed: align a sequence of frames, reconstruct the clean picture. No file access."""
 
-from diar_ops._checks import check_device
-from diar_ops.pipeline._graph import chain_to_reference
-from diar_ops.pipeline._pairs import Descriptor
+from diar_ops.pipeline._align.graph import chain_to_reference
+from diar_ops.pipeline._align.pairs import Descriptor
 from diar_ops.pipeline.align import align_sequence
+from diar_ops.pipeline.options import AlignOptions
 from diar_ops.pipeline.reconstruct import (
     AGGREGATORS,
     Aggregator,
@@ -15,12 +15,12 @@ from diar_ops.pipeline.settle import SettleFrames, settle_frames
 __all__ = [
     "AGGREGATORS",
     "Aggregator",
+    "AlignOptions",
     "Descriptor",
     "SettleFrames",
     "align_sequence",
     "aligned_frames",
     "chain_to_reference",
-    "check_device",
     "reconstruct_sequence",
     "settle_frames",
 ]

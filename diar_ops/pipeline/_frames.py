@@ -1,8 +1,8 @@
-"""What both halves of the pipeline do with frames: check them, cut them, shrink them."""
+"""Frames of a sequence: checks, and copies reduced to the size that a step works on."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
 import torch
@@ -12,11 +12,12 @@ from diar_ops._checks import check_bool, check_option, check_shapes
 from diar_ops._errors import DtypeError, ShapeError
 from diar_ops._pixels import FULL_SCALE, image_size, resize_matrix, shrink, shrink_valid
 from diar_ops.geometry import warp_homography
-from diar_ops.pipeline._lens import straight_border
+from diar_ops.pipeline._lens import undistorted_border
 
 __all__ = [
+    "Frame",
     "Frames",
-    "Photo",
+    "Progress",
     "WorkingCopy",
     "check_frames",
     "hide_invalid",
@@ -26,6 +27,10 @@ __all__ = [
 
 #: Frames of one sequence: a tensor (T, 3, H, W), or T tensors (3, H, W) of any sizes.
 Frames: TypeAlias = Tensor | Sequence[Tensor]
+
+
+#: Called with (name of the step, steps done, steps in all).
+Progress: TypeAlias = Callable[[str, int, int], None]
 
 
 def check_frames(op: str, frames: Frames, valid: Sequence[Tensor | None] | None) -> list[Tensor]:
@@ -55,8 +60,8 @@ def hide_invalid(image: Tensor, valid: Tensor | None) -> Tensor:
     return image if valid is None else torch.where(valid, image, float("nan"))
 
 
-class Photo(NamedTuple):
-    """A frame as it came.
+class Frame(NamedTuple):
+    """A frame as given.
 
     Attributes:
         image: (3, H, W) floating point, uint8 or uint16.
@@ -73,39 +78,44 @@ class WorkingCopy(NamedTuple):
     Attributes:
         image: (1, 3, h, w) float32.
         valid: (1, 1, h, w) bool, or ``None``.
-        working_full: (3, 3) float64, pixels of the copy ~ M @ pixels of the frame; where a lens is
-            known, undistorted ones.
+        homography_copy_frame: (3, 3) float64, copy ~ H @ frame, in pixels; in undistorted ones,
+            where a lens is known.
     """
 
     image: Tensor
     valid: Tensor | None
-    working_full: Tensor
+    homography_copy_frame: Tensor
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Return (height, width) of the copy."""
+        return image_size(self.image)
 
 
 def working_copy(
     frame: Tensor, valid: Tensor | None, longest: int, device: torch.device, distortion: float = 0.0
 ) -> WorkingCopy:
-    """Return the frame with its longest side at most ``longest`` pixels, before it is undistorted.
+    """Reduce a frame to a longest side of ``longest`` pixels at most, then undistort it.
 
-    An undistorted copy is as large as what the frame shows of the scene: its corners do not get
-    lost, and its edges may be bent.
+    An undistorted copy is as large as what the frame shows of the scene: its corners are not cut
+    off, and its border may be curved.
     """
     image = shrink(frame, longest).to(device, torch.float32)
-    known = None if valid is None else shrink_valid(valid[None], image_size(image)).to(device)
-    copy = WorkingCopy(image, known, resize_matrix(image_size(frame), image_size(image)))
-    return copy if distortion == 0 else _undistorted(copy, distortion)
+    mask = None if valid is None else shrink_valid(valid[None], image_size(image)).to(device)
+    copy = WorkingCopy(image, mask, resize_matrix(image_size(frame), image_size(image)))
+    return copy if distortion == 0 else _undistort(copy, distortion)
 
 
 def smaller_copy(copy: WorkingCopy, longest: int) -> WorkingCopy:
-    """Return a copy of the same frame with its longest side at most ``longest`` pixels."""
+    """Reduce a copy further, to a longest side of ``longest`` pixels at most."""
     image = shrink(copy.image[0], longest)
     valid = None if copy.valid is None else shrink_valid(copy.valid, image_size(image))
-    matrix = resize_matrix(image_size(copy.image), image_size(image)) @ copy.working_full
-    return WorkingCopy(image, valid, matrix)
+    homography = resize_matrix(copy.size, image_size(image)) @ copy.homography_copy_frame
+    return WorkingCopy(image, valid, homography)
 
 
-def _undistorted(copy: WorkingCopy, distortion: float) -> WorkingCopy:
-    border = straight_border(image_size(copy.image), distortion)
+def _undistort(copy: WorkingCopy, distortion: float) -> WorkingCopy:
+    border = undistorted_border(copy.size, distortion)
     low, high = border.amin(0).floor(), border.amax(0).ceil()
     width, height = (high - low).long().tolist()
     shift = torch.eye(3, dtype=torch.float64)
@@ -117,4 +127,4 @@ def _undistorted(copy: WorkingCopy, distortion: float) -> WorkingCopy:
         size=(height + 1, width + 1),
         distortion=copy.image.new_tensor([distortion]),
     )
-    return WorkingCopy(warped.image, warped.valid, shift @ copy.working_full)
+    return WorkingCopy(warped.image, warped.valid, shift @ copy.homography_copy_frame)

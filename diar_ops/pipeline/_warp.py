@@ -7,22 +7,28 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from diar_ops._pixels import image_size, resize_matrix, shrink_alike, to_unit
+from diar_ops._pixels import image_size, resize_matrix, shrink_alike, shrink_valid, to_unit
 from diar_ops._types import Alignment
 from diar_ops.colour import linear_to_srgb, srgb_to_linear
 from diar_ops.geometry import distort_points, transform_points, warp_homography
-from diar_ops.pipeline._lens import straight_border
+from diar_ops.pipeline._lens import undistorted_border
 
 __all__ = ["AlignedSequence", "warp_frame"]
 
 
 class AlignedSequence(NamedTuple):
-    """The frames that are used, and where they lie."""
+    """Frames, their alignment, and which of them are used.
+
+    Attributes:
+        frames: T tensors (3, H, W); floating point, uint8 or uint16.
+        valid: T masks (1, H, W) bool, or ``None``.
+        alignment: How the frames lie over the reference.
+        used: Indices of the frames that take part.
+    """
 
     frames: list[Tensor]
-    masks: list[Tensor | None]
+    valid: list[Tensor | None]
     alignment: Alignment
     used: list[int]
 
@@ -35,7 +41,7 @@ class AlignedSequence(NamedTuple):
                 self.frames[t],
                 self.alignment.homography_reference_frame[t],
                 window,
-                valid=self.masks[t],
+                valid=self.valid[t],
                 gain=None if gain is None else gain[t],
                 distortion=self.alignment.distortion,
             )
@@ -43,25 +49,29 @@ class AlignedSequence(NamedTuple):
         ]
         return torch.stack([p[0] for p in parts], 1), torch.stack([p[1] for p in parts], 1)
 
-    def alone(self, t: int) -> AlignedSequence:
+    def only(self, t: int) -> AlignedSequence:
         """Return the sequence with frame ``t`` as the only one that is used."""
         return self._replace(used=[t])
 
-    def shrunk(self, size: tuple[int, int], longest: int) -> AlignedSequence:
-        """Return the sequence over a reference of ``size``, with frames of ``longest`` at most."""
-        small_full = resize_matrix(self.alignment.size, size)
-        frames, masks = list(self.frames), list(self.masks)
+    def resized(self, size: tuple[int, int], longest: int) -> AlignedSequence:
+        """Resize the reference to ``size``, and frames to a longest side of ``longest`` at most."""
+        homography_small_reference = resize_matrix(self.alignment.size, size)
+        frames, valid = list(self.frames), list(self.valid)
         homography = self.alignment.homography_reference_frame.clone()
         for t in self.used:
-            frame, mask = self.frames[t], self.masks[t]
+            frame, mask = self.frames[t], self.valid[t]
             frames[t] = shrink_alike(frame, longest)  # fifty copies must fit into memory
             small = image_size(frames[t])
             if mask is not None and small != image_size(frame):
-                masks[t] = F.interpolate(mask[None].float(), small, mode="area")[0] > 0.99
-            frame_copy = torch.linalg.inv(resize_matrix(image_size(frame), small))
-            homography[t] = small_full @ homography[t].to(torch.float64) @ frame_copy
+                valid[t] = shrink_valid(mask[None], small)[0]
+            homography_frame_small = torch.linalg.inv(resize_matrix(image_size(frame), small))
+            homography[t] = (
+                homography_small_reference
+                @ homography[t].to(torch.float64)
+                @ homography_frame_small
+            )
         alignment = self.alignment._replace(homography_reference_frame=homography, size=size)
-        return AlignedSequence(frames, masks, alignment, self.used)
+        return AlignedSequence(frames, valid, alignment, self.used)
 
 
 def warp_frame(
@@ -93,8 +103,8 @@ def warp_frame(
     photo = image_size(frame)
     x0, y0, x1, y1 = _source_box(H, (height, width), photo, distortion)
     if x1 <= x0 or y1 <= y0:
-        seen = torch.zeros(1, 1, height, width, dtype=torch.bool, device=frame.device)
-        return torch.zeros(1, 3, height, width, device=frame.device), seen
+        empty = torch.zeros(1, 3, height, width, device=frame.device)
+        return empty, torch.zeros_like(empty[:, :1], dtype=torch.bool)
     crop = to_unit(frame[:, y0:y1, x0:x1]).unsqueeze(0)
     if gain is not None and bool((gain != 1).any()):
         crop = _apply_gain(crop, gain)
@@ -134,14 +144,14 @@ def _source_box(
     frame: tuple[int, int],
     distortion: float,
 ) -> tuple[int, int, int, int]:
-    """Return (x0, y0, x1, y1) of the source pixels that a window can sample."""
+    """Return the box (x0, y0, x1, y1) of source pixels that a window can sample."""
     height, width = frame
     inverse = torch.linalg.inv(homography_window_frame)
-    # A lens bends the edges of the window: their ends alone do not say how far it reaches.
-    points, in_front = transform_points(straight_border(window, 0.0), inverse)
+    # A lens bends the edges of the window: its corners alone do not bound it.
+    points, in_front = transform_points(undistorted_border(window, 0.0), inverse)
     if distortion != 0:
-        points, shown = distort_points(points, points.new_tensor(distortion), size=frame)
-        in_front = in_front & shown
+        points, exist = distort_points(points, points.new_tensor(distortion), size=frame)
+        in_front = in_front & exist
     if not bool(in_front.all()):
         return 0, 0, width, height
     low, high = points.amin(dim=0), points.amax(dim=0)

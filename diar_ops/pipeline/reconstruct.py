@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -22,9 +21,9 @@ from diar_ops.aggregate import (
     softmax_aggregate,
 )
 from diar_ops.colour import srgb_to_linear
-from diar_ops.models import DeepResidualSets, FaithfulDIAR, load_pretrained
+from diar_ops.models import FaithfulDIAR, load_pretrained
 from diar_ops.models.faithful.tiles import compose_window, gather_evidence, gather_light
-from diar_ops.pipeline._frames import Frames, check_frames
+from diar_ops.pipeline._frames import Frames, Progress, check_frames
 from diar_ops.pipeline._warp import AlignedSequence, warp_frame
 from diar_ops.pipeline.settle import settle_frames
 
@@ -49,13 +48,15 @@ def _mean(features: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
     return mean_aggregate(features, valid, return_weights=True)
 
 
-_LOCAL: dict[str, Aggregator] = {"softmax": _softmax, "median": _median, "mean": _mean}
+_BY_NAME: dict[str, Aggregator] = {"softmax": _softmax, "median": _median, "mean": _mean}
 #: The aggregators that :func:`reconstruct_sequence` knows by name.
-AGGREGATORS = ("diar", *_LOCAL)
+AGGREGATORS = ("diar", *_BY_NAME)
 
-# Longest side of the copies on which exposure is compared: thousands of pixels settle a median.
+_NEEDS_WEIGHTS = "an aggregator that knows the weights of the frames, such as a FaithfulDIAR"
+
+# Longest side of the copies on which exposure is compared: thousands of pixels fix a median.
 _EXPOSURE_SIZE = 256
-# Longest side of the frames that are settled.
+# Longest side of the copies that settle_frames aligns.
 _SETTLING_SIZE = 256
 # Shares beyond this number are kept in half precision: fifty photos of 12 megapixels in 6 GB.
 _LARGE_WEIGHTS = 2**28
@@ -72,7 +73,7 @@ def reconstruct_sequence(
     compensate: bool = True,
     settle: bool = False,
     working_size: int = 1024,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Reconstruction:
     """Reconstruct the clean picture from frames and their alignment.
 
@@ -111,51 +112,59 @@ def reconstruct_sequence(
         OptionError: Unknown aggregator, or ``working_size`` below 64.
         DiarError: No frame is aligned.
     """
-    frames = check_frames("reconstruct_sequence", frames, valid)
+    op = "reconstruct_sequence"
+    frames = check_frames(op, frames, valid)
     check_shapes(
-        "reconstruct_sequence",
+        op,
         homography=(alignment.homography_reference_frame, f"{len(frames)} 3 3"),
         success=(alignment.success, f"{len(frames)}"),
     )
-    if isinstance(aggregator, str):
-        check_option(
-            "reconstruct_sequence",
-            aggregator in AGGREGATORS,
-            f"aggregator to be one of {', '.join(AGGREGATORS)}, a network or a callable",
-            aggregator,
-        )
-    fits = callable(aggregator) or isinstance(aggregator, str)
-    fits = fits and not isinstance(aggregator, DeepResidualSets)
-    words = "an aggregator that knows the weights of the frames, such as a FaithfulDIAR"
-    check_option("reconstruct_sequence", fits, words, type(aggregator).__name__)
-    check_option("reconstruct_sequence", working_size >= 64, "working_size >= 64", working_size)
-    masks: list[Tensor | None] = [None] * len(frames) if valid is None else list(valid)
+    if aggregator == "diar":
+        aggregator = load_pretrained("diar")
+    elif isinstance(aggregator, str):
+        known = f"aggregator to be one of {', '.join(AGGREGATORS)}, a network or a callable"
+        check_option(op, aggregator in _BY_NAME, known, aggregator)
+        aggregator = _BY_NAME[aggregator]
+    check_option(op, callable(aggregator), _NEEDS_WEIGHTS, type(aggregator).__name__)
+    check_option(op, working_size >= 64, "working_size >= 64", working_size)
     used = [t for t in range(len(frames)) if bool(alignment.success[t])]
     if not used:
-        raise DiarError("reconstruct_sequence: no frame is aligned, nothing to reconstruct from")
+        raise DiarError(f"{op}: no frame is aligned, nothing to reconstruct from")
+    masks: list[Tensor | None] = [None] * len(frames) if valid is None else list(valid)
     sequence = AlignedSequence(frames, masks, alignment, used)
-    report = progress or (lambda step, done, total: None)
-    if aggregator == "diar":
-        aggregator = shipped_network()
+    progress = progress or (lambda step, done, total: None)
     with torch.no_grad():
         if settle:
-            sequence = _settled(sequence)
+            sequence = _settle(sequence)
         if isinstance(aggregator, FaithfulDIAR):
-            part, gain = _network_part(aggregator, sequence, working_size, report)
+            restore, gain = _network_windows(aggregator, sequence, working_size, progress)
         else:
-            part, gain = _local_part(aggregator, sequence, compensate)
-        return _in_strips(sequence, part, gain, report)
+            restore, gain = _pixelwise_windows(aggregator, sequence, compensate)
+        return _in_strips(sequence, restore, gain, progress)
 
 
-#: Puts a window (top, left, bottom, right) of the picture together: maps it to the frames there,
-#: valid, the picture and the weights.
-_Part: TypeAlias = Callable[[tuple[int, int, int, int]], tuple[Tensor, Tensor, Tensor]]
+class _Window(NamedTuple):
+    """A restored window of the picture.
+
+    Attributes:
+        image: (1, 3, h, w).
+        weights: (1, T, 1 or 3, h, w) of the used frames.
+        valid: (1, T, 1, h, w) bool, which frames show the pixel.
+    """
+
+    image: Tensor
+    weights: Tensor
+    valid: Tensor
+
+
+#: Restores the window (top, left, bottom, right) of the picture.
+_Restore: TypeAlias = Callable[[tuple[int, int, int, int]], _Window]
 
 
 def _in_strips(
-    sequence: AlignedSequence, part: _Part, gain: Tensor, report: Callable[[str, int, int], None]
+    sequence: AlignedSequence, restore: _Restore, gain: Tensor, progress: Progress
 ) -> Reconstruction:
-    """Put the picture together strip by strip."""
+    """Restore the picture strip by strip."""
     (height, width), used = sequence.alignment.size, sequence.used
     image = torch.zeros(3, height, width)
     coverage = torch.zeros(1, height, width, dtype=torch.int64)
@@ -165,84 +174,77 @@ def _in_strips(
     rows = max(1, min(height, math.ceil(_STRIP_PIXELS / (width * len(used)))))
     for top in range(0, height, rows):
         bottom = min(height, top + rows)
-        covered, picture, share = part((top, 0, bottom, width))
-        image[:, top:bottom] = picture[0].clamp(0, 1)
-        coverage[:, top:bottom] = covered[0].sum(dim=0)
-        weights[used, :, top:bottom] = share[0].mean(dim=1, keepdim=True).to(weights)
-        report("putting together", bottom, height)
+        window = restore((top, 0, bottom, width))
+        image[:, top:bottom] = window.image[0].clamp(0, 1)
+        coverage[:, top:bottom] = window.valid[0].sum(dim=0)
+        weights[used, :, top:bottom] = window.weights[0].mean(dim=1, keepdim=True).to(weights)
+        progress("putting together", bottom, height)
     return Reconstruction(image, coverage, weights, gain)
 
 
-def _local_part(
-    aggregator: str | Aggregator, sequence: AlignedSequence, compensate: bool
-) -> tuple[_Part, Tensor]:
-    """Return how an aggregator that sees pixels only puts a window together, and the gains."""
-    aggregate = _LOCAL[aggregator] if isinstance(aggregator, str) else aggregator
+def _pixelwise_windows(
+    aggregate: Aggregator, sequence: AlignedSequence, compensate: bool
+) -> tuple[_Restore, Tensor]:
+    """Return how an aggregator that sees single windows restores them, and the exposure gains."""
     gain = torch.ones(len(sequence.frames), 3)
     if compensate and len(sequence.used) > 1:
         small = fit_size(sequence.alignment.size, _EXPOSURE_SIZE)
         # Twice the size leaves the anti-aliasing of the warp something to average.
-        stack, covered = sequence.shrunk(small, 2 * _EXPOSURE_SIZE).warp((0, 0, *small))
-        gain[sequence.used] = exposure_gain(srgb_to_linear(stack), covered)[0].to(gain)
+        frames, valid = sequence.resized(small, 2 * _EXPOSURE_SIZE).warp((0, 0, *small))
+        gain[sequence.used] = exposure_gain(srgb_to_linear(frames), valid)[0].to(gain)
 
-    def part(window: tuple[int, int, int, int]) -> tuple[Tensor, Tensor, Tensor]:
+    def restore(window: tuple[int, int, int, int]) -> _Window:
         top, left, bottom, right = window
-        stack, covered = sequence.warp((top, left, bottom - top, right - left), gain)
-        return covered, *aggregate(stack, covered)
+        frames, valid = sequence.warp((top, left, bottom - top, right - left), gain)
+        result = aggregate(frames, valid)
+        fits = isinstance(result, tuple) and len(result) == 2
+        check_option("reconstruct_sequence", fits, _NEEDS_WEIGHTS, type(aggregate).__name__)
+        return _Window(*result, valid)
 
-    return part, gain
+    return restore, gain
 
 
-def _network_part(
-    network: FaithfulDIAR,
-    sequence: AlignedSequence,
-    working_size: int,
-    report: Callable[[str, int, int], None],
-) -> tuple[_Part, Tensor]:
-    """Return how a network puts a window together, and the mean gains."""
+def _network_windows(
+    network: FaithfulDIAR, sequence: AlignedSequence, working_size: int, progress: Progress
+) -> tuple[_Restore, Tensor]:
+    """Return how a network that sees whole frames restores windows, and the mean gains."""
     full, used = sequence.alignment.size, sequence.used
     size = fit_size(full, working_size)
-    working = sequence if size == full else sequence.shrunk(size, 2 * working_size)
+    working = sequence if size == full else sequence.resized(size, 2 * working_size)
     light = gather_light(
         network,
-        [working.alone(t).warp for t in used],
+        [working.only(t).warp for t in used],
         size,
-        lambda done, total: report("judging light", done, total),
+        lambda done, total: progress("judging light", done, total),
     )
     evidence = gather_evidence(
-        network, working.warp, light, size, lambda done, total: report("weighing", done, total)
+        network, working.warp, light, size, lambda done, total: progress("weighing", done, total)
     )
     gain = torch.ones(len(sequence.frames), 3)
     gain[used] = (2.4 * light.gain[0].mean(dim=(2, 3))).exp()
 
-    def part(window: tuple[int, int, int, int]) -> tuple[Tensor, Tensor, Tensor]:
+    def restore(window: tuple[int, int, int, int]) -> _Window:
         top, left, bottom, right = window
-        stack, covered = sequence.warp((top, left, bottom - top, right - left))
-        picture, share = compose_window(network, stack, covered, light, evidence, window, full)
-        return covered, picture, share
+        frames, valid = sequence.warp((top, left, bottom - top, right - left))
+        return _Window(
+            *compose_window(network, frames, valid, light, evidence, window, full), valid
+        )
 
-    return part, gain
+    return restore, gain
 
 
-def _settled(sequence: AlignedSequence) -> AlignedSequence:
-    """Return the sequence with its frames over what most of them show."""
+def _settle(sequence: AlignedSequence) -> AlignedSequence:
+    """Return the sequence with its frames settled on small copies (:func:`settle_frames`)."""
     full, used = sequence.alignment.size, sequence.used
     small = fit_size(full, _SETTLING_SIZE)
-    frames, covered = sequence.shrunk(small, 2 * _SETTLING_SIZE).warp((0, 0, *small))
-    small_full = resize_matrix(full, small)
-    H = torch.linalg.inv(small_full) @ settle_frames(frames, covered)[0].cpu() @ small_full
+    frames, valid = sequence.resized(small, 2 * _SETTLING_SIZE).warp((0, 0, *small))
+    homography_small_full = resize_matrix(full, small)
+    H = torch.linalg.inv(homography_small_full) @ settle_frames(frames, valid)[0].cpu()
+    H = H @ homography_small_full
     homography = sequence.alignment.homography_reference_frame.clone()
     homography[used] = (H @ homography[used].to(H)).to(homography)
     alignment = sequence.alignment._replace(homography_reference_frame=homography)
     return sequence._replace(alignment=alignment)
-
-
-@lru_cache(maxsize=1)
-def shipped_network() -> FaithfulDIAR:
-    """Return the network that comes with the package."""
-    network = load_pretrained("diar")
-    assert isinstance(network, FaithfulDIAR)
-    return network
 
 
 def aligned_frames(

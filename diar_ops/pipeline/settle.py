@@ -1,4 +1,4 @@
-"""Settle roughly aligned frames over what most of them show."""
+"""Refine roughly aligned frames against the median of all."""
 
 from __future__ import annotations
 
@@ -35,11 +35,12 @@ _LEAST_MOVE = 0.2
 
 
 def settle_frames(frames: Tensor, valid: Tensor | None = None, *, longest: int = 128) -> Tensor:
-    """Say how frames that are aligned to a pixel or two lie over their common picture.
+    """Estimate homographies that lay frames aligned to a pixel or two over their common picture.
 
-    Each frame's local contrast is laid over the median of all, twice (:func:`refine_homography`),
-    on small copies: a tenth of their pixels is reached. What all frames move by in common is taken
-    off again. Two frames stay as they are: which of them is right cannot be told.
+    Each frame's local contrast is refined against the median of all, twice
+    (:func:`refine_homography`), on small copies, to a tenth of their pixels. The motion that all
+    frames have in common is removed again. Two frames stay as they are: which of them is right
+    cannot be told.
 
     For alignments from elsewhere: :func:`align_sequence` is more exact than this.
 
@@ -74,40 +75,41 @@ def settle_frames(frames: Tensor, valid: Tensor | None = None, *, longest: int =
     shrink = max(1, round(max(size) / longest))
     if B == 0 or T < 3 or min(size) // shrink < _LEAST_SIZE:
         return eye.repeat(B, T, 1, 1)
-    known = frames.isfinite().all(2, keepdim=True)
-    known = known if valid is None else known & valid
+    usable = frames.isfinite().all(2, keepdim=True)
+    usable = usable if valid is None else usable & valid
     with torch.no_grad():
-        frames = torch.where(known, frames, 0).to(solve_dtype(frames.dtype)).flatten(0, 1)
-        whole = F.avg_pool2d(known.flatten(0, 1).to(frames.dtype), shrink) == 1
-        contrast, holds = local_contrast(F.avg_pool2d(frames, shrink), whole)
-        here = (contrast.shape[-2], contrast.shape[-1])
+        frames = torch.where(usable, frames, 0).to(solve_dtype(frames.dtype)).flatten(0, 1)
+        whole = F.avg_pool2d(usable.flatten(0, 1).to(frames.dtype), shrink) == 1
+        contrast, contrast_valid = local_contrast(F.avg_pool2d(frames, shrink), whole)
+        small = (contrast.shape[-2], contrast.shape[-1])
         H = eye.repeat(B * T, 1, 1)
         for _ in range(_ROUNDS):
-            moved = warp_homography(contrast, H.to(contrast.dtype), holds, size=here)
-            seen = moved.valid.reshape(B, T, 1, *here)
-            middle = median_aggregate(moved.image.reshape(B, T, 1, *here), seen)
-            found = refine_homography(
+            warped = warp_homography(contrast, H.to(contrast.dtype), contrast_valid, size=small)
+            warped_valid = warped.valid.reshape(B, T, 1, *small)
+            median = median_aggregate(warped.image.reshape(B, T, 1, *small), warped_valid)
+            refined = refine_homography(
                 contrast,
-                middle.repeat_interleave(T, 0),
+                median.repeat_interleave(T, 0),
                 H,
-                holds,
-                seen.any(1).repeat_interleave(T, 0),
+                contrast_valid,
+                warped_valid.any(1).repeat_interleave(T, 0),
                 levels=1,
                 max_iterations=_STEPS,
                 features=lambda image, valid: (image, valid),
             )
-            near = corner_error(found.homography, eye, size=here) < _MOST_MOVE * max(here)
-            fits = found.success & near & (found.agreement >= _LEAST_AGREEMENT)
-            H = torch.where(fits[:, None, None], found.homography, eye)
-        return _centred(H.reshape(B, T, 3, 3), fits.reshape(B, T), size, here, shrink)
+            near = corner_error(refined.homography, eye, size=small) < _MOST_MOVE * max(small)
+            fits = refined.success & near & (refined.agreement >= _LEAST_AGREEMENT)
+            H = torch.where(fits[:, None, None], refined.homography, eye)
+        return _remove_common_motion(H.reshape(B, T, 3, 3), fits.reshape(B, T), size, small, shrink)
 
 
-def _centred(
-    homography: Tensor, fits: Tensor, size: tuple[int, int], here: tuple[int, int], shrink: int
+def _remove_common_motion(
+    homography: Tensor, fits: Tensor, size: tuple[int, int], small: tuple[int, int], shrink: int
 ) -> Tensor:
-    """Return (B, T, 3, 3) in pixels of the frames, without what all frames have in common."""
-    small = resize_matrix((here[0] * shrink, here[1] * shrink), here).to(homography)
-    H = torch.linalg.inv(small) @ homography @ small
+    """Return (B, T, 3, 3) in pixels of the frames, without the motion that all have in common."""
+    whole = (small[0] * shrink, small[1] * shrink)
+    homography_small_frame = resize_matrix(whole, small).to(homography)
+    H = torch.linalg.inv(homography_small_frame) @ homography @ homography_small_frame
     H = H / H[..., 2:, 2:]
     # For moves of a few pixels the mean of matrices is the mean of moves.
     share = fits.to(H.dtype)[..., None, None]

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from diar_ops import (
     Alignment,
+    AlignOptions,
     DeviceError,
     DtypeError,
     OptionError,
@@ -22,7 +23,8 @@ from diar_ops import (
     load_descriptor,
 )
 from diar_ops.data import read_photos
-from diar_ops.pipeline import _refine, reconstruct_sequence
+from diar_ops.pipeline import reconstruct_sequence
+from diar_ops.pipeline._align import refine as refine_module
 from diar_ops.results import read_ground_truth, score_against
 from tests import photos
 from tests.harness import Call, OpTests, assert_close, tensors_of
@@ -93,9 +95,9 @@ class TestAlignSequence(OpTests):
             with pytest.raises(OptionError, match='"auto" or a frame from 0 to 1'):
                 align_sequence(good, reference=reference)
         with pytest.raises(OptionError, match="matching_size >= 32"):
-            align_sequence(good, matching_size=31)
+            AlignOptions(matching_size=31)
         with pytest.raises(OptionError, match="refinement_size >= 32"):
-            align_sequence(good, refinement_size=0)
+            AlignOptions(refinement_size=0)
         with pytest.raises(DeviceError, match="cannot compute on 'nonsense'"):
             align_sequence(good, device="nonsense")
 
@@ -343,7 +345,7 @@ def test_frames_that_fit_each_other_but_not_the_reference_are_unconnected() -> N
 def test_a_frame_of_which_too_little_agrees_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pairs are verified, but no frame may pass whose pixels do not agree."""
     given, _ = frames()
-    monkeypatch.setattr(_refine, "EVIDENCE", ((1.01, 0.0015),))
+    monkeypatch.setattr(refine_module, "EVIDENCE", ((1.01, 0.0015),))
     found = align_sequence(given, reference=0)
     assert found.pairs.estimate.success.all()
     assert found.success.tolist() == [True, False, False]

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from diar_ops import (
     Alignment,
+    AlignOptions,
     OptionError,
     align_sequence,
     distort_points,
@@ -19,11 +20,10 @@ from diar_ops import (
     transform_points,
     undistort_points,
 )
-from diar_ops.pipeline import _place as place_module
-from diar_ops.pipeline import align as align_module
 from diar_ops.pipeline import aligned_frames
+from diar_ops.pipeline._align import place as place_module
 from diar_ops.pipeline._frames import working_copy
-from diar_ops.pipeline._lens import Lens, lens_of_pairs, straight_border
+from diar_ops.pipeline._lens import Lens, estimate_lens, undistorted_border
 from diar_ops.pipeline._warp import warp_frame
 from tests import photos
 from tests.harness import assert_close
@@ -129,7 +129,7 @@ def test_one_photo_alone_says_nothing() -> None:
 
 def test_matched_cells_alone_prove_no_lens(monkeypatch: pytest.MonkeyPatch) -> None:
     _, frames, _ = scene(-0.1)
-    monkeypatch.setattr(place_module, "refine_all", lambda *_: {})
+    monkeypatch.setattr(place_module, "refine_frames", lambda *_, **options: {})
     found = align_sequence(frames, reference=0, distortion="shared")
     assert found.pairs.estimate.success.any()
     assert found.success.sum() == 1
@@ -143,11 +143,10 @@ def test_tiles_of_large_photos_are_straightened() -> None:
         frames,
         reference=0,
         distortion="shared",
-        matching_size=240,
-        refinement_size=240,
+        options=AlignOptions(matching_size=240, refinement_size=240),
         progress=lambda step, done, total: steps.append(step),
     )
-    assert align_module.LARGE * 240 < 480
+    assert place_module.LARGE * 240 < 480
     assert "looking closer" in steps
     assert max(errors(found, frames, H, -0.08)) < 0.3
     assert abs(found.distortion + 0.08) < 0.002
@@ -158,7 +157,7 @@ def test_options_are_checked() -> None:
     with pytest.raises(OptionError, match="one of none, shared, got 'each'"):
         align_sequence(frames, distortion="each")
     with pytest.raises(OptionError, match="joint=True to estimate a lens, got False"):
-        align_sequence(frames, distortion="shared", joint=False)
+        align_sequence(frames, distortion="shared", options=AlignOptions(joint=False))
 
 
 def test_a_lens_needs_pairs() -> None:
@@ -166,11 +165,11 @@ def test_a_lens_needs_pairs() -> None:
     found = align_sequence(frames, reference=0)
     sizes = [(int(f.shape[-2]), int(f.shape[-1])) for f in frames]
     start = dict(enumerate(torch.from_numpy(H[0] @ np.linalg.inv(H))))
-    lens, chained = lens_of_pairs(found.pairs, start, sizes, 0)
+    lens, chained = estimate_lens(found.pairs, start, sizes, 0)
     assert abs(lens.distortion + 0.1) < 0.03
     assert chained.keys() == start.keys()
     none = found.pairs.estimate._replace(success=found.pairs.estimate.success & False)
-    lens, chained = lens_of_pairs(found.pairs._replace(estimate=none), start, sizes, 0)
+    lens, chained = estimate_lens(found.pairs._replace(estimate=none), start, sizes, 0)
     assert lens.distortion == 0
     assert chained == start
 
@@ -178,14 +177,14 @@ def test_a_lens_needs_pairs() -> None:
 def test_points_go_there_and_back() -> None:
     lens = Lens(-0.1, [(180, 240), (60, 50)])
     points = torch.tensor([[0.0, 0.0], [24.5, 29.5], [49.0, 10.0]], dtype=torch.float64)
-    straight = lens.straighten(points, 1)
+    straight = lens.undistort(points, 1)
     assert straight.valid.all()
     assert (straight.points[0] < -2).all(), "a barrel is pulled apart"
     assert_close(straight.points[1], points[1])
-    back = lens.bend(straight.points, 1)
+    back = lens.distort(straight.points, 1)
     assert back.valid.all()
     assert_close(back.points, points)
-    assert torch.equal(Lens(0.0, lens.sizes).straighten(points, 1).points, points)
+    assert torch.equal(Lens(0.0, lens.sizes).undistort(points, 1).points, points)
 
 
 @pytest.mark.parametrize("k", [-0.12, 0.1])
@@ -201,7 +200,7 @@ def test_straight_copies_hold_all_of_a_photo(k: float) -> None:
     lost = torch.tensor([[0.5, 15.0], [118.5, 15.0], [118.5, 88.5], [0.5, 88.5]]).double()
     bend = torch.tensor(k, dtype=torch.float64)
     straight = undistort_points(lost, bend, size=(height, width)).points
-    at = transform_points(straight, copy.working_full).points.round().long()
+    at = transform_points(straight, copy.homography_copy_frame).points.round().long()
     for (u, v), (px, py) in zip(at.tolist(), lost.tolist(), strict=True):
         near = (..., slice(max(0, v - 2), v + 3), slice(max(0, u - 2), u + 3))
         around = copy.valid[0, 0][near]
@@ -210,7 +209,7 @@ def test_straight_copies_hold_all_of_a_photo(k: float) -> None:
         assert float((found - torch.tensor([px / width, py / height])).abs().max()) < 0.05
     v, u = copy.valid[0, 0].nonzero().unbind(1)
     full = transform_points(
-        torch.stack((u, v), 1).double(), torch.linalg.inv(copy.working_full)
+        torch.stack((u, v), 1).double(), torch.linalg.inv(copy.homography_copy_frame)
     ).points
     bent = distort_points(full, bend, size=(height, width)).points
     inner = (bent > 2).all(1) & (bent[:, 0] < width - 3) & (bent[:, 1] < height - 3)
@@ -220,10 +219,10 @@ def test_straight_copies_hold_all_of_a_photo(k: float) -> None:
 
 
 def test_the_border_of_a_photo() -> None:
-    border = straight_border((60, 80), 0.0)
+    border = undistorted_border((60, 80), 0.0)
     assert border.amin(0).tolist() == [-0.5, -0.5]
     assert border.amax(0).tolist() == [79.5, 59.5]
-    assert (straight_border((60, 80), -0.1).amin(0) < -3).all()
+    assert (undistorted_border((60, 80), -0.1).amin(0) < -3).all()
 
 
 @pytest.mark.parametrize("k", [-0.15, 0.12])

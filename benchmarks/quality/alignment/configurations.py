@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from torch import Tensor
@@ -13,7 +12,7 @@ from benchmarks.quality.alignment.pairwise import Align, Estimate
 from diar_ops.matching import DenseDescriptor
 from diar_ops.models import load_descriptor
 from diar_ops.models.resnet import ResNetTrunk
-from diar_ops.pipeline import align_sequence, chain_to_reference
+from diar_ops.pipeline import AlignOptions, align_sequence, chain_to_reference
 
 __all__ = ["CONFIGURATIONS", "Configuration", "align_configured", "configured_settings"]
 
@@ -24,7 +23,7 @@ class Configuration:
 
     Attributes:
         words: What it does, or what it takes away from the default.
-        options: Of :func:`align_sequence`, those that differ from their defaults.
+        options: Of :func:`align_sequence`.
         resnet: Whether ResNet-18's stage 2 is the descriptor of the coarse matches.
         descriptor: Name of the descriptor of the coarse matches, for :func:`load_descriptor`;
             ``None`` for the default.
@@ -33,7 +32,7 @@ class Configuration:
     """
 
     words: str
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: AlignOptions = AlignOptions()
     resnet: bool = False
     descriptor: str | None = None
     chained: bool = False
@@ -42,8 +41,8 @@ class Configuration:
 #: By name. An ablation of a new option is one more line.
 CONFIGURATIONS: dict[str, Configuration] = {
     "ours": Configuration("align_sequence with its defaults"),
-    "ours-one-scale": Configuration("without the pyramid", {"scales": (1.0,)}),
-    "ours-not-joint": Configuration("without joint adjustment", {"joint": False}),
+    "ours-one-scale": Configuration("without the pyramid", AlignOptions(scales=(1.0,))),
+    "ours-not-joint": Configuration("without joint adjustment", AlignOptions(joint=False)),
     "ours-unrefined": Configuration("without refinement: the verified pairs alone", chained=True),
     "ours-resnet18": Configuration("coarse matches by ResNet-18, stage 2", resnet=True),
     "ours-dual": Configuration("coarse matches by the trained descriptor", descriptor="dual"),
@@ -57,7 +56,7 @@ def align_configured(configuration: Configuration, trunk: ResNetTrunk | None = N
         configuration: How.
         trunk: ResNet-18, where the configuration asks for it.
     """
-    options = dict(configuration.options)
+    options: dict[str, Any] = {"options": configuration.options}
     if configuration.resnet:
         assert trunk is not None
         options["descriptor"] = DenseDescriptor(trunk, stages=2).eval()
@@ -87,9 +86,9 @@ def configured_settings(configuration: Configuration) -> str:
     defaults = {
         name: parameter.default
         for name, parameter in inspect.signature(align_sequence).parameters.items()
-        if parameter.default is not inspect.Parameter.empty
+        if parameter.default is not inspect.Parameter.empty and name != "options"
     }
-    used = {**defaults, **configuration.options, "reference": 0}
+    used = {**defaults, **asdict(configuration.options), "reference": 0}
     words = [f"{name}={value}" for name, value in sorted(used.items())]
     words += ["resnet18"] if configuration.resnet else []
     words += [f"descriptor={configuration.descriptor}"] if configuration.descriptor else []

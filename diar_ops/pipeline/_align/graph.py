@@ -14,8 +14,8 @@ __all__ = [
     "candidate_pairs",
     "chain_to_reference",
     "choose_reference",
-    "largest_group",
-    "plausible",
+    "is_plausible",
+    "largest_component",
 ]
 
 
@@ -43,7 +43,7 @@ def choose_reference(pairs: PairMatches, sharpness: Tensor, sizes: Tensor) -> in
     inliers = pairs.estimate.inliers[verified]
     number = inliers.sum(dim=1)
     support = torch.zeros(count, dtype=torch.float64)
-    bends: list[list[float]] = [[] for _ in range(count)]
+    perspectives: list[list[float]] = [[] for _ in range(count)]
     content: list[list[Tensor]] = [[] for _ in range(count)]
     for p, (i, j) in enumerate(index.tolist()):
         H = homographies[p]
@@ -52,10 +52,10 @@ def choose_reference(pairs: PairMatches, sharpness: Tensor, sizes: Tensor) -> in
             (j, torch.linalg.inv(H), pairs.matches.points1[verified][p]),
         ):
             support[t] += number[p]
-            bends[t].append(perspective(H_other_t, sizes[t]))
+            perspectives[t].append(perspective(H_other_t, sizes[t]))
             content[t].append(points[inliers[p]].to(torch.float64))
     scores = {}
-    for t in largest_group(index, number, count):
+    for t in largest_component(index, number, count):
         reach = chain_to_reference(index, homographies, number, count, t)
         inside = [
             _share_inside(torch.cat(content[s]), H, sizes[t])
@@ -64,7 +64,7 @@ def choose_reference(pairs: PairMatches, sharpness: Tensor, sizes: Tensor) -> in
         ]
         connection = float((support[t] / support.max().clamp_min(1)).sqrt())
         completeness = sum(inside) / max(1, len(inside))
-        frontality = float(torch.exp(-torch.tensor(bends[t] or [0.0]).median()))
+        frontality = float(torch.exp(-torch.tensor(perspectives[t] or [0.0]).median()))
         sharp = float((sharpness[t] / sharpness.max().clamp_min(1e-12)).sqrt())
         scores[t] = connection * completeness**3 * frontality * sharp
     return max(scores, key=lambda t: (scores[t], -t))
@@ -109,7 +109,7 @@ def chain_to_reference(
     return chained
 
 
-def largest_group(index: Tensor, inliers: Tensor, count: int) -> list[int]:
+def largest_component(index: Tensor, inliers: Tensor, count: int) -> list[int]:
     """Return the connected frames with the most support, or all frames if no pair is verified."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
@@ -159,7 +159,7 @@ def candidate_pairs(count: int) -> Tensor:
     return torch.tensor(sorted(chosen), dtype=torch.int64).reshape(-1, 2)
 
 
-def plausible(homography: Tensor, size: tuple[int, int]) -> bool:
+def is_plausible(homography: Tensor, size: tuple[int, int]) -> bool:
     """Return whether photos of one plane can differ by a homography of a frame of ``size``.
 
     The horizon of a photographed plane lies outside the photo, and its nearest corner is not many

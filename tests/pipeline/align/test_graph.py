@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from diar_ops import HomographyEstimate, Matches, PairMatches
-from diar_ops.pipeline._graph import (
+from diar_ops.pipeline._align.graph import (
     candidate_pairs,
     chain_to_reference,
     choose_reference,
-    plausible,
+    is_plausible,
 )
 from tests.harness import assert_close, generator
 
@@ -150,7 +150,7 @@ def test_a_frame_that_crops_the_picture_does_not_lead() -> None:
     assert choose_reference(pairs, torch.tensor([2.0, 1.0, 1.0]), SIZES) != 0
 
 
-def test_only_the_largest_group_may_lead() -> None:
+def test_only_the_largest_component_may_lead() -> None:
     index = [(0, 1), (2, 3), (3, 4)]
     pairs = verified(index, EYE.repeat(3, 1, 1), [500, 40, 40])
     sizes = torch.full((5, 2), 100.0, dtype=torch.float64)
@@ -164,10 +164,10 @@ def test_without_any_pair_some_frame_leads() -> None:
 
 def test_no_camera_sees_the_horizon_of_a_picture() -> None:
     tilted = torch.eye(3, dtype=torch.float64)
-    assert plausible(tilted, (200, 300))
+    assert is_plausible(tilted, (200, 300))
     tilted[2, 0] = 2 / 300  # the right side is three times as far
-    assert plausible(tilted, (200, 300))
+    assert is_plausible(tilted, (200, 300))
     tilted[2, 0] = 9 / 300
-    assert not plausible(tilted, (200, 300))
+    assert not is_plausible(tilted, (200, 300))
     tilted[2, 0] = -2 / 300  # the horizon runs through the middle
-    assert not plausible(tilted, (200, 300))
+    assert not is_plausible(tilted, (200, 300))

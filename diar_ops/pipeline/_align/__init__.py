@@ -1,0 +1,1 @@
+"""The steps of :func:`align_sequence`, each a function of plain tensors and NamedTuples."""

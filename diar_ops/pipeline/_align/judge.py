@@ -1,0 +1,83 @@
+"""Judge each frame of a sequence: whether it is aligned, and if not, why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from diar_ops._types import Alignment, PairMatches, Reason
+from diar_ops.pipeline._align.place import Placement, covered_grid
+from diar_ops.pipeline._align.refine import QUANTILES
+
+__all__ = ["judge_frames"]
+
+
+def judge_frames(
+    pairs: PairMatches, placement: Placement, finite: Sequence[bool], reference: int
+) -> Alignment:
+    """Return the alignment of a sequence with the verdict on each frame.
+
+    A frame is aligned if its pixels agree with those of its anchor (:data:`refine.EVIDENCE`); else
+    its reason is CHANCE_LEVEL. A frame that no path of verified pairs leads to the reference is
+    UNCONNECTED if some pair of it was verified, and has the reason of its most promising pair if
+    not.
+
+    Args:
+        pairs: The matched pairs, verified or not.
+        placement: What became of the frames that a path of pairs leads to the reference.
+        finite: Whether the values of each frame are finite.
+        reference: The reference frame.
+    """
+    homography, lens, distortion_sigma = placement.adjusted
+    sizes, count = lens.sizes, len(finite)
+    success = torch.zeros(count, dtype=torch.bool)
+    reason = _pair_reasons(pairs, count)
+    overlap, spread = torch.zeros(count), torch.full((count, len(QUANTILES)), float("nan"))
+    success[reference], reason[reference] = True, int(Reason.OK)
+    for t, frame in placement.refined.items():
+        success[t], spread[t] = frame.success, frame.spread
+        reason[t] = int(Reason.OK if frame.success else Reason.CHANCE_LEVEL)
+    for t in (*placement.placed, reference):
+        overlap[t] = covered_grid(homography[t], t, sizes[reference], lens).double().mean()
+    not_finite = ~torch.tensor(finite)
+    success[not_finite], reason[not_finite] = False, int(Reason.NOT_FINITE)
+    return Alignment(
+        homography_reference_frame=homography,
+        success=success,
+        reason=reason,
+        inliers=_most_inliers(pairs, count),
+        overlap=overlap,
+        reference=reference,
+        size=sizes[reference],
+        spread=spread,
+        pairs=pairs,
+        distortion=lens.distortion,
+        distortion_sigma=distortion_sigma,
+    )
+
+
+def _pair_reasons(pairs: PairMatches, count: int) -> Tensor:
+    """Return, for each frame, why its most promising pair failed; UNCONNECTED if one did not."""
+    reason = torch.full((count,), int(Reason.TOO_FEW))
+    most = torch.full((count,), -1)
+    usable = pairs.matches.valid.sum(dim=1)
+    for pair, number, pair_reason in zip(
+        pairs.frames.tolist(), usable.tolist(), pairs.estimate.reason.tolist(), strict=True
+    ):
+        if pair_reason == Reason.OK:
+            number, pair_reason = 1 << 40, int(Reason.UNCONNECTED)
+        for t in pair:
+            if number > most[t]:
+                most[t], reason[t] = number, pair_reason
+    return reason
+
+
+def _most_inliers(pairs: PairMatches, count: int) -> Tensor:
+    """Return (T,) int64, the inliers of each frame's best verified pair."""
+    most = torch.zeros(count, dtype=torch.int64)
+    support = pairs.estimate.inliers.sum(dim=1) * pairs.estimate.success
+    for pair, number in zip(pairs.frames.tolist(), support.tolist(), strict=True):
+        most[pair] = most[pair].clamp_min(number)
+    return most

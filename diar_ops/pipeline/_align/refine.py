@@ -1,0 +1,272 @@
+"""Refine the homography of each frame on the pixels, or refuse the frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from diar_ops._types import FeatureMap, Matches, PairMatches, RefinedHomography
+from diar_ops.geometry import (
+    ransac_homography,
+    refine_homography,
+    transform_points,
+    warp_homography,
+)
+from diar_ops.matching import match_local
+from diar_ops.pipeline._align.graph import is_plausible
+from diar_ops.pipeline._align.pairs import EVIDENCE_CELLS, Descriptor
+from diar_ops.pipeline._frames import Progress, WorkingCopy, hide_invalid, smaller_copy
+
+__all__ = [
+    "QUANTILES",
+    "Anchor",
+    "RefinedFrame",
+    "full_resolution",
+    "is_reliable",
+    "refine_frame",
+    "refine_frames",
+]
+
+#: Of the distances that Alignment.spread reports.
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+#: (least agreement, largest corner_sigma as a share of the longer side): a refinement is reliable
+#: if it keeps both bounds of one row. Much of a photo's texture may be noise or reflections, so
+#: that little of it agrees; then the rest must fix the corners the better.
+EVIDENCE = ((0.2, 0.0015), (0.1, 0.0005))
+#: Shorter side of the copies that are refined, in pixels, at least.
+_LEAST_SIDE = 100
+#: Radius of the search for matches around the initial homography, in cells of the descriptor.
+_SEARCH_RADIUS = 3
+#: Inlier threshold there, in cells.
+_SEARCH_THRESHOLD = 0.5
+
+
+class RefinedFrame(NamedTuple):
+    """A frame whose homography was refined against another frame, its anchor.
+
+    Attributes:
+        homography_reference_frame: (3, 3) float64 in full-resolution pixels, undistorted ones where
+            a lens is known.
+        success: Whether the pixels agree on it.
+        spread: (5,) see :attr:`Alignment.spread`.
+        anchor: Index of the anchor.
+        points_frame: (N, 2) positions in the frame that agree with ``points_anchor``, float64 in
+            full-resolution pixels, undistorted ones where a lens is known.
+        points_anchor: (N, 2) in the anchor.
+    """
+
+    homography_reference_frame: Tensor
+    success: bool
+    spread: Tensor
+    anchor: int
+    points_frame: Tensor
+    points_anchor: Tensor
+
+
+class Anchor:
+    """A frame that others are refined against; what is derived from its copy is kept.
+
+    Args:
+        index: Of the frame.
+        copy: Its working copy.
+        descriptor: Describes the cells by which frames far from their place are matched again.
+    """
+
+    def __init__(self, index: int, copy: WorkingCopy, descriptor: Descriptor) -> None:
+        self.index = index
+        self.copy = copy
+        self.descriptor = descriptor
+
+    @cached_property
+    def cells(self) -> FeatureMap:
+        """Descriptors of the copy; few frames need them."""
+        return self.descriptor(hide_invalid(self.copy.image, self.copy.valid))
+
+    @cached_property
+    def half(self) -> Anchor | None:
+        """The anchor at half the size, if that is not too small: with a quarter of the noise."""
+        if min(self.copy.size) < 2 * _LEAST_SIDE:
+            return None
+        return Anchor(self.index, smaller_copy(self.copy, self.longest // 2), self.descriptor)
+
+    @property
+    def longest(self) -> int:
+        """Longest side of the copy, in pixels."""
+        return max(self.copy.size)
+
+
+def refine_frames(
+    initial: Mapping[int, Tensor],
+    pairs: PairMatches,
+    reference: int,
+    copy_of: Callable[[int], WorkingCopy],
+    *,
+    descriptor: Descriptor,
+    generator: torch.Generator | None,
+    progress: Progress,
+) -> dict[int, RefinedFrame]:
+    """Refine every frame that has an initial homography.
+
+    A frame is refined against the reference. One that shares too little with it may share enough
+    with a frame already in place; each frame placed this way may be the anchor of the next.
+
+    Args:
+        initial: ``homography_reference_frame`` by frame, right to some pixels.
+        pairs: The verified pairs, in full-resolution pixels.
+        reference: The reference frame.
+        copy_of: Returns the working copy of a frame.
+        descriptor: See :class:`Anchor`.
+        generator: Source of randomness.
+        progress: Called with the progress of the step.
+
+    Returns:
+        The result for each frame but the reference.
+    """
+    others = sorted(set(initial) - {reference})
+    if not others:
+        return {}
+    refined = {}
+    anchor = Anchor(reference, copy_of(reference), descriptor)
+    for done, t in enumerate(others):
+        refined[t] = refine_frame(copy_of(t), anchor, initial[t], generator)
+        progress("refining", done + 1, len(others))
+    placed_one = True
+    while placed_one:
+        placed_one = False
+        for t in [t for t in others if not refined[t].success]:
+            step = _best_supported_step(pairs, t, {p for p in others if refined[p].success})
+            if step is None:
+                continue
+            p, homography_p_t = step
+            anchor = Anchor(p, copy_of(p), descriptor)
+            result = refine_frame(copy_of(t), anchor, homography_p_t, generator)
+            if result.success:
+                H = refined[p].homography_reference_frame @ result.homography_reference_frame
+                refined[t] = result._replace(homography_reference_frame=H)
+                placed_one = True
+    return refined
+
+
+def refine_frame(
+    copy: WorkingCopy,
+    anchor: Anchor,
+    homography_anchor_frame: Tensor,
+    generator: torch.Generator | None,
+) -> RefinedFrame:
+    """Refine the homography of one frame to its anchor from one that is right to some pixels.
+
+    Copies of half the size, and so on, are tried where the pixels of the larger ones do not agree:
+    noise and blur hide small detail first.
+
+    Returns:
+        The result, with ``homography_anchor_frame`` as its homography.
+    """
+    result = _refine_on_copy(copy, anchor, homography_anchor_frame, generator)
+    if result.success or anchor.half is None or min(copy.size) < 2 * _LEAST_SIDE:
+        return result
+    half = smaller_copy(copy, max(copy.size) // 2)
+    return refine_frame(half, anchor.half, homography_anchor_frame, generator)
+
+
+def _refine_on_copy(
+    copy: WorkingCopy,
+    anchor: Anchor,
+    homography_anchor_frame: Tensor,
+    generator: torch.Generator | None,
+) -> RefinedFrame:
+    """Refine on copies of this size only."""
+    anchor_copy, frame_copy = anchor.copy.homography_copy_frame, copy.homography_copy_frame
+    H = anchor_copy @ homography_anchor_frame @ torch.linalg.inv(frame_copy)
+    refined = _refine_pixels(copy, anchor.copy, H)
+    if not is_reliable(refined, anchor.longest, EVIDENCE[:1]):
+        # What agrees may be the noise of one camera: prefer a place where more does.
+        start = _match_again(copy, anchor, H, generator)
+        again = None if start is None else _refine_pixels(copy, anchor.copy, start)
+        if again is not None and float(again.agreement) > float(refined.agreement):
+            refined = again
+    H = refined.homography[0].cpu()
+    if not (is_reliable(refined, anchor.longest) and is_plausible(H, copy.size)):
+        empty = torch.zeros(0, 2, dtype=torch.float64)
+        unknown = torch.full((len(QUANTILES),), float("nan"))
+        return RefinedFrame(homography_anchor_frame, False, unknown, anchor.index, empty, empty)
+    H = torch.linalg.inv(anchor_copy) @ H @ frame_copy
+    points_frame, points_anchor = full_resolution(refined.matches, copy, anchor.copy)
+    distance = (transform_points(points_frame, H).points - points_anchor).norm(dim=-1)
+    spread = torch.quantile(distance, torch.tensor(QUANTILES).to(distance)).float()
+    return RefinedFrame(H, True, spread, anchor.index, points_frame, points_anchor)
+
+
+def _refine_pixels(copy: WorkingCopy, anchor: WorkingCopy, H: Tensor) -> RefinedHomography:
+    """Refine the homography between two copies on their pixels."""
+    H = H[None].to(copy.image.device)
+    return refine_homography(copy.image, anchor.image, H, copy.valid, anchor.valid)
+
+
+def _match_again(
+    copy: WorkingCopy, anchor: Anchor, H: Tensor, generator: torch.Generator | None
+) -> Tensor | None:
+    """Match cells near their place under ``H``; return the homography that they agree on."""
+    size = anchor.copy.size
+    warped = warp_homography(copy.image, H[None].to(copy.image), copy.valid, size=size)
+    cells = anchor.descriptor(hide_invalid(warped.image, warped.valid))
+    matches = match_local(anchor.cells, cells, radius=_SEARCH_RADIUS)
+    estimate = ransac_homography(
+        matches.points1,
+        matches.points0,
+        matches.valid,
+        threshold=_SEARCH_THRESHOLD * anchor.cells.stride[0],
+        independence=max(size) / EVIDENCE_CELLS,
+        generator=generator,
+    )
+    H = estimate.homography[0].to("cpu", torch.float64) @ H
+    return H if bool(estimate.success[0]) and is_plausible(H, copy.size) else None
+
+
+def is_reliable(
+    refined: RefinedHomography, longest: int, evidence: Sequence[tuple[float, float]] | None = None
+) -> bool:
+    """Return whether the refinement of one pair meets one row of :data:`EVIDENCE`.
+
+    Args:
+        refined: Of one pair.
+        longest: Longest side of the image that it was refined against, in pixels.
+        evidence: Other rows of bounds.
+    """
+    agreement, sigma = float(refined.agreement), float(refined.corner_sigma.max())
+    return bool(refined.success) and any(
+        agreement >= least and sigma <= most * longest for least, most in evidence or EVIDENCE
+    )
+
+
+def full_resolution(
+    matches: Matches, copy0: WorkingCopy, copy1: WorkingCopy
+) -> tuple[Tensor, Tensor]:
+    """Return the valid matches of one pair of copies as points (N, 2) of the frames, on the CPU."""
+    keep = matches.valid[0]
+    points0, points1 = (
+        transform_points(
+            points[0, keep].to("cpu", torch.float64), torch.linalg.inv(copy.homography_copy_frame)
+        ).points
+        for points, copy in ((matches.points0, copy0), (matches.points1, copy1))
+    )
+    return points0, points1
+
+
+def _best_supported_step(
+    pairs: PairMatches, frame: int, placed: set[int]
+) -> tuple[int, Tensor] | None:
+    """Return the placed frame p with the most support, and ``homography_p_frame``."""
+    best, most = None, 0
+    support = (pairs.estimate.inliers.sum(dim=1) * pairs.estimate.success).tolist()
+    for (i, j), homography_j_i, count in zip(
+        pairs.frames.tolist(), pairs.estimate.homography, support, strict=True
+    ):
+        if count > most and i == frame and j in placed:
+            best, most = (j, homography_j_i), count
+        elif count > most and j == frame and i in placed:
+            best, most = (i, torch.linalg.inv(homography_j_i)), count
+    return best

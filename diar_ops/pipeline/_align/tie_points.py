@@ -1,0 +1,110 @@
+"""Tie points: where two frames show the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from diar_ops.geometry import refine_homography
+from diar_ops.pipeline._align.refine import RefinedFrame, full_resolution, is_reliable
+from diar_ops.pipeline._frames import Progress, WorkingCopy
+from diar_ops.pipeline._lens import Lens
+
+__all__ = ["TiePoints", "tie_anchors", "tie_neighbours"]
+
+#: Frames that each frame is compared with beside its anchor.
+NEIGHBOURS = 3
+#: A pair shares at least this part of the reference.
+LEAST_SHARED = 0.1
+#: Steps that refine a frame against a neighbour, at most: both are right to a pixel or two.
+MAX_ITERATIONS = 10
+
+
+class TiePoints(NamedTuple):
+    """Points of two frames that show the same.
+
+    Attributes:
+        frame0: Index of one frame.
+        frame1: Index of the other.
+        points0: (N, 2) float64 positions in frame 0, in full-resolution pixels, as photographed.
+        points1: (N, 2) in frame 1.
+    """
+
+    frame0: int
+    frame1: int
+    points0: Tensor
+    points1: Tensor
+
+    @classmethod
+    def from_undistorted(
+        cls, frame0: int, frame1: int, points0: Tensor, points1: Tensor, lens: Lens
+    ) -> TiePoints:
+        """Return the tie points of undistorted positions."""
+        distorted0, distorted1 = lens.distort(points0, frame0), lens.distort(points1, frame1)
+        return cls(frame0, frame1, distorted0.points, distorted1.points)
+
+
+def tie_anchors(placed: Mapping[int, RefinedFrame], lens: Lens) -> list[TiePoints]:
+    """Return the tie points of each frame and the anchor that it was refined against."""
+    return [
+        TiePoints.from_undistorted(t, frame.anchor, frame.points_frame, frame.points_anchor, lens)
+        for t, frame in placed.items()
+    ]
+
+
+def tie_neighbours(
+    placed: Mapping[int, RefinedFrame],
+    coverage: Mapping[int, Tensor],
+    copy_of: Callable[[int], WorkingCopy],
+    lens: Lens,
+    progress: Progress,
+) -> list[TiePoints]:
+    """Refine frames against those that show most of the same, and return their tie points.
+
+    What hides a part of the reference, or glares there, leaves a frame loosely tied to it. Other
+    frames show that part.
+
+    Args:
+        placed: Frames that agree with their anchor, beside the reference.
+        coverage: Which points of a grid on the reference each of them shows, (n,) bool.
+        copy_of: Returns the working copy of a frame, undistorted.
+        lens: That of the frames.
+        progress: Called with the progress of the step.
+    """
+    pairs, ties = _neighbours(placed, coverage), []
+    for done, (i, j) in enumerate(pairs):
+        copy_i, copy_j = copy_of(i), copy_of(j)
+        H = torch.linalg.inv(placed[j].homography_reference_frame)
+        H = H @ placed[i].homography_reference_frame
+        H = copy_j.homography_copy_frame @ H @ torch.linalg.inv(copy_i.homography_copy_frame)
+        refined = refine_homography(
+            copy_i.image,
+            copy_j.image,
+            H[None].to(copy_i.image.device),
+            copy_i.valid,
+            copy_j.valid,
+            levels=1,
+            max_iterations=MAX_ITERATIONS,
+        )
+        if is_reliable(refined, max(copy_j.size)):
+            points_i, points_j = full_resolution(refined.matches, copy_i, copy_j)
+            ties.append(TiePoints.from_undistorted(i, j, points_i, points_j, lens))
+        progress("adjusting jointly", done + 1, len(pairs))
+    return ties
+
+
+def _neighbours(
+    placed: Mapping[int, RefinedFrame], coverage: Mapping[int, Tensor]
+) -> list[tuple[int, int]]:
+    """Pair each frame with those that share most of what it shows, its anchor left out."""
+    pairs = set()
+    for t in coverage:
+        shared = {p: float((coverage[t] & coverage[p]).double().mean()) for p in coverage if p != t}
+        enough = [p for p in shared if shared[p] >= LEAST_SHARED]
+        for p in sorted(enough, key=lambda p: (-shared[p], p))[:NEIGHBOURS]:
+            if p != placed[t].anchor and t != placed[p].anchor:
+                pairs.add((min(t, p), max(t, p)))
+    return sorted(pairs)
