@@ -33,10 +33,11 @@ demo: $(STAMP) ## the bundled photos -> demo_out/clean.png and demo_out/report.h
 test: $(STAMP) ## the test suite; make test ARGS='-k ransac' to choose
 	$(BIN)/python -m pytest -n auto $(ARGS)
 
-lint: $(STAMP) ## ruff and mypy, exactly as CI runs them
+lint: $(STAMP) ## ruff, mypy and import-linter, exactly as CI runs them
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 
 format: $(STAMP) ## apply ruff's fixes and formatting
 	$(BIN)/ruff check --fix .
@@ -59,4 +60,4 @@ $(RENDER_STAMP): constraints-render.txt
 	@touch $@
 
 clean: ## remove the environment and everything that was generated
-	rm -rf $(VENV) $(RENDER_VENV) demo_out diar_out bench_out comparison .pytest_cache .mypy_cache .ruff_cache .benchmarks .hypothesis
+	rm -rf $(VENV) $(RENDER_VENV) demo_out diar_out bench_out comparison .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .benchmarks .hypothesis
