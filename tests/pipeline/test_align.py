@@ -12,7 +12,6 @@ from torch import Tensor
 
 from diar_ops import (
     Alignment,
-    AlignOptions,
     DeviceError,
     DtypeError,
     OptionError,
@@ -93,10 +92,6 @@ class TestAlignSequence(OpTests):
         for reference in (2, -1, "first", 0.0):
             with pytest.raises(OptionError, match='"auto" or a frame from 0 to 1'):
                 align_sequence(good, reference=reference)
-        with pytest.raises(OptionError, match="matching_size >= 32"):
-            AlignOptions(matching_size=31)
-        with pytest.raises(OptionError, match="refinement_size >= 32"):
-            AlignOptions(refinement_size=0)
         with pytest.raises(DeviceError, match="cannot compute on 'nonsense'"):
             align_sequence(good, device="nonsense")
 
