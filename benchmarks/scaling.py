@@ -86,7 +86,7 @@ def growth_rows(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if growth is not None:
             name = (growth["op"], growth["quantity"], growth["device"])
             series.setdefault(name, []).append(record)
-    return [_row(found) for found in series.values()]
+    return [_row(one) for one in series.values()]
 
 
 def _row(records: list[dict[str, Any]]) -> dict[str, Any]:

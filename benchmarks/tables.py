@@ -11,7 +11,8 @@ __all__ = ["machine_line", "markdown_table", "ratio_tables"]
 def machine_line(info: dict[str, Any]) -> str:
     """Return one line that says where the numbers were measured."""
     cpu = info.get("cpu", {}).get("brand_raw") or platform.processor() or info.get("machine", "")
-    versions = ", ".join(f"{name} {found}" for name, found in info["versions"].items() if found)
+    known = [(name, version) for name, version in info["versions"].items() if version]
+    versions = ", ".join(f"{name} {version}" for name, version in known)
     return (
         f"{cpu}, {info['threads']} threads, {info['cpu_capability']}; timer {info['timer']}; "
         f"device {info['device']}; "

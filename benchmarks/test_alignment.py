@@ -24,8 +24,8 @@ def method_of(name: str, device: str) -> Callable[[Tensor], Estimate]:
     if name == "ours":
 
         def ours(frames: Tensor) -> Estimate:
-            found = align_sequence(frames, reference=0, device=device)
-            return Estimate(found.homography_reference_frame, found.success)
+            alignment = align_sequence(frames, reference=0, device=device)
+            return Estimate(alignment.homography_reference_frame, alignment.success)
 
         return ours
     keypoints = KEYPOINTS["sift"]
@@ -44,10 +44,10 @@ def test_alignment(
     align = method_of(method, request.config.getoption("--bench-device"))
     estimates: list[Estimate] = []
     benchmark.extra_info["peak MiB"] = peak_memory(lambda f: estimates.append(align(f)), frames)
-    (found,) = estimates
+    (alignment,) = estimates
     true = H_frame_label[0] @ torch.linalg.inv(H_frame_label)
-    error = corner_error(found.homography_reference_frame, true, size=(512, 512))
-    error = torch.where(found.success, error, torch.inf)[1:].sort().values
+    error = corner_error(alignment.homography_reference_frame, true, size=(512, 512))
+    error = torch.where(alignment.success, error, torch.inf)[1:].sort().values
     benchmark.extra_info["median error px"] = float(error.quantile(0.5, interpolation="lower"))
     benchmark.extra_info["worst error px"] = float(error[-1])
     benchmark.pedantic(align, (frames,), rounds=3)

@@ -80,7 +80,9 @@ def scipy(s: Sequence, device: torch.device) -> Tensor:
     start = (start / start[:, 2:, 2:]).reshape(count, 9)[:, :8]
     pairs = s.frames.numpy()
 
-    def lay(h: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, ...]]:
+    def map_points(
+        h: np.ndarray, p: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, ...]]:
         """Positions of points (P, N, 2) in the reference, and G G^T."""
         a, b, c, d, e, f, g, i = h.T[:, :, None]
         x, y = p[..., 0], p[..., 1]
@@ -103,7 +105,9 @@ def scipy(s: Sequence, device: torch.device) -> Tensor:
 
     def all_residuals(entries: np.ndarray) -> np.ndarray:
         h = entries.reshape(count, 8)
-        return residuals(*(lay(h[i], p) for i, p in zip(pairs.T, points, strict=True))).ravel()
+        return residuals(
+            *(map_points(h[i], p) for i, p in zip(pairs.T, points, strict=True))
+        ).ravel()
 
     columns = (8 * pairs[:, :, None] + np.arange(8)).reshape(-1, 1, 16)
     columns = np.broadcast_to(columns, (len(pairs), 2 * number, 16)).ravel().astype(np.int32)
@@ -112,21 +116,21 @@ def scipy(s: Sequence, device: torch.device) -> Tensor:
 
     def jacobian(entries: np.ndarray) -> csr_array:
         h, delta = entries.reshape(count, 8), 1e-7
-        laid = [lay(h[i], p) for i, p in zip(pairs.T, points, strict=True)]
-        base = residuals(*laid)
+        mapped = [map_points(h[i], p) for i, p in zip(pairs.T, points, strict=True)]
+        base = residuals(*mapped)
         values = np.empty((*base.shape, 16))
         for side, (i, p) in enumerate(zip(pairs.T, points, strict=True)):
             for k in range(8):
-                both = list(laid)
-                both[side] = lay(h[i] + delta * np.eye(8)[k], p)
+                both = list(mapped)
+                both[side] = map_points(h[i] + delta * np.eye(8)[k], p)
                 values[..., 8 * side + k] = (residuals(*both) - base) / delta
         values *= free
         return csr_array((values.ravel(), columns, rows), shape=(base.size, 8 * count))
 
-    found = least_squares(
+    result = least_squares(
         all_residuals, start.ravel(), jacobian, x_scale="jac", xtol=1e-8, ftol=1e-10, gtol=1e-10
     )
-    h = np.concatenate((found.x.reshape(count, 8), np.ones((count, 1))), 1).reshape(count, 3, 3)
+    h = np.concatenate((result.x.reshape(count, 8), np.ones((count, 1))), 1).reshape(count, 3, 3)
     return torch.from_numpy(np.linalg.inv(to_unit) @ h @ to_unit)
 
 
@@ -147,15 +151,15 @@ def test_bundle(
     s = make_sequence(count, number)
     adjust = METHODS[method]
     adjust(make_sequence(3, 20), bench_device)  # the first call of a process pays for loading
-    found: list[Tensor] = []
+    result: list[Tensor] = []
 
     def measured() -> None:
         rounds = 5 if method == "ours" else 1
-        found.append(benchmark.pedantic(adjust, args=(s, bench_device), rounds=rounds))
+        result.append(benchmark.pedantic(adjust, args=(s, bench_device), rounds=rounds))
 
     benchmark.extra_info["peak MiB"] = peak_memory(measured)
-    judged = bundle_adjust_homographies(*s[:3], found[0], s.sizes, scale=NOISE, max_iterations=0)
-    error = corner_error(found[0], s.truth, size=SIZE)
+    judged = bundle_adjust_homographies(*s[:3], result[0], s.sizes, scale=NOISE, max_iterations=0)
+    error = corner_error(result[0], s.truth, size=SIZE)
     benchmark.extra_info["pairs"] = len(s.frames)
     benchmark.extra_info["cost"] = f"{float(judged.cost):.8f}"
     benchmark.extra_info["worst corner error px"] = float(error.max())

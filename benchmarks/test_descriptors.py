@@ -57,10 +57,10 @@ def test_descriptors(
     descriptor = METHODS[cells][method]().to(bench_device).eval()
 
     def describe() -> Any:
-        found = descriptor(image)
+        features = descriptor(image)
         if bench_device.type == "cuda":
             torch.cuda.synchronize(bench_device)
-        return found
+        return features
 
     with torch.no_grad():
         benchmark.extra_info["peak MiB"] = peak_memory(describe)

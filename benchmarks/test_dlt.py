@@ -27,8 +27,8 @@ def opencv_dlt(src: Tensor, dst: Tensor) -> Tensor:
     def solve(a: np.ndarray, b: np.ndarray) -> np.ndarray:
         return cv2.getPerspectiveTransform(a, b) if len(a) == 4 else cv2.findHomography(a, b, 0)[0]
 
-    found = [solve(a, b) for a, b in zip(src.numpy(), dst.numpy(), strict=True)]
-    return torch.from_numpy(np.stack(found))
+    homographies = [solve(a, b) for a, b in zip(src.numpy(), dst.numpy(), strict=True)]
+    return torch.from_numpy(np.stack(homographies))
 
 
 METHODS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

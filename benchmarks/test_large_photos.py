@@ -58,25 +58,25 @@ def _photo(picture: Tensor, H: Tensor, k: float, seeded: torch.Generator) -> Ten
         )
         pixels = torch.stack((x, y), -1).reshape(-1, 2)
         straight = undistort_points(pixels, pixels.new_tensor(k), size=SIZE).points
-        seen = transform_points(straight, torch.linalg.inv(H)).points
-        at = (2 * seen + 1) / torch.tensor([SIZE[1], SIZE[0]]) - 1
-        at = at.float().view(1, ROWS, SIZE[1], 2)
-        parts.append(F.grid_sample(picture[None], at, "bicubic", align_corners=False))
+        points = transform_points(straight, torch.linalg.inv(H)).points
+        grid = (2 * points + 1) / torch.tensor([SIZE[1], SIZE[0]]) - 1
+        grid = grid.float().view(1, ROWS, SIZE[1], 2)
+        parts.append(F.grid_sample(picture[None], grid, "bicubic", align_corners=False))
     light = srgb_to_linear(torch.cat(parts, 2).clamp(0, 1))
     return (photograph(light[None], generator=seeded)[0, 0] * 255).round().to(torch.uint8)
 
 
-def errors(found: Alignment, H: Tensor, k: float) -> Tensor:
+def errors(alignment: Alignment, H: Tensor, k: float) -> Tensor:
     """Return the mean corner error of each photo but the reference, in pixels of the reference."""
 
-    def laid(homography: Tensor, bend: float) -> Tensor:
+    def distorted_corners(homography: Tensor, bend: float) -> Tensor:
         lens = torch.tensor(bend, dtype=torch.float64)
         straight = undistort_points(corners(), lens, size=SIZE).points
         return distort_points(transform_points(straight, homography).points, lens, size=SIZE).points
 
-    true = laid(H[0] @ torch.linalg.inv(H[1:]), k)
-    off = laid(found.homography_reference_frame[1:], found.distortion) - true
-    return torch.where(found.success[1:], off.norm(dim=-1).mean(-1), torch.inf)
+    true = distorted_corners(H[0] @ torch.linalg.inv(H[1:]), k)
+    off = distorted_corners(alignment.homography_reference_frame[1:], alignment.distortion) - true
+    return torch.where(alignment.success[1:], off.norm(dim=-1).mean(-1), torch.inf)
 
 
 @pytest.mark.benchmark(group="photos of 12 megapixels")
@@ -94,13 +94,13 @@ def test_large_photos(
     photos, H = scene(count, k)
     device = request.config.getoption("--bench-device")
     distortion = "shared" if method == "ours with a lens" else "none"
-    found: list[Alignment] = []
+    alignments: list[Alignment] = []
 
     def align() -> None:
-        found.append(align_sequence(photos, reference=0, distortion=distortion, device=device))
+        alignments.append(align_sequence(photos, reference=0, distortion=distortion, device=device))
 
     benchmark.extra_info["peak MiB"] = peak_memory(align)
-    off = errors(found[0], H, k).sort().values
+    off = errors(alignments[0], H, k).sort().values
     benchmark.extra_info["median error px"] = float(off[(len(off) - 1) // 2])
     benchmark.extra_info["worst error px"] = float(off[-1])
     benchmark.pedantic(align, rounds=1)

@@ -2,7 +2,7 @@
 
 ``bare product`` is ``a @ b.T`` alone: what any exact matcher has to compute, without finding a
 single match. Every method gets the same unit descriptors, a noisy permutation of each other, and
-reports how many of the true pairs it found.
+reports how many of the true pairs it finds.
 """
 
 from __future__ import annotations
@@ -97,8 +97,8 @@ def test_mutual_matching(benchmark, peak_memory, bench_device, method, size):
         benchmark.extra_info["peak MiB"] = peak_memory(call)
         slow = method == "OpenCV BFMatcher" and size > 4096  # seconds a call
         rounds = 1 if slow else {1024: 30, 4096: 11, 16384: 5}[size]
-        found = benchmark.pedantic(call, rounds=rounds, warmup_rounds=2 if size < 16384 else 0)
+        matches = benchmark.pedantic(call, rounds=rounds, warmup_rounds=2 if size < 16384 else 0)
     if method != "bare product":
-        recall = (found.to(truth) == truth).float().mean().item()
+        recall = (matches.to(truth) == truth).float().mean().item()
         benchmark.extra_info["true pairs"] = recall
         assert recall > 0.5

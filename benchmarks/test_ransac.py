@@ -54,13 +54,13 @@ def opencv(flag: str, iterations: int) -> Callable[[Tensor, Tensor], Tensor]:
     import cv2
 
     def estimate(src: Tensor, dst: Tensor) -> Tensor:
-        found = []
+        estimates = []
         for a, b in zip(src.numpy(), dst.numpy(), strict=True):
             h = cv2.findHomography(
                 a, b, getattr(cv2, flag), THRESHOLD, maxIters=iterations, confidence=CONFIDENCE
             )[0]
-            found.append(np.full((3, 3), np.nan) if h is None else h)
-        return torch.from_numpy(np.stack(found))
+            estimates.append(np.full((3, 3), np.nan) if h is None else h)
+        return torch.from_numpy(np.stack(estimates))
 
     return estimate
 

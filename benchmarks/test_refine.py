@@ -49,7 +49,7 @@ def ecc(iterations: int, eps: float) -> Callable[[Tensor, Tensor, Tensor], Tenso
     def refine(sources: Tensor, destination: Tensor, initial: Tensor) -> Tensor:
         stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, iterations, eps)
         (fixed,) = 255 * destination.mean(1).numpy()
-        found = []
+        refined = []
         for source, start in zip(255 * sources.mean(1).numpy(), initial, strict=True):
             inverse = torch.linalg.inv(start)
             H = np.ascontiguousarray((inverse / inverse[2, 2]).numpy(), np.float32)
@@ -58,8 +58,8 @@ def ecc(iterations: int, eps: float) -> Callable[[Tensor, Tensor, Tensor], Tenso
             except cv2.error as error:
                 if error.code != cv2.Error.StsNoConv:
                     raise
-            found.append(torch.linalg.inv(torch.from_numpy(H).double()))
-        return torch.stack(found)
+            refined.append(torch.linalg.inv(torch.from_numpy(H).double()))
+        return torch.stack(refined)
 
     return refine
 
@@ -73,9 +73,9 @@ METHODS = {"ours": ours, "ECC": ecc(200, 1e-5), "ECC thorough": ecc(1000, 1e-8)}
 def test_refine(benchmark: Any, peak_memory: Callable[..., float], method: str, light: str) -> None:
     *given, true = make_pairs(light)
     refine = METHODS[method]
-    found: list[Tensor] = []
-    benchmark.extra_info["peak MiB"] = peak_memory(lambda *a: found.append(refine(*a)), *given)
-    error = corner_error(found[0], true, size=SIZE)
+    refined: list[Tensor] = []
+    benchmark.extra_info["peak MiB"] = peak_memory(lambda *a: refined.append(refine(*a)), *given)
+    error = corner_error(refined[0], true, size=SIZE)
     benchmark.group = f"refine {light}"
     benchmark.extra_info["median error px"] = float(error.median())
     benchmark.extra_info["worst error px"] = float(error.max())

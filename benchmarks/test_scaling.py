@@ -240,10 +240,10 @@ def whole_job(frames: Tensor, device: torch.device) -> Callable[[], object]:
     network = load_pretrained("diar").to(device)
 
     def call() -> object:
-        found = align_sequence(frames, reference=0, device=device)
+        alignment = align_sequence(frames, reference=0, device=device)
         # A frame that is not aligned is turned and tried again: another job.
-        assert found.success.all()
-        return reconstruct_sequence(frames, found, aggregator=network)
+        assert alignment.success.all()
+        return reconstruct_sequence(frames, alignment, aggregator=network)
 
     return call
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from torch import Tensor
@@ -32,7 +32,7 @@ class Configuration:
     """
 
     words: str
-    options: AlignOptions = AlignOptions()
+    options: AlignOptions = field(default_factory=AlignOptions)
     resnet: bool = False
     descriptor: str | None = None
     chained: bool = False
