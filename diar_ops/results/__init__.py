@@ -1,5 +1,6 @@
-"""What a run leaves behind: its files, the report, the score against the original."""
+"""The whole job from photos to a folder; the files, the report, the score against the original."""
 
+from diar_ops.results.clean import Cleaned, CleanOptions, Listener, clean_photos
 from diar_ops.results.files import (
     check_results_folder,
     homographies_document,
@@ -10,8 +11,12 @@ from diar_ops.results.ground_truth import GroundTruth, read_ground_truth, score_
 from diar_ops.results.report import render_report
 
 __all__ = [
+    "CleanOptions",
+    "Cleaned",
     "GroundTruth",
+    "Listener",
     "check_results_folder",
+    "clean_photos",
     "homographies_document",
     "output_names",
     "read_ground_truth",
