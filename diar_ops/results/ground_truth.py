@@ -15,8 +15,7 @@ from diar_ops._errors import ImageError
 from diar_ops._pixels import fit_size, image_size, image_to_float, resize_matrix
 from diar_ops._types import Alignment, Reconstruction
 from diar_ops.data.images import Photo, read_image
-from diar_ops.data.sequence_reader import read_sequence
-from diar_ops.data.sequence_writer import DOCUMENT
+from diar_ops.data.sequence_reader import check_stated_size, read_sequence
 from diar_ops.geometry import corner_error, warp_homography
 from diar_ops.metrics import colour_gain, psnr, ssim
 
@@ -55,9 +54,7 @@ def read_ground_truth(path: str | PathLike[str]) -> GroundTruth:
         return GroundTruth(image_to_float(read_image(path).pixels), {})
     sequence = read_sequence(path, files=False)
     label = read_image(sequence.label)
-    if label.size != sequence.label_size:
-        got, stated = ("{1} x {0}".format(*size) for size in (label.size, sequence.label_size))
-        raise ImageError(f"{sequence.label} has {got} pixels, {DOCUMENT} says {stated}")
+    check_stated_size(sequence.label, label.size, sequence.label_size)
     return GroundTruth(
         image_to_float(label.pixels),
         {frame.path.name: frame.homography_frame_label for frame in sequence.frames},
