@@ -21,8 +21,8 @@ from tests.sequences import SIZE, grid, picture, write_sequence
 def place(whole: Tensor, crop: Tensor) -> tuple[int, int]:
     """Return (y, x) of the one place where a crop (C, h, w) is found in the whole (C, H, W)."""
     windows = whole.unfold(1, crop.shape[1], 1).unfold(2, crop.shape[2], 1)
-    found = (windows == crop[:, None, None]).flatten(3).all(-1).all(0).nonzero().tolist()
-    ((y, x),) = found
+    positions = (windows == crop[:, None, None]).flatten(3).all(-1).all(0).nonzero().tolist()
+    ((y, x),) = positions
     return y, x
 
 
@@ -38,8 +38,10 @@ def test_every_pixel_of_a_frame_is_where_its_homography_says(
     H = item["homography_frame_label"]
     assert_close(H[:, 2, 2], torch.ones(4, dtype=torch.float64))
     for frame, homography in zip(item["frames"], H, strict=True):
-        seen = transform_points(grid(size).flatten(0, 1)[None], torch.linalg.inv(homography)[None])
-        on_label = seen.points.reshape(*size, 2) + torch.tensor([x, y])
+        projected = transform_points(
+            grid(size).flatten(0, 1)[None], torch.linalg.inv(homography)[None]
+        )
+        on_label = projected.points.reshape(*size, 2) + torch.tensor([x, y])
         # Files of sixteen bits; a hundredth of a pixel would give 1e-3.
         assert_close(frame.double(), picture(on_label, index), atol=2e-5, rtol=0)
 
@@ -101,12 +103,12 @@ def test_crops_of_frames_show_the_middle_of_the_label_s() -> None:
         assert 0 <= x <= 79
         middle = torch.tensor([corner[1], corner[0]]).double() + half
         cropped = crop_homography(H, corner, [(y, x)])
-        seen = transform_points(half[None, None], cropped).points[0, 0]
+        projected = transform_points(half[None, None], cropped).points[0, 0]
         full = transform_points(middle[None, None], H).points[0, 0]
-        assert_close(seen, full - torch.tensor([x, y]).double())
-        miss = (seen - half).abs()
-        for axis, (at, last) in enumerate([(x, 79), (y, 69)]):
-            assert miss[axis] <= 0.5 + 1e-9 or at in (0, last)
+        assert_close(projected, full - torch.tensor([x, y]).double())
+        miss = (projected - half).abs()
+        for axis, (start, last) in enumerate([(x, 79), (y, 69)]):
+            assert miss[axis] <= 0.5 + 1e-9 or start in (0, last)
 
 
 def test_a_place_behind_the_camera_gives_the_middle_of_the_frame() -> None:

@@ -30,9 +30,9 @@ def test_broken_files_are_skipped_with_one_sentence_each(tmp_path: Path) -> None
     (tmp_path / "2.jpg").write_text("no photo")
     (tmp_path / "3.png").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "5.jpg").write_bytes(b"")
-    seen: list[tuple[int, int]] = []
-    found, skipped = read_photos(tmp_path, progress=lambda *state: seen.append(state))
-    assert [photo.name for photo in found] == ["1.png", "4.png"]
+    states: list[tuple[int, int]] = []
+    loaded, skipped = read_photos(tmp_path, progress=lambda *state: states.append(state))
+    assert [photo.name for photo in loaded] == ["1.png", "4.png"]
     assert len(skipped) == 3
     for sentence, name, why in zip(
         skipped, ("2.jpg", "3.png", "5.jpg"), ("is not a JPEG", "truncated", "empty"), strict=True
@@ -40,7 +40,7 @@ def test_broken_files_are_skipped_with_one_sentence_each(tmp_path: Path) -> None
         assert name in sentence
         assert why in sentence
         assert "\n" not in sentence
-    assert seen == [(n, 5) for n in range(1, 6)]
+    assert states == [(n, 5) for n in range(1, 6)]
 
 
 def test_nothing_readable_is_an_error(tmp_path: Path) -> None:
@@ -102,9 +102,9 @@ def test_find_photo() -> None:
     assert find_photo(names, "b.jpg") == 0
     assert find_photo(names, "3") == 3
     assert find_photo(names, "0") == 1, "a file of that name comes before a number"
-    for wanted in ("4", "-1", "c.jpg", "", "1.0", "\N{SUPERSCRIPT TWO}"):
+    for name in ("4", "-1", "c.jpg", "", "1.0", "\N{SUPERSCRIPT TWO}"):
         with pytest.raises(OptionError, match="expected a file name or a number from 0 to 3"):
-            find_photo(names, wanted)
+            find_photo(names, name)
 
 
 def test_list_counts_like_a_person(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ def page(data: dict[str, Any], **options: Any) -> tuple[str, Page]:
 
 
 def test_everything_is_there_and_nothing_is_loaded() -> None:
-    html, seen = page(
+    html, parsed = page(
         sequence(),
         title="Herbarium sheet 12",
         timings={"match": 95.0, "align": 2.5},
@@ -64,97 +64,97 @@ def test_everything_is_there_and_nothing_is_loaded() -> None:
         "How to read this page",
         "0.jpg, 1.jpg, 2.jpg, 3.jpg and 5 more",
     ]:
-        assert expected in seen.text
-    assert "card out" not in seen.attributes("class")
+        assert expected in parsed.text
+    assert "card out" not in parsed.attributes("class")
     # the only references are data inside the page
     for attribute in ("src", "href", "srcset", "data", "action"):
-        assert all(value.startswith("data:image/") for value in seen.attributes(attribute))
+        assert all(value.startswith("data:image/") for value in parsed.attributes(attribute))
     assert "http" not in re.sub(r"http-equiv", "", html)
     assert "url(" not in html
     assert "@import" not in html
-    assert not [tag for tag, _ in seen.tags if tag in ("link", "iframe", "object", "embed")]
-    policy = next(a for _, a in seen.tags if a.get("http-equiv") == "Content-Security-Policy")
+    assert not [tag for tag, _ in parsed.tags if tag in ("link", "iframe", "object", "embed")]
+    policy = next(a for _, a in parsed.tags if a.get("http-equiv") == "Content-Security-Policy")
     assert policy["content"].startswith("default-src 'none'; img-src data:")
     assert len(html) < 400_000
 
 
 def test_is_accessible() -> None:
-    _, seen = page(sequence())
-    images = [attrs for tag, attrs in seen.tags if tag == "img"]
+    _, parsed = page(sequence())
+    images = [attrs for tag, attrs in parsed.tags if tag == "img"]
     assert len(images) == 2 + 2 * (3 + 1) + 2 * 3 + 2
     assert all(attrs.get("alt") for attrs in images)
-    assert all(attrs.get("aria-label") for tag, attrs in seen.tags if tag in ("svg", "input"))
-    types = [attrs.get("type") for tag, attrs in seen.tags if tag == "input"]
+    assert all(attrs.get("aria-label") for tag, attrs in parsed.tags if tag in ("svg", "input"))
+    types = [attrs.get("type") for tag, attrs in parsed.tags if tag == "input"]
     assert types == ["range", "range", "checkbox"]
-    assert next(attrs for tag, attrs in seen.tags if tag == "html")["lang"] == "en"
-    ids = seen.attributes("id")
+    assert next(attrs for tag, attrs in parsed.tags if tag == "html")["lang"] == "en"
+    ids = parsed.attributes("id")
     assert len(ids) == len(set(ids))
-    assert set(seen.attributes("aria-labelledby")) <= set(ids)
+    assert set(parsed.attributes("aria-labelledby")) <= set(ids)
 
 
 def test_names_and_words_are_escaped() -> None:
     data = sequence()
     nasty = '<script>alert("x")</script>&.jpg'
     data["names"] = [nasty, '" onerror="x.png', "Übersicht 絵 ß.tif"]
-    html, seen = page(
+    html, parsed = page(
         data, title=nasty, warnings=[nasty], settings={nasty: nasty}, timings={nasty: 1.0}
     )
     assert "<script>alert" not in html
     assert html.count("<script>") == 3  # the page's own
-    assert nasty in seen.text
-    assert "Übersicht 絵 ß.tif" in seen.text
-    assert not [attrs for _, attrs in seen.tags if "onerror" in attrs]
+    assert nasty in parsed.text
+    assert "Übersicht 絵 ß.tif" in parsed.text
+    assert not [attrs for _, attrs in parsed.tags if "onerror" in attrs]
 
 
 @pytest.mark.parametrize("reason", [r for r in Reason if r != Reason.OK])
 def test_failed_frames_say_why(reason: Reason) -> None:
-    _, seen = page(sequence(failed={2: reason}), warnings=["a.jpg was skipped: it is empty."])
-    assert "2 of 3 photos were aligned" in seen.text
-    assert "left out" in seen.text
-    assert reason.explanation in seen.text
-    assert "a.jpg was skipped: it is empty." in seen.text
-    assert seen.attributes("class").count("card out") == 1
+    _, parsed = page(sequence(failed={2: reason}), warnings=["a.jpg was skipped: it is empty."])
+    assert "2 of 3 photos were aligned" in parsed.text
+    assert "left out" in parsed.text
+    assert reason.explanation in parsed.text
+    assert "a.jpg was skipped: it is empty." in parsed.text
+    assert parsed.attributes("class").count("card out") == 1
 
 
 def test_a_failure_without_a_reason_is_explained_too() -> None:
     for code in (int(Reason.OK), 99):
         data = sequence(failed={1: Reason.TOO_FEW})
         data["alignment"].reason[1] = code
-        _, seen = page(data)
-        assert "It could not be tied to the reference." in seen.text
+        _, parsed = page(data)
+        assert "It could not be tied to the reference." in parsed.text
 
 
 def test_nothing_could_be_aligned() -> None:
     failed = {1: Reason.CHANCE_LEVEL, 2: Reason.TOO_FEW}
-    _, seen = page(sequence(failed=failed, verified=False))
-    assert "No photo could be aligned with the reference" in seen.text
-    assert "No two photos could be matched reliably" in seen.text
-    assert not [tag for tag, _ in seen.tags if tag == "svg"]
+    _, parsed = page(sequence(failed=failed, verified=False))
+    assert "No photo could be aligned with the reference" in parsed.text
+    assert "No two photos could be matched reliably" in parsed.text
+    assert not [tag for tag, _ in parsed.tags if tag == "svg"]
 
 
 def test_one_photo() -> None:
-    _, seen = page(sequence(1))
-    assert "A clean picture from 1 photo " in seen.text
-    assert "There is only one photo" in seen.text
+    _, parsed = page(sequence(1))
+    assert "A clean picture from 1 photo " in parsed.text
+    assert "There is only one photo" in parsed.text
 
 
 def test_one_pair_is_drawn_once() -> None:
-    _, seen = page(sequence(2))
-    assert "Best pair:" in seen.text
-    assert "Weakest" not in seen.text
+    _, parsed = page(sequence(2))
+    assert "Best pair:" in parsed.text
+    assert "Weakest" not in parsed.text
 
 
 @pytest.mark.parametrize(
-    ("uncovered", "said"),
+    ("uncovered", "words"),
     [(0.5, "together they show 50 % of the picture"), (1 / 3072, "they show 99.9 % of the pic")],
 )
-def test_coverage_is_not_rounded_up(uncovered: float, said: str) -> None:
+def test_coverage_is_not_rounded_up(uncovered: float, words: str) -> None:
     data = sequence()
     coverage = data["reconstruction"].coverage.clone()
     coverage.view(-1)[: round(uncovered * coverage.numel())] = 0
     data["reconstruction"] = data["reconstruction"]._replace(coverage=coverage)
-    _, seen = page(data)
-    assert said in seen.text
+    _, parsed = page(data)
+    assert words in parsed.text
 
 
 def test_fifty_big_frames_stay_a_small_page() -> None:
@@ -214,42 +214,42 @@ def test_missing_jinja_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None
         page(sequence())
 
 
-def stills(seen: Page) -> list[str]:
+def stills(parsed: Page) -> list[str]:
     """The names under the pictures of the animation, in order."""
-    whole = [attrs.get("alt") or "" for tag, attrs in seen.tags if tag == "img"]
+    whole = [attrs.get("alt") or "" for tag, attrs in parsed.tags if tag == "img"]
     return [alt for alt in whole if alt.startswith("Aligned photo ") or alt == "Clean picture"]
 
 
 def test_the_animation_shows_the_aligned_photos_and_no_others() -> None:
-    html, seen = page(sequence(5, failed={2: Reason.TOO_FEW}))
+    html, parsed = page(sequence(5, failed={2: Reason.TOO_FEW}))
     shown = [f"Aligned photo photo_{i}.jpg" for i in (0, 1, 3, 4)]
-    assert stills(seen) == [*shown, "Clean picture"]
-    assert "photo_0.jpg (reference)" in seen.text
-    assert "evenly chosen" not in seen.text
+    assert stills(parsed) == [*shown, "Clean picture"]
+    assert "photo_0.jpg (reference)" in parsed.text
+    assert "evenly chosen" not in parsed.text
     assert "prefers-reduced-motion" in html
     for failed in ({1: Reason.TOO_FEW}, {}):
-        html, seen = page(sequence(1 + len(failed), failed=failed))
-        assert "Do edges stand still?" not in seen.text
+        html, parsed = page(sequence(1 + len(failed), failed=failed))
+        assert "Do edges stand still?" not in parsed.text
         assert "flicker" not in re.sub(r"/\* flicker.*?\*/", "", html)
 
 
 def test_the_animation_of_many_photos_is_bounded() -> None:
     data = sequence(30)
     data["alignment"] = data["alignment"]._replace(reference=7)
-    _, seen = page(data)
-    shown = stills(seen)
+    _, parsed = page(data)
+    shown = stills(parsed)
     assert len(shown) == 12 + 1
     assert shown[0] == "Aligned photo photo_7.jpg"
     assert len(set(shown)) == len(shown)
     assert {"Aligned photo photo_0.jpg", "Aligned photo photo_29.jpg"} < set(shown)
-    assert "(12 of 30, evenly chosen)" in seen.text
+    assert "(12 of 30, evenly chosen)" in parsed.text
 
 
 def test_residuals_are_measured_on_the_reference() -> None:
     """Every partner is displaced by (0.3, 0.4): half a pixel in the drawn pairs."""
-    _, seen = page(sequence())
-    assert seen.text.count("0.50 px") == 2  # the two pairs that are drawn
-    assert seen.text.count("0.30 px") >= 3  # the median spread of each photo, and the headline
+    _, parsed = page(sequence())
+    assert parsed.text.count("0.50 px") == 2  # the two pairs that are drawn
+    assert parsed.text.count("0.30 px") >= 3  # the median spread of each photo, and the headline
     points0, points1, residual = inlier_matches(sequence()["alignment"].pairs, 1)
     torch.testing.assert_close(residual, torch.full_like(residual, 0.5), rtol=0, atol=1e-12)
     assert points0.shape == points1.shape == (20, 2)

@@ -51,10 +51,10 @@ def frames_of(folder: Path) -> dict[str, dict[str, Any]]:
 
 def corners_off(folder: Path, H: dict[str, np.ndarray], reference: str) -> float:
     """The largest mean corner error of the photos, in pixels."""
-    found = frames_of(folder)
+    frames = frames_of(folder)
     worst = 0.0
     for name, h in H.items():
-        estimate = torch.tensor(found[name]["homography_reference_frame"], dtype=torch.float64)
+        estimate = torch.tensor(frames[name]["homography_reference_frame"], dtype=torch.float64)
         exact = torch.from_numpy(H[reference] @ np.linalg.inv(h))
         worst = max(worst, float(corner_error(estimate, exact, size=(SIZE, SIZE))))
     return worst

@@ -93,9 +93,9 @@ def test_the_same_seed_gives_the_same_bytes(
     assert np.abs(clean(tmp_path / "one") - clean(tmp_path / "three")).mean() < 0.01
 
 
-@pytest.mark.parametrize("asked", ["b.png", "1"])
-def test_reference(run: Callable[..., Run], good: Path, tmp_path: Path, asked: str) -> None:
-    result = run(good, "--out", tmp_path / "out", "--reference", asked)
+@pytest.mark.parametrize("reference", ["b.png", "1"])
+def test_reference(run: Callable[..., Run], good: Path, tmp_path: Path, reference: str) -> None:
+    result = run(good, "--out", tmp_path / "out", "--reference", reference)
     assert result.code == 0
     assert "aligned to b.png" in result.out
     assert json.loads((tmp_path / "out" / "homographies.json").read_text())["reference"] == "b.png"
@@ -123,8 +123,8 @@ def test_lens(run: Callable[..., Run], tmp_path: Path, k: float) -> None:
     assert result.code == 0
     words = "bends the corners in by" if k else "no bend can be told from none"
     assert words in result.err
-    found = json.loads((out / "homographies.json").read_text())["distortion"]
-    assert abs(found - k) < 0.02
+    distortion = json.loads((out / "homographies.json").read_text())["distortion"]
+    assert abs(distortion - k) < 0.02
     inner = slice(24, -24)  # of a barrel's corners nothing is left
     assert psnr(clean(out)[inner, inner], image[inner, inner]) > 27
 
@@ -190,8 +190,8 @@ def test_the_bundled_sequence_runs_without_arguments(
     result = run("--max-size", 160)  # the size only spares time
     assert result.code == 0
     assert "of 10 photos aligned to " in result.out
-    told, summary = result.out.splitlines()
-    assert "demo_sequence is a rendered sequence: the result is compared with its orig" in told
+    info, summary = result.out.splitlines()
+    assert "demo_sequence is a rendered sequence: the result is compared with its orig" in info
     assert ", PSNR " in summary
     assert (tmp_path / "diar_out" / "clean.png").is_file()
 
@@ -211,8 +211,8 @@ def test_a_rendered_sequence_brings_its_original(
     out = tmp_path / "out"
     result = run(good, "--out", out, "--reference", "a.png", "--aggregator", "softmax")
     assert result.code == 0
-    told, summary = result.out.splitlines()
-    assert told == f"{good} is a rendered sequence: the result is compared with its original"
+    info, summary = result.out.splitlines()
+    assert info == f"{good} is a rendered sequence: the result is compared with its original"
     assert "3 of 3 photos aligned" in summary, "the label is no photo"
     assert float(summary.split("PSNR ")[1].split(" dB")[0]) > 30
     (good / "sequence.json").write_text(json.dumps({**document, "version": 2}))
