@@ -7,12 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from diar_ops._types import Alignment, Reconstruction
+from diar_ops._pixels import image_size
+from diar_ops._types import Alignment
 from diar_ops.results import _words as words
-from diar_ops.results._images import data_uri, place_frame, reduce_image
+from diar_ops.results._images import data_uri, reduce_image
 from diar_ops.results._maps import difference_map, frame_colours
+from diar_ops.results._run import FinishedRun
 
 __all__ = ["FrameCard", "Spreads", "frame_cards", "spreads_of"]
 
@@ -20,43 +21,25 @@ _LONGEST = 480  # edge of the pictures, in pixels
 
 
 class FrameCard(NamedTuple):
-    """One frame as the page shows it.
-
-    Attributes:
-        name: File name.
-        status: ``"reference"``, ``"aligned"`` or ``"left out"``.
-        photo: Data URI of the frame.
-        width: Of that picture, in pixels.
-        height: Of that picture, in pixels.
-        colour: Hex colour that stands for the frame.
-        share: Mean share of the frame in the covered pixels of the clean picture.
-        spread: Quantiles of its points' residuals in pixels, if they are known.
-        reason: Why the frame was left out; empty if it was not.
-        facts: (label, value) lines of an aligned frame.
-        difference: Data URI of where an aligned frame differs from the clean picture.
-    """
+    """One frame as the page shows it."""
 
     name: str
-    status: str
     photo: str
-    width: int
-    height: int
+    size: tuple[int, int]
     colour: str
+    #: Mean share of the frame in the covered pixels of the clean picture.
     share: float
+    #: Quantiles of its points' residuals, see :class:`Spreads`.
     spread: dict[str, float] | None
+    status: str = "left out"
     reason: str = ""
     facts: Sequence[tuple[str, str]] = ()
+    #: Where it differs from the clean picture.
     difference: str = ""
 
 
 class Spreads(NamedTuple):
-    """Quantiles of each frame's residuals in pixels, and the axis that shows them.
-
-    Attributes:
-        per_frame: ``p5``, ``p25``, ``p50``, ``p75`` and ``p95``; None where they are not known.
-        median: Over the frames, of ``p50``; None if none is known.
-        axis: End of the axis.
-    """
+    """Quantiles of each frame's residuals in pixels, and the end of the axis that shows them."""
 
     per_frame: list[dict[str, float] | None]
     median: float | None
@@ -78,27 +61,20 @@ def spreads_of(alignment: Alignment) -> Spreads:
 
 
 def frame_cards(
-    frames: Sequence[Tensor],
-    names: Sequence[str],
-    alignment: Alignment,
-    reconstruction: Reconstruction,
-    *,
-    spreads: Spreads,
-    corner_error: Sequence[float] | None = None,
+    run: FinishedRun, spreads: Spreads, corner_error: Sequence[float] | None
 ) -> list[FrameCard]:
-    """Return one card per frame; arguments are those of :func:`render_report`."""
-    colours = frame_colours(len(frames))
+    """Return one card per frame; ``corner_error`` is NaN where it is not known."""
+    alignment, reconstruction = run.alignment, run.reconstruction
+    colours = frame_colours(len(run.frames))
     clean = reduce_image(reconstruction.image, _LONGEST)
     covered = max(1, int((reconstruction.coverage > 0).sum()))
     cards = []
-    for t, (frame, name) in enumerate(zip(frames, names, strict=True)):
+    for t, (frame, name) in enumerate(zip(run.frames, run.names, strict=True)):
         photo = reduce_image(frame, _LONGEST)
         card = FrameCard(
             name=name,
-            status="left out",
             photo=data_uri(photo, quality=84),
-            width=photo.shape[2],
-            height=photo.shape[1],
+            size=image_size(photo),
             colour=colours[t],
             share=float(reconstruction.weights[t].detach().sum(dtype=torch.float64)) / covered,
             spread=spreads.per_frame[t],
@@ -106,13 +82,13 @@ def frame_cards(
         if not alignment.success[t]:
             cards.append(card._replace(reason=words.reason(int(alignment.reason[t]))))
             continue
-        placement = place_frame(frames, alignment, reconstruction, t)
-        difference, differing = difference_map(photo, clean, placement)
+        warped, valid = run.warp_reduced(t, photo, image_size(clean))
+        difference, differing = difference_map(warped, valid, clean)
         facts = [
             ("agreeing points", f"{int(alignment.inliers[t]):,}".replace(",", "\u202f")),
             ("shows of the picture", words.percent(float(alignment.overlap[t]))),
             ("differs clearly in", words.percent(differing)),
-            ("brightness factor", f"{float(placement.gain.mean()):.2f}"),
+            ("brightness factor", f"{float(reconstruction.gain[t].detach().double().mean()):.2f}"),
         ]
         if corner_error is not None and np.isfinite(corner_error[t]):
             facts.append(("corner error", words.pixels(float(corner_error[t]))))

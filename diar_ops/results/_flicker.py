@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,8 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from diar_ops._pixels import image_size
-from diar_ops._types import Alignment, Reconstruction
-from diar_ops.results._images import data_uri, place_frame, reduce_image, warp_reduced, warp_window
+from diar_ops._types import Alignment
+from diar_ops.results._images import data_uri, reduce_image
+from diar_ops.results._run import FinishedRun
 
 __all__ = ["Flicker", "Still", "flicker"]
 
@@ -31,27 +31,17 @@ class Still(NamedTuple):
 
 
 class Flicker(NamedTuple):
-    """The animation.
-
-    Attributes:
-        stills: The reference, the other frames and, last, the clean picture.
-        size: (height, width) of the whole views.
-        detail: Edge of the details, of two by two squares, in pixels.
-        spots: (left, top, width, height) of the squares in percent of the picture, row by row.
-    """
+    """The reference, the other frames and, last, the clean picture."""
 
     stills: list[Still]
+    #: (height, width) of the whole views, and the edge of the details of two by two squares.
     size: tuple[int, int]
     detail: int
+    #: (left, top, width, height) of the squares in percent of the picture, row by row.
     spots: list[tuple[float, float, float, float]]
 
 
-def flicker(
-    frames: Sequence[Tensor],
-    names: Sequence[str],
-    alignment: Alignment,
-    reconstruction: Reconstruction,
-) -> Flicker | None:
+def flicker(run: FinishedRun) -> Flicker | None:
     """Warp up to twelve aligned frames over the reference, in the light of the clean picture.
 
     The details are sampled from the frames at full resolution, at the place with the most
@@ -61,37 +51,24 @@ def flicker(
     Returns:
         None if fewer than two frames are aligned.
     """
-    selected = _select_frames(alignment)
+    selected = _select_frames(run.alignment)
     if len(selected) < 2:
         return None
-    height, width = alignment.size
+    picture, coverage = run.reconstruction.image, run.reconstruction.coverage
+    height, width = run.alignment.size
     side = max(1, min(_DETAIL, height // 2, width // 2))
-    clean = reduce_image(reconstruction.image, _WHOLE)
-    size = image_size(clean)
-    placements = [place_frame(frames, alignment, reconstruction, t) for t in selected]
-    wholes = []
-    for t, placement in zip(selected, placements, strict=True):
-        # Warped at twice the size: interpolation at half a pixel would blur some frames and not
-        # others.
-        double = (2 * size[0], 2 * size[1])
-        warped = warp_reduced(reduce_image(frames[t], max(double)), placement, double)
-        wholes.append(reduce_image(_fill_empty(*warped), size))
-    corners = _textured_squares(clean, wholes, reconstruction.coverage, side)
+    clean = reduce_image(picture, _WHOLE)
+    wholes = [_whole(run, t, image_size(clean)) for t in selected]
+    corners = _textured_squares(clean, wholes, coverage, side)
     stills = []
-    for t, placement, whole in zip(selected, placements, wholes, strict=True):
-        squares = [
-            _fill_empty(*warp_window(frames[t], placement, (top, left, side, side)))
-            for top, left in corners
-        ]
-        stills.append(_still(names[t], whole, squares))
-    squares = [
-        reduce_image(reconstruction.image[:, top : top + side, left : left + side], side)
-        for top, left in corners
-    ]
-    stills.append(_still("", clean, squares))
+    for t, whole in zip(selected, wholes, strict=True):
+        windows = [run.warp_window(t, (top, left, side, side)) for top, left in corners]
+        stills.append(_still(run.names[t], whole, [_fill_empty(*window) for window in windows]))
+    squares = [picture[:, top : top + side, left : left + side] for top, left in corners]
+    stills.append(_still("", clean, [reduce_image(square, side) for square in squares]))
     share = (100 * side / width, 100 * side / height)
     spots = [(100 * left / width, 100 * top / height, *share) for top, left in corners]
-    return Flicker(stills, size, 2 * side, spots)
+    return Flicker(stills, image_size(clean), 2 * side, spots)
 
 
 def _select_frames(alignment: Alignment) -> list[int]:
@@ -101,6 +78,14 @@ def _select_frames(alignment: Alignment) -> list[int]:
     count = min(_MAX_FRAMES - 1, len(others))
     step = (len(others) - 1) / max(1, count - 1)
     return [alignment.reference, *(others[round(i * step)] for i in range(count))]
+
+
+def _whole(run: FinishedRun, index: int, size: tuple[int, int]) -> Tensor:
+    """Return the frame as seen from the reference, reduced to ``size``, (3, h, w)."""
+    # Warped at twice the size: interpolation at half a pixel would blur some frames, not others.
+    double = (2 * size[0], 2 * size[1])
+    reduced = reduce_image(run.frames[index], max(double))
+    return reduce_image(_fill_empty(*run.warp_reduced(index, reduced, double)), size)
 
 
 def _still(name: str, whole: Tensor, squares: list[Tensor]) -> Still:

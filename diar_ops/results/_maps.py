@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from diar_ops._pixels import image_size
-from diar_ops.results._images import Placement, reduce_image, warp_reduced
+from diar_ops.results._images import reduce_image
 
 __all__ = ["coverage_map", "difference_map", "frame_colours", "source_map"]
 
@@ -30,19 +30,18 @@ _DIFFERENCE = (0.06, 0.40)
 _TINT = "#e24a26"
 
 
-def difference_map(reduced: Tensor, clean: Tensor, placement: Placement) -> tuple[Tensor, float]:
-    """Warp a reduced frame over the reduced clean picture and tint where they differ.
+def difference_map(warped: Tensor, valid: Tensor, clean: Tensor) -> tuple[Tensor, float]:
+    """Tint where a frame differs from the clean picture.
 
     Args:
-        reduced: (3, h, w), the frame.
+        warped: (3, H, W), the frame as seen from the reference.
+        valid: (1, H, W) bool, where it shows something.
         clean: (3, H, W), the clean picture.
-        placement: Of the frame at full size.
 
     Returns:
         (4, H, W) grey frame with the differences in orange, transparent where the frame shows
         nothing; and the share of the frame's area that differs clearly.
     """
-    warped, valid = warp_reduced(reduced, placement, image_size(clean))
     difference = (warped - clean).abs().mean(dim=0, keepdim=True)
     low, high = _DIFFERENCE
     amount = ((difference - low) / (high - low)).clamp(0, 1) ** 0.7

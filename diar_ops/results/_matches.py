@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from diar_ops._pixels import image_size
-from diar_ops._types import Alignment, PairMatches
+from diar_ops._types import PairMatches
 from diar_ops.geometry import transform_points
 from diar_ops.results._images import data_uri, reduce_image
+from diar_ops.results._run import FinishedRun
 
 __all__ = ["InlierMatches", "MatchDrawing", "draw_pairs", "inlier_matches"]
 
@@ -22,63 +22,41 @@ _RAMP = ((31, 170, 156), (240, 196, 66), (220, 60, 70))
 
 
 class InlierMatches(NamedTuple):
-    """The inliers of one pair of frames.
-
-    Attributes:
-        points0: (N, 2) float64 positions in the first frame, in pixels.
-        points1: (N, 2) float64 positions in the second one.
-        residual: (N,) float64 distance between projected and matched point in the second frame,
-            in pixels; infinite where the homography has no image of the point.
-    """
+    """The N inliers of one pair of frames, float64, in pixels."""
 
     points0: Tensor
     points1: Tensor
+    #: (N,) distance between projected and matched point; infinite behind the horizon.
     residual: Tensor
 
 
 class MatchDrawing(NamedTuple):
-    """What an SVG of one pair shows.
-
-    Attributes:
-        label: Which pair it is.
-        names: File names of the two frames.
-        width: Of the drawing, in pixels.
-        height: Of the drawing, in pixels.
-        pictures: (data URI, x, width) of the two frames.
-        lines: (x0, y0, x1, y1, colour) of each line.
-        inliers: Number of agreeing points, drawn or not.
-        median: Median residual in pixels.
-        top: Residual in pixels where the scale of colours ends.
-    """
+    """What an SVG of one pair shows."""
 
     label: str
     names: tuple[str, str]
     width: int
     height: int
+    #: (data URI, x, width) of the two frames.
     pictures: list[tuple[str, int, int]]
+    #: (x0, y0, x1, y1, colour) of each line.
     lines: list[tuple[float, float, float, float, str]]
     inliers: int
+    #: Of the residuals, in pixels; and where the scale of colours ends.
     median: float
     top: float
 
 
-def draw_pairs(
-    frames: Sequence[Tensor], names: Sequence[str], alignment: Alignment
-) -> list[MatchDrawing]:
+def draw_pairs(run: FinishedRun) -> list[MatchDrawing]:
     """Draw the verified pairs with the most and the fewest agreeing points."""
-    pairs = alignment.pairs
+    pairs = run.alignment.pairs
     inliers = (pairs.estimate.inliers & pairs.matches.valid).sum(dim=1).tolist()
     verified = [p for p, ok in enumerate(pairs.estimate.success.tolist()) if ok and inliers[p]]
     verified.sort(key=lambda p: -inliers[p])
     selected = [("Best pair", verified[0])] if verified else []
     if len(verified) > 1:
         selected.append(("Weakest verified pair", verified[-1]))
-    drawings = []
-    for label, pair in selected:
-        i, j = pairs.frames[pair].tolist()
-        matches = inlier_matches(pairs, pair)
-        drawings.append(_draw(label, (frames[i], frames[j]), (names[i], names[j]), matches))
-    return drawings
+    return [_draw(run, label, pair) for label, pair in selected]
 
 
 def inlier_matches(pairs: PairMatches, index: int) -> InlierMatches:
@@ -93,18 +71,17 @@ def inlier_matches(pairs: PairMatches, index: int) -> InlierMatches:
     return InlierMatches(points0, points1, torch.where(valid, residual, torch.inf))
 
 
-def _draw(
-    label: str, frames: tuple[Tensor, Tensor], names: tuple[str, str], matches: InlierMatches
-) -> MatchDrawing:
+def _draw(run: FinishedRun, label: str, pair: int) -> MatchDrawing:
     """Place two frames side by side at one height and draw lines between inliers."""
-    residual = matches.residual
+    i, j = run.alignment.pairs.frames[pair].tolist()
+    points0, points1, residual = inlier_matches(run.alignment.pairs, pair)
     finite = residual[residual.isfinite()]
     top = max(1.0, float(finite.quantile(0.95))) if len(finite) else 1.0
     lines = min(_MAX_LINES, len(residual))
     evenly = torch.arange(lines) * (len(residual) - 1) // max(1, lines - 1)
     drawn = evenly[residual[evenly].argsort(stable=True)]  # the worst on top
     pictures, ends, x = [], [], 0
-    for frame, points in zip(frames, matches[:2], strict=True):
+    for frame, points in ((run.frames[i], points0), (run.frames[j], points1)):
         height, width = image_size(frame)
         shown_width = max(1, round(_HEIGHT * width / height))
         picture = reduce_image(frame, (_HEIGHT, shown_width))
@@ -117,7 +94,7 @@ def _draw(
     colours = [_ramp(share) for share in (residual[drawn] / top).tolist()]
     return MatchDrawing(
         label=label,
-        names=names,
+        names=(run.names[i], run.names[j]),
         width=x - _GAP,
         height=_HEIGHT,
         pictures=pictures,

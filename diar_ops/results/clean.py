@@ -112,23 +112,6 @@ class Cleaned(NamedTuple):
         )
 
 
-class _Run:
-    """The options, the listener and the seconds of each step, which all steps need."""
-
-    def __init__(self, options: CleanOptions, listener: Listener) -> None:
-        self.options, self.listener = options, listener
-        self.timings: dict[str, float] = {}
-
-    @contextmanager
-    def step(self, name: str) -> Iterator[Callable[..., None]]:
-        start = time.perf_counter()
-        try:
-            with self.listener.step(name) as progress:
-                yield progress
-        finally:
-            self.timings[name] = time.perf_counter() - start
-
-
 def clean_photos(
     photos: Sequence[str | PathLike[str]],
     folder: str | PathLike[str],
@@ -155,18 +138,20 @@ def clean_photos(
     Raises:
         DiarError: Something is refused, as the sentence says, or a file cannot be written.
     """
-    run = _Run(options or CleanOptions(), listener or Listener())
-    options = run.options
+    options, listener = options or CleanOptions(), listener or Listener()
     files = list_images(photos)
     folder = _check_folder(folder, files, options.overwrite)
-    loaded, notes = _read(run, files)
+    timings: dict[str, float] = {}
+    with _timed(timings, "reading photos", listener) as progress:
+        loaded, notes = read_photos(files, max_size=options.max_size, progress=progress)
+    _check_photos(loaded, notes, listener)
     names, frames, valid = zip(*((p.name, p.pixels, p.valid) for p in loaded), strict=True)
     reference = "auto" if options.reference == "auto" else find_photo(names, options.reference)
     descriptor = load_descriptor(options.descriptor, device=options.device)
     aggregator = _load_aggregator(options.aggregator)
-    truth = _read_truth(run, photos)
+    truth = _read_truth(options.ground_truth, photos, listener)
 
-    with run.step("aligning") as progress:
+    with _timed(timings, "aligning", listener) as progress:
         alignment = align_sequence(
             frames,
             reference=reference,
@@ -177,29 +162,28 @@ def clean_photos(
             generator=torch.Generator().manual_seed(options.seed),
             progress=progress,
         )
-    _check_alignment(run, names, alignment)
-    with run.step("reconstructing") as progress:
+    _check_alignment(names, alignment, options.lens, listener)
+    with _timed(timings, "reconstructing", listener) as progress:
         reconstruction = reconstruct_sequence(
             frames, alignment, aggregator=aggregator, valid=valid, progress=progress
         )
-    scores = {}
-    if truth is not None:
-        try:
-            scores = score_against(truth, loaded, alignment, reconstruction)
-        except DiarError as error:  # no reason to lose the picture
-            notes.append(f"not compared with the original: {error}")
-            run.listener.warning(notes[-1])
+    scores: dict[str, Any] = {}
+    try:
+        scores = score_against(truth, loaded, alignment, reconstruction) if truth else {}
+    except DiarError as error:  # no reason to lose the picture
+        notes.append(f"not compared with the original: {error}")
+        listener.warning(notes[-1])
     report = render_report(
         frames,
         names,
         alignment,
         reconstruction,
-        timings=run.timings,
+        timings=timings,
         scores=scores,
         settings=settings,
         warnings=notes,
     )
-    with run.step("writing results") as progress:
+    with _timed(timings, "writing results", listener) as progress:
         write_results(
             folder,
             names,
@@ -211,7 +195,20 @@ def clean_photos(
             icc_profile=loaded[alignment.reference].icc_profile,
             overwrite=options.overwrite,
         )
-    return Cleaned(folder, names, alignment, reconstruction, scores, run.timings)
+    return Cleaned(folder, names, alignment, reconstruction, scores, timings)
+
+
+@contextmanager
+def _timed(
+    timings: dict[str, float], name: str, listener: Listener
+) -> Iterator[Callable[..., None]]:
+    """Add the seconds of a step to ``timings``; yield what shows its progress."""
+    start = time.perf_counter()
+    try:
+        with listener.step(name) as progress:
+            yield progress
+    finally:
+        timings[name] = time.perf_counter() - start
 
 
 def _check_folder(folder: str | PathLike[str], files: Sequence[Path], overwrite: bool) -> Path:
@@ -219,17 +216,6 @@ def _check_folder(folder: str | PathLike[str], files: Sequence[Path], overwrite:
     if {file.resolve().parent for file in files} & {out, out / "aligned", out / "weights"}:
         raise DiarError("results never go where the photos are; choose another folder with --out")
     return check_results_folder(folder, overwrite=overwrite)
-
-
-def _read(run: _Run, files: Sequence[Path]) -> tuple[list[Photo], list[str]]:
-    """Return the photos, at least two, and a sentence for each file that was skipped."""
-    with run.step("reading photos") as progress:
-        photos, notes = read_photos(files, max_size=run.options.max_size, progress=progress)
-    for note in notes:
-        run.listener.warning(f"skipped: {note}")
-    if len(photos) < 2:
-        raise DiarError("one photo alone cannot be cleaned; give two or more of the same thing")
-    return photos, notes
 
 
 def _load_aggregator(name: str) -> str | FaithfulDIAR:
@@ -250,23 +236,31 @@ def _load_aggregator(name: str) -> str | FaithfulDIAR:
     return network
 
 
-def _read_truth(run: _Run, photos: Sequence[str | PathLike[str]]) -> GroundTruth | None:
-    path: str | PathLike[str] | None = run.options.ground_truth
+def _read_truth(
+    path: str | PathLike[str] | None, photos: Sequence[str | PathLike[str]], listener: Listener
+) -> GroundTruth | None:
     if path is None and len(photos) == 1 and is_sequence(photos[0]):
         path = photos[0]
-        run.listener.info(
-            f"{path} is a rendered sequence: the result is compared with its original"
-        )
+        listener.info(f"{path} is a rendered sequence: the result is compared with its original")
     return read_ground_truth(path) if path else None
 
 
-def _check_alignment(run: _Run, names: Sequence[str], alignment: Alignment) -> None:
-    """Tell what the alignment came to; raise if nothing but the reference is aligned."""
-    if run.options.lens:
-        run.listener.warning(_describe_lens(alignment.distortion))
+def _check_photos(photos: Sequence[Photo], skipped: Sequence[str], listener: Listener) -> None:
+    for sentence in skipped:
+        listener.warning(f"skipped: {sentence}")
+    if len(photos) < 2:
+        raise DiarError("one photo alone cannot be cleaned; give two or more of the same thing")
+
+
+def _check_alignment(
+    names: Sequence[str], alignment: Alignment, lens: bool, listener: Listener
+) -> None:
+    """Tell what became of lens and photos; raise if none but the reference is aligned."""
+    if lens:
+        listener.warning(_describe_lens(alignment.distortion))
     for name, reason in zip(names, alignment.reason.tolist(), strict=True):
         if reason != Reason.OK:
-            run.listener.warning(f"left out: {name}: {Reason(reason).explanation}")
+            listener.warning(f"left out: {name}: {Reason(reason).explanation}")
     if int(alignment.success.sum()) < 2:
         raise DiarError(
             f"no other photo could be aligned to {names[alignment.reference]}; do they show the "

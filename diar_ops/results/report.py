@@ -19,6 +19,7 @@ from diar_ops.results._flicker import flicker
 from diar_ops.results._images import data_uri, reduce_image
 from diar_ops.results._maps import coverage_map, source_map
 from diar_ops.results._matches import draw_pairs
+from diar_ops.results._run import FinishedRun
 from diar_ops.results.page import render_page
 
 __all__ = ["render_report"]
@@ -68,12 +69,14 @@ def render_report(
         DiarError: jinja2 is not installed.
     """
     op = "render_report"
+    run = FinishedRun(frames, names, alignment, reconstruction)
     scores, timings = dict(scores or {}), dict(timings or {})
-    _check_arguments(op, frames, names, alignment, reconstruction, scores)
+    _check_arguments(op, run, scores)
     count, aligned = len(frames), int(alignment.success.sum())
     covered = float((reconstruction.coverage > 0).double().mean())
     total = sum(timings.values())
     spreads = spreads_of(alignment)
+    cards = frame_cards(run, spreads, scores.get("corner_error"))
     return render_page(
         op,
         "report.html.j2",
@@ -82,35 +85,27 @@ def render_report(
         verdict=words.verdict(aligned, count, covered, int(reconstruction.coverage.min())),
         good=aligned == count and covered > 0.999 and not warnings,
         warnings=list(warnings),
-        stats=[
-            *_stats_of_run(alignment, reconstruction, covered, spreads, total),
-            *_stats_of_scores(scores),
-        ],
+        stats=_stats(run, covered, spreads, total) + _stats_of_scores(scores),
         scored=bool(scores),
         reference=names[alignment.reference],
         aligned=aligned,
         left_out=count - aligned,
         count=count,
-        flicker=flicker(frames, names, alignment, reconstruction),
-        drawings=draw_pairs(frames, names, alignment),
+        flicker=flicker(run),
+        cards=cards,
+        largest_share=max([card.share for card in cards] + [1e-9]),
+        axis=spreads.axis,
+        drawings=draw_pairs(run),
         timings=[(k, words.seconds(v), v / max(total, 1e-9)) for k, v in timings.items()],
         total=words.seconds(total),
         settings=[(key, words.plain(value)) for key, value in (settings or {}).items()],
         versions=words.versions(),
-        **_pictures(frames, alignment, reconstruction),
-        **_frames(frames, names, alignment, reconstruction, spreads, scores.get("corner_error")),
+        **_pictures(run, [card.colour for card in cards]),
     )
 
 
-def _check_arguments(
-    op: str,
-    frames: Sequence[Tensor],
-    names: Sequence[str],
-    alignment: Alignment,
-    reconstruction: Reconstruction,
-    scores: Mapping[str, Any],
-) -> None:
-    count = len(frames)
+def _check_arguments(op: str, run: FinishedRun, scores: Mapping[str, Any]) -> None:
+    alignment, reconstruction, count = run.alignment, run.reconstruction, len(run.frames)
     sizes = check_shapes(
         op,
         homography_reference_frame=(alignment.homography_reference_frame, "T 3 3"),
@@ -124,12 +119,12 @@ def _check_arguments(
         weights=(reconstruction.weights, "T 1 H W"),
         gain=(reconstruction.gain, "T 3"),
     )
-    if not count == len(names) == sizes["T"]:
+    if not count == len(run.names) == sizes["T"]:
         raise ShapeError(
             f"{op}: frames, names and alignment must have one length, "
-            f"got {count}, {len(names)} and {sizes['T']}"
+            f"got {count}, {len(run.names)} and {sizes['T']}"
         )
-    for frame in frames:
+    for frame in run.frames:
         check_shapes(op, frames=(frame, "3 h w"))
     for key in scores:
         check_option(op, key in _SCORES, f"scores named {', '.join(_SCORES)}", key)
@@ -138,18 +133,15 @@ def _check_arguments(
         raise ShapeError(f"{op}: corner_error must have {count} values, got {len(corner_error)}")
 
 
-def _stats_of_run(
-    alignment: Alignment,
-    reconstruction: Reconstruction,
-    covered: float,
-    spreads: Spreads,
-    total: float,
+def _stats(
+    run: FinishedRun, covered: float, spreads: Spreads, total: float
 ) -> list[tuple[str, str]]:
-    height, width = image_size(reconstruction.image)
+    alignment, coverage = run.alignment, run.reconstruction.coverage
+    height, width = image_size(coverage)
     stats = [
         ("photos aligned", f"{int(alignment.success.sum())} of {len(alignment.success)}"),
         ("of the picture covered", words.percent(covered)),
-        ("photos per pixel, mean", f"{float(reconstruction.coverage.double().mean()):.1f}"),
+        ("photos per pixel, mean", f"{float(coverage.double().mean()):.1f}"),
         ("pixels", f"{width} \N{MULTIPLICATION SIGN} {height}"),
     ]
     if spreads.median is not None:
@@ -177,34 +169,17 @@ def _stats_of_scores(scores: Mapping[str, Any]) -> list[tuple[str, str]]:
     return stats
 
 
-def _pictures(
-    frames: Sequence[Tensor], alignment: Alignment, reconstruction: Reconstruction
-) -> dict[str, Any]:
-    """Return the photo before and the clean picture after, in one size."""
-    clean = reduce_image(reconstruction.image, _MAIN)
-    before = reduce_image(frames[alignment.reference], image_size(clean))
-    return {"before": data_uri(before), "after": data_uri(clean), "size": image_size(clean)}
-
-
-def _frames(
-    frames: Sequence[Tensor],
-    names: Sequence[str],
-    alignment: Alignment,
-    reconstruction: Reconstruction,
-    spreads: Spreads,
-    corner_error: Sequence[float] | None,
-) -> dict[str, Any]:
-    """Return the cards of the frames and the maps of what each gave to the clean picture."""
-    cards = frame_cards(
-        frames, names, alignment, reconstruction, spreads=spreads, corner_error=corner_error
-    )
-    small = reduce_image(reconstruction.image, _MAP)
-    sources = source_map(reconstruction.weights, small, [card.colour for card in cards])
-    coverage = coverage_map(reconstruction.coverage, image_size(small), len(frames))
+def _pictures(run: FinishedRun, colours: list[str]) -> dict[str, Any]:
+    """Return the photo before, the clean picture after, and the maps of what each frame gave."""
+    image, coverage = run.reconstruction.image, run.reconstruction.coverage
+    after = reduce_image(image, _MAIN)
+    before = reduce_image(run.frames[run.alignment.reference], image_size(after))
+    small = reduce_image(image, _MAP)
+    counts = coverage_map(coverage, image_size(small), len(run.frames))
     return {
-        "cards": cards,
-        "largest_share": max([card.share for card in cards] + [1e-9]),
-        "axis": spreads.axis,
-        "sources": data_uri(sources),
-        "coverage": data_uri(coverage, lossless=True),
+        "before": data_uri(before),
+        "after": data_uri(after),
+        "size": image_size(after),
+        "sources": data_uri(source_map(run.reconstruction.weights, small, colours)),
+        "coverage": data_uri(counts, lossless=True),
     }

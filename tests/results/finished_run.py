@@ -9,8 +9,11 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
+from torch import Tensor
 
 from diar_ops import Alignment, HomographyEstimate, Matches, PairMatches, Reason, Reconstruction
+from diar_ops._pixels import image_size
+from diar_ops.results._run import FinishedRun
 from tests.harness import generator
 
 SIZE = (48, 64)
@@ -105,6 +108,18 @@ def sequence(
             torch.ones(count, 3),
         ),
     }
+
+
+def run_of_one_frame(
+    frame: Tensor, homography_reference_frame: list[list[float]], gain: float = 1.0
+) -> FinishedRun:
+    """A run whose reference has the size of its only frame."""
+    run = sequence(1)
+    size = image_size(frame)
+    H = torch.tensor([homography_reference_frame], dtype=torch.float64)
+    alignment = run["alignment"]._replace(homography_reference_frame=H, size=size)
+    reconstruction = run["reconstruction"]._replace(gain=torch.full((1, 3), gain))
+    return FinishedRun([frame], run["names"], alignment, reconstruction)
 
 
 def decoded(uri: str) -> Any:

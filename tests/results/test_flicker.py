@@ -10,6 +10,7 @@ import torch
 
 from diar_ops import Reconstruction, transform_points, undistort_points
 from diar_ops.results._flicker import flicker
+from diar_ops.results._run import FinishedRun
 from tests.harness import generator
 from tests.results.finished_run import decoded, sequence
 
@@ -45,7 +46,7 @@ def test_aligned_stills_stand_still(k: float) -> None:
         torch.full((2, 1, height, width), 0.5),
         torch.ones(2, 3),
     )
-    shown = flicker(data["frames"], data["names"], data["alignment"], data["reconstruction"])
+    shown = flicker(FinishedRun(**data))
     assert shown is not None
     assert [still.name for still in shown.stills] == ["photo_0.jpg", "photo_1.jpg", ""]
     assert shown.size == (height, width)
@@ -67,7 +68,7 @@ def test_aligned_stills_stand_still(k: float) -> None:
     moved = data["alignment"].homography_reference_frame.clone()
     moved[1, :2] += 3.0 * moved[1, 2]
     off = data["alignment"]._replace(homography_reference_frame=moved)
-    shown = flicker(data["frames"], data["names"], off, data["reconstruction"])
+    shown = flicker(FinishedRun(**{**data, "alignment": off}))
     assert shown is not None
     detail = np.stack([decoded(still.detail) for still in shown.stills])
     assert np.abs(detail[1] - detail[0]).mean() > 0.05
@@ -84,7 +85,7 @@ def test_tiny_pictures_flicker_too(size: tuple[int, int]) -> None:
         torch.zeros(2, 1, *size),
         torch.ones(2, 3),
     )
-    shown = flicker(data["frames"], data["names"], alignment, reconstruction)
+    shown = flicker(FinishedRun(data["frames"], data["names"], alignment, reconstruction))
     assert shown is not None
     assert len(shown.stills) == 3
     assert decoded(shown.stills[1].detail).shape[0] == shown.detail

@@ -9,7 +9,7 @@ import torch
 
 from diar_ops.colour import linear_to_srgb, srgb_to_linear
 from diar_ops.results import _maps as maps
-from diar_ops.results._images import Placement
+from tests.results.finished_run import run_of_one_frame
 
 
 def test_source_map_names_the_strongest_frame() -> None:
@@ -30,9 +30,8 @@ def test_difference_map_follows_the_homography_and_the_gain() -> None:
     clean = 0.3 + 0.002 * torch.stack((x, y, x + y))
     frame = linear_to_srgb(srgb_to_linear(clean).roll(-10, dims=2) / 2)
     frame[:, 20:30, 20:30] = 1.0
-    shifted = torch.tensor([[1.0, 0, 10], [0, 1, 0], [0, 0, 1]], dtype=torch.float64)
-    placement = Placement(shifted, torch.full((3,), 2.0), 0.0, (60, 80), (60, 80))
-    tinted, share = maps.difference_map(frame, clean, placement)
+    run = run_of_one_frame(frame, [[1.0, 0, 10], [0, 1, 0], [0, 0, 1]], gain=2.0)
+    tinted, share = maps.difference_map(*run.warp_reduced(0, frame, (60, 80)), clean)
     shown = tinted[3] > 0
     assert shown[:, 10:].all()
     assert not shown[:, :10].any()
@@ -46,10 +45,10 @@ def test_difference_map_follows_the_homography_and_the_gain() -> None:
 def test_difference_map_hides_what_lies_behind_the_horizon() -> None:
     clean = torch.full((3, 50, 50), 0.5)
     # the frame's right part would land behind the camera: w = 1 - x / 30
-    homography = torch.tensor([[1.0, 0, 0], [0, 1, 0], [-1 / 30, 0, 1]], dtype=torch.float64)
-    placement = Placement(homography, torch.ones(3), 0.0, (50, 50), (50, 50))
-    tinted, _ = maps.difference_map(clean, clean, placement)
-    in_front = torch.linalg.inv(homography)[2, 0] * torch.arange(50) + 1 > 0
+    homography = [[1.0, 0, 0], [0, 1, 0], [-1 / 30, 0, 1]]
+    run = run_of_one_frame(clean, homography)
+    tinted, _ = maps.difference_map(*run.warp_reduced(0, clean, (50, 50)), clean)
+    in_front = torch.linalg.inv(torch.tensor(homography))[2, 0] * torch.arange(50) + 1 > 0
     assert not tinted[3][:, ~in_front].any()
     assert tinted[3, 10, 5] == 1
 
