@@ -1,12 +1,7 @@
 """The whole job from photos to a folder; the files, the report, the score against the original."""
 
 from diar_ops.results.clean import Cleaned, CleanOptions, Listener, clean_photos
-from diar_ops.results.files import (
-    check_results_folder,
-    homographies_document,
-    output_names,
-    write_results,
-)
+from diar_ops.results.files import write_results
 from diar_ops.results.ground_truth import GroundTruth, read_ground_truth, score_against
 from diar_ops.results.report import render_report
 
@@ -15,10 +10,7 @@ __all__ = [
     "Cleaned",
     "GroundTruth",
     "Listener",
-    "check_results_folder",
     "clean_photos",
-    "homographies_document",
-    "output_names",
     "read_ground_truth",
     "render_report",
     "score_against",

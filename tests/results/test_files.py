@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from diar_ops import OutputError
-from diar_ops.results import check_results_folder, homographies_document, output_names
+from diar_ops.results.files import check_results_folder, homographies_document, output_names
 from tests.results.small_results import NAMES, alignment, contents, listing
 
 

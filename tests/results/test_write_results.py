@@ -12,7 +12,7 @@ import torch
 
 from diar_ops import OutputError
 from diar_ops.data import read_image
-from diar_ops.results import homographies_document, write_results
+from diar_ops.results.files import homographies_document, write_results
 from tests.results.small_results import (
     NAMES,
     SRGB,

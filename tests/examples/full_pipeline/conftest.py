@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -10,7 +9,7 @@ import pytest
 
 from diar_ops.results import clean as clean_module
 from tests import photos
-from tests.examples.full_pipeline.runs import SIZE, Run, refuse_to_align, save
+from tests.examples.full_pipeline.runs import SIZE, Run, Runner, refuse_to_align, save
 from tests.scripts import load_script
 
 
@@ -20,7 +19,7 @@ def program() -> ModuleType:
 
 
 @pytest.fixture
-def run(program: ModuleType, capsys: pytest.CaptureFixture[str]) -> Callable[..., Run]:
+def run(program: ModuleType, capsys: pytest.CaptureFixture[str]) -> Runner:
     def call(*arguments: object) -> Run:
         code = program.main([str(a) for a in arguments])
         captured = capsys.readouterr()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +22,10 @@ class Run(NamedTuple):
     code: int
     out: str
     err: str
+
+
+#: Calls the script with arguments as from a shell.
+Runner = Callable[..., Run]
 
 
 def save(folder: Path, views: list[np.ndarray], names: tuple[str, ...] = NAMES) -> Path:

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,20 @@ import pytest
 from diar_ops.data import read_image
 from diar_ops.results import clean as clean_module
 from diar_ops.results import files as files_module
-from tests.examples.full_pipeline.runs import Run, assert_one_error, contents, refuse_to_align
+from tests.examples.full_pipeline.runs import (
+    Run,
+    Runner,
+    assert_one_error,
+    contents,
+    refuse_to_align,
+)
 
 ROOT = Path(__file__).resolve().parents[3]
 SCRIPT = ROOT / "examples" / "full_pipeline.py"
 
 
 def test_earlier_results_are_kept(
-    run: Callable[..., Run], good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Runner, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
     assert run(good, "--out", out).code == 0
@@ -39,7 +45,7 @@ def test_earlier_results_are_kept(
 
 @pytest.mark.usefixtures("no_long_work")
 def test_a_folder_that_cannot_be(
-    run: Callable[..., Run], good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Runner, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "file"
     file.write_text("mine")
@@ -57,7 +63,7 @@ def test_a_folder_that_cannot_be(
 
 
 def test_a_disk_that_fills_up(
-    run: Callable[..., Run], good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Runner, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The probe and the clean picture still fit; then the disk is full."""
     out = tmp_path / "out"
@@ -94,7 +100,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True, capture_output=True)
 
 
-def test_a_disk_that_is_really_full(run: Callable[..., Run], good: Path, small_disk: Path) -> None:
+def test_a_disk_that_is_really_full(run: Runner, good: Path, small_disk: Path) -> None:
     result = run(good, "--out", small_disk / "out")
     assert_one_error(result, "the disk is full")
     assert not [name for name in contents(small_disk) if Path(name).name.startswith(".")]
@@ -122,7 +128,7 @@ sys.exit(program.main(sys.argv[2:]))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
-def test_ctrl_c_in_the_middle(run: Callable[..., Run], good: Path, tmp_path: Path) -> None:
+def test_ctrl_c_in_the_middle(run: Runner, good: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert run(good, "--out", out).code == 0
     before = contents(out)
@@ -145,7 +151,7 @@ def test_ctrl_c_in_the_middle(run: Callable[..., Run], good: Path, tmp_path: Pat
 
 
 def test_ctrl_c_while_writing(
-    run: Callable[..., Run], good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Runner, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, write = tmp_path / "out", files_module.write_image
 
@@ -163,7 +169,7 @@ def test_ctrl_c_while_writing(
 
 
 def test_no_memory(
-    run: Callable[..., Run], good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Runner, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def exhausted(*_: object, **__: object) -> None:
         raise MemoryError
@@ -172,7 +178,7 @@ def test_no_memory(
     assert_one_error(run(good, "--out", tmp_path / "out"), "not enough memory", "--max-size")
 
 
-def test_results_never_go_where_the_photos_are(run: Callable[..., Run], good: Path) -> None:
+def test_results_never_go_where_the_photos_are(run: Runner, good: Path) -> None:
     """Not even when the photos are named one by one: they could be overwritten."""
     before = {path: path.read_bytes() for path in sorted(good.iterdir()) if path.is_file()}
     for arguments, out in (((good,), good), (tuple(before)[:3], good)):
@@ -181,7 +187,5 @@ def test_results_never_go_where_the_photos_are(run: Callable[..., Run], good: Pa
     assert {path: path.read_bytes() for path in before} == before
 
 
-def test_a_seed_beyond_64_bits_is_refused(
-    run: Callable[..., Run], good: Path, tmp_path: Path
-) -> None:
+def test_a_seed_beyond_64_bits_is_refused(run: Runner, good: Path, tmp_path: Path) -> None:
     assert_one_error(run(good, "--out", tmp_path / "out", "--seed", 10**25), "--seed", "64 bits")

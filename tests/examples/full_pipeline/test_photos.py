@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from tests import photos
 from tests.examples.full_pipeline.runs import (
     NAMES,
     SIZE,
-    Run,
+    Runner,
     clean,
     corners_off,
     frames_of,
@@ -27,7 +26,7 @@ from tests.examples.full_pipeline.runs import (
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
 
-def test_sixteen_bits_and_the_profile_are_kept(run: Callable[..., Run], tmp_path: Path) -> None:
+def test_sixteen_bits_and_the_profile_are_kept(run: Runner, tmp_path: Path) -> None:
     truth, views, _ = photos.sequence(SIZE, 3)
     for name, view in zip(NAMES, views, strict=True):
         deep = (photos.as_frame(view).int() * 257).to(torch.uint16)
@@ -45,7 +44,7 @@ def test_sixteen_bits_and_the_profile_are_kept(run: Callable[..., Run], tmp_path
     assert psnr(clean(out), truth) > 30
 
 
-def test_rotated_phone_photos_are_upright(run: Callable[..., Run], tmp_path: Path) -> None:
+def test_rotated_phone_photos_are_upright(run: Runner, tmp_path: Path) -> None:
     """b.jpg is stored turned by 90 degrees, with the EXIF note that says so."""
     _, views, H = photos.sequence(SIZE, 3)
     names = ("a.jpg", "b.jpg", "c.jpg")
@@ -59,7 +58,7 @@ def test_rotated_phone_photos_are_upright(run: Callable[..., Run], tmp_path: Pat
     assert corners_off(out, dict(zip(names, H, strict=True)), "a.jpg") < 0.5
 
 
-def test_grey_photos(run: Callable[..., Run], tmp_path: Path) -> None:
+def test_grey_photos(run: Runner, tmp_path: Path) -> None:
     _, views, _ = photos.sequence(SIZE, 3)
     folder = save(tmp_path / "photos", [v.mean(axis=-1).round().astype(np.uint8) for v in views])
     result = run(folder, "--out", tmp_path / "out", "--aggregator", "softmax")
@@ -68,7 +67,7 @@ def test_grey_photos(run: Callable[..., Run], tmp_path: Path) -> None:
     assert np.ptp(image, axis=-1).max() <= 1 / 255
 
 
-def test_transparent_pixels_are_not_used(run: Callable[..., Run], tmp_path: Path) -> None:
+def test_transparent_pixels_are_not_used(run: Runner, tmp_path: Path) -> None:
     """The mean takes all that a photo shows; what it says under alpha 0 is not shown."""
     truth, views, _ = photos.sequence(SIZE, 3)
     views = [photos.view(truth, h, noise="rgba") for h in photos.sequence(SIZE, 3)[2]]
@@ -83,7 +82,7 @@ def test_transparent_pixels_are_not_used(run: Callable[..., Run], tmp_path: Path
     assert read_image(out / "clean.png").valid is None, "the other photos show it"
 
 
-def test_sizes_may_differ(run: Callable[..., Run], tmp_path: Path) -> None:
+def test_sizes_may_differ(run: Runner, tmp_path: Path) -> None:
     truth = photos.picture("poster", SIZE)
     shapes = [(SIZE, SIZE), (200, 150), (130, 180)]
     H = [photos.homography(n, SIZE, s) for n, s in zip(photos.CORNERS, shapes, strict=False)]
@@ -95,7 +94,7 @@ def test_sizes_may_differ(run: Callable[..., Run], tmp_path: Path) -> None:
     assert read_image(out / "aligned" / "b.png").size == (SIZE, SIZE)
 
 
-def test_one_stem_in_two_formats(run: Callable[..., Run], tmp_path: Path) -> None:
+def test_one_stem_in_two_formats(run: Runner, tmp_path: Path) -> None:
     names = ("a.jpg", "a.png", "b.png")
     folder = save(tmp_path / "photos", photos.sequence(SIZE, 3)[1], names)
     assert run(folder, "--out", tmp_path / "out").code == 0
@@ -103,7 +102,7 @@ def test_one_stem_in_two_formats(run: Callable[..., Run], tmp_path: Path) -> Non
     assert written == ["a.jpg.png", "a.png.png", "b.png"]
 
 
-def test_broken_files_are_skipped(run: Callable[..., Run], good: Path, tmp_path: Path) -> None:
+def test_broken_files_are_skipped(run: Runner, good: Path, tmp_path: Path) -> None:
     jpeg = tmp_path / "whole.jpg"
     Image.fromarray(photos.sequence(SIZE, 3)[1][0]).save(jpeg)
     (good / "cut.jpg").write_bytes(jpeg.read_bytes()[: jpeg.stat().st_size // 2])
@@ -122,7 +121,7 @@ def test_broken_files_are_skipped(run: Callable[..., Run], good: Path, tmp_path:
 
 @pytest.mark.parametrize("kind", ["something else", "black", "white", "tiny"])
 def test_a_photo_that_does_not_belong_is_left_out(
-    run: Callable[..., Run], good: Path, tmp_path: Path, kind: str
+    run: Runner, good: Path, tmp_path: Path, kind: str
 ) -> None:
     arguments = ("--reference", "a.png", "--aggregator", "softmax", "--out")
     assert run(good, *arguments, tmp_path / "without").code == 0
@@ -151,7 +150,7 @@ def test_a_photo_that_does_not_belong_is_left_out(
     assert difference.mean() < 0.5 / 255
 
 
-def test_copies_give_the_photo_back(run: Callable[..., Run], tmp_path: Path) -> None:
+def test_copies_give_the_photo_back(run: Runner, tmp_path: Path) -> None:
     view = photos.sequence(128, 1)[1][0]
     folder = save(tmp_path / "photos", [view] * 10, tuple(f"{i}.png" for i in range(10)))
     result = run(folder, "--out", tmp_path / "out", "--aggregator", "softmax")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -11,10 +10,10 @@ import pytest
 import torch
 
 from tests import photos
-from tests.examples.full_pipeline.runs import SIZE, Run, assert_one_error, contents, save
+from tests.examples.full_pipeline.runs import SIZE, Runner, assert_one_error, contents, save
 
 
-def test_no_photos(run: Callable[..., Run], tmp_path: Path) -> None:
+def test_no_photos(run: Runner, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
     out = ("--out", tmp_path / "out")
@@ -25,7 +24,7 @@ def test_no_photos(run: Callable[..., Run], tmp_path: Path) -> None:
     assert contents(tmp_path / "out") == {}
 
 
-def test_one_photo_only(run: Callable[..., Run], good: Path, tmp_path: Path) -> None:
+def test_one_photo_only(run: Runner, good: Path, tmp_path: Path) -> None:
     result = run(good / "a.png", "--out", tmp_path / "out")
     assert_one_error(result, "one photo alone cannot be cleaned; give two or more")
     (good / "b.png").write_text("no photo")
@@ -35,7 +34,7 @@ def test_one_photo_only(run: Callable[..., Run], good: Path, tmp_path: Path) -> 
     assert result.err.startswith("skipped: ")
 
 
-def test_nothing_aligns(run: Callable[..., Run], tmp_path: Path) -> None:
+def test_nothing_aligns(run: Runner, tmp_path: Path) -> None:
     views = [
         photos.view(photos.picture(name, SIZE), np.eye(3), noise=name)
         for name in ("poster", "other", "third")
@@ -47,9 +46,7 @@ def test_nothing_aligns(run: Callable[..., Run], tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("asked", ["3", "-1", "d.png", "1.5"])
 @pytest.mark.usefixtures("no_long_work")
-def test_reference_that_is_none(
-    run: Callable[..., Run], good: Path, tmp_path: Path, asked: str
-) -> None:
+def test_reference_that_is_none(run: Runner, good: Path, tmp_path: Path, asked: str) -> None:
     result = run(good, "--out", tmp_path / "out", f"--reference={asked}")
     assert_one_error(result, asked, "a file name or a number from 0 to 2")
 
@@ -67,13 +64,13 @@ def test_reference_that_is_none(
 )
 @pytest.mark.usefixtures("no_long_work")
 def test_refused_before_the_long_work(
-    run: Callable[..., Run], good: Path, tmp_path: Path, option: str, value: str, words: str
+    run: Runner, good: Path, tmp_path: Path, option: str, value: str, words: str
 ) -> None:
     assert_one_error(run(good, "--out", tmp_path / "out", option, value), words)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_gpu_that_is_not_there(run: Callable[..., Run], good: Path, tmp_path: Path) -> None:
+def test_a_gpu_that_is_not_there(run: Runner, good: Path, tmp_path: Path) -> None:
     result = run(good, "--out", tmp_path / "out", "--device", "cuda")
     assert_one_error(result, "--device: cannot compute on 'cuda'")
     assert not (tmp_path / "out").exists()

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -21,7 +20,7 @@ from tests import photos
 from tests.examples.full_pipeline.runs import (
     NAMES,
     SIZE,
-    Run,
+    Runner,
     assert_one_error,
     clean,
     contents,
@@ -38,18 +37,9 @@ def test_a_stranger_runs_it(good: Path, tmp_path: Path) -> None:
     """As a program of its own: all outputs are there, right, and the summary says where."""
     out = tmp_path / "out"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    options = ["--out", out, "--reference", "a.png", "--aggregator", "softmax"]
     done = subprocess.run(
-        [
-            sys.executable,
-            SCRIPT,
-            good,
-            "--out",
-            out,
-            "--reference",
-            "a.png",
-            "--aggregator",
-            "softmax",
-        ],
+        [sys.executable, SCRIPT, good, *options],
         capture_output=True,
         text=True,
         env=environment,
@@ -82,9 +72,7 @@ def test_a_stranger_runs_it(good: Path, tmp_path: Path) -> None:
     assert all(f'alt="Aligned photo {name}"' in report for name in NAMES)
 
 
-def test_the_same_seed_gives_the_same_bytes(
-    run: Callable[..., Run], good: Path, tmp_path: Path
-) -> None:
+def test_the_same_seed_gives_the_same_bytes(run: Runner, good: Path, tmp_path: Path) -> None:
     for name, seed in (("one", 3), ("two", 3), ("three", 4)):
         result = run(good, "--out", tmp_path / name, "--seed", seed, "--aggregator", "softmax")
         assert result.code == 0
@@ -94,7 +82,7 @@ def test_the_same_seed_gives_the_same_bytes(
 
 
 @pytest.mark.parametrize("reference", ["b.png", "1"])
-def test_reference(run: Callable[..., Run], good: Path, tmp_path: Path, reference: str) -> None:
+def test_reference(run: Runner, good: Path, tmp_path: Path, reference: str) -> None:
     result = run(good, "--out", tmp_path / "out", "--reference", reference)
     assert result.code == 0
     assert "aligned to b.png" in result.out
@@ -104,16 +92,14 @@ def test_reference(run: Callable[..., Run], good: Path, tmp_path: Path, referenc
 @pytest.mark.parametrize(
     ("name", "least"), [("diar", 14), ("softmax", 30), ("median", 30), ("mean", 15)]
 )
-def test_aggregator(
-    run: Callable[..., Run], good: Path, tmp_path: Path, name: str, least: float
-) -> None:
+def test_aggregator(run: Runner, good: Path, tmp_path: Path, name: str, least: float) -> None:
     out = tmp_path / "out"
     assert run(good, "--out", out, "--aggregator", name, "--reference", "0").code == 0
     assert psnr(clean(out), photos.picture("poster", SIZE)) > least
 
 
 @pytest.mark.parametrize("k", [0.0, -0.1])
-def test_lens(run: Callable[..., Run], tmp_path: Path, k: float) -> None:
+def test_lens(run: Runner, tmp_path: Path, k: float) -> None:
     """Bent photos come out straight, straight ones as they are; either is said."""
     image = photos.picture("poster", SIZE)
     H = [photos.homography(name, SIZE) for name in ("front", "left", "right")]
@@ -129,7 +115,7 @@ def test_lens(run: Callable[..., Run], tmp_path: Path, k: float) -> None:
     assert psnr(clean(out)[inner, inner], image[inner, inner]) > 27
 
 
-def test_a_network_of_ones_own(run: Callable[..., Run], good: Path, tmp_path: Path) -> None:
+def test_a_network_of_ones_own(run: Runner, good: Path, tmp_path: Path) -> None:
     file, out = tmp_path / "mine.safetensors", tmp_path / "out"
     config = FaithfulDIARConfig(8, 1, 8, 4, 8, 1, 2)
     save_pretrained(FaithfulDIAR(config), file)
@@ -139,7 +125,7 @@ def test_a_network_of_ones_own(run: Callable[..., Run], good: Path, tmp_path: Pa
 
 
 @pytest.mark.usefixtures("no_long_work")
-def test_weights_that_do_not_do(run: Callable[..., Run], good: Path, tmp_path: Path) -> None:
+def test_weights_that_do_not_do(run: Runner, good: Path, tmp_path: Path) -> None:
     file = tmp_path / "mine.safetensors"
     arguments = (good, "--out", tmp_path / "out", "--aggregator", file)
     save_pretrained(DIAR(), file)
@@ -150,19 +136,11 @@ def test_weights_that_do_not_do(run: Callable[..., Run], good: Path, tmp_path: P
     assert_one_error(run(*arguments), str(file))
 
 
-def test_ground_truth_picture(run: Callable[..., Run], good: Path, tmp_path: Path) -> None:
+def test_ground_truth_picture(run: Runner, good: Path, tmp_path: Path) -> None:
     truth = tmp_path / "truth.png"
     write_image(truth, torch.from_numpy(photos.picture("poster", SIZE)).permute(2, 0, 1))
-    arguments = (
-        good,
-        "--reference",
-        "a.png",
-        "--aggregator",
-        "softmax",
-        "--ground-truth",
-        truth,
-        "--out",
-    )
+    options = ("--reference", "a.png", "--aggregator", "softmax", "--ground-truth", truth)
+    arguments = (good, *options, "--out")
     result = run(*arguments, tmp_path / "full")
     assert result.code == 0
     assert float(result.out.split("PSNR ")[1].split(" dB")[0]) > 30
@@ -172,9 +150,7 @@ def test_ground_truth_picture(run: Callable[..., Run], good: Path, tmp_path: Pat
     assert float(shrunken.out.split("PSNR ")[1].split(" dB")[0]) > 25
 
 
-def test_a_truth_that_does_not_fit_costs_no_result(
-    run: Callable[..., Run], good: Path, tmp_path: Path
-) -> None:
+def test_a_truth_that_does_not_fit_costs_no_result(run: Runner, good: Path, tmp_path: Path) -> None:
     write_image(tmp_path / "truth.png", torch.rand(3, 50, 60))
     result = run(good, "--out", tmp_path / "out", "--ground-truth", tmp_path / "truth.png")
     assert result.code == 0
@@ -184,7 +160,7 @@ def test_a_truth_that_does_not_fit_costs_no_result(
 
 
 def test_the_bundled_sequence_runs_without_arguments(
-    run: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     result = run("--max-size", 160)  # the size only spares time
@@ -196,9 +172,7 @@ def test_the_bundled_sequence_runs_without_arguments(
     assert (tmp_path / "diar_out" / "clean.png").is_file()
 
 
-def test_a_rendered_sequence_brings_its_original(
-    run: Callable[..., Run], good: Path, tmp_path: Path
-) -> None:
+def test_a_rendered_sequence_brings_its_original(run: Runner, good: Path, tmp_path: Path) -> None:
     truth, _, H = photos.sequence(SIZE, 3)
     write_image(good / "label.png", torch.from_numpy(truth).permute(2, 0, 1))
     frames = [
@@ -224,27 +198,10 @@ def test_help_teaches(program: ModuleType, capsys: pytest.CaptureFixture[str]) -
         program.main(["--help"])
     assert done.value.code == 0
     text = capsys.readouterr().out
-    for taught in (
-        "--out",
-        "--overwrite",
-        "--reference",
-        "--descriptor",
-        "--aggregator",
-        "--device",
-        "--max-size",
-        "--seed",
-        "--ground-truth",
-        "python examples/full_pipeline.py my_photos/",
-        "diar",
-        "softmax",
-        "median",
-        "mean",
-        "examples/train.py",
-        "clean.png",
-        "report.html",
-        "aligned/",
-        "weights/",
-        "homographies.json",
-        "(default: ",
-    ):
+    options = "out overwrite reference descriptor aggregator device max-size seed ground-truth"
+    values = "diar softmax median mean examples/train.py"
+    files = "clean.png report.html aligned/ weights/ homographies.json"
+    assert all(f"--{option}" in text for option in options.split())
+    for taught in (*values.split(), *files.split(), "python examples/full_pipeline.py my_photos/"):
         assert taught in text
+    assert "(default: " in text
