@@ -1,4 +1,4 @@
-"""Write files whole or not at all, and never over an existing one without being told."""
+"""Write files whole or not at all, and over an existing one only where it is asked for."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from torch import Tensor
 
 from diar_ops._checks import check_option, check_shapes
 from diar_ops._errors import DtypeError, ImageError, OutputError, ShapeError
+from diar_ops._pixels import FULL_SCALE
 
 __all__ = ["atomic_path", "read_lines", "to_csv", "write_image", "write_text_atomic"]
 
@@ -140,8 +141,9 @@ def write_image(
 
 
 def _to_integers(pixels: Tensor, bit_depth: int | None) -> Tensor:
+    """Return pixels as uint8 or uint16, rounded to the levels of ``bit_depth``."""
     op = "write_image"
-    if pixels.dtype in (torch.uint8, torch.uint16):
+    if pixels.dtype in FULL_SCALE:
         depth = 8 if pixels.dtype == torch.uint8 else 16
         check_option(
             op, bit_depth in (None, depth), f"bit_depth {depth} for {pixels.dtype}", bit_depth
@@ -152,10 +154,10 @@ def _to_integers(pixels: Tensor, bit_depth: int | None) -> Tensor:
     check_option(op, bit_depth in (None, 8, 16), "bit_depth 8 or 16", bit_depth)
     if pixels.isnan().any():
         raise ImageError(f"{op}: pixels hold NaN, which no image file can store")
-    top, dtype = (65535, torch.uint16) if bit_depth == 16 else (255, torch.uint8)
+    dtype = torch.uint16 if bit_depth == 16 else torch.uint8
     # float16 could not tell 65536 levels apart, so scale in float32; int32 because PyTorch
     # converts from float to uint16 through it anyway, and on every device.
-    return pixels.float().clamp(0, 1).mul(top).round().to(torch.int32).to(dtype)
+    return pixels.float().clamp(0, 1).mul(FULL_SCALE[dtype]).round().to(torch.int32).to(dtype)
 
 
 def _encode_png(planes: Any, icc_profile: bytes | None) -> bytes:

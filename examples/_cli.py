@@ -10,8 +10,39 @@ from contextlib import contextmanager
 from tqdm import tqdm
 
 from diar_ops import DiarError
+from diar_ops.results import Listener
 
-__all__ = ["argument_parser", "exit_code", "progress_bar"]
+__all__ = ["TerminalListener", "argument_parser", "exit_code", "progress_bar"]
+
+
+class TerminalListener(Listener):
+    """Prints what a run tells, and shows bars of its progress."""
+
+    def info(self, sentence: str) -> None:
+        """Print a sentence."""
+        print(sentence)
+
+    def warning(self, sentence: str) -> None:
+        """Print a sentence to the standard error."""
+        print(sentence, file=sys.stderr)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[Callable[..., None]]:
+        """Show the progress of a step, one bar for each label that it gives to what it does."""
+        bars: dict[str | int, tqdm[None]] = {}
+
+        def progress(*state: str | int) -> None:
+            label, done, total = state if len(state) == 3 else (name, *state)
+            if label not in bars:
+                # disable=None: no bar where nobody watches, such as in a log file
+                bars[label] = tqdm(desc=str(label), total=int(total), leave=False, disable=None)
+            bars[label].update(int(done) - bars[label].n)
+
+        try:
+            yield progress
+        finally:
+            for bar in bars.values():
+                bar.close()
 
 
 def argument_parser(doc: str | None) -> argparse.ArgumentParser:

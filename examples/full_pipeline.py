@@ -25,27 +25,11 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 
-import torch
-from tqdm import tqdm
-
-from _cli import argument_parser, exit_code
-from diar_ops import DiarError, Reason, align_sequence, reconstruct_sequence
-from diar_ops._checks import check_device
-from diar_ops.data import find_photo, is_sequence, list_images, read_photos
-from diar_ops.models import FaithfulDIAR, load_descriptor, load_pretrained
-from diar_ops.pipeline import AGGREGATORS, aligned_frames
-from diar_ops.results import (
-    check_results_folder,
-    read_ground_truth,
-    render_report,
-    score_against,
-    write_results,
-)
+from _cli import TerminalListener, argument_parser, exit_code
+from diar_ops.results import CleanOptions, clean_photos
 
 BUNDLED = Path(__file__).resolve().parent / "demo_sequence"
 
@@ -108,144 +92,15 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def run(options: argparse.Namespace) -> str:
     """Run the whole job and return its one-line summary."""
-    given = options.photos or [str(BUNDLED)]
-    # Everything that can be refused is refused before the long work.
-    check_device("--device", options.device)
-    if not -(2**63) <= options.seed < 2**63:
-        raise DiarError(f"--seed must fit into 64 bits, got {options.seed}")
-    files = list_images(given)
-    out = Path(options.out).resolve()
-    if {f.resolve().parent for f in files} & {out, out / "aligned", out / "weights"}:
-        raise DiarError("results never go where the photos are; choose another folder with --out")
-    folder = check_results_folder(options.out, overwrite=options.overwrite)
-    timings: dict[str, float] = {}
-
-    with step(timings, "reading photos") as progress:
-        photos, notes = read_photos(files, max_size=options.max_size, progress=progress)
-    for note in notes:
-        print(f"skipped: {note}", file=sys.stderr)
-    if len(photos) < 2:
-        raise DiarError("one photo alone cannot be cleaned; give two or more of the same thing")
-    names, frames, valid = zip(*((p.name, p.pixels, p.valid) for p in photos), strict=True)
-    asked = options.reference
-    reference = asked if asked == "auto" else find_photo(names, asked)
-    descriptor = load_descriptor(options.descriptor, device=options.device)
-    aggregator = load_aggregator(options.aggregator)
-    truth_path = options.ground_truth
-    if truth_path is None and len(given) == 1 and is_sequence(given[0]):
-        truth_path = given[0]
-        print(f"{truth_path} is a rendered sequence: the result is compared with its original")
-    truth = read_ground_truth(truth_path) if truth_path else None
-
-    with step(timings, "aligning") as progress:
-        alignment = align_sequence(
-            frames,
-            reference=reference,
-            descriptor=descriptor,
-            valid=valid,
-            device=options.device,
-            distortion="shared" if options.lens else "none",
-            generator=torch.Generator().manual_seed(options.seed),
-            progress=progress,
-        )
-    if options.lens:
-        print(lens_note(alignment.distortion), file=sys.stderr)
-    for name, reason in zip(names, alignment.reason.tolist(), strict=True):
-        if reason != Reason.OK:
-            print(f"left out: {name}: {Reason(reason).explanation}", file=sys.stderr)
-    view, aligned = names[alignment.reference], int(alignment.success.sum())
-    if aligned < 2:
-        raise DiarError(
-            f"no other photo could be aligned to {view}; do they show the same flat thing, "
-            f"and large enough?"
-        )
-
-    with step(timings, "reconstructing") as progress:
-        reconstruction = reconstruct_sequence(
-            frames, alignment, aggregator=aggregator, valid=valid, progress=progress
-        )
-    scores = {}
-    try:
-        scores = score_against(truth, photos, alignment, reconstruction) if truth else {}
-    except DiarError as error:  # no reason to lose the picture
-        notes.append(f"not compared with the original: {error}")
-        print(notes[-1], file=sys.stderr)
-    report = render_report(
-        frames,
-        names,
-        alignment,
-        reconstruction,
-        timings=timings,
-        scores=scores,
-        settings=vars(options),
-        warnings=notes,
+    settings = vars(options)
+    cleaned = clean_photos(
+        options.photos or [str(BUNDLED)],
+        options.out,
+        CleanOptions(**{field.name: settings[field.name] for field in fields(CleanOptions)}),
+        listener=TerminalListener(),
+        settings=settings,
     )
-    with step(timings, "writing results") as progress:
-        write_results(
-            folder,
-            names,
-            alignment,
-            reconstruction,
-            aligned_frames(frames, alignment, valid=valid, progress=progress),
-            report=report,
-            bit_depth=max(p.bit_depth for p in photos),
-            icc_profile=photos[alignment.reference].icc_profile,
-            overwrite=options.overwrite,
-        )
-    known = f", PSNR {scores['psnr']:.2f} dB, SSIM {scores['ssim']:.3f}" if scores else ""
-    return (
-        f"{aligned} of {len(names)} photos aligned to {view}{known}, "
-        f"{sum(timings.values()):.0f} s; see {folder / 'clean.png'} and {folder / 'report.html'}"
-    )
-
-
-def lens_note(distortion: float) -> str:
-    """Say what was found of the lens."""
-    if distortion == 0:
-        return "lens: no bend can be told from none; the photos are taken as they are"
-    return (
-        f"lens: bends the corners {'in' if distortion < 0 else 'out'} by "
-        f"{100 * abs(distortion):.2f} % of their distance from the centre"
-    )
-
-
-def load_aggregator(asked: str) -> str | FaithfulDIAR:
-    """Return a known name as it is, or the network of that name or in that file."""
-    if asked in AGGREGATORS and asked != "diar":
-        return asked
-    if asked != "diar" and not Path(asked).is_file():
-        raise DiarError(
-            f"--aggregator must be one of {', '.join(AGGREGATORS)} or a file of weights, "
-            f"got {asked!r}, which is neither"
-        )
-    network = load_pretrained(asked)
-    if not isinstance(network, FaithfulDIAR):
-        raise DiarError(
-            f"--aggregator: {asked} holds a {type(network).__name__}, which does not tell how much "
-            f"of each photo is in a pixel; give the weights of a FaithfulDIAR"
-        )
-    return network
-
-
-@contextmanager
-def step(timings: dict[str, float], name: str) -> Iterator[Callable[..., None]]:
-    """Time a step and show its progress: called with ([what,] done, total)."""
-    start = time.perf_counter()
-    bars: dict[str | int, tqdm[None]] = {}
-
-    def progress(*state: str | int) -> None:
-        label, done, total = state if len(state) == 3 else (name, *state)
-        if label not in bars:
-            # disable=None: no bar where nobody watches, such as in a log file
-            bars[label] = tqdm(desc=str(label), total=int(total), leave=False, disable=None)
-        bars[label].update(int(done) - bars[label].n)
-
-    try:
-        yield progress
-    finally:
-        for bar in bars.values():
-            bar.close()
-        timings[name] = time.perf_counter() - start
+    return cleaned.summary()
 
 
 def main(argv: list[str] | None = None) -> int:

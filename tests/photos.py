@@ -99,14 +99,13 @@ def view(
         pixels = torch.from_numpy(np.stack([x, y], -1).reshape(-1, 2).astype(np.float64))
         k = torch.tensor(distortion, dtype=torch.float64)
         x, y = undistort_points(pixels, k, size=(height, width)).points.numpy().T
-    seen = np.linalg.inv(homography_frame_picture) @ np.stack([x, y, np.ones_like(x)]).reshape(
-        3, -1
-    )
-    at = (seen[1::-1] / seen[2]).reshape(2, height, width) + margin
+    pixels_frame = np.stack([x, y, np.ones_like(x)]).reshape(3, -1)
+    pixels_picture = np.linalg.inv(homography_frame_picture) @ pixels_frame
+    rows_columns = (pixels_picture[1::-1] / pixels_picture[2]).reshape(2, height, width) + margin
     frame = np.empty((height, width, 3))
     for channel in range(3):
         padded = np.pad(exposed[..., channel], margin, constant_values=wall[channel])
-        frame[..., channel] = map_coordinates(padded, at, order=3, mode="nearest")
+        frame[..., channel] = map_coordinates(padded, rows_columns, order=3, mode="nearest")
     if occluder is not None:
         cv2.circle(frame, occluder[:2], occluder[2], (0.8, 0.1, 0.05), -1, cv2.LINE_AA)
     if noise is not None:
@@ -121,8 +120,8 @@ def sequence(size: int = 192, count: int = 4) -> tuple[np.ndarray, list[np.ndarr
     """
     image = picture("poster", size)
     H = np.stack([homography(name, size) for name in list(CORNERS)[:count]])
-    at, radius = size // 4, size // 8
-    discs = [(at, at), (3 * at, at), (at, 3 * at), (3 * at, 3 * at)]
+    near, far, radius = size // 4, 3 * (size // 4), size // 8
+    discs = [(near, near), (far, near), (near, far), (far, far)]
     photos = [
         view(image, h, occluder=(*disc, radius), gain=gain, noise=name)
         for h, disc, gain, name in zip(H, discs, (1, 0.75, 1.2, 1), CORNERS, strict=False)

@@ -36,8 +36,8 @@ def view(homography_frame_label: Tensor, size: tuple[int, int], seed: int = 0) -
     """Return the frame (3, H, W) float64 that sees the picture without end through H."""
     points = grid(size)
     lifted = torch.cat((points, torch.ones_like(points[..., :1])), dim=-1)
-    seen = lifted @ torch.linalg.inv(homography_frame_label).T
-    return picture(seen[..., :2] / seen[..., 2:], seed)
+    projected = lifted @ torch.linalg.inv(homography_frame_label).T
+    return picture(projected[..., :2] / projected[..., 2:], seed)
 
 
 def write_sequence(

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.quality.tables import Table, tables_markdown
+from diar_ops._pixels import image_size
 from diar_ops.data import read_image
-from diar_ops.results import _pictures as pictures
 from diar_ops.results import _words as words
+from diar_ops.results._images import data_uri, reduce_image
 from diar_ops.results.page import render_page
 
 __all__ = ["Block", "CasePicture", "Section", "render_evaluation", "section_markdown"]
@@ -167,7 +168,7 @@ def _figure(path: Path, said: str) -> _Figure:
 
 
 def _case(case: CasePicture) -> _Shown:
-    pixels = pictures.shrink(read_image(case.file).pixels, 2 * _SIDE)
-    height, width = pixels.shape[:2]
-    uri = pictures.data_uri(pixels, quality=_QUALITY)
+    picture = reduce_image(read_image(case.file).pixels, 2 * _SIDE)
+    height, width = image_size(picture)
+    uri = data_uri(picture, quality=_QUALITY)
     return _Shown(case.kind, case.words, uri, width, height)

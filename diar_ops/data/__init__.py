@@ -11,25 +11,10 @@ from diar_ops.data.sequence_reader import (
     is_sequence,
     read_sequence,
 )
-from diar_ops.data.sequence_writer import (
-    DATASET_FORMAT,
-    DOCUMENT,
-    LABEL,
-    SEQUENCE_FORMAT,
-    VERSION,
-    FrameNames,
-    format_document,
-    frame_names,
-    sequence_document,
-)
+from diar_ops.data.sequence_writer import DOCUMENT, format_document, frame_names, sequence_document
 
 __all__ = [
-    "DATASET_FORMAT",
     "DOCUMENT",
-    "LABEL",
-    "SEQUENCE_FORMAT",
-    "VERSION",
-    "FrameNames",
     "Photo",
     "RenderedFrame",
     "RenderedSequence",

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from diar_ops.geometry import transform_points
 
-__all__ = ["crop_homography", "frame_corners"]
+__all__ = ["crop_homography", "crop_image", "frame_corners"]
 
 Corner = tuple[int, int]
 
@@ -39,16 +39,13 @@ def frame_corners(
     half = torch.tensor([size[1], size[0]], dtype=torch.float64).sub(1).div(2)
     middle = torch.tensor([label_corner[1], label_corner[0]], dtype=torch.float64) + half
     centre = torch.tensor([label_size[1], label_size[0]], dtype=torch.float64).sub(1).div(2)
-    seen = transform_points(middle[None], homography_frame_label, centre)
+    projected, in_front = transform_points(middle[None], homography_frame_label, centre)
     corners = []
-    for (x, y), ahead, frame_size in zip(
-        (seen.points[:, 0] - half).round().tolist(),
-        seen.valid[:, 0].tolist(),
-        frame_sizes,
-        strict=True,
+    for (x, y), visible, frame_size in zip(
+        (projected[:, 0] - half).round().tolist(), in_front[:, 0].tolist(), frame_sizes, strict=True
     ):
         room = (frame_size[0] - size[0], frame_size[1] - size[1])
-        y, x = (y, x) if ahead else (room[0] // 2, room[1] // 2)
+        y, x = (y, x) if visible else (room[0] // 2, room[1] // 2)
         corners.append((int(min(max(y, 0), room[0])), int(min(max(x, 0), room[1]))))
     return corners
 
@@ -75,3 +72,11 @@ def crop_homography(
     H = from_frame @ H @ to_label
     scale = H[:, 2, 2].abs()
     return H / torch.where(scale > 0, scale, 1)[:, None, None]
+
+
+def crop_image(image: Tensor, corner: Corner, size: tuple[int, int] | None) -> Tensor:
+    """Return the crop (C, height, width) of an image (C, H, W); all of it if ``size`` is None."""
+    if size is None:
+        return image
+    (y, x), (height, width) = corner, size
+    return image[:, y : y + height, x : x + width]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import TypedDict
@@ -13,14 +14,16 @@ from torch.utils.data import Dataset
 
 from diar_ops._checks import check_option, check_size
 from diar_ops._errors import ImageError
-from diar_ops._pixels import image_to_float
+from diar_ops._pixels import image_size, image_to_float
 from diar_ops._seeds import generator_for
-from diar_ops.data.crop import crop_homography, frame_corners
+from diar_ops.data._listing import read_error
+from diar_ops.data.crop import crop_homography, crop_image, frame_corners
 from diar_ops.data.images import read_image
 from diar_ops.data.masks import read_flags, read_mask
 from diar_ops.data.sequence_reader import (
     RenderedFrame,
     RenderedSequence,
+    check_stated_size,
     read_sequence,
     sequence_folders,
 )
@@ -142,9 +145,9 @@ class SequenceDataset(Dataset[SequenceItem]):
         """Read one sequence."""
         sequence = self.sequence(index)
         index = range(len(self))[index]
-        generator = self._generator(index)
-        taken = self._taken(sequence, generator)
-        frames = [sequence.frames[t] for t in taken]
+        generator = generator_for(self.seed, int(self._epoch), index)
+        selected = self._select_frames(sequence, generator)
+        frames = [sequence.frames[t] for t in selected]
         H = torch.stack([frame.homography_frame_label for frame in frames])
         size, label_corner, corners = self.crop, (0, 0), [(0, 0)] * len(frames)
         if size is None:
@@ -161,44 +164,39 @@ class SequenceDataset(Dataset[SequenceItem]):
             )
             H = crop_homography(H, label_corner, corners)
 
-        def picture(path: Path, whole: tuple[int, int], corner: tuple[int, int]) -> Tensor:
-            return image_to_float(_cut(_sized(path, whole, read_image(path).pixels), corner, size))
+        def crops(read: Callable[[RenderedFrame], Tensor]) -> Iterator[Tensor]:
+            for frame, corner in zip(frames, corners, strict=True):
+                yield crop_image(read(frame), corner, size)
 
-        views = list(zip(frames, corners, strict=True))
+        pictures = [image_to_float(crop) for crop in crops(_read_frame)]
+        label = _read_picture(sequence.label, sequence.label_size)
         item: SequenceItem = {
-            "frames": torch.stack([picture(f.path, f.size, corner) for f, corner in views]),
-            "label": picture(sequence.label, sequence.label_size, label_corner),
+            "frames": torch.stack(pictures),
+            "label": image_to_float(crop_image(label, label_corner, size)),
             "homography_frame_label": H,
-            "frame": torch.tensor(taken),
+            "frame": torch.tensor(selected),
             "index": index,
             "name": sequence.folder.name,
         }
         if "occluded" in self.masks:
-            item["occluded"] = torch.stack(
-                [_cut(_mask(sequence, f, "occluded"), corner, size) for f, corner in views]
-            )
+            item["occluded"] = torch.stack(list(crops(partial(_read_mask, sequence, "occluded"))))
         if "flags" in self.masks:
-            item["flags"] = torch.stack(
-                [_cut(_mask(sequence, f, "flags"), corner, size) for f, corner in views]
-            )
+            item["flags"] = torch.stack(list(crops(partial(_read_mask, sequence, "flags"))))
         return item
 
-    def _generator(self, index: int) -> torch.Generator:
-        return generator_for(self.seed, int(self._epoch), index)
-
-    def _taken(self, sequence: RenderedSequence, generator: torch.Generator) -> list[int]:
+    def _select_frames(self, sequence: RenderedSequence, generator: torch.Generator) -> list[int]:
         """Choose which frames of the sequence the item has."""
-        there = len(sequence.frames)
-        wanted = there if self.frames is None else self.frames
-        if wanted > there:
-            raise ImageError(f"{sequence.folder} has {there} frames, {wanted} were asked for")
+        available = len(sequence.frames)
+        count = available if self.frames is None else self.frames
+        if count > available:
+            raise ImageError(f"{sequence.folder} has {available} frames, {count} were asked for")
         if self.take == "first":
-            return list(range(wanted))
-        order = torch.randperm(there, generator=generator).tolist()
+            return list(range(count))
+        order = torch.randperm(available, generator=generator).tolist()
         if not sequence.aligned:
             order.remove(0)
             order.insert(0, 0)
-        return order[:wanted]
+        return order[:count]
 
     def _label_corner(
         self, whole: tuple[int, int], size: tuple[int, int], generator: torch.Generator
@@ -216,24 +214,22 @@ def _sequence_folders(path: Path) -> list[Path]:
     try:
         if (path / DOCUMENT).is_file():
             return [path]
-        found = sequence_folders(path)
-    except FileNotFoundError as error:
-        raise ImageError(f"{path} does not exist") from error
+        folders = sequence_folders(path)
     except OSError as error:
-        raise ImageError(f"cannot read {path}: {(error.strerror or str(error)).lower()}") from error
-    if not found:
+        raise read_error(path, error) from error
+    if not folders:
         raise ImageError(
             f"no sequences in the folder {path} (looked for {DOCUMENT} in sub-folders)"
         )
-    return found
+    return folders
 
 
 def _check_equal_sizes(sequence: RenderedSequence, frames: list[RenderedFrame]) -> None:
     sizes = sorted({frame.size for frame in frames})
     if len(sizes) > 1:
         raise ImageError(
-            f"{sequence.folder} has frames of unequal sizes ({_words(sizes[0])} and "
-            f"{_words(sizes[1])} pixels); ask for crops"
+            f"{sequence.folder} has frames of unequal sizes ({_format_size(sizes[0])} and "
+            f"{_format_size(sizes[1])} pixels); ask for crops"
         )
 
 
@@ -244,31 +240,31 @@ def _check_room(
     for path, whole in pictures:
         if whole[0] < size[0] or whole[1] < size[1]:
             raise ImageError(
-                f"{path} has {_words(whole)} pixels, too few for crops of {_words(size)}"
+                f"{path} has {_format_size(whole)} pixels, too few for crops of "
+                f"{_format_size(size)}"
             )
 
 
-def _mask(sequence: RenderedSequence, frame: RenderedFrame, name: str) -> Tensor:
+def _read_picture(path: Path, stated: tuple[int, int]) -> Tensor:
+    """Read (3, H, W) pixels, which have the size that the document states."""
+    photo = read_image(path)
+    check_stated_size(path, photo.size, stated)
+    return photo.pixels
+
+
+def _read_frame(frame: RenderedFrame) -> Tensor:
+    return _read_picture(frame.path, frame.size)
+
+
+def _read_mask(sequence: RenderedSequence, name: str, frame: RenderedFrame) -> Tensor:
+    """Read a mask (1, H, W) of a frame, which has the size that the document states."""
     path: Path | None = getattr(frame, name)
     if path is None:
         raise ImageError(f'{sequence.folder} has no masks "{name}"; do not ask for them')
-    return _sized(path, frame.size, read_mask(path) if name == "occluded" else read_flags(path))
+    mask = read_mask(path) if name == "occluded" else read_flags(path)
+    check_stated_size(path, image_size(mask), frame.size)
+    return mask
 
 
-def _sized(path: Path, size: tuple[int, int], pixels: Tensor) -> Tensor:
-    """Return (C, H, W) pixels that have the size that the document states."""
-    if pixels.shape[-2:] != size:
-        got = _words((pixels.shape[-2], pixels.shape[-1]))
-        raise ImageError(f"{path} has {got} pixels, {DOCUMENT} says {_words(size)}")
-    return pixels
-
-
-def _cut(pixels: Tensor, corner: tuple[int, int], size: tuple[int, int] | None) -> Tensor:
-    if size is None:
-        return pixels
-    (y, x), (height, width) = corner, size
-    return pixels[:, y : y + height, x : x + width]
-
-
-def _words(size: tuple[int, int]) -> str:
+def _format_size(size: tuple[int, int]) -> str:
     return f"{size[1]} x {size[0]}"

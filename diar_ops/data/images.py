@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 import threading
 import warnings
 from collections.abc import Iterator
@@ -18,15 +17,13 @@ import torch
 from torch import Tensor
 
 from diar_ops._errors import ImageError
+from diar_ops.data._listing import read_error
 from diar_ops.data.sixteen import decode_sixteen, has_sixteen_bits, upright
 
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["SUFFIXES", "Photo", "natural_key", "read_image"]
-
-#: File name endings that :func:`list_images` takes for photos, in any case.
-SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp")
+__all__ = ["Photo", "read_image"]
 
 #: A larger picture is taken for a decompression bomb.
 MAX_PIXELS = 300_000_000
@@ -85,7 +82,7 @@ def read_image(path: str | PathLike[str]) -> Photo:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise _cannot_open(path, error) from error
+        raise read_error(path, error) from error
     if not data:
         raise ImageError(f"{path} is empty")
     if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
@@ -100,7 +97,7 @@ def read_image(path: str | PathLike[str]) -> Photo:
         raise ImageError(f"{path} is truncated or damaged ({_sentence(error)})") from error
     valid = None
     if alpha is not None:
-        opaque = alpha >= (128 if alpha.dtype == np.uint8 else 32768)
+        opaque = alpha > np.iinfo(alpha.dtype).max / 2
         valid = None if opaque.all() else torch.from_numpy(opaque[None].copy())
     if icc_profile is not None and icc_profile[16:20] != b"RGB ":
         icc_profile = None  # a grey or CMYK profile would mislabel the RGB pixels
@@ -132,6 +129,7 @@ def _decode(path: Path, data: bytes) -> tuple[Any, Any, bytes | None]:
 
 
 def _decode_eight(path: Path, image: Image.Image, icc_profile: bytes | None) -> tuple[Any, Any]:
+    """Return pixels (H, W, 3) uint8, and alpha (H, W) uint8 or None."""
     from PIL import ImageOps
 
     image = ImageOps.exif_transpose(image)
@@ -183,19 +181,6 @@ def _quiet_strict_decoders() -> Iterator[None]:
     finally:
         Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = limit, lenient
         log.setLogLevel(level)
-
-
-def natural_key(path: Path) -> tuple[list[tuple[bool, int, str]], str]:
-    """Sort key that counts: runs of digits compare as numbers and come before letters."""
-    parts = re.findall(r"[0-9]+|[^0-9]+", path.name.casefold())
-    counted = [(False, int(p), "") if "0" <= p[0] <= "9" else (True, 0, p) for p in parts]
-    return counted, path.name
-
-
-def _cannot_open(path: Path, error: OSError) -> ImageError:
-    if isinstance(error, FileNotFoundError):
-        return ImageError(f"{path} does not exist")
-    return ImageError(f"cannot read {path}: {(error.strerror or str(error)).lower()}")
 
 
 def _sentence(error: Exception) -> str:

@@ -13,15 +13,19 @@ from torch import Tensor
 from diar_ops._checks import check_bool, check_option, check_shapes
 from diar_ops._errors import DtypeError, ImageError
 from diar_ops._files import atomic_path, write_image
+from diar_ops._pixels import FULL_SCALE
 from diar_ops.data.images import read_image
 from diar_ops.scene.flags import FrameFlag
 
 __all__ = ["FLAG_COLOURS", "read_flags", "read_mask", "write_flags", "write_mask"]
 
-
 #: Colours of the flags in the file, for people; a pixel with several has their mean.
-FLAG_COLOURS = {FrameFlag.SHADOW: (60, 110, 230), FrameFlag.HIGHLIGHT: (250, 215, 60),
-            FrameFlag.SATURATED: (230, 40, 50)}  # fmt: skip
+FLAG_COLOURS = {
+    FrameFlag.SHADOW: (60, 110, 230),
+    FrameFlag.HIGHLIGHT: (250, 215, 60),
+    FrameFlag.SATURATED: (230, 40, 50),
+}
+#: Number of sums of flags.
 _COUNT = 8
 
 
@@ -45,8 +49,7 @@ def read_mask(path: str | PathLike[str]) -> Tensor:
         ImageError: The file is missing, damaged or no image.
     """
     pixels = read_image(path).pixels[:1]
-    half = 128 if pixels.dtype == torch.uint8 else 32768
-    return pixels.to(torch.int32) >= half
+    return pixels.to(torch.int32) > FULL_SCALE[pixels.dtype] / 2
 
 
 def write_flags(path: str | PathLike[str], flags: Tensor, *, overwrite: bool = False) -> None:

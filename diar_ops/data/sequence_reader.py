@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from diar_ops._errors import ImageError
-from diar_ops.data.images import natural_key
+from diar_ops.data._listing import natural_key
 from diar_ops.data.sequence_writer import DOCUMENT, SEQUENCE_FORMAT, VERSION
 from diar_ops.scene.sample import KINDS
 
@@ -20,6 +20,7 @@ __all__ = [
     "RenderedFrame",
     "RenderedSequence",
     "check_sequence_document",
+    "check_stated_size",
     "is_sequence",
     "read_sequence",
     "sequence_folders",
@@ -134,8 +135,8 @@ def read_sequence(folder: str | PathLike[str], *, files: bool = True) -> Rendere
     named = [sequence.label]
     for frame in sequence.frames:
         named += [file for file in (frame.path, frame.occluded, frame.flags) if file is not None]
-    for file in named:
-        if files and not _is_file(file):
+    for file in named if files else ():
+        if not _is_file(file):
             raise ImageError(f"{path} names {file.relative_to(folder)}, which does not exist")
     return sequence
 
@@ -166,100 +167,114 @@ def check_sequence_document(
     Raises:
         ImageError: A field is missing or not as stated; one sentence names it.
     """
-    check = _Check(Path(path))
+    fields = _FieldChecker(Path(path))
+    folder = fields.path.parent
     if not isinstance(document, dict) or document.get("format") != SEQUENCE_FORMAT:
         got = document.get("format") if isinstance(document, dict) else document
-        check.fail("format", f'"{SEQUENCE_FORMAT}"', got)
+        fields.fail("format", f'"{SEQUENCE_FORMAT}"', got)
     version = document.get("version")
     if isinstance(version, int) and version > VERSION:
         raise ImageError(
-            f"{check.path} is version {version} of the format, this diar_ops reads version "
+            f"{fields.path} is version {version} of the format, this diar_ops reads version "
             f"{VERSION}; update diar_ops"
         )
-    check.that(version is not True and version == VERSION, "version", str(VERSION), version)
+    fields.require(version is not True and version == VERSION, "version", str(VERSION), version)
     kind = document.get("kind")
-    check.that(kind is None or kind in KINDS, "kind", " or ".join(f'"{k}"' for k in KINDS), kind)
-    label = check.of_type(document.get("label"), dict, "label", "an object")
-    label_size = check.size(label.get("size"), "label.size")
-    names = [check.name(label.get("file"), "label.file")]
-    entries = check.of_type(document.get("frames"), list, "frames", "a list")
-    check.that(bool(entries), "frames", "at least one", entries)
+    kinds = " or ".join(f'"{known}"' for known in KINDS)
+    fields.require(kind is None or kind in KINDS, "kind", kinds, kind)
+    label = fields.require_type(document.get("label"), dict, "label", "an object")
+    label_size = fields.image_size(label.get("size"), "label.size")
+    names = [fields.file_name(label.get("file"), "label.file")]
+    entries = fields.require_type(document.get("frames"), list, "frames", "a list")
+    fields.require(bool(entries), "frames", "at least one", entries)
     frames = []
     for t, entry in enumerate(entries):
-        at = f"frames[{t}]"
-        entry = check.of_type(entry, dict, at, "an object")
-        names.append(check.name(entry.get("file"), f"{at}.file"))
-        check.that(names[-1] not in names[:-1], f"{at}.file", "a file of its own", names[-1])
-        H = check.homography(entry, at, label_size)
+        field = f"frames[{t}]"
+        entry = fields.require_type(entry, dict, field, "an object")
+        name = fields.file_name(entry.get("file"), f"{field}.file")
+        fields.require(name not in names, f"{field}.file", "a file of its own", name)
+        names.append(name)
+        H = fields.homography(entry, field, label_size)
         masks = {
-            mask: check.path.parent / check.name(entry[mask], f"{at}.{mask}")
+            mask: folder / fields.file_name(entry[mask], f"{field}.{mask}")
             for mask in ("occluded", "flags")
             if entry.get(mask) is not None
         }
-        size = check.size(entry.get("size"), f"{at}.size")
-        frames.append(RenderedFrame(check.path.parent / names[-1], size, H, **masks))
-    folder = check.path.parent
+        size = fields.image_size(entry.get("size"), f"{field}.size")
+        frames.append(RenderedFrame(folder / name, size, H, **masks))
     return RenderedSequence(folder, folder / names[0], label_size, tuple(frames), kind, document)
 
 
-class _Check:
-    """Says which field of which file is not what it should be."""
+def check_stated_size(path: Path, size: tuple[int, int], stated: tuple[int, int]) -> None:
+    """Raise an :class:`ImageError` if a picture has another size than its document states."""
+    if size != stated:
+        got, expected = ("{1} x {0}".format(*pair) for pair in (size, stated))
+        raise ImageError(f"{path} has {got} pixels, {DOCUMENT} says {expected}")
+
+
+class _FieldChecker:
+    """Raises an :class:`ImageError` that names the document and the field that is wrong."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def fail(self, field: str, expected: str, got: Any) -> NoReturn:
-        shown = "nothing" if got is None else json.dumps(got, default=repr)
-        shown = shown if len(shown) <= 60 else f"{shown[:57]}..."
-        raise ImageError(f"{self.path}: {field}: expected {expected}, got {shown}")
+        value = "nothing" if got is None else json.dumps(got, default=repr)
+        value = value if len(value) <= 60 else f"{value[:57]}..."
+        raise ImageError(f"{self.path}: {field}: expected {expected}, got {value}")
 
-    def that(self, condition: bool, field: str, expected: str, got: Any) -> None:
+    def require(self, condition: bool, field: str, expected: str, got: Any) -> None:
         if not condition:
             self.fail(field, expected, got)
 
-    def of_type(self, value: Any, cls: type, field: str, expected: str) -> Any:
-        self.that(isinstance(value, cls), field, expected, value)
+    def require_type(self, value: Any, cls: type, field: str, expected: str) -> Any:
+        self.require(isinstance(value, cls), field, expected, value)
         return value
 
-    def size(self, value: Any, field: str) -> tuple[int, int]:
+    def image_size(self, value: Any, field: str) -> tuple[int, int]:
         fits = isinstance(value, list) and len(value) == 2
         fits = fits and all(type(side) is int and 0 < side <= MAX_SIDE for side in value)
-        self.that(fits, field, "[height, width] in pixels", value)
+        self.require(fits, field, "[height, width] in pixels", value)
         return value[0], value[1]
 
-    def name(self, value: Any, field: str) -> str:
-        """A path that leads nowhere but into the sequence's own folder."""
+    def file_name(self, value: Any, field: str) -> str:
+        """Return a path that leads nowhere but into the sequence's own folder."""
         parts = PurePosixPath(value).parts if isinstance(value, str) else ()
         fits = bool(parts) and not any(p in ("..", "/") or ":" in p or "\\" in p for p in parts)
-        self.that(fits and "\0" not in value, field, "a file inside the sequence's folder", value)
+        fits = fits and "\0" not in value
+        self.require(fits, field, "a file inside the sequence's folder", value)
         return str(value)
 
-    def homography(self, entry: dict[str, Any], at: str, label_size: tuple[int, int]) -> Tensor:
-        matrices: list[Tensor] = []
-        for name in ("homography_frame_label", "homography_label_frame"):
-            value = entry.get(name)
-            if value is None and name == "homography_label_frame":
-                return matrices[0]
-            try:
-                matrix = torch.tensor(value, dtype=torch.float64)
-            except (TypeError, ValueError, RuntimeError, OverflowError):
-                matrix = torch.zeros(0)
-            fits = matrix.shape == (3, 3) and bool(matrix.isfinite().all())
-            self.that(fits, f"{at}.{name}", "a 3 x 3 matrix of finite numbers", value)
-            # Scaled so that the label's pixels count 1, a usable H is far from singular.
-            scale = torch.tensor([label_size[1], label_size[0], 1.0], dtype=torch.float64)
-            scaled = matrix * scale / scale[:, None]
-            flat = scaled.det().abs() <= 1e-9 * scaled.abs().amax() ** 3
-            self.that(not flat, f"{at}.{name}", "a matrix that can be inverted", value)
-            matrices.append(matrix)
-        forth, back = matrices
+    def homography(self, entry: dict[str, Any], field: str, label_size: tuple[int, int]) -> Tensor:
+        """Return frame ~ H @ label; its inverse has to be one, where it is stated."""
+        H = self._matrix(entry, field, "homography_frame_label", label_size)
+        if entry.get("homography_label_frame") is None:
+            return H
+        inverse = self._matrix(entry, field, "homography_label_frame", label_size)
         height, width = (side - 1.0 for side in label_size)
         corners = torch.tensor([[0, 0, 1], [width, 0, 1], [0, height, 1], [width, height, 1]])
-        again = corners.double() @ forth.T @ back.T
-        miss = (again / again[:, 2:] - corners).abs().amax()
-        if not miss <= INVERSE_TOLERANCE:
+        returned = corners.double() @ H.T @ inverse.T
+        error = (returned / returned[:, 2:] - corners).abs().amax()
+        if not error <= INVERSE_TOLERANCE:
             raise ImageError(
-                f"{self.path}: {at}.homography_label_frame is not the inverse of "
-                f"homography_frame_label: the label's corners come back {float(miss):.3g} px off"
+                f"{self.path}: {field}.homography_label_frame is not the inverse of "
+                f"homography_frame_label: the label's corners come back {float(error):.3g} px off"
             )
-        return forth
+        return H
+
+    def _matrix(
+        self, entry: dict[str, Any], field: str, name: str, label_size: tuple[int, int]
+    ) -> Tensor:
+        value = entry.get(name)
+        try:
+            matrix = torch.tensor(value, dtype=torch.float64)
+        except (TypeError, ValueError, RuntimeError, OverflowError):
+            matrix = torch.zeros(0)
+        fits = matrix.shape == (3, 3) and bool(matrix.isfinite().all())
+        self.require(fits, f"{field}.{name}", "a 3 x 3 matrix of finite numbers", value)
+        # Scaled so that the label's pixels count 1, a usable H is far from singular.
+        scale = torch.tensor([label_size[1], label_size[0], 1.0], dtype=torch.float64)
+        scaled = matrix * scale / scale[:, None]
+        singular = bool(scaled.det().abs() <= 1e-9 * scaled.abs().amax() ** 3)
+        self.require(not singular, f"{field}.{name}", "a matrix that can be inverted", value)
+        return matrix

@@ -32,9 +32,9 @@ def has_sixteen_bits(path: Path, image: Image.Image, data: bytes) -> bool:
     if image.format != "TIFF":
         return False
     tags: Any = image.tag_v2  # type: ignore[attr-defined]
-    bits, number = set(tags.get(_BITS, (1,))), set(tags.get(_SAMPLE_FORMAT, (1,)))
-    if number != {1} or not (bits == {16} or max(bits) <= 8):
-        kind = {2: "signed", 3: "floating point"}.get(max(number), "unsigned")
+    bits, formats = set(tags.get(_BITS, (1,))), set(tags.get(_SAMPLE_FORMAT, (1,)))
+    if formats != {1} or not (bits == {16} or max(bits) <= 8):
+        kind = {2: "signed", 3: "floating point"}.get(max(formats), "unsigned")
         raise ImageError(
             f"{path} holds {max(bits)}-bit {kind} pixels, which are not supported; "
             f"save it with 8 or 16 unsigned bits"
@@ -106,7 +106,7 @@ def upright(pixels: Any, orientation: int) -> Any:
 
 
 def _without_orientation(data: bytes) -> bytes:
-    """Return the TIFF with orientation 1: OpenCV's decoder would apply it, Pillow's tells it."""
+    """Return the TIFF with orientation 1, since OpenCV's decoder would apply it and we do later."""
     order = "<" if data[:2] == b"II" else ">"
     big = struct.unpack_from(order + "H", data, 2)[0] == 43
     (start,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)

@@ -2,6 +2,7 @@
 
 from diar_ops.pipeline._align.graph import chain_to_reference
 from diar_ops.pipeline._align.pairs import Descriptor
+from diar_ops.pipeline._warp import warp_frame
 from diar_ops.pipeline.align import align_sequence
 from diar_ops.pipeline.options import AlignOptions
 from diar_ops.pipeline.reconstruct import (
@@ -23,4 +24,5 @@ __all__ = [
     "chain_to_reference",
     "reconstruct_sequence",
     "settle_frames",
+    "warp_frame",
 ]

@@ -1,19 +1,16 @@
-"""What a run leaves behind: its files, the report, the score against the original."""
+"""The whole job from photos to a folder; the files, the report, the score against the original."""
 
-from diar_ops.results.files import (
-    check_results_folder,
-    homographies_document,
-    output_names,
-    write_results,
-)
+from diar_ops.results.clean import Cleaned, CleanOptions, Listener, clean_photos
+from diar_ops.results.files import write_results
 from diar_ops.results.ground_truth import GroundTruth, read_ground_truth, score_against
 from diar_ops.results.report import render_report
 
 __all__ = [
+    "CleanOptions",
+    "Cleaned",
     "GroundTruth",
-    "check_results_folder",
-    "homographies_document",
-    "output_names",
+    "Listener",
+    "clean_photos",
     "read_ground_truth",
     "render_report",
     "score_against",

@@ -15,13 +15,20 @@ _PACKAGES = ("diar-ops", "torch", "kornia", "numpy", "opencv-python-headless", "
 
 
 def reason(code: int) -> str:
-    """Return in plain words why a frame was left out."""
+    """Explain in plain words why a frame was left out."""
     known = code != Reason.OK and code in Reason.__members__.values()
     return Reason(code).explanation if known else "It could not be tied to the reference."
 
 
 def verdict(aligned: int, count: int, covered: float, least: int) -> str:
-    """Sum up the alignment in one sentence."""
+    """Sum up the alignment in one sentence.
+
+    Args:
+        aligned: Number of aligned photos.
+        count: Number of photos.
+        covered: Share of the picture that they show.
+        least: Number of photos that show the pixel which fewest show.
+    """
     if aligned <= 1 < count:
         return (
             "No photo could be aligned with the reference: "
@@ -29,12 +36,14 @@ def verdict(aligned: int, count: int, covered: float, least: int) -> str:
         )
     if count == 1:
         return "There is only one photo, so nothing could be compared or removed."
-    said = f"All {count} photos were" if aligned == count else f"{aligned} of {count} photos were"
+    photos = f"All {count} photos" if aligned == count else f"{aligned} of {count} photos"
     if least >= 2:
-        return f"{said} aligned, and every part of the picture is seen in at least {least} of them."
-    if least == 1:
-        return f"{said} aligned, and together they show the whole picture."
-    return f"{said} aligned; together they show {percent(covered)} of the picture."
+        coverage = f", and every part of the picture is seen in at least {least} of them."
+    elif least == 1:
+        coverage = ", and together they show the whole picture."
+    else:
+        coverage = f"; together they show {percent(covered)} of the picture."
+    return f"{photos} were aligned{coverage}"
 
 
 def versions() -> list[tuple[str, str]]:
@@ -49,7 +58,7 @@ def versions() -> list[tuple[str, str]]:
 
 
 def percent(share: float) -> str:
-    """Round down near the top: 99.96 % must not read as complete."""
+    """Format a share, rounded down near the top: 99.96 % must not read as complete."""
     value = 100 * share
     if 99 < value < 100:
         return f"{np.floor(10 * value) / 10:.1f}\N{NO-BREAK SPACE}%"
@@ -57,19 +66,19 @@ def percent(share: float) -> str:
 
 
 def pixels(value: float) -> str:
-    """Write a distance."""
+    """Format a distance."""
     return f"{value:.2f}\N{NO-BREAK SPACE}px" if value < 10 else f"{value:.0f}\N{NO-BREAK SPACE}px"
 
 
 def seconds(value: float) -> str:
-    """Write a duration."""
+    """Format a duration."""
     if value >= 90:
         return f"{int(value) // 60}\N{NO-BREAK SPACE}min {int(value) % 60:02d}\N{NO-BREAK SPACE}s"
     return f"{value:.1f}\N{NO-BREAK SPACE}s" if value >= 1 else f"{value:.2f}\N{NO-BREAK SPACE}s"
 
 
 def plain(value: object) -> str:
-    """Write a setting; long lists, such as the files of a folder, are cut short."""
+    """Format a setting; long lists, such as the files of a folder, are cut short."""
     if value is None:
         return "\N{EN DASH}"
     if isinstance(value, (list, tuple)):

@@ -1,4 +1,4 @@
-"""Write what the pipeline found: the picture, the aligned photos, the weights, the homographies."""
+"""Write the files of a run: the clean picture, aligned photos, weights, homographies, report."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -32,22 +33,22 @@ def output_names(names: Sequence[str]) -> list[str]:
         and a name that occurs twice gets a number.
     """
     stems = Counter(_folded(Path(name).stem) for name in names)
-    taken: set[str] = set()
-    result = []
+    used: set[str] = set()
+    files = []
     for name in names:
         stem = Path(name).stem
         base = stem if stems[_folded(stem)] == 1 else name
-        chosen, number = base, 1
-        while _folded(chosen) in taken:
+        candidate, number = base, 1
+        while _folded(candidate) in used:
             number += 1
-            chosen = f"{base}_{number}"
-        taken.add(_folded(chosen))
-        result.append(f"{chosen}.png")
-    return result
+            candidate = f"{base}_{number}"
+        used.add(_folded(candidate))
+        files.append(f"{candidate}.png")
+    return files
 
 
 def _folded(name: str) -> str:
-    """Return what a file system that ignores case and composition takes a name for."""
+    """Return the name as file systems compare it that ignore case and composition."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 
@@ -157,30 +158,17 @@ def write_results(
     files = output_names(names)
     earlier = _earlier_files(folder)
     written: set[str] = set()
-    shown = reconstruction.coverage > 0
-    write_image(
-        folder / _PICTURE,
-        reconstruction.image,
-        valid=None if bool(shown.all()) else shown,
-        icc_profile=icc_profile,
-        bit_depth=bit_depth,
-        overwrite=overwrite,
+    covered = reconstruction.coverage > 0
+    write_picture = partial(
+        write_image, icc_profile=icc_profile, bit_depth=bit_depth, overwrite=overwrite
+    )
+    write_picture(
+        folder / _PICTURE, reconstruction.image, valid=None if bool(covered.all()) else covered
     )
     for t, picture, valid in aligned:
-        write_image(
-            folder / "aligned" / files[t],
-            picture,
-            valid=valid,
-            icc_profile=icc_profile,
-            bit_depth=bit_depth,
-            overwrite=overwrite,
-        )
-        write_image(
-            folder / "weights" / files[t],
-            reconstruction.weights[t],
-            bit_depth=8,
-            overwrite=overwrite,
-        )
+        write_picture(folder / "aligned" / files[t], picture, valid=valid)
+        weights = reconstruction.weights[t]
+        write_image(folder / "weights" / files[t], weights, bit_depth=8, overwrite=overwrite)
         written.add(files[t])
     document = json.dumps(homographies_document(names, alignment), indent=2, ensure_ascii=False)
     write_text_atomic(folder / _DOCUMENT, document + "\n", overwrite=overwrite)
@@ -201,12 +189,14 @@ def _earlier_files(folder: Path) -> set[str]:
 def _remove_stale(folder: Path, stale: set[str], written: dict[str, str]) -> None:
     """Remove pictures of an earlier run; what is no plain file there is not ours."""
     for name in stale:
-        twin = written.get(_folded(name))
+        same_folded = written.get(_folded(name))
         for kind in ("aligned", "weights"):
             path = folder / kind / Path(name).name
             try:
                 # Where case does not count, the old name may lead to the new picture.
-                if path.is_file() and not (twin and path.samefile(folder / kind / twin)):
+                if path.is_file() and not (
+                    same_folded and path.samefile(folder / kind / same_folded)
+                ):
                     path.unlink(missing_ok=True)
             except OSError as error:
                 raise OutputError(f"cannot remove {path}: {explain(error)}") from error

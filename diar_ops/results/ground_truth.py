@@ -6,23 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from diar_ops._errors import ImageError
-from diar_ops._pixels import fit_size, image_to_float, resize_matrix
+from diar_ops._pixels import fit_size, image_size, image_to_float, resize_matrix
 from diar_ops._types import Alignment, Reconstruction
 from diar_ops.data.images import Photo, read_image
-from diar_ops.data.sequence_reader import read_sequence
-from diar_ops.data.sequence_writer import DOCUMENT
+from diar_ops.data.sequence_reader import check_stated_size, read_sequence
 from diar_ops.geometry import corner_error, warp_homography
 from diar_ops.metrics import colour_gain, psnr, ssim
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["GroundTruth", "read_ground_truth", "score_against"]
 
@@ -59,9 +54,7 @@ def read_ground_truth(path: str | PathLike[str]) -> GroundTruth:
         return GroundTruth(image_to_float(read_image(path).pixels), {})
     sequence = read_sequence(path, files=False)
     label = read_image(sequence.label)
-    if label.size != sequence.label_size:
-        got, said = ("{1} x {0}".format(*size) for size in (label.size, sequence.label_size))
-        raise ImageError(f"{sequence.label} has {got} pixels, {DOCUMENT} says {said}")
+    check_stated_size(sequence.label, label.size, sequence.label_size)
     return GroundTruth(
         image_to_float(label.pixels),
         {frame.path.name: frame.homography_frame_label for frame in sequence.frames},
@@ -97,32 +90,23 @@ def score_against(
         ImageError: The picture is not in the coordinates of the reference, or the truth does not
             know the reference.
     """
+    label, picture = truth.label[None], reconstruction.image[None]
+    shown = (reconstruction.coverage > 0)[None]
     scores: dict[str, object] = {}
-    label = truth.label[None]
-    picture, shown = reconstruction.image[None], (reconstruction.coverage > 0)[None]
-    reference = photos[alignment.reference].name
     if truth.homography_frame_label:
-        if reference not in truth.homography_frame_label:
-            raise ImageError(f"the ground truth does not know the reference photo {reference}")
-        true_H = {photo.name: _frame_label(truth, photo) for photo in photos}
-        H_ref_label = true_H[reference]
-        assert H_ref_label is not None
-        size = (int(label.shape[-2]), int(label.shape[-1]))
+        homographies = [_frame_label(truth, photo) for photo in photos]
+        H_ref_label = homographies[alignment.reference]
+        if H_ref_label is None:
+            name = photos[alignment.reference].name
+            raise ImageError(f"the ground truth does not know the reference photo {name}")
         if not torch.equal(H_ref_label, torch.eye(3, dtype=torch.float64)):
             H = torch.linalg.inv(H_ref_label)[None].to(picture)
-            picture, shown = warp_homography(picture, H, size=size, valid=shown, mode="bicubic")
+            picture, shown = warp_homography(
+                picture, H, size=image_size(label), valid=shown, mode="bicubic"
+            )
             picture = picture.clamp(0, 1)
-        errors = []
-        for t, photo in enumerate(photos):
-            H_frame_label = true_H[photo.name]
-            if H_frame_label is None or not bool(alignment.success[t]):
-                errors.append(float("nan"))
-                continue
-            true = H_ref_label @ torch.linalg.inv(H_frame_label)
-            found = alignment.homography_reference_frame[t]
-            errors.append(float(corner_error(found[None], true[None], size=photo.size)[0]))
-        scores["corner_error"] = errors
-    elif _is_shrunken(label.shape, picture.shape):
+        scores["corner_error"] = _corner_errors(alignment, photos, homographies, H_ref_label)
+    elif _is_shrunken(image_size(label), image_size(picture)):
         label = F.interpolate(label, picture.shape[-2:], mode="bilinear", antialias=True)
     if picture.shape != label.shape:
         raise ImageError(
@@ -136,8 +120,26 @@ def score_against(
     return scores
 
 
+def _corner_errors(
+    alignment: Alignment,
+    photos: Sequence[Photo],
+    homographies_frame_label: Sequence[Tensor | None],
+    homography_reference_label: Tensor,
+) -> list[float]:
+    """Return the mean corner error of each photo in pixels, NaN where there is nothing to say."""
+    errors = []
+    for t, (photo, H_frame_label) in enumerate(zip(photos, homographies_frame_label, strict=True)):
+        if H_frame_label is None or not bool(alignment.success[t]):
+            errors.append(float("nan"))
+            continue
+        estimate = alignment.homography_reference_frame[t]
+        exact = homography_reference_label @ torch.linalg.inv(H_frame_label)
+        errors.append(float(corner_error(estimate[None], exact[None], size=photo.size)[0]))
+    return errors
+
+
 def _frame_label(truth: GroundTruth, photo: Photo) -> Tensor | None:
-    """Return photo ~ H @ label in pixels of the photo as it is, which may have been shrunk."""
+    """Return photo ~ H @ label in pixels of the photo as loaded, which may have been shrunk."""
     H = truth.homography_frame_label.get(photo.name)
     full = truth.frame_size.get(photo.name, photo.size)
     if H is None or full == photo.size:
@@ -145,7 +147,6 @@ def _frame_label(truth: GroundTruth, photo: Photo) -> Tensor | None:
     return resize_matrix(full, photo.size) @ H
 
 
-def _is_shrunken(full: torch.Size, small: torch.Size) -> bool:
-    """Return whether (..., h, w) is what shrinking (..., H, W) in proportion gives."""
-    whole, reduced = (full[-2], full[-1]), (small[-2], small[-1])
-    return max(reduced) < max(whole) and fit_size(whole, max(reduced)) == reduced
+def _is_shrunken(full: tuple[int, int], small: tuple[int, int]) -> bool:
+    """Return whether ``small`` is the size to which an image of size ``full`` is shrunk."""
+    return max(small) < max(full) and fit_size(full, max(small)) == small

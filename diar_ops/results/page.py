@@ -14,10 +14,10 @@ def render_page(op: str, template: str, *, package: str = __package__, **values:
     """Fill in a template; what is not marked safe is escaped.
 
     Args:
-        op: Who asks, for the message.
+        op: Name of the calling function, for the message.
         template: File name in ``package``; it may include files of this package, too.
-        package: Where the template is.
-        values: What it names.
+        package: Package that holds the template.
+        values: Variables of the template.
 
     Raises:
         DiarError: jinja2 is not installed.

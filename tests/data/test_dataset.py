@@ -1,52 +1,22 @@
-"""The dataset reads what was written, crops keep homographies exact, workers change nothing."""
+"""The dataset reads what was written; what is random depends on its seed alone."""
 
 from __future__ import annotations
 
 import json
 import pickle
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader
 
-from diar_ops import ImageError, OptionError, transform_points, warp_homography
-from diar_ops._files import write_image
+from diar_ops import ImageError
 from diar_ops._pixels import image_to_float
 from diar_ops.data import SequenceDataset, read_flags, read_image, read_mask
-from diar_ops.data.crop import crop_homography, frame_corners
-from tests.harness import assert_close
-from tests.sequences import SIZE, grid, picture, write_dataset, write_sequence
-
-MASKS = ("occluded", "flags")
-# With threads around, forking warns from Python 3.12 on; the loader forks all the same.
-WORKERS = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-
-
-@pytest.fixture(scope="module")
-def misaligned(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_dataset(tmp_path_factory.mktemp("sets") / "misaligned")
-
-
-@pytest.fixture(scope="module")
-def aligned(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_dataset(tmp_path_factory.mktemp("sets") / "aligned", kind="aligned")
-
-
-def assert_same(one: dict[str, Any], other: dict[str, Any]) -> None:
-    assert one.keys() == other.keys()
-    for key, value in one.items():
-        if isinstance(value, Tensor):
-            assert torch.equal(value, other[key]), key
-        else:
-            assert value == other[key]
-
-
-# --- what an item is --------------------------------------------------------------------------
+from tests.data.dataset_items import CROP, MASKS, WORKERS, assert_same
+from tests.sequences import SIZE, write_sequence
 
 
 def test_an_item_is_what_the_files_hold(misaligned: Path) -> None:
@@ -115,9 +85,6 @@ def test_batches(misaligned: Path) -> None:
     assert batch["name"] == ["000000", "000001", "000002"]
 
 
-# --- folders ----------------------------------------------------------------------------------
-
-
 def test_folders_of_every_kind(tmp_path: Path, misaligned: Path, aligned: Path) -> None:
     for name in ("10", "9", ".diar-tmp-half", "sheets"):
         shutil.copytree(misaligned / "000000", tmp_path / name)
@@ -140,124 +107,6 @@ def test_a_folder_without_sequences_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ImageError, match=r"cannot read .*file: not a directory"):
         SequenceDataset(tmp_path / "file")
-
-
-# --- crops ------------------------------------------------------------------------------------
-
-CROP = (20, 26)
-
-
-def place(whole: Tensor, crop: Tensor) -> tuple[int, int]:
-    """Return (y, x) of the one place where a crop (C, h, w) is found in the whole (C, H, W)."""
-    windows = whole.unfold(1, crop.shape[1], 1).unfold(2, crop.shape[2], 1)
-    found = (windows == crop[:, None, None]).flatten(3).all(-1).all(0).nonzero().tolist()
-    ((y, x),) = found
-    return y, x
-
-
-@pytest.mark.parametrize("crop", [None, CROP])
-@pytest.mark.parametrize("index", range(3))
-def test_every_pixel_of_a_frame_is_where_its_homography_says(
-    misaligned: Path, index: int, crop: tuple[int, int] | None
-) -> None:
-    item = SequenceDataset(misaligned, crop=crop, crop_at="random", seed=3)[index]
-    y, x = place(SequenceDataset(misaligned)[index]["label"], item["label"])
-    size = crop or SIZE
-    assert item["label"].shape == (3, *size)
-    H = item["homography_frame_label"]
-    assert_close(H[:, 2, 2], torch.ones(4, dtype=torch.float64))
-    for frame, homography in zip(item["frames"], H, strict=True):
-        seen = transform_points(grid(size).flatten(0, 1)[None], torch.linalg.inv(homography)[None])
-        on_label = seen.points.reshape(*size, 2) + torch.tensor([x, y])
-        # Files of sixteen bits; a hundredth of a pixel would give 1e-3.
-        assert_close(frame.double(), picture(on_label, index), atol=2e-5, rtol=0)
-
-
-def test_frames_warped_back_are_the_label(misaligned: Path) -> None:
-    item = SequenceDataset(misaligned, crop=CROP)[0]
-    label = item["label"].double()
-    back = torch.linalg.inv(item["homography_frame_label"])
-
-    def error(back: Tensor) -> Tensor:
-        image, valid = warp_homography(item["frames"].double(), back, size=CROP)
-        assert (valid.flatten(1).sum(1) > 100).all(), "hardly any overlap, nothing is tested"
-        missed = (image - label).abs().mean(dim=1, keepdim=True) * valid
-        return missed.flatten(1).sum(1) / valid.flatten(1).sum(1)
-
-    shift = torch.eye(3, dtype=torch.float64)
-    shift[0, 2] = 0.5
-    assert (error(back) < 4e-3).all()
-    assert (error(shift @ back) > 3 * error(back)).all(), "half a pixel must show"
-
-
-def test_crops_of_aligned_sequences_are_at_the_same_place(aligned: Path) -> None:
-    whole = SequenceDataset(aligned, masks=MASKS)
-    item = SequenceDataset(aligned, masks=MASKS, crop=CROP)[0]
-    y, x = (SIZE[0] - CROP[0]) // 2, (SIZE[1] - CROP[1]) // 2
-    for key in ("frames", "label", "occluded", "flags"):
-        expected = whole[0][key][..., y : y + CROP[0], x : x + CROP[1]]
-        assert torch.equal(item[key], expected)
-    for seed in range(5):
-        drawn = SequenceDataset(aligned, crop=CROP, crop_at="random", seed=seed)[seed % 3]
-        assert torch.equal(drawn["homography_frame_label"], torch.eye(3).double().expand(4, 3, 3))
-        assert_close(drawn["frames"], drawn["label"].expand_as(drawn["frames"]))
-
-
-def test_masks_are_cropped_like_their_frames(misaligned: Path) -> None:
-    item = SequenceDataset(misaligned, masks=MASKS, crop=CROP)[0]
-    whole = SequenceDataset(misaligned, masks=MASKS)[0]
-    for t in range(4):
-        y, x = place(whole["frames"][t], item["frames"][t])
-        for mask in MASKS:
-            expected = whole[mask][t, :, y : y + CROP[0], x : x + CROP[1]]
-            assert torch.equal(item[mask][t], expected)
-
-
-def test_a_crop_of_everything_is_everything(misaligned: Path) -> None:
-    assert_same(
-        SequenceDataset(misaligned, crop=SIZE, crop_at="random")[0], SequenceDataset(misaligned)[0]
-    )
-
-
-def test_crops_of_frames_show_the_middle_of_the_label_s() -> None:
-    """Up to half a pixel, unless the crop would leave the frame; then it touches the border."""
-    H = torch.tensor([[0.9, -0.1, 5.0], [0.1, 0.8, 7.0], [0.001, 0.002, 1.0]]).double()[None]
-    options = {"label_size": (90, 120), "frame_sizes": [(80, 100)]}
-    half = torch.tensor([10.0, 5.0]).double()
-    for corner in [(0, 0), (11, 17), (30, 60), (79, 99)]:
-        ((y, x),) = frame_corners(H, corner, (11, 21), **options)
-        assert 0 <= y <= 69
-        assert 0 <= x <= 79
-        middle = torch.tensor([corner[1], corner[0]]).double() + half
-        cropped = crop_homography(H, corner, [(y, x)])
-        seen = transform_points(half[None, None], cropped).points[0, 0]
-        full = transform_points(middle[None, None], H).points[0, 0]
-        assert_close(seen, full - torch.tensor([x, y]).double())
-        miss = (seen - half).abs()
-        for axis, (at, last) in enumerate([(x, 79), (y, 69)]):
-            assert miss[axis] <= 0.5 + 1e-9 or at in (0, last)
-
-
-def test_a_place_behind_the_camera_gives_the_middle_of_the_frame() -> None:
-    H = torch.tensor([[1.0, 0, 0], [0, 1, 0], [-0.015, 0, 1]]).double()[None]
-    options = {"label_size": (50, 100), "frame_sizes": [(50, 80)]}
-    assert frame_corners(H, (0, 80), (10, 10), **options) == [(20, 35)]
-
-
-def test_frames_of_unequal_sizes_need_crops(tmp_path: Path) -> None:
-    document = write_sequence(tmp_path / "a", kind="aligned", frames=2)
-    wide = (SIZE[0], SIZE[1] + 10)
-    values = picture(grid(wide))
-    write_image(tmp_path / "a" / "01.png", values, bit_depth=16, overwrite=True)
-    document["frames"][1]["size"] = list(wide)
-    (tmp_path / "a" / "sequence.json").write_text(json.dumps(document))
-    with pytest.raises(ImageError, match=r"unequal sizes .64 x 48 and 74 x 48 pixels.; ask for c"):
-        SequenceDataset(tmp_path)[0]
-    item = SequenceDataset(tmp_path, crop=CROP)[0]
-    assert_close(item["frames"][0], item["frames"][1], atol=1e-4, rtol=0)
-
-
-# --- randomness -------------------------------------------------------------------------------
 
 
 def random_items(folder: Path, **options: Any) -> SequenceDataset:
@@ -331,85 +180,3 @@ def test_pickled_datasets_go_on_where_they_were(misaligned: Path) -> None:
     again = pickle.loads(pickle.dumps(dataset))
     assert_same(again[1], dataset[1])
     assert repr(again) == repr(dataset)
-
-
-# --- what is wrong ----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"frames": 0}, "frames >= 1"),
-        ({"take": "last"}, "one of first, random"),
-        ({"crop_at": "left"}, "one of centre, random"),
-        ({"crop": (0, 4)}, "positive size"),
-        ({"crop": 4}, "positive size"),
-        ({"masks": "flags"}, "some of occluded, flags"),
-        ({"masks": ["depth"]}, "some of occluded, flags"),
-    ],
-)
-def test_options_are_checked(misaligned: Path, options: dict[str, Any], words: str) -> None:
-    with pytest.raises(OptionError, match=words):
-        SequenceDataset(misaligned, **options)
-
-
-def test_no_folder_is_refused() -> None:
-    with pytest.raises(OptionError, match="at least one folder"):
-        SequenceDataset([])
-
-
-def test_a_set_of_another_version_is_refused_at_once(tmp_path: Path) -> None:
-    document = write_sequence(tmp_path / "a")
-    (tmp_path / "a" / "sequence.json").write_text(json.dumps({**document, "version": 2}))
-    with pytest.raises(ImageError, match=r"version 2 of the format.* reads version 1; update"):
-        SequenceDataset(tmp_path)
-
-
-def resize(folder: Path) -> None:
-    write_image(folder / "01.png", torch.zeros(3, 20, 30), overwrite=True)
-
-
-def resize_mask(folder: Path) -> None:
-    write_image(folder / "masks/03_occluded.png", torch.zeros(1, 20, 30), overwrite=True)
-
-
-def cut_short(folder: Path) -> None:
-    (folder / "01.png").write_bytes((folder / "01.png").read_bytes()[:900])
-
-
-@pytest.mark.parametrize(
-    ("damage", "options", "words"),
-    [
-        (resize, {}, r"01\.png has 30 x 20 pixels, sequence\.json says 64 x 48"),
-        (resize_mask, {"masks": MASKS}, r"03_occluded\.png has 30 x 20 pixels, sequence\.json s"),
-        (cut_short, {}, r"01\.png is truncated or damaged"),
-        (lambda folder: (folder / "label.png").unlink(), {}, r"label\.png, which does not exist"),
-        (lambda _: None, {"frames": 5}, r"has 4 frames, 5 were asked for"),
-        (lambda _: None, {"crop": (49, 10)}, r"label\.png has 64 x 48 pixels, too few for crops"),
-    ],
-)
-def test_what_is_wrong_with_a_sequence_is_named(
-    tmp_path: Path, damage: Callable[[Path], Any], options: dict[str, Any], words: str
-) -> None:
-    write_dataset(tmp_path / "set", 2)
-    damage(tmp_path / "set" / "000001")
-    dataset = SequenceDataset(tmp_path / "set", **options)
-    with pytest.raises(ImageError, match=words) as caught:
-        dataset[1]
-    assert "\n" not in str(caught.value)
-
-
-def test_missing_masks_are_named(tmp_path: Path) -> None:
-    write_sequence(tmp_path / "a", masks=("occluded",))
-    assert "occluded" in SequenceDataset(tmp_path, masks=("occluded",))[0]
-    with pytest.raises(ImageError, match='has no masks "flags"; do not ask for them'):
-        SequenceDataset(tmp_path, masks=MASKS)[0]
-
-
-@WORKERS
-def test_errors_of_workers_name_the_file(tmp_path: Path) -> None:
-    write_dataset(tmp_path / "set", 2)
-    cut_short(tmp_path / "set" / "000001")
-    loader = DataLoader(SequenceDataset(tmp_path / "set"), num_workers=1)
-    with pytest.raises(ImageError, match=r"01\.png is truncated or damaged"):
-        list(loader)

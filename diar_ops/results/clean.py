@@ -1,0 +1,272 @@
+"""The whole job: photos in, a folder with the clean picture and everything about it out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from diar_ops._checks import check_device
+from diar_ops._errors import DiarError
+from diar_ops._types import Alignment, Reason, Reconstruction
+from diar_ops.data import Photo, find_photo, is_sequence, list_images, read_photos
+from diar_ops.models import FaithfulDIAR, load_descriptor, load_pretrained
+from diar_ops.pipeline import AGGREGATORS, align_sequence, aligned_frames, reconstruct_sequence
+from diar_ops.results.files import check_results_folder, write_results
+from diar_ops.results.ground_truth import GroundTruth, read_ground_truth, score_against
+from diar_ops.results.report import render_report
+
+__all__ = ["CleanOptions", "Cleaned", "Listener", "clean_photos"]
+
+
+@dataclass(frozen=True)
+class CleanOptions:
+    """How photos are cleaned. Errors name the options as the command line does.
+
+    Attributes:
+        reference: Photo whose view the picture takes: a file name, a number from 0, or ``"auto"``.
+        descriptor: What photos are matched by: a name of :func:`load_descriptor`, or a file.
+        aggregator: How a pixel is made from the photos: a name of :data:`AGGREGATORS`, or a file
+            with the weights of a :class:`FaithfulDIAR`.
+        lens: Whether to estimate the lens and to straighten the picture.
+        device: Where to align.
+        max_size: Longest side in pixels to which photos are shrunk first; None for full size.
+        seed: Of the random sampling, in 64 bits.
+        ground_truth: The known original to compare with, see :func:`read_ground_truth`; None for
+            that of the photos themselves, where they are one rendered sequence.
+        overwrite: Whether to replace earlier results.
+
+    Raises:
+        DiarError: The device cannot be used, or the seed does not fit.
+    """
+
+    reference: str = "auto"
+    descriptor: str = "sift"
+    aggregator: str = "diar"
+    lens: bool = False
+    device: str = "cpu"
+    max_size: int | None = None
+    seed: int = 0
+    ground_truth: str | None = None
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        check_device("--device", self.device)
+        if not -(2**63) <= self.seed < 2**63:
+            raise DiarError(f"--seed must fit into 64 bits, got {self.seed}")
+
+
+class Listener:
+    """Is told how a run gets on. This one keeps silent; override what is to be shown."""
+
+    def info(self, sentence: str) -> None:
+        """Hear what is worth knowing."""
+
+    def warning(self, sentence: str) -> None:
+        """Hear what is not as the user would have it."""
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[Callable[..., None]]:
+        """Wrap one step; yield what is called with ([label,] done, total) as it progresses."""
+        yield lambda *_: None
+
+
+class Cleaned(NamedTuple):
+    """A finished run.
+
+    Attributes:
+        folder: Where its files are.
+        names: File names of the T photos that could be read.
+        alignment: How they lie over the reference.
+        reconstruction: The clean picture and its weights.
+        scores: Comparison with the original; empty if there is none.
+        timings: Seconds of each step, in order.
+    """
+
+    folder: Path
+    names: Sequence[str]
+    alignment: Alignment
+    reconstruction: Reconstruction
+    scores: Mapping[str, Any]
+    timings: Mapping[str, float]
+
+    def summary(self) -> str:
+        """Sum up the run in one line."""
+        scores = self.scores
+        known = f", PSNR {scores['psnr']:.2f} dB, SSIM {scores['ssim']:.3f}" if scores else ""
+        return (
+            f"{int(self.alignment.success.sum())} of {len(self.names)} photos aligned to "
+            f"{self.names[self.alignment.reference]}{known}, {sum(self.timings.values()):.0f} s; "
+            f"see {self.folder / 'clean.png'} and {self.folder / 'report.html'}"
+        )
+
+
+def clean_photos(
+    photos: Sequence[str | PathLike[str]],
+    folder: str | PathLike[str],
+    options: CleanOptions | None = None,
+    *,
+    listener: Listener | None = None,
+    settings: Mapping[str, object] | None = None,
+) -> Cleaned:
+    """Read photos of one flat thing, align and reconstruct them, and write a folder of results.
+
+    What can be refused is refused before the long work. Photos that cannot be read or aligned are
+    left out, and the listener is told why.
+
+    Args:
+        photos: Files and folders, as :func:`list_images` takes them.
+        folder: Where the results go, see :func:`write_results`.
+        options: The defaults if None.
+        listener: Is told of progress and of what was left out.
+        settings: What the report lists under its settings, in order.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        DiarError: Something is refused, as the sentence says, or a file cannot be written.
+    """
+    options, listener = options or CleanOptions(), listener or Listener()
+    files = list_images(photos)
+    folder = _check_folder(folder, files, options.overwrite)
+    timings: dict[str, float] = {}
+    with _timed(timings, "reading photos", listener) as progress:
+        loaded, notes = read_photos(files, max_size=options.max_size, progress=progress)
+    _check_photos(loaded, notes, listener)
+    names, frames, valid = zip(*((p.name, p.pixels, p.valid) for p in loaded), strict=True)
+    reference = "auto" if options.reference == "auto" else find_photo(names, options.reference)
+    descriptor = load_descriptor(options.descriptor, device=options.device)
+    aggregator = _load_aggregator(options.aggregator)
+    truth = _read_truth(options.ground_truth, photos, listener)
+
+    with _timed(timings, "aligning", listener) as progress:
+        alignment = align_sequence(
+            frames,
+            reference=reference,
+            descriptor=descriptor,
+            valid=valid,
+            device=options.device,
+            distortion="shared" if options.lens else "none",
+            generator=torch.Generator().manual_seed(options.seed),
+            progress=progress,
+        )
+    _check_alignment(names, alignment, options.lens, listener)
+    with _timed(timings, "reconstructing", listener) as progress:
+        reconstruction = reconstruct_sequence(
+            frames, alignment, aggregator=aggregator, valid=valid, progress=progress
+        )
+    scores: dict[str, Any] = {}
+    try:
+        scores = score_against(truth, loaded, alignment, reconstruction) if truth else {}
+    except DiarError as error:  # no reason to lose the picture
+        notes.append(f"not compared with the original: {error}")
+        listener.warning(notes[-1])
+    report = render_report(
+        frames,
+        names,
+        alignment,
+        reconstruction,
+        timings=timings,
+        scores=scores,
+        settings=settings,
+        warnings=notes,
+    )
+    with _timed(timings, "writing results", listener) as progress:
+        write_results(
+            folder,
+            names,
+            alignment,
+            reconstruction,
+            aligned_frames(frames, alignment, valid=valid, progress=progress),
+            report=report,
+            bit_depth=max(photo.bit_depth for photo in loaded),
+            icc_profile=loaded[alignment.reference].icc_profile,
+            overwrite=options.overwrite,
+        )
+    return Cleaned(folder, names, alignment, reconstruction, scores, timings)
+
+
+@contextmanager
+def _timed(
+    timings: dict[str, float], name: str, listener: Listener
+) -> Iterator[Callable[..., None]]:
+    """Add the seconds of a step to ``timings``; yield what shows its progress."""
+    start = time.perf_counter()
+    try:
+        with listener.step(name) as progress:
+            yield progress
+    finally:
+        timings[name] = time.perf_counter() - start
+
+
+def _check_folder(folder: str | PathLike[str], files: Sequence[Path], overwrite: bool) -> Path:
+    out = Path(folder).resolve()
+    if {file.resolve().parent for file in files} & {out, out / "aligned", out / "weights"}:
+        raise DiarError("results never go where the photos are; choose another folder with --out")
+    return check_results_folder(folder, overwrite=overwrite)
+
+
+def _load_aggregator(name: str) -> str | FaithfulDIAR:
+    """Return a known name as it is, or the network of that name or in that file."""
+    if name in AGGREGATORS and name != "diar":
+        return name
+    if name != "diar" and not Path(name).is_file():
+        raise DiarError(
+            f"--aggregator must be one of {', '.join(AGGREGATORS)} or a file of weights, "
+            f"got {name!r}, which is neither"
+        )
+    network = load_pretrained(name)
+    if not isinstance(network, FaithfulDIAR):
+        raise DiarError(
+            f"--aggregator: {name} holds a {type(network).__name__}, which does not tell how much "
+            f"of each photo is in a pixel; give the weights of a FaithfulDIAR"
+        )
+    return network
+
+
+def _read_truth(
+    path: str | PathLike[str] | None, photos: Sequence[str | PathLike[str]], listener: Listener
+) -> GroundTruth | None:
+    if path is None and len(photos) == 1 and is_sequence(photos[0]):
+        path = photos[0]
+        listener.info(f"{path} is a rendered sequence: the result is compared with its original")
+    return read_ground_truth(path) if path else None
+
+
+def _check_photos(photos: Sequence[Photo], skipped: Sequence[str], listener: Listener) -> None:
+    for sentence in skipped:
+        listener.warning(f"skipped: {sentence}")
+    if len(photos) < 2:
+        raise DiarError("one photo alone cannot be cleaned; give two or more of the same thing")
+
+
+def _check_alignment(
+    names: Sequence[str], alignment: Alignment, lens: bool, listener: Listener
+) -> None:
+    """Tell what became of lens and photos; raise if none but the reference is aligned."""
+    if lens:
+        listener.warning(_describe_lens(alignment.distortion))
+    for name, reason in zip(names, alignment.reason.tolist(), strict=True):
+        if reason != Reason.OK:
+            listener.warning(f"left out: {name}: {Reason(reason).explanation}")
+    if int(alignment.success.sum()) < 2:
+        raise DiarError(
+            f"no other photo could be aligned to {names[alignment.reference]}; do they show the "
+            f"same flat thing, and large enough?"
+        )
+
+
+def _describe_lens(distortion: float) -> str:
+    if distortion == 0:
+        return "lens: no bend can be told from none; the photos are taken as they are"
+    return (
+        f"lens: bends the corners {'in' if distortion < 0 else 'out'} by "
+        f"{100 * abs(distortion):.2f} % of their distance from the centre"
+    )
