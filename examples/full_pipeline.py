@@ -61,7 +61,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         metavar="NAME|FILE",
         default="diar",
         help="how a pixel is made from the photos: diar, a trained network, evens out their light "
-        "and weighs them; without one, softmax averages those that agree, median takes the "
+        "and weighs them; without one, consensus averages those that agree, median takes the "
         "middle one, mean takes all; or a FILE of weights that examples/train.py wrote "
         "(default: %(default)s)",
     )

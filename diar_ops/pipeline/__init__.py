@@ -3,14 +3,10 @@
 from diar_ops.pipeline._align.graph import chain_to_reference
 from diar_ops.pipeline._align.pairs import Descriptor
 from diar_ops.pipeline._warp import warp_frame
+from diar_ops.pipeline.aggregators import AGGREGATORS, Aggregator
 from diar_ops.pipeline.align import align_sequence
 from diar_ops.pipeline.options import AlignOptions
-from diar_ops.pipeline.reconstruct import (
-    AGGREGATORS,
-    Aggregator,
-    aligned_frames,
-    reconstruct_sequence,
-)
+from diar_ops.pipeline.reconstruct import aligned_frames, reconstruct_sequence
 from diar_ops.pipeline.settle import SettleFrames, settle_frames
 
 __all__ = [

@@ -13,44 +13,16 @@ from diar_ops._checks import check_option, check_shapes
 from diar_ops._errors import DiarError
 from diar_ops._pixels import fit_size, resize_matrix
 from diar_ops._types import Alignment, Reconstruction
-from diar_ops.aggregate import (
-    consensus_logits,
-    exposure_gain,
-    mean_aggregate,
-    median_aggregate,
-    softmax_aggregate,
-)
+from diar_ops.aggregate import exposure_gain
 from diar_ops.colour import srgb_to_linear
 from diar_ops.models import FaithfulDIAR, load_pretrained
 from diar_ops.models.faithful.tiles import compose_window, gather_evidence, gather_light
 from diar_ops.pipeline._frames import Frames, Progress, check_frames
 from diar_ops.pipeline._warp import AlignedSequence, warp_frame
+from diar_ops.pipeline.aggregators import AGGREGATORS, Aggregator
 from diar_ops.pipeline.settle import settle_frames
 
-__all__ = ["AGGREGATORS", "Aggregator", "aligned_frames", "reconstruct_sequence"]
-
-#: Maps features (B, T, 3, H, W) and valid (B, T, 1, H, W) to the picture (B, 3, H, W) and the
-#: weights (B, T, 1 or 3, H, W) that sum to it.
-Aggregator: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-
-
-def _softmax(features: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-    return softmax_aggregate(
-        features, consensus_logits(features, valid), valid, return_weights=True
-    )
-
-
-def _median(features: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-    return median_aggregate(features, valid, return_weights=True)
-
-
-def _mean(features: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-    return mean_aggregate(features, valid, return_weights=True)
-
-
-_BY_NAME: dict[str, Aggregator] = {"softmax": _softmax, "median": _median, "mean": _mean}
-#: The aggregators that :func:`reconstruct_sequence` knows by name.
-AGGREGATORS = ("diar", *_BY_NAME)
+__all__ = ["aligned_frames", "reconstruct_sequence"]
 
 _NEEDS_WEIGHTS = "an aggregator that knows the weights of the frames, such as a FaithfulDIAR"
 
@@ -93,10 +65,11 @@ def reconstruct_sequence(
             uint8 or uint16. R, G, B.
         alignment: Result of :func:`align_sequence` on these frames.
         aggregator: ``"diar"``: the network that comes with the package; another
-            :class:`FaithfulDIAR`, on any device; ``"softmax"``: average of the frames that agree
-            with the median over frames (:func:`consensus_logits`); ``"median"``; ``"mean"``; or a
-            callable that maps features (1, T, 3, H, W) and valid (1, T, 1, H, W) to (picture,
-            weights).
+            :class:`FaithfulDIAR`, on any device; a name of
+            :data:`diar_ops.pipeline.AGGREGATORS`: ``"mean"``, ``"median"`` or ``"consensus"``,
+            the average of the frames that agree with the median over frames
+            (:func:`consensus_logits`); or a callable that maps frames (1, T, 3, H, W) and valid
+            (1, T, 1, H, W) to (picture, weights).
         valid: Optional T masks (1, H, W) bool of pixels that the photos really hold.
         compensate: Whether to compensate exposure and white balance; a network does always.
         settle: Lay the frames over what most of them show first (:func:`settle_frames`): for
@@ -122,9 +95,10 @@ def reconstruct_sequence(
     if aggregator == "diar":
         aggregator = load_pretrained("diar")
     elif isinstance(aggregator, str):
-        known = f"aggregator to be one of {', '.join(AGGREGATORS)}, a network or a callable"
-        check_option(op, aggregator in _BY_NAME, known, aggregator)
-        aggregator = _BY_NAME[aggregator]
+        names = ", ".join(("diar", *AGGREGATORS))
+        known = f"aggregator to be one of {names}, a network or a callable"
+        check_option(op, aggregator in AGGREGATORS, known, aggregator)
+        aggregator = AGGREGATORS[aggregator]
     check_option(op, callable(aggregator), _NEEDS_WEIGHTS, type(aggregator).__name__)
     check_option(op, working_size >= 64, "working_size >= 64", working_size)
     used = [t for t in range(len(frames)) if bool(alignment.success[t])]

@@ -32,8 +32,8 @@ class CleanOptions:
     Attributes:
         reference: Photo whose view the picture takes: a file name, a number from 0, or ``"auto"``.
         descriptor: What photos are matched by: a name of :func:`load_descriptor`, or a file.
-        aggregator: How a pixel is made from the photos: a name of :data:`AGGREGATORS`, or a file
-            with the weights of a :class:`FaithfulDIAR`.
+        aggregator: How a pixel is made from the photos: ``"diar"``, a name of
+            :data:`AGGREGATORS`, or a file with the weights of a :class:`FaithfulDIAR`.
         lens: Whether to estimate the lens and to straighten the picture.
         device: Where to align.
         max_size: Longest side in pixels to which photos are shrunk first; None for full size.
@@ -215,11 +215,11 @@ def _check_folder(folder: str | PathLike[str], files: Sequence[Path], overwrite:
 
 def _load_aggregator(name: str) -> str | FaithfulDIAR:
     """Return a known name as it is, or the network of that name or in that file."""
-    if name in AGGREGATORS and name != "diar":
+    if name in AGGREGATORS:
         return name
     if name != "diar" and not Path(name).is_file():
         raise DiarError(
-            f"--aggregator must be one of {', '.join(AGGREGATORS)} or a file of weights, "
+            f"--aggregator must be one of diar, {', '.join(AGGREGATORS)} or a file of weights, "
             f"got {name!r}, which is neither"
         )
     network = load_pretrained(name)

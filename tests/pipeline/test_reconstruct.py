@@ -25,7 +25,7 @@ from tests.harness import Call, OpTests, assert_close, tensors_of
 
 SIZE = 96
 #: Those that work pixel by pixel; what a network adds to them is asked for in test_network.py.
-LOCAL = ("mean", "median", "softmax")
+LOCAL = ("mean", "median", "consensus")
 
 
 def scene(count: int = 4, **options: Any) -> tuple[Tensor, list[Tensor], Alignment]:
@@ -99,7 +99,7 @@ class TestReconstructSequence(OpTests):
         assert_close(found.image, frames[0].float() / 255)
 
     @pytest.mark.parametrize(
-        ("aggregator", "least"), [("softmax", 35), ("median", 35), ("mean", 17)]
+        ("aggregator", "least"), [("consensus", 35), ("median", 35), ("mean", 17)]
     )
     @pytest.mark.parametrize("compensate", [True, False])
     def test_oracle_the_picture(self, aggregator: str, least: float, compensate: bool) -> None:
@@ -119,14 +119,14 @@ class TestReconstructSequence(OpTests):
     def test_oracle_exposure(self) -> None:
         """The gains undo the exposures 1, 0.75, 1.2, 1 that the photos were taken with."""
         _, frames, alignment = scene()
-        gain = reconstruct_sequence(frames, alignment, aggregator="softmax").gain
+        gain = reconstruct_sequence(frames, alignment, aggregator="consensus").gain
         exposure = torch.tensor([1, 0.75, 1.2, 1])[:, None].expand(4, 3)
         assert_close(gain * exposure, torch.ones(4, 3), rtol=0.02)
 
     def test_oracle_another_reference(self) -> None:
         """From an oblique view the picture is that view, cleaned."""
         _, frames, alignment = scene(reference=1)
-        found = reconstruct_sequence(frames, alignment, aggregator="softmax")
+        found = reconstruct_sequence(frames, alignment, aggregator="consensus")
         image, _, H = photos.sequence(SIZE)
         wanted = photos.as_frame(photos.view(image, H[1])).float() / 255
         inside = found.coverage == 4
@@ -153,11 +153,11 @@ class TestReconstructSequence(OpTests):
         self, monkeypatch: pytest.MonkeyPatch, pixels: int
     ) -> None:
         _, frames, alignment = scene()
-        whole = reconstruct_sequence(frames, alignment, aggregator="softmax")
+        whole = reconstruct_sequence(frames, alignment, aggregator="consensus")
         monkeypatch.setattr(module, "_STRIP_PIXELS", pixels)
         steps: list[tuple[str, int, int]] = []
         strips = reconstruct_sequence(
-            frames, alignment, aggregator="softmax", progress=lambda *s: steps.append(s)
+            frames, alignment, aggregator="consensus", progress=lambda *s: steps.append(s)
         )
         assert {name for name, _, _ in steps} == {"putting together"}
         rows = [tuple(numbers) for _, *numbers in steps]
@@ -170,16 +170,16 @@ class TestReconstructSequence(OpTests):
 
     def test_property_dtypes_agree(self) -> None:
         _, frames, alignment = scene()
-        straight = reconstruct_sequence(frames, alignment, aggregator="softmax")
+        straight = reconstruct_sequence(frames, alignment, aggregator="consensus")
         for same in (
             [(f.int() * 257).to(torch.uint16) for f in frames],
             [f.float() / 255 for f in frames],
             [f.double() / 255 for f in frames],
         ):
-            found = reconstruct_sequence(same, alignment, aggregator="softmax")
+            found = reconstruct_sequence(same, alignment, aggregator="consensus")
             assert_close(found.image, straight.image, atol=1e-4)
 
-    @pytest.mark.parametrize("aggregator", AGGREGATORS)
+    @pytest.mark.parametrize("aggregator", ["diar", *AGGREGATORS])
     def test_property_what_is_left_out_has_no_influence(self, aggregator: str) -> None:
         _, frames, alignment = scene(success=[True, True, False, True])
         found = reconstruct_sequence(frames, alignment, aggregator=aggregator)
@@ -189,7 +189,7 @@ class TestReconstructSequence(OpTests):
         for one, two in zip(tensors_of(found), tensors_of(other), strict=True):
             assert torch.equal(one, two)
 
-    @pytest.mark.parametrize("aggregator", AGGREGATORS)
+    @pytest.mark.parametrize("aggregator", ["diar", *AGGREGATORS])
     def test_nan_pixels_stay_out(self, aggregator: str) -> None:
         _, frames, alignment = scene()
         clean = [f.float() / 255 for f in frames]
@@ -211,14 +211,14 @@ def test_masked_pixels_have_no_weight() -> None:
     mask = torch.ones(1, SIZE, SIZE, dtype=torch.bool)
     mask[:, :, : SIZE // 2] = False
     found = reconstruct_sequence(
-        frames, alignment, aggregator="softmax", valid=[mask, None, None, None]
+        frames, alignment, aggregator="consensus", valid=[mask, None, None, None]
     )
     assert not found.weights[0, :, :, : SIZE // 2 - 1].any()
     assert found.coverage[:, 40:50, : SIZE // 2 - 1].max() == 3
     assert distance(found.image, picture) > 30
 
 
-@pytest.mark.parametrize("aggregator", AGGREGATORS)
+@pytest.mark.parametrize("aggregator", ["diar", *AGGREGATORS])
 def test_what_no_frame_shows_is_black_and_uncovered(aggregator: str) -> None:
     _, frames, alignment = scene(1)
     mask = torch.ones(1, SIZE, SIZE, dtype=torch.bool)
@@ -260,9 +260,9 @@ def test_aligned_frames_yield_the_frames_that_were_aligned() -> None:
 
 def test_shares_of_many_large_photos_take_half_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     _, frames, alignment = scene()
-    exact = reconstruct_sequence(frames, alignment, aggregator="softmax")
+    exact = reconstruct_sequence(frames, alignment, aggregator="consensus")
     monkeypatch.setattr(module, "_LARGE_WEIGHTS", 4 * SIZE * SIZE)
-    half = reconstruct_sequence(frames, alignment, aggregator="softmax")
+    half = reconstruct_sequence(frames, alignment, aggregator="consensus")
     assert half.weights.dtype == torch.float16
     assert torch.equal(half.image, exact.image)
     assert_close(half.weights.float(), exact.weights, atol=1e-3)

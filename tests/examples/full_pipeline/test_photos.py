@@ -33,7 +33,7 @@ def test_sixteen_bits_and_the_profile_are_kept(run: Runner, tmp_path: Path) -> N
         (tmp_path / "photos").mkdir(exist_ok=True)
         write_image(tmp_path / "photos" / name, deep, icc_profile=SRGB)
     out = tmp_path / "out"
-    result = run(tmp_path / "photos", "--out", out, "--reference", "0", "--aggregator", "softmax")
+    result = run(tmp_path / "photos", "--out", out, "--reference", "0", "--aggregator", "consensus")
     assert result.code == 0
     for path in (out / "clean.png", out / "aligned" / "b.png"):
         photo = read_image(path)
@@ -61,7 +61,7 @@ def test_rotated_phone_photos_are_upright(run: Runner, tmp_path: Path) -> None:
 def test_grey_photos(run: Runner, tmp_path: Path) -> None:
     _, views, _ = photos.sequence(SIZE, 3)
     folder = save(tmp_path / "photos", [v.mean(axis=-1).round().astype(np.uint8) for v in views])
-    result = run(folder, "--out", tmp_path / "out", "--aggregator", "softmax")
+    result = run(folder, "--out", tmp_path / "out", "--aggregator", "consensus")
     assert result.out.startswith("3 of 3 photos")
     image = clean(tmp_path / "out")
     assert np.ptp(image, axis=-1).max() <= 1 / 255
@@ -123,7 +123,7 @@ def test_broken_files_are_skipped(run: Runner, good: Path, tmp_path: Path) -> No
 def test_a_photo_that_does_not_belong_is_left_out(
     run: Runner, good: Path, tmp_path: Path, kind: str
 ) -> None:
-    arguments = ("--reference", "a.png", "--aggregator", "softmax", "--out")
+    arguments = ("--reference", "a.png", "--aggregator", "consensus", "--out")
     assert run(good, *arguments, tmp_path / "without").code == 0
     stranger = {
         "something else": photos.view(photos.picture("other", SIZE), np.eye(3), noise="other"),
@@ -153,7 +153,7 @@ def test_a_photo_that_does_not_belong_is_left_out(
 def test_copies_give_the_photo_back(run: Runner, tmp_path: Path) -> None:
     view = photos.sequence(128, 1)[1][0]
     folder = save(tmp_path / "photos", [view] * 10, tuple(f"{i}.png" for i in range(10)))
-    result = run(folder, "--out", tmp_path / "out", "--aggregator", "softmax")
+    result = run(folder, "--out", tmp_path / "out", "--aggregator", "consensus")
     assert result.code == 0
     assert result.out.startswith("10 of 10 photos")
     # Each copy is placed to some thousandths of a pixel: hardly a value changes by rounding.

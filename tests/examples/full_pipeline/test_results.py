@@ -37,7 +37,7 @@ def test_a_stranger_runs_it(good: Path, tmp_path: Path) -> None:
     """As a program of its own: all outputs are there, right, and the summary says where."""
     out = tmp_path / "out"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    options = ["--out", out, "--reference", "a.png", "--aggregator", "softmax"]
+    options = ["--out", out, "--reference", "a.png", "--aggregator", "consensus"]
     done = subprocess.run(
         [sys.executable, SCRIPT, good, *options],
         capture_output=True,
@@ -74,7 +74,7 @@ def test_a_stranger_runs_it(good: Path, tmp_path: Path) -> None:
 
 def test_the_same_seed_gives_the_same_bytes(run: Runner, good: Path, tmp_path: Path) -> None:
     for name, seed in (("one", 3), ("two", 3), ("three", 4)):
-        result = run(good, "--out", tmp_path / name, "--seed", seed, "--aggregator", "softmax")
+        result = run(good, "--out", tmp_path / name, "--seed", seed, "--aggregator", "consensus")
         assert result.code == 0
     one, two = ((tmp_path / name / "clean.png").read_bytes() for name in ("one", "two"))
     assert one == two
@@ -90,7 +90,7 @@ def test_reference(run: Runner, good: Path, tmp_path: Path, reference: str) -> N
 
 
 @pytest.mark.parametrize(
-    ("name", "least"), [("diar", 14), ("softmax", 30), ("median", 30), ("mean", 15)]
+    ("name", "least"), [("diar", 14), ("consensus", 30), ("median", 30), ("mean", 15)]
 )
 def test_aggregator(run: Runner, good: Path, tmp_path: Path, name: str, least: float) -> None:
     out = tmp_path / "out"
@@ -139,7 +139,7 @@ def test_weights_that_do_not_do(run: Runner, good: Path, tmp_path: Path) -> None
 def test_ground_truth_picture(run: Runner, good: Path, tmp_path: Path) -> None:
     truth = tmp_path / "truth.png"
     write_image(truth, torch.from_numpy(photos.picture("poster", SIZE)).permute(2, 0, 1))
-    options = ("--reference", "a.png", "--aggregator", "softmax", "--ground-truth", truth)
+    options = ("--reference", "a.png", "--aggregator", "consensus", "--ground-truth", truth)
     arguments = (good, *options, "--out")
     result = run(*arguments, tmp_path / "full")
     assert result.code == 0
@@ -183,7 +183,7 @@ def test_a_rendered_sequence_brings_its_original(run: Runner, good: Path, tmp_pa
     document = {"format": "diar_ops sequence", "version": 1, "label": label, "frames": frames}
     (good / "sequence.json").write_text(json.dumps(document))
     out = tmp_path / "out"
-    result = run(good, "--out", out, "--reference", "a.png", "--aggregator", "softmax")
+    result = run(good, "--out", out, "--reference", "a.png", "--aggregator", "consensus")
     assert result.code == 0
     info, summary = result.out.splitlines()
     assert info == f"{good} is a rendered sequence: the result is compared with its original"

@@ -1,0 +1,35 @@
+"""The aggregators that go by a name: in the pipeline, in the scripts and in the comparisons."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from torch import Tensor
+
+from diar_ops.aggregate import consensus_logits, mean_aggregate, median_aggregate, softmax_aggregate
+
+__all__ = ["AGGREGATORS", "Aggregator"]
+
+#: Maps frames (B, T, 3, H, W) and valid (B, T, 1, H, W) to the picture (B, 3, H, W) and the weights
+#: (B, T, 1 or 3, H, W) that sum to it.
+Aggregator: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+def _mean(frames: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    return mean_aggregate(frames, valid, return_weights=True)
+
+
+def _median(frames: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    return median_aggregate(frames, valid, return_weights=True)
+
+
+def _consensus(frames: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    """Average the frames that agree with the median over frames."""
+    logits = consensus_logits(frames, valid)
+    return softmax_aggregate(frames, logits, valid, return_weights=True)
+
+
+#: By name. One more line makes another aggregator known to :func:`reconstruct_sequence`, to
+#: ``full_pipeline.py --aggregator`` and to ``evaluate.py --methods``.
+AGGREGATORS: dict[str, Aggregator] = {"mean": _mean, "median": _median, "consensus": _consensus}
