@@ -15,10 +15,10 @@ __all__ = [
     "WHOLE_SIZE",
     "check_whole",
     "compensate",
-    "lit_light",
     "median",
     "relight",
     "sample_field",
+    "to_light",
     "token_window",
     "whole_view",
     "window_of",
@@ -46,12 +46,12 @@ def relight(values: Tensor, gain: Tensor, veil: Tensor) -> Tensor:
     Returns:
         sRGB, at least 0, not clipped at 1. What would be below black has the gradient of black.
     """
-    light = lit_light(values, gain, veil)
+    light = to_light(values, gain, veil)
     light = torch.where(light > BLACK, light, BLACK + (light - light.detach()))
     return (1 + TOE) * light ** (1 / 2.4) - TOE
 
 
-def lit_light(values: Tensor, gain: Tensor | float = 0.0, veil: Tensor | float = 0.0) -> Tensor:
+def to_light(values: Tensor, gain: Tensor | float = 0.0, veil: Tensor | float = 0.0) -> Tensor:
     """Return the light of :func:`relight`, which may be below black, even below 0."""
     return (2.4 * (((values + TOE) / (1 + TOE)).log() + gain)).exp() - veil
 
