@@ -81,7 +81,7 @@ def _argument_options(f: Field[Any], hint: Any) -> dict[str, Any]:
     shown = " ".join(map(str, f.default)) if several else f.default
     text = f.metadata["help"].replace("%", "%%")
     known = "(default" in text or shown is None or shown == ""
-    choices = f.metadata["choices"]
+    choices = f.metadata.get("choices")
     options = {
         "default": f.default,
         "type": next((kind for kind in (int, float) if kind.__name__ in str(hint)), str),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
 
 import torch
 
@@ -18,51 +18,38 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 
 
 class Bounds(NamedTuple):
-    """The values that an option may have, in words and as a test."""
+    """The values that an option may have, in words and as a test; annotates the option's type."""
 
     expected: str
     contain: Callable[[Any], bool]
 
 
-SHARE = Bounds("0 to 1", lambda value: 0 <= value <= 1)
-POSITIVE = Bounds("more than 0", lambda value: value > 0)
-
-
-def at_least(least: int) -> Bounds:
+def at_least(least: float) -> Bounds:
     """Return the bounds of values that are not below ``least``."""
     return Bounds(f"at least {least}", lambda value: value >= least)
 
 
-def option(
-    default: Any,
-    text: str,
-    metavar: str = "N",
-    *,
-    bounds: Bounds | None = None,
-    choices: tuple[str, ...] | None = None,
-    free: bool = False,
-) -> Any:
+def one_of(*choices: str) -> Bounds:
+    """Return the bounds of a choice of words."""
+    return Bounds(f"one of {', '.join(choices)}", lambda value: value in choices)
+
+
+POSITIVE = Bounds("more than 0", lambda value: value > 0)
+SHARE = Bounds("0 to 1", lambda value: 0 <= value <= 1)
+
+
+def option(default: Any, text: str, metavar: str = "N", **metadata: Any) -> Any:
     """Return a field of :class:`Options`.
 
     Args:
         default: Default value; a tuple where the option takes several values.
         text: One line of help.
         metavar: Placeholder of the value in the help of a script.
-        bounds: Values that it may have; ``None`` may always be given.
-        choices: Words that it is one of.
-        free: A run may be continued with another value: it says where and how long the run goes on
-            and what is measured, not what a step does.
+        metadata: ``free=True`` where a run may be continued with another value, which says where
+            and how long it goes on and what is measured, not what a step does; ``choices`` for the
+            help of a script.
     """
-    if choices is not None:
-        bounds = Bounds(f"one of {', '.join(choices)}", lambda value: value in choices)
-    metadata = {
-        "help": text,
-        "metavar": metavar,
-        "bounds": bounds,
-        "choices": choices,
-        "free": free,
-    }
-    return field(default=default, metadata=metadata)
+    return field(default=default, metadata={"help": text, "metavar": metavar, **metadata})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,21 +57,30 @@ class Options:
     """Base of dataclasses whose fields are made by :func:`option`.
 
     Raises:
-        OptionError: A value is outside its bounds.
+        OptionError: A value is outside the :class:`Bounds` of its annotation.
     """
 
     def __post_init__(self) -> None:
         """Make tuples of lists, and check the bounds."""
         for f in fields(self):
-            value = getattr(self, f.name)
             if isinstance(f.default, tuple):
-                object.__setattr__(self, f.name, tuple(value))
-            bounds: Bounds | None = f.metadata["bounds"]
-            if bounds is not None and value is not None:
-                self._check(f.name, bounds.contain(value), bounds.expected)
+                object.__setattr__(self, f.name, tuple(getattr(self, f.name)))
+        for name, bounds in _bounds_by_option(type(self)).items():
+            value = getattr(self, name)
+            self._check(name, value is None or bounds.contain(value), bounds.expected)
 
     def _check(self, name: str, fits: bool, expected: str) -> None:
         check_option(f"{type(self).__name__}.{name}", fits, expected, getattr(self, name))
+
+
+def _bounds_by_option(kind: type[Options]) -> dict[str, Bounds]:
+    """Return the bounds in the annotations of a class, also those of ``Annotated[...] | None``."""
+    return {
+        name: bounds
+        for name, hint in get_type_hints(kind, include_extras=True).items()
+        for part in (hint, *get_args(hint))
+        for bounds in getattr(part, "__metadata__", ())
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,11 +97,8 @@ class RunConfig(Options):
     textures: tuple[str, ...] = option(
         (), "pictures to render; without them all are drawn ones", "DIR"
     )
-    procedural: float | None = option(
-        None,
-        "share of drawn pictures: pages, posters, maps, ... (default: half, or all)",
-        "SHARE",
-        bounds=SHARE,
+    procedural: Annotated[float, SHARE] | None = option(
+        None, "share of drawn pictures: pages, posters, maps, ... (default: half, or all)", "SHARE"
     )
     pool: str | None = option(
         None,
@@ -115,53 +108,46 @@ class RunConfig(Options):
     )
     pool_seed: int = option(1, "another seed, other rendered sequences", "K")
 
-    batch: int = option(20, "items of a step, in all processes together", bounds=at_least(1))
-    lr: float = option(3e-4, "learning rate of Adam", "RATE", bounds=POSITIVE)
-    schedule: str = option(
+    batch: Annotated[int, at_least(1)] = option(20, "items of a step, in all processes together")
+    lr: Annotated[float, POSITIVE] = option(3e-4, "learning rate of Adam", "RATE")
+    schedule: Annotated[str, one_of("cosine", "constant")] = option(
         "cosine", "fall of the learning rate over the run", "NAME", choices=("cosine", "constant")
     )
-    warmup: int = option(200, "steps in which it rises from 0", bounds=at_least(0))
-    weight_decay: float = option(
-        0.0, "decoupled decay of weights; above 0 this is AdamW", "RATE", bounds=at_least(0)
+    warmup: Annotated[int, at_least(0)] = option(200, "steps in which it rises from 0")
+    weight_decay: Annotated[float, at_least(0)] = option(
+        0.0, "decoupled decay of weights; above 0 this is AdamW", "RATE"
     )
-    clip: float = option(1.0, "largest norm of the gradient; 0 for any", "NORM", bounds=at_least(0))
-    ema: float = option(
-        0.999,
-        "decay of the mean of weights that is validated and kept",
-        "DECAY",
-        bounds=Bounds("0 or more, less than 1", lambda decay: 0 <= decay < 1),
+    clip: Annotated[float, at_least(0)] = option(
+        1.0, "largest norm of the gradient; 0 for any", "NORM"
     )
-    precision: str = option("float32", "mixed below float32", "NAME", choices=tuple(DTYPES))
-
-    epochs: float = option(
-        100.0, "length in times the number of sequences trained on", "E", bounds=POSITIVE, free=True
+    ema: Annotated[float, Bounds("0 or more, less than 1", lambda d: 0 <= d < 1)] = option(
+        0.999, "decay of the mean of weights that is validated and kept", "DECAY"
     )
-    steps: int | None = option(None, "length in steps, instead", bounds=POSITIVE, free=True)
-    minutes: float | None = option(
-        None,
-        "length in minutes of training (without validation), instead",
-        "M",
-        bounds=POSITIVE,
-        free=True,
+    precision: Annotated[str, one_of(*DTYPES)] = option(
+        "float32", "mixed below float32", "NAME", choices=tuple(DTYPES)
     )
 
-    validate_every: int = option(
-        0, "steps between validations (default: an epoch)", bounds=at_least(0), free=True
+    epochs: Annotated[float, POSITIVE] = option(
+        100.0, "length in times the number of sequences trained on", "E", free=True
     )
-    checkpoint_minutes: float = option(
-        10.0, "minutes between checkpoints", "M", bounds=POSITIVE, free=True
+    steps: Annotated[int, POSITIVE] | None = option(None, "length in steps, instead", free=True)
+    minutes: Annotated[float, POSITIVE] | None = option(
+        None, "length in minutes of training (without validation), instead", "M", free=True
+    )
+
+    validate_every: Annotated[int, at_least(0)] = option(
+        0, "steps between validations (default: an epoch)", free=True
+    )
+    checkpoint_minutes: Annotated[float, POSITIVE] = option(
+        10.0, "minutes between checkpoints", "M", free=True
     )
 
     seed: int = option(0, "of weights and items", "K")
-    workers: int = option(
-        0,
-        "processes that prepare items; the result is the same",
-        "W",
-        bounds=at_least(0),
-        free=True,
+    workers: Annotated[int, at_least(0)] = option(
+        0, "processes that prepare items; the result is the same", "W", free=True
     )
-    threads: int = option(
-        0, "processor threads of the network (default: all)", bounds=at_least(0), free=True
+    threads: Annotated[int, at_least(0)] = option(
+        0, "processor threads of the network (default: all)", free=True
     )
     device: str = option("cpu", "where to train: cpu, cuda, ...", "NAME", free=True)
 
@@ -192,7 +178,7 @@ class RunConfig(Options):
         now, then = json.loads(self.to_json()), json.loads(earlier)
         for f in fields(self):
             name = f.name
-            if not f.metadata["free"] and name in then and then[name] != now[name]:
+            if not f.metadata.get("free") and name in then and then[name] != now[name]:
                 raise OptionError(
                     f"the run began with {name} = {_words(then[name])}, now it is "
                     f"{_words(now[name])}; give the same to continue, or another output folder"

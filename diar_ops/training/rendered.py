@@ -16,7 +16,7 @@ from diar_ops._checks import check_option, check_size
 from diar_ops._files import atomic_path
 from diar_ops._pixels import to_bytes
 from diar_ops._seeds import generator_for
-from diar_ops.scene import SceneRanges, render_planar_scene, sample_planar_scene
+from diar_ops.scene import render_planar_scene, sample_planar_scene
 from diar_ops.textures import TextureSource
 
 __all__ = ["LARGEST_ASPECT", "RenderedSequences"]
@@ -45,7 +45,6 @@ class RenderedSequences(Dataset[dict[str, Tensor]]):
         frames: Frames T of each.
         size: (height, width) of frames and label, in pixels.
         kind: Whether the frames are aligned with the label or taken from anywhere.
-        ranges: The distribution of scenes; that of :class:`SceneRanges` by default.
         seed: Of everything that is random.
 
     Items: ``radiance`` (T, 3, H, W) float16, linear light, white paper in the label's light is 1.
@@ -68,7 +67,6 @@ class RenderedSequences(Dataset[dict[str, Tensor]]):
         frames: int = 10,
         size: tuple[int, int] = (128, 128),
         kind: Literal["aligned", "misaligned"] = "aligned",
-        ranges: SceneRanges | None = None,
         seed: int | str = 0,
     ) -> None:
         op = "RenderedSequences"
@@ -77,7 +75,7 @@ class RenderedSequences(Dataset[dict[str, Tensor]]):
         check_size(op, size)
         self.folder = None if folder is None else Path(folder)
         self.textures, self.count, self.frames, self.size = textures, count, frames, size
-        self.kind, self.ranges, self.seed = kind, ranges, seed
+        self.kind, self.seed = kind, seed
 
     def path(self, index: int) -> Path | None:
         """Return where sequence ``index`` is kept."""
@@ -117,7 +115,6 @@ class RenderedSequences(Dataset[dict[str, Tensor]]):
             picture_size=torch.tensor([[1.0, aspect]]),
             kind=self.kind,
             generator=generator,
-            ranges=self.ranges,
         )
         rendered = render_planar_scene(picture, scene)
         item = {"radiance": rendered.radiance[0].clamp(0, BRIGHTEST).to(torch.float16)}

@@ -5,55 +5,39 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-__all__ = ["TensorBoardLog", "open_log"]
+__all__ = ["Log", "no_log", "open_log"]
 
-#: Steps between the points of the curves of training.
-LOG_EVERY = 20
+#: Logs a group of numbers by name: ``log(group, step, numbers)``.
+Log = Callable[[str, int, Mapping[str, float]], None]
 
 
-class TensorBoardLog:
-    """A log of numbers over steps; one without a writer logs nothing."""
-
-    def __init__(self, writer: Any = None) -> None:
-        self.writer = writer
-
-    def add_training(self, step: int, numbers: Mapping[str, float]) -> None:
-        """Log numbers of a training step, every so many steps."""
-        if step % LOG_EVERY == 0:
-            self._add("train", step, numbers)
-
-    def add_validation(self, step: int, scores: Mapping[str, float]) -> None:
-        """Log scores of a validation."""
-        self._add("validation", step, scores)
-
-    def _add(self, group: str, step: int, numbers: Mapping[str, float]) -> None:
-        if self.writer is not None:
-            for name, number in numbers.items():
-                self.writer.add_scalar(f"{group}/{name}", number, step)
+def no_log(group: str, step: int, numbers: Mapping[str, float]) -> None:
+    """Log nothing."""
 
 
 @contextmanager
-def open_log(folder: Path, *, step: int, note: Callable[[str], None]) -> Iterator[TensorBoardLog]:
-    """Open the log in a folder, if TensorBoard is installed.
+def open_log(folder: Path, *, step: int, note: Callable[[str], None]) -> Iterator[Log]:
+    """Open a log in a folder, or one of nothing where TensorBoard is not installed.
 
     Args:
         folder: Where the files of the log lie.
-        step: Steps done: later points of an earlier run that was killed are dropped.
+        step: Steps done: later points, of a run that was killed, are dropped.
         note: Called with a sentence where TensorBoard is missing.
-
-    Yields:
-        The log.
     """
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         note("no TensorBoard logs: pip install 'diar-ops[train]' for them")
-        yield TensorBoardLog()
+        yield no_log
         return
     writer = SummaryWriter(str(folder), purge_step=step + 1)
+
+    def log(group: str, step: int, numbers: Mapping[str, float]) -> None:
+        for name, number in numbers.items():
+            writer.add_scalar(f"{group}/{name}", number, step)
+
     try:
-        yield TensorBoardLog(writer)
+        yield log
     finally:
         writer.close()

@@ -23,7 +23,7 @@ from diar_ops.training.processes import Processes
 from diar_ops.training.sampler import StepSampler
 from diar_ops.training.signals import catch_stop_signals, leave_signals_to_parent
 from diar_ops.training.task import Task
-from diar_ops.training.tensorboard import TensorBoardLog, open_log
+from diar_ops.training.tensorboard import Log, no_log, open_log
 
 __all__ = ["Progress", "Trainer"]
 
@@ -31,6 +31,8 @@ __all__ = ["Progress", "Trainer"]
 MOST_SKIPPED = 20
 #: The learning rate at the end of the cosine, as a share of the highest.
 LAST_RATE = 0.01
+#: Steps between the points of TensorBoard's curves.
+LOG_EVERY = 20
 
 
 class Progress(NamedTuple):
@@ -98,7 +100,7 @@ class Trainer:
             self.loss = DistributedDataParallel(
                 self.loss, device_ids=devices, find_unused_parameters=True
             )
-        self._log = TensorBoardLog()
+        self._log: Log = no_log
 
     @property
     def epoch_steps(self) -> int:
@@ -138,7 +140,7 @@ class Trainer:
         log = (
             open_log(self.out / "tb", step=self.state.step, note=self.note)
             if self.processes.first
-            else nullcontext(TensorBoardLog())
+            else nullcontext(no_log)
         )
         with catch_stop_signals() as stop, log as self._log:
             stopped = self._train(lambda: stop.received)
@@ -246,10 +248,9 @@ class Trainer:
                 f"{state.step}); begin another run from the weights so far, with a lower lr "
                 f"or with precision float32"
             )
-        self._log.add_training(
-            state.step,
-            {"loss": mean_loss, "gradient": mean_norm, "rate": rate, "skipped": state.skipped},
-        )
+        if state.step % LOG_EVERY == 0:
+            numbers = {"loss": mean_loss, "gradient": mean_norm, "rate": rate}
+            self._log("train", state.step, {**numbers, "skipped": state.skipped})
         return float(mean_loss)
 
     def _learning_rate(self) -> float:
@@ -277,7 +278,7 @@ class Trainer:
             }
         )
         state.loss_sum, state.loss_count = 0.0, 0
-        self._log.add_validation(state.step, scores)
+        self._log("validation", state.step, scores)
 
     def _score(self) -> dict[str, float]:
         """Return the mean of each score over each set, in all processes the same."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
@@ -23,7 +24,7 @@ DARKEST = 0.6
 FAR = (0.05, 0.3)
 #: Fewest frames of a sequence one of which may be far off: the others outvote it.
 FEWEST_FAR = 5
-#: Share of the frames of a partly covered sequence that show only a part, and share of such
+#: Annotated[float, SHARE] of the frames of a partly covered sequence that show only a part, and share of such
 #: sequences of which one frame surely shows all.
 CUT, ONE_WHOLE = 0.5, 0.9
 
@@ -47,25 +48,25 @@ class AugmentRanges(Options):
         OptionError: A share is not from 0 to 1, or ``jitter`` below 0.
     """
 
-    plain: float = option(
-        0.6, "share of items that no camera but an ideal one takes", "SHARE", bounds=SHARE
+    plain: Annotated[float, SHARE] = option(
+        0.6, "share of items that no camera but an ideal one takes", "SHARE"
     )
-    jitter: float = option(
-        1.0, "most misalignment of frames, pixels (deviation)", "PIXELS", bounds=at_least(0)
+    jitter: Annotated[float, at_least(0)] = option(
+        1.0, "most misalignment of frames, pixels (deviation)", "PIXELS"
     )
-    exact: float = option(
-        0.5, "share of items whose frames are exactly aligned", "SHARE", bounds=SHARE
+    exact: Annotated[float, SHARE] = option(
+        0.5, "share of items whose frames are exactly aligned", "SHARE"
     )
-    misaligned: float = option(
-        0.1, "share of items with one frame that is far off", "SHARE", bounds=SHARE
+    misaligned: Annotated[float, SHARE] = option(
+        0.1, "share of items with one frame that is far off", "SHARE"
     )
-    partial: float = option(
-        0.3, "share of items with frames that show only a part", "SHARE", bounds=SHARE
+    partial: Annotated[float, SHARE] = option(
+        0.3, "share of items with frames that show only a part", "SHARE"
     )
-    permute: float = option(
-        0.5, "share of items whose colour channels change places", "SHARE", bounds=SHARE
+    permute: Annotated[float, SHARE] = option(
+        0.5, "share of items whose colour channels change places", "SHARE"
     )
-    albedo: float = option(0.3, "share of items with a darker picture", "SHARE", bounds=SHARE)
+    albedo: Annotated[float, SHARE] = option(0.3, "share of items with a darker picture", "SHARE")
 
 
 def turn(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from diar_ops._errors import OptionError
 from diar_ops.training.options import SHARE, Bounds, RunConfig, at_least, option
@@ -11,6 +12,9 @@ from diar_ops.training.restoration.augment import AugmentRanges
 __all__ = ["TrainConfig"]
 
 SIDES = Bounds("sides of at least 11 pixels", lambda sides: bool(sides) and min(sides) >= 11)
+FRAME_RANGE = Bounds(
+    "1 <= fewest <= most frames", lambda frames: len(frames) == 2 and 1 <= frames[0] <= frames[1]
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,8 +30,8 @@ class TrainConfig(AugmentRanges, RunConfig):
 
     network: str = option("DIAR", "which network", "NAME")
 
-    sizes: tuple[int, ...] = option(
-        (128,), "sides of rendered sequences, pixels", "PIXELS", bounds=SIDES
+    sizes: Annotated[tuple[int, ...], SIDES] = option(
+        (128,), "sides of rendered sequences, pixels", "PIXELS"
     )
     sequences: tuple[int, ...] = option(
         (15000,), "how many of each size; one number holds for all, 0 for none", free=True
@@ -35,38 +39,33 @@ class TrainConfig(AugmentRanges, RunConfig):
     size_shares: tuple[float, ...] = option(
         (), "how often an item is of each size (default: as many as there are)", "SHARE"
     )
-    pool_frames: int = option(10, "frames of each rendered sequence", "T", bounds=at_least(1))
-    held_out: float = option(0.1, "share of them that is not trained on", "SHARE", bounds=SHARE)
+    pool_frames: Annotated[int, at_least(1)] = option(10, "frames of each rendered sequence", "T")
+    held_out: Annotated[float, SHARE] = option(0.1, "share of them that is not trained on", "SHARE")
     cycles: tuple[str, ...] = option((), "aligned sets of render_dataset.py to train on", "DIR")
-    cycles_share: float = option(0.3, "how often an item is of those", "SHARE", bounds=SHARE)
+    cycles_share: Annotated[float, SHARE] = option(0.3, "how often an item is of those", "SHARE")
 
-    frames: tuple[int, int] = option(
-        (2, 10),
-        "fewest and most frames of a batch",
-        "T",
-        bounds=Bounds("1 <= fewest <= most frames", lambda f: len(f) == 2 and 1 <= f[0] <= f[1]),
+    frames: Annotated[tuple[int, int], FRAME_RANGE] = option(
+        (2, 10), "fewest and most frames of a batch", "T"
     )
-    favour: float = option(
-        1.0, "T frames are drawn with a weight of T to this power", "POWER", bounds=at_least(0)
+    favour: Annotated[float, at_least(0)] = option(
+        1.0, "T frames are drawn with a weight of T to this power", "POWER"
     )
-    crops: tuple[int, ...] = option(
-        (64,), "sides of crops, one drawn for each batch", "PIXELS", bounds=SIDES
+    crops: Annotated[tuple[int, ...], SIDES] = option(
+        (64,), "sides of crops, one drawn for each batch", "PIXELS"
     )
-    whole: int = option(
-        64, "side of the small copies of whole frames", "PIXELS", bounds=at_least(1)
+    whole: Annotated[int, at_least(1)] = option(
+        64, "side of the small copies of whole frames", "PIXELS"
     )
-    bare: int = option(
-        8,
-        "sequences of bare light with every item, for networks that tell the light",
-        bounds=at_least(0),
+    bare: Annotated[int, at_least(0)] = option(
+        8, "sequences of bare light with every item, for networks that tell the light"
     )
-    ssim_weight: float = option(
-        5.0, "weight of 1 - SSIM beside decibels", "WEIGHT", bounds=at_least(0)
+    ssim_weight: Annotated[float, at_least(0)] = option(
+        5.0, "weight of 1 - SSIM beside decibels", "WEIGHT"
     )
 
     validation: tuple[str, ...] = option((), "aligned sets to validate on", "DIR", free=True)
-    validate: int = option(
-        40, "rendered sequences to validate on, of those held out", bounds=at_least(0), free=True
+    validate: Annotated[int, at_least(0)] = option(
+        40, "rendered sequences to validate on, of those held out", free=True
     )
 
     def __post_init__(self) -> None:
