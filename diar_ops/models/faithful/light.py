@@ -1,4 +1,4 @@
-"""Light of frames on a coarse grid, and how pixels are brought to the light of the picture."""
+"""The light of frames on coarse grids, and pixels in the light of the picture."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ __all__ = [
     "WHOLE_SIZE",
     "check_whole",
     "compensate",
-    "median",
+    "frame_median",
     "relight",
+    "repeat_window",
     "sample_field",
     "to_light",
     "token_window",
     "whole_view",
-    "window_of",
 ]
 
 #: Side of the small copies in which light is judged, in pixels.
@@ -52,7 +52,7 @@ def relight(values: Tensor, gain: Tensor, veil: Tensor) -> Tensor:
 
 
 def to_light(values: Tensor, gain: Tensor | float = 0.0, veil: Tensor | float = 0.0) -> Tensor:
-    """Return the light of :func:`relight`, which may be below black, even below 0."""
+    """Return the light of sRGB values, as :func:`relight` has it; it may be below 0."""
     return (2.4 * (((values + TOE) / (1 + TOE)).log() + gain)).exp() - veil
 
 
@@ -93,21 +93,21 @@ def sample_field(field: Tensor, size: tuple[int, int], window: Tensor | None = N
     top, left, bottom, right = window.to(exact).unbind(1)
     with torch.autocast(field.device.type, enabled=False):
         # Linear in both axes: two products with interpolation matrices, cheaper than a gather.
-        down = _tents(top, bottom, size[0], field.shape[-2])
-        across = _tents(left, right, size[1], field.shape[-1])
+        down = _interpolation_matrix(top, bottom, size[0], field.shape[-2])
+        across = _interpolation_matrix(left, right, size[1], field.shape[-1])
         rows = torch.einsum("btchw,bHh->btcHw", exact, down)
         return torch.einsum("btcHw,bWw->btcHW", rows, across).to(field.dtype)
 
 
-def _tents(start: Tensor, stop: Tensor, count: int, cells: int) -> Tensor:
+def _interpolation_matrix(start: Tensor, stop: Tensor, count: int, cells: int) -> Tensor:
     """Return the weights (B, count, cells) of cells at ``count`` pixels from start to stop."""
     steps = torch.arange(count, dtype=start.dtype, device=start.device) + 0.5
-    at = (start[:, None] + (stop - start)[:, None] * (steps / count)) * cells - 0.5
+    positions = (start[:, None] + (stop - start)[:, None] * (steps / count)) * cells - 0.5
     centres = torch.arange(cells, dtype=start.dtype, device=start.device)
-    return (1 - (at.clamp(0, cells - 1)[..., None] - centres).abs()).clamp_min(0)
+    return (1 - (positions.clamp(0, cells - 1)[..., None] - centres).abs()).clamp_min(0)
 
 
-def median(x: Tensor, valid: Tensor | None) -> Tensor:
+def frame_median(x: Tensor, valid: Tensor | None) -> Tensor:
     """Return the median (B, 1, C, H, W) over frames, without a gradient."""
     with torch.no_grad():
         if valid is not None and valid.device.type == "cpu" and read_number(valid.all()):
@@ -128,13 +128,13 @@ def whole_view(frames: Tensor, valid: Tensor, side: int = WHOLE_SIZE) -> Whole:
     size, shape = (side, side), frames.shape[:2]
     share = F.interpolate(valid.flatten(0, 1).to(frames.dtype), size, mode="area")
     small = F.interpolate(frames.flatten(0, 1), size, mode="area")
-    seen = share > 0.5
-    small = torch.where(seen, small / share.clamp_min(0.5), 0)
-    window = window_of(frames, [0.0, 0.0, 1.0, 1.0])
-    return Whole(small.view(*shape, 3, *size), seen.view(*shape, 1, *size), window)
+    known = share > 0.5
+    small = torch.where(known, small / share.clamp_min(0.5), 0)
+    window = repeat_window(frames, [0.0, 0.0, 1.0, 1.0])
+    return Whole(small.view(*shape, 3, *size), known.view(*shape, 1, *size), window)
 
 
-def window_of(frames: Tensor, edges: list[float]) -> Tensor:
+def repeat_window(frames: Tensor, edges: list[float]) -> Tensor:
     """Return the window (B, 4) with the same edges for all items, exact in half precision too."""
     row = torch.tensor([edges], dtype=solve_dtype(frames.dtype), device=frames.device)
     return row.expand(len(frames), 4)
@@ -143,13 +143,13 @@ def window_of(frames: Tensor, edges: list[float]) -> Tensor:
 def token_window(frames: Tensor, window: Tensor | None, stride: int) -> Tensor | None:
     """Return the window (B, 4) of a part's tokens: the last ones may reach beyond the part."""
     height, width = frames.shape[-2:]
-    beyond = [-height % stride / height, -width % stride / width]
-    if not any(beyond):
+    overhang = [-height % stride / height, -width % stride / width]
+    if not any(overhang):
         return window
     if window is None:
-        window = window_of(frames, [0.0, 0.0, 1.0, 1.0])
+        window = repeat_window(frames, [0.0, 0.0, 1.0, 1.0])
     sides = window[:, 2:] - window[:, :2]
-    return torch.cat((window[:, :2], window[:, 2:] + sides * sides.new_tensor(beyond)), dim=1)
+    return torch.cat((window[:, :2], window[:, 2:] + sides * sides.new_tensor(overhang)), dim=1)
 
 
 def check_whole(op: str, frames: Tensor, whole: Whole | None) -> None:

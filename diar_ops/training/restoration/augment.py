@@ -24,7 +24,7 @@ DARKEST = 0.6
 FAR = (0.05, 0.3)
 #: Fewest frames of a sequence one of which may be far off: the others outvote it.
 FEWEST_FAR = 5
-#: Annotated[float, SHARE] of the frames of a partly covered sequence that show only a part, and share of such
+#: Share of the frames of a partly covered sequence that show only a part, and share of such
 #: sequences of which one frame surely shows all.
 CUT, ONE_WHOLE = 0.5, 0.9
 

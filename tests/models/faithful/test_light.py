@@ -11,7 +11,7 @@ from torch import Tensor
 
 from diar_ops.colour import srgb_to_linear
 from diar_ops.models import WHOLE_SIZE, compensate, sample_field
-from diar_ops.models.faithful.light import BLACK, median, relight, token_window, whole_view
+from diar_ops.models.faithful.light import BLACK, frame_median, relight, token_window, whole_view
 from tests.harness import assert_close, generator
 
 NAN = float("nan")
@@ -180,7 +180,7 @@ def test_compensate_is_relight_with_fields_over_the_whole() -> None:
 def test_the_median_has_no_gradient() -> None:
     x = field("median", 1, 3, 3, 2, 2).requires_grad_()
     valid = torch.ones(1, 3, 1, 2, 2, dtype=torch.bool)
-    found = median(x, valid)
+    found = frame_median(x, valid)
     assert not found.requires_grad
     assert_close(found[:, 0], x.detach().median(dim=1).values)
 

@@ -21,14 +21,14 @@ from diar_ops.models import (
     load_pretrained,
     save_pretrained,
 )
-from diar_ops.models.faithful.light import whole_view
-from diar_ops.models.faithful.network import (
+from diar_ops.models.faithful.bounds import (
     MOST_CORRECTION,
     MOST_DETAIL,
     MOST_HAZE,
     MOST_LIGHT,
     USUAL_HAZE,
 )
+from diar_ops.models.faithful.light import whole_view
 from tests.harness import assert_close, generator
 from tests.models.test_networks import sequence
 
@@ -225,8 +225,8 @@ def test_the_picture_by_hand(size: tuple[int, int]) -> None:
     frames, valid = known(frames, valid)
     built = network()
     found = built(frames, valid)
-    light = built.judge_light(*whole_view(frames, valid)[:2])
-    evidence = built.weigh(frames, valid, light)
+    light = built.estimate_light(*whole_view(frames, valid)[:2])
+    evidence = built.score_pixels(frames, valid, light)
     assert torch.equal(found.gain, light.gain)
     assert torch.equal(found.veil, light.veil)
     height, width = size
@@ -262,8 +262,8 @@ def test_fields_are_bounded() -> None:
     """Whatever the parameters: what is not a weight can shade, and no more than so much."""
     frames, valid = known(*sequence("bounds", 2, 3, 16, 24))
     wild = network(noise=3)
-    light = wild.judge_light(*whole_view(frames, valid)[:2])
-    evidence = wild.weigh(frames, valid, light)
+    light = wild.estimate_light(*whole_view(frames, valid)[:2])
+    evidence = wild.score_pixels(frames, valid, light)
     assert evidence.detail.shape == (2, 3, 6, 2, 3)
     assert evidence.correction.shape == (2, 6, 2, 3)
     pairs = (
