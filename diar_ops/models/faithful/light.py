@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -11,11 +13,21 @@ from diar_ops._types import Whole
 from diar_ops.aggregate import median_aggregate
 
 __all__ = [
+    "MOST_CORRECTION",
+    "MOST_DETAIL",
+    "MOST_HAZE",
+    "MOST_LIGHT",
+    "MOST_SHARED",
     "TOE",
+    "USUAL_HAZE",
+    "VEIL_UNIT",
     "WHOLE_SIZE",
+    "bound",
+    "bound_light",
     "check_whole",
     "compensate",
     "frame_median",
+    "haze_veil",
     "relight",
     "repeat_window",
     "sample_field",
@@ -30,6 +42,17 @@ WHOLE_SIZE = 64
 TOE = 0.055
 #: Light of black in this power law.
 BLACK = (TOE / (1 + TOE)) ** 2.4
+#: Bounds of log factors and veils (see :func:`relight`), by where they apply: a frame's light, what
+#: the pass over pixels adds to it, and the picture. The last two are linear between the centres of
+#: tokens: they shade, and cannot draw.
+MOST_LIGHT, MOST_DETAIL, MOST_CORRECTION = (2.0, 0.2), (0.4, 0.05), (0.2, 0.02)
+#: How far the light that the picture itself suggests may move its brightness.
+MOST_SHARED = 0.2
+#: A usual veil, in light; and how many times the darkest of the picture it may be, since veils
+#: differ.
+USUAL_HAZE, MOST_HAZE = 0.015, 2.0
+#: Veils are dim: the outputs of layers are in this unit.
+VEIL_UNIT = 0.05
 
 
 def relight(values: Tensor, gain: Tensor, veil: Tensor) -> Tensor:
@@ -54,6 +77,30 @@ def relight(values: Tensor, gain: Tensor, veil: Tensor) -> Tensor:
 def to_light(values: Tensor, gain: Tensor | float = 0.0, veil: Tensor | float = 0.0) -> Tensor:
     """Return the light of sRGB values, as :func:`relight` has it; it may be below 0."""
     return (2.4 * (((values + TOE) / (1 + TOE)).log() + gain)).exp() - veil
+
+
+def bound(x: Tensor, most: float) -> Tensor:
+    """Bound values smoothly to -most .. most."""
+    return most * torch.tanh(x / most)
+
+
+def bound_light(x: Tensor, most: tuple[float, float], dim: int) -> Tensor:
+    """Bound log factors and veils, the two halves of ``x`` along ``dim``."""
+    gain, veil = x.chunk(2, dim=dim)
+    return torch.cat((bound(gain, most[0]), bound(VEIL_UNIT * veil, most[1])), dim=dim)
+
+
+def haze_veil(logs: Tensor, darkest: Tensor) -> Tensor:
+    """Return the veil of haze, in light: about the usual one, less over a picture with blacks.
+
+    Args:
+        logs: Logs of factors on the usual veil.
+        darkest: Log of the darkest value of the picture, broadcastable to ``logs``.
+    """
+    logs = math.log(USUAL_HAZE) + logs.clamp(-8, 4)
+    # The smaller of the usual and the most, smoothly; logs, as squares leave half precision.
+    excess = (logs - math.log(MOST_HAZE) - 2.4 * darkest).clamp(-5, 5)
+    return logs.exp() * (1 + (2 * excess).exp()).rsqrt()
 
 
 def compensate(frames: Tensor, gain: Tensor, veil: Tensor, window: Tensor | None = None) -> Tensor:

@@ -10,7 +10,10 @@ from diar_ops._checks import check_option
 from diar_ops._types import Restored, Whole
 from diar_ops.aggregate import softmax_aggregate
 from diar_ops.models._inputs import check_sequence
-from diar_ops.models.faithful.bounds import (
+from diar_ops.models.faithful.common_light import CommonLight
+from diar_ops.models.faithful.config import FaithfulDIARConfig
+from diar_ops.models.faithful.estimates import Evidence, Light
+from diar_ops.models.faithful.light import (
     MOST_CORRECTION,
     MOST_DETAIL,
     MOST_LIGHT,
@@ -18,15 +21,10 @@ from diar_ops.models.faithful.bounds import (
     VEIL_UNIT,
     bound,
     bound_light,
-    haze_veil,
-)
-from diar_ops.models.faithful.common_light import CommonLight
-from diar_ops.models.faithful.config import FaithfulDIARConfig
-from diar_ops.models.faithful.estimates import Evidence, Light
-from diar_ops.models.faithful.light import (
     check_whole,
     compensate,
     frame_median,
+    haze_veil,
     relight,
     repeat_window,
     sample_field,
@@ -220,12 +218,8 @@ class FaithfulDIAR(nn.Module):
     ) -> Tensor:
         """Return features of the tokens of small copies, (B, T, h, w, C).
 
-        Args:
-            frames: (B, T, 3, h, w), 0 where not valid.
-            copies: Their logs.
-            dark: Darkest values of the tokens of the median.
-            bright: Brightest values of the tokens of the median.
-            mask: (B, T, 1, 1, 1) bool, the frames that count.
+        ``dark`` and ``bright`` are the ranges of the median's tokens; ``mask`` (B, T, 1, 1, 1) bool
+        marks the frames that count.
         """
         known, log = copies.known, copies.log
         planes = torch.cat((frames, log * known, copies.difference, known), dim=2).flatten(0, 1)

@@ -38,30 +38,17 @@ SPREAD, LEAST_SUPPORT = 1.0, 0.01
 
 
 class LogCopies(NamedTuple):
-    """Logs of small copies, beside their median over frames.
+    """Logs of small copies, beside their median over frames."""
 
-    Attributes:
-        known: (B, T, 1, h, w) 1 where valid, 0 elsewhere.
-        exposure: (B, T, 3, 1, 1) mean log factor of each frame, which is taken off ``log``.
-        log: (B, T, 3, h, w) logs of ``value + 0.055``.
-        median: (B, 1, 3, h, w) their median over frames.
-        difference: (B, T, 3, h, w) how far they are from it, 0 where not valid.
-    """
-
-    known: Tensor
-    exposure: Tensor
-    log: Tensor
-    median: Tensor
-    difference: Tensor
+    known: Tensor  #: (B, T, 1, h, w) 1 where valid, 0 elsewhere
+    exposure: Tensor  #: (B, T, 3, 1, 1) mean log factor of each frame, which ``log`` is without
+    log: Tensor  #: (B, T, 3, h, w) logs of value + 0.055
+    median: Tensor  #: (B, 1, 3, h, w) median of the logs over frames
+    difference: Tensor  #: (B, T, 3, h, w) logs less their median, 0 where not valid
 
 
 def compare_copies(frames: Tensor, valid: Tensor) -> LogCopies:
-    """Compare small copies with their median over frames.
-
-    Args:
-        frames: (B, T, 3, h, w), 0 where not valid.
-        valid: (B, T, 1, h, w) bool.
-    """
+    """Compare small copies (B, T, 3, h, w), 0 where not valid, with their median over frames."""
     known = valid.to(frames.dtype)
     log = ((frames.clamp_min(0) + TOE) / (1 + TOE)).log()
     # Exposure first, so that the median mixes frames of equal brightness.
