@@ -32,7 +32,7 @@ def matching_loss(network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
 
     Args:
         network: The trunk.
-        batch: ``image0``, ``image1``, ``seen0``, ``seen1``, ``homography_1_0``, ``near``.
+        batch: ``image0``, ``image1``, ``visible0``, ``visible1``, ``homography_1_0``, ``near``.
 
     Returns:
         A scalar: :func:`coarse_loss` plus the mean of :func:`fine_loss` of both fine stages over
@@ -40,8 +40,8 @@ def matching_loss(network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
     """
     both = torch.cat([batch["image0"], batch["image1"]])
     stages = dense_stages(both, network)
-    seen0, seen1, H = batch["seen0"], batch["seen1"], batch["homography_1_0"]
-    loss = coarse_loss(*_split_pairs(stages["coarse"]), seen0, seen1, H)
+    visible0, visible1, H = batch["visible0"], batch["visible1"], batch["homography_1_0"]
+    loss = coarse_loss(*_split_pairs(stages["coarse"]), visible0, visible1, H)
     near = batch["near"]
     # Without a near pair it counts for nothing: every process has to use every parameter.
     selected = near if bool(near.any()) else ~near
@@ -50,8 +50,8 @@ def matching_loss(network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
         fine = fine_loss(
             first,
             second,
-            seen0[selected],
-            seen1[selected],
+            visible0[selected],
+            visible1[selected],
             H[selected],
             radius=RADIUS[stage],
             step=STEP[stage],
@@ -61,7 +61,7 @@ def matching_loss(network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
 
 
 def coarse_loss(
-    features0: FeatureMap, features1: FeatureMap, seen0: Tensor, seen1: Tensor, H: Tensor
+    features0: FeatureMap, features1: FeatureMap, visible0: Tensor, visible1: Tensor, H: Tensor
 ) -> Tensor:
     """Return the cross-entropy of the dual softmax over all cells of all images of a batch.
 
@@ -71,8 +71,8 @@ def coarse_loss(
     Args:
         features0: Unit descriptors of B images, 0 where invalid.
         features1: Of the other image of each pair.
-        seen0: (B, 1, H, W) bool, pixels that show the picture.
-        seen1: The same for the other images.
+        visible0: (B, 1, H, W) bool, pixels that show the picture.
+        visible1: The same for the other images.
         H: (B, 3, 3) float64, image1 ~ H @ image0.
 
     Returns:
@@ -81,8 +81,8 @@ def coarse_loss(
     cells0, cells1 = _cells(features0), _cells(features1)
     logits = cells0 @ cells1.T / COARSE_TEMPERATURE  # [B * N0, B * N1]
     back = torch.linalg.inv(H)
-    forward = _coarse_cross_entropy(logits, features0, features1, seen0, seen1, H)
-    backward = _coarse_cross_entropy(logits.T, features1, features0, seen1, seen0, back)
+    forward = _coarse_cross_entropy(logits, features0, features1, visible0, visible1, H)
+    backward = _coarse_cross_entropy(logits.T, features1, features0, visible1, visible0, back)
     return forward + backward
 
 
@@ -90,11 +90,11 @@ def _coarse_cross_entropy(
     logits: Tensor,
     features: FeatureMap,
     others: FeatureMap,
-    seen: Tensor,
-    others_seen: Tensor,
+    visible: Tensor,
+    others_visible: Tensor,
     H_other: Tensor,
 ) -> Tensor:
-    _, projected, paired = _project_cells(features, seen, others_seen, H_other)
+    _, projected, paired = _project_cells(features, visible, others_visible, H_other)
     (sx, sy), (ox, oy) = others.stride, others.offset
     h, w = others.descriptors.shape[-2:]
     B, N = paired.shape
@@ -115,8 +115,8 @@ def _coarse_cross_entropy(
 def fine_loss(
     features0: FeatureMap,
     features1: FeatureMap,
-    seen0: Tensor,
-    seen1: Tensor,
+    visible0: Tensor,
+    visible1: Tensor,
     H: Tensor,
     *,
     radius: int,
@@ -127,8 +127,8 @@ def fine_loss(
     Args:
         features0: Unit descriptors of B images, 0 where invalid.
         features1: Of the other images, which lie over the first up to ``radius`` cells.
-        seen0: (B, 1, H, W) bool, pixels that show the picture.
-        seen1: The same for the other images.
+        visible0: (B, 1, H, W) bool, pixels that show the picture.
+        visible1: The same for the other images.
         H: (B, 3, 3) float64, image1 ~ H @ image0.
         radius: Half width of the window, in cells.
         step: Every how many-th row and column of cells is searched for.
@@ -136,7 +136,7 @@ def fine_loss(
     Returns:
         A scalar, the mean over the cells whose partner lies in the window.
     """
-    centres, projected, paired = _project_cells(features0, seen0, seen1, H)
+    centres, projected, paired = _project_cells(features0, visible0, visible1, H)
     h, w = features0.descriptors.shape[-2:]
     stride = torch.tensor(features0.stride, dtype=projected.dtype, device=projected.device)
     shift = ((projected - centres) / stride).view(-1, h, w, 2)[:, ::step, ::step].flatten(1, 2)
@@ -176,13 +176,13 @@ def cell_centres(features: FeatureMap) -> Tensor:
 
 
 def _project_cells(
-    features: FeatureMap, seen: Tensor, others_seen: Tensor, H_other: Tensor
+    features: FeatureMap, visible: Tensor, others_visible: Tensor, H_other: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return cell centres (N, 2), their points in the other image (B, N, 2), if both show them."""
     centres = cell_centres(features)
     points = centres.expand(len(H_other), -1, -1)
     projected, valid = transform_points(points, H_other.to(points.dtype))
-    paired = points_visible(points, seen) & valid & points_visible(projected, others_seen)
+    paired = points_visible(points, visible) & valid & points_visible(projected, others_visible)
     return centres, projected, paired
 
 

@@ -75,7 +75,7 @@ class Photo(NamedTuple):
     """A square photo of a part of a frame."""
 
     image: Tensor  #: (3, c, c) sRGB, NaN beyond the frame
-    seen: Tensor  #: (1, c, c) bool, pixels that show the picture
+    visible: Tensor  #: (1, c, c) bool, pixels that show the picture
     homography_photo_label: Tensor  #: (3, 3) float64
 
 
@@ -90,8 +90,8 @@ class ViewPairs(Dataset[dict[str, Tensor]]):
         seed: Of everything that is random.
 
     Items: ``image0`` and ``image1`` (3, c, c) float32 sRGB in [0, 1], NaN where a photo shows
-    nothing; ``seen0`` and ``seen1`` (1, c, c) bool, pixels that show the picture with nothing in
-    front; ``homography_1_0`` (3, 3) float64, image1 ~ H @ image0; ``near`` () bool.
+    nothing; ``visible0`` and ``visible1`` (1, c, c) bool, pixels that show the picture with nothing
+    in front; ``homography_1_0`` (3, 3) float64, image1 ~ H @ image0; ``near`` () bool.
 
     Raises:
         OptionError: An option is not as stated.
@@ -165,32 +165,32 @@ def make_pair(
     return {
         "image0": photos[0].image,
         "image1": photos[1].image,
-        "seen0": photos[0].seen,
-        "seen1": photos[1].seen,
+        "visible0": photos[0].visible,
+        "visible1": photos[1].visible,
         "homography_1_0": photos[1].homography_photo_label @ to_label,
         "near": torch.tensor(near),
     }
 
 
-def points_visible(points: Tensor, seen: Tensor) -> Tensor:
-    """Return which points (B, N, 2) lie on pixels of the mask ``seen`` (B, 1, H, W), (B, N)."""
-    height, width = seen.shape[-2:]
+def points_visible(points: Tensor, visible: Tensor) -> Tensor:
+    """Return which points (B, N, 2) lie on pixels of the mask ``visible`` (B, 1, H, W), (B, N)."""
+    height, width = visible.shape[-2:]
     x, y = points.unbind(dim=-1)
     inside = (x >= -0.5) & (x <= width - 0.5) & (y >= -0.5) & (y <= height - 0.5)
     column = x.nan_to_num(0, 0, 0).round().clamp(0, width - 1).long()
     row = y.nan_to_num(0, 0, 0).round().clamp(0, height - 1).long()
-    return inside & seen.flatten(1).gather(1, row * width + column)
+    return inside & visible.flatten(1).gather(1, row * width + column)
 
 
 def _common_point(item: dict[str, Tensor], frames: list[int], generator: torch.Generator) -> Tensor:
     """Draw a point (2,) of the label that both frames show; its middle if no draw is one."""
-    seen = item["seen"][frames]
-    height, width = seen.shape[-2:]
+    masks = item["seen"][frames]
+    height, width = masks.shape[-2:]
     size = torch.tensor([width, height], dtype=torch.float64)
     draws = torch.rand(DRAWS, 2, generator=generator, dtype=torch.float64)
     points = (0.1 + 0.8 * draws) * size - 0.5
     projected = transform_points(points.expand(2, -1, -1), item["homography_frame_label"][frames])
-    visible = (points_visible(projected.points, seen) & projected.valid).all(dim=0)
+    visible = (points_visible(projected.points, masks) & projected.valid).all(dim=0)
     return points[int(visible.int().argmax())] if bool(visible.any()) else (size - 1) / 2
 
 
@@ -240,9 +240,9 @@ def _photograph(
     H_padded_photo[:2, 2] = block.to(torch.float64)
     H_padded_frame = (H_padded_photo @ H_photo_point @ H_point_frame)[None].float()
     size = (side + BLOCK, side + BLOCK)
-    radiance, seen = (item[name][frame][None].float() for name in ("radiance", "seen"))
+    radiance, visible = (item[name][frame][None].float() for name in ("radiance", "seen"))
     warped = warp_homography(radiance, H_padded_frame, size=size)
-    seen = warp_homography(seen, H_padded_frame, size=size, mode="nearest").image.bool()
+    visible = warp_homography(visible, H_padded_frame, size=size, mode="nearest").image.bool()
     ideal = float(torch.rand((), generator=generator)) < ranges.plain
     if ideal:
         image = ideal_photos(warped.image)
@@ -252,7 +252,7 @@ def _photograph(
     left, top = block.tolist()
     crop = (0, ..., slice(top, top + side), slice(left, left + side))
     H_photo_label = H_photo_point @ H_point_frame @ H_frame_label
-    return Photo(image[crop], (seen & warped.valid)[crop], H_photo_label)
+    return Photo(image[crop], (visible & warped.valid)[crop], H_photo_label)
 
 
 def _align_photo(
@@ -268,23 +268,25 @@ def _align_photo(
     H = (H_label @ torch.linalg.inv(photo.homography_photo_label))[None].float()
     size = (side, side)
     warped = warp_homography(photo.image[None], H, size=size)
-    seen = warp_homography(photo.seen[None].float(), H, size=size, mode="nearest").image.bool()
+    visible = warp_homography(
+        photo.visible[None].float(), H, size=size, mode="nearest"
+    ).image.bool()
     image = torch.where(warped.valid, warped.image, torch.nan)
-    return Photo(image[0], (seen & warped.valid)[0], H_label)
+    return Photo(image[0], (visible & warped.valid)[0], H_label)
 
 
 def _flip(photo: Photo, flags: list[float]) -> Photo:
     """Mirror along x and along y, and transpose, where a flag is below 0.5."""
     side = photo.image.shape[-1]
     H = photo.homography_photo_label
-    image, seen = photo.image, photo.seen
+    image, visible = photo.image, photo.visible
     for dim, flag in ((-1, flags[0]), (-2, flags[1])):
         if flag < 0.5:
-            image, seen = image.flip(dim), seen.flip(dim)
+            image, visible = image.flip(dim), visible.flip(dim)
             mirror = torch.eye(3, dtype=torch.float64)
             axis = 0 if dim == -1 else 1
             mirror[axis, axis], mirror[axis, 2] = -1, side - 1
             H = mirror @ H
     if flags[2] < 0.5:
-        image, seen, H = image.mT, seen.mT, H[[1, 0, 2]]
-    return Photo(image.contiguous(), seen.contiguous(), H)
+        image, visible, H = image.mT, visible.mT, H[[1, 0, 2]]
+    return Photo(image.contiguous(), visible.contiguous(), H)

@@ -42,26 +42,26 @@ def score_descriptor(
     """
     scores = torch.zeros(len(pairs), len(DESCRIPTOR_SCORES), dtype=torch.float64)
     for row, pair in zip(scores, pairs, strict=True):
-        images, seen, H = (
-            (pair["image0"][None].to(device), pair["image1"][None].to(device)),
-            (pair["seen0"][None].to(device), pair["seen1"][None].to(device)),
-            pair["homography_1_0"][None].to(device).float(),
-        )
+        images = [pair[name][None].to(device) for name in ("image0", "image1")]
+        visible0, visible1 = (pair[name][None].to(device) for name in ("visible0", "visible1"))
+        H = pair["homography_1_0"][None].to(device).float()
         matches = match_dense(*(descriptor(image) for image in images), subpixel=True)
-        projected, visible = _project(matches.points0, *seen, H)
+        projected, visible = _project(matches.points0, visible0, visible1, H)
         error = (projected - matches.points1).norm(dim=-1)
         right = (matches.valid & visible & (error <= RIGHT)).sum()
         side = images[0].shape[-1]
         centres = torch.arange((GRID - 1) / 2, side, GRID, device=device)
         grid = torch.stack(torch.meshgrid(centres, centres, indexing="xy"), dim=-1).view(1, -1, 2)
-        findable = _project(grid, *seen, H)[1].sum()
+        findable = _project(grid, visible0, visible1, H)[1].sum()
         row[0] = right / matches.valid.sum().clamp_min(1)
         row[1] = right / findable.clamp_min(1)
     return scores
 
 
-def _project(points: Tensor, seen0: Tensor, seen1: Tensor, H: Tensor) -> tuple[Tensor, Tensor]:
+def _project(
+    points: Tensor, visible0: Tensor, visible1: Tensor, H: Tensor
+) -> tuple[Tensor, Tensor]:
     """Return the points (1, N, 2) of image 0 in image 1, and whether both images show them."""
     projected, valid = transform_points(points, H)
-    visible = points_visible(points, seen0) & valid & points_visible(projected, seen1)
+    visible = points_visible(points, visible0) & valid & points_visible(projected, visible1)
     return projected, visible

@@ -1,4 +1,4 @@
-"""The light common to all frames is estimated from a set of frames, whatever their order and number."""
+"""The light common to all frames follows from a set of them, whatever their order and number."""
 
 from __future__ import annotations
 

@@ -136,8 +136,8 @@ def test_every_parameter_learns(near: tuple[bool, bool]) -> None:
     batch = {
         "image0": images,
         "image1": images.roll(2, dims=3),
-        "seen0": everything(2, 48),
-        "seen1": everything(2, 48),
+        "visible0": everything(2, 48),
+        "visible1": everything(2, 48),
         "homography_1_0": shifted(2, 0, batch=2),
         "near": torch.tensor(near),
     }

@@ -55,8 +55,8 @@ def test_both_photos_show_the_same_where_the_homography_says(near: bool, seed: i
     points = torch.stack([x, y], dim=-1).view(1, -1, 2)
     H = pair["homography_1_0"][None].float()
     projected, _ = transform_points(points, H)
-    both = points_visible(points, pair["seen0"][None]) & points_visible(
-        projected, pair["seen1"][None]
+    both = points_visible(points, pair["visible0"][None]) & points_visible(
+        projected, pair["visible1"][None]
     )
     assert both.sum() > 50
     one = places(pair["image0"]).flatten(1).T[both[0]]
@@ -73,9 +73,9 @@ def test_both_photos_show_the_same_where_the_homography_says(near: bool, seed: i
 def test_what_is_hidden_is_not_seen() -> None:
     ranges = PairRanges(rotation=0, scale=1, perspective=0, shift=0, plain=1.0)
     pair = make_pair(ramps(), 48, ranges, generator("hidden"))
-    rows = [places(pair[f"image{k}"])[1][pair[f"seen{k}"][0]] for k in (0, 1)]
+    rows = [places(pair[f"image{k}"])[1][pair[f"visible{k}"][0]] for k in (0, 1)]
     assert sorted(float(values.min()) > 18 for values in rows)[-1]
-    assert not pair["seen0"][0][pair["image0"].isnan().any(dim=0)].any()
+    assert not pair["visible0"][0][pair["image0"].isnan().any(dim=0)].any()
 
 
 def test_an_item_depends_on_seed_step_and_position_alone(tmp_path: Path) -> None:

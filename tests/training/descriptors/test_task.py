@@ -57,14 +57,14 @@ def test_training_helps(tmp_path: Path, pool: Path) -> None:
 def test_scores_of_a_descriptor_that_is_always_right(pool: Path) -> None:
     """A picture matched with itself: every match is right, every place is found."""
     pair = dict(fixed_pairs(tiny_views(pool), 1, crop=48, ranges=tiny_config(), seed=0)[0])
-    pair["image1"], pair["seen1"] = pair["image0"], pair["seen0"]
+    pair["image1"], pair["visible1"] = pair["image0"], pair["visible0"]
     pair["homography_1_0"] = torch.eye(3, dtype=torch.float64)
-    pair["seen0"] = pair["seen1"] = torch.ones_like(pair["seen0"])
+    pair["visible0"] = pair["visible1"] = torch.ones_like(pair["visible0"])
     pair["image0"] = pair["image1"] = pair["image0"].nan_to_num(0.5)
     scores = score_descriptor(DenseDescriptor(DenseSIFT(stride=8)), [pair])
     assert scores[0, 0] > 0.95
     assert 0.3 < scores[0, 1] <= 1
-    pair["seen1"] = torch.zeros_like(pair["seen1"])
+    pair["visible1"] = torch.zeros_like(pair["visible1"])
     assert not score_descriptor(DenseDescriptor(DenseSIFT(stride=8)), [pair]).any()
 
 

@@ -10,8 +10,8 @@ import torch
 
 from diar_ops import ImageError
 from diar_ops.training import TrainConfig
-from diar_ops.training.restoration.assemble import training_sequences, validation_sets
 from diar_ops.training.restoration.dataset import CyclesSource, RenderedSource
+from diar_ops.training.restoration.task import training_sequences, validation_sets
 from tests.sequences import write_dataset
 
 
