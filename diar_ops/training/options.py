@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
@@ -14,6 +15,8 @@ from diar_ops._errors import OptionError
 
 __all__ = ["POSITIVE", "SHARE", "Bounds", "Options", "RunConfig", "at_least", "option"]
 
+#: The learning rate at the end of the cosine, as a share of the highest.
+LAST_RATE = 0.01
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -156,6 +159,14 @@ class RunConfig(Options):
         super().__post_init__()
         if self.steps is not None and self.minutes is not None:
             raise OptionError("give steps or minutes, not both: they are the length of the run")
+
+    def learning_rate(self, step: int, done: float) -> float:
+        """Return the learning rate of a step, counted from 0, after a share of the run."""
+        rate = self.lr * min(1.0, (step + 1) / max(1, self.warmup))
+        if self.schedule == "cosine":
+            cosine = (1 + math.cos(math.pi * done)) / 2
+            rate *= LAST_RATE + (1 - LAST_RATE) * cosine
+        return rate
 
     def autocast(self, device: torch.device) -> torch.autocast:
         """Return the context in which a network computes at :attr:`precision`."""

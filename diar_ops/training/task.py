@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from diar_ops.training.curve import Row
 from diar_ops.training.options import RunConfig
+from diar_ops.training.processes import Processes
 
-__all__ = ["Items", "Task"]
+__all__ = ["Items", "Task", "TaskLoss"]
 
 
 class Items(Protocol):
@@ -67,6 +68,34 @@ class Task(ABC):
     def plot(self, path: Path, rows: Sequence[Row]) -> None:
         """Write the learning curve as PNG."""
 
+    def mean_scores(
+        self, network: nn.Module, processes: Processes, device: torch.device
+    ) -> dict[str, float]:
+        """Return the mean of each score over each set, in all processes the same."""
+        means = {}
+        for name, items in self.validation.items():
+            if not items:
+                continue
+            shard = slice(processes.rank, None, processes.world_size)
+            table = torch.zeros(len(items), len(self.scores), dtype=torch.float64)
+            table[shard] = self.score(network, items[shard], device=device)
+            mean = processes.all_sum(table.to(device)).cpu().mean(dim=0)
+            for score, value in zip(self.scores, mean.tolist(), strict=True):
+                means[f"{name}_{score}" if name else score] = value
+        return means
+
     def summary(self, scores: Mapping[str, float]) -> dict[str, float]:
         """Return what to report of the last scores at the end of a run, by name."""
         return {name.replace("_", " "): value for name, value in scores.items()}
+
+
+class TaskLoss(nn.Module):
+    """The loss of a task as a module, so that several processes see every use of a parameter."""
+
+    def __init__(self, task: Task, network: nn.Module) -> None:
+        super().__init__()
+        self.task, self.network = task, network
+
+    def forward(self, batch: dict[str, Tensor]) -> Tensor:
+        """Return the loss of a batch."""
+        return self.task.loss(self.network, batch)

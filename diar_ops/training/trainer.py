@@ -22,15 +22,13 @@ from diar_ops.training.ema import MeanWeights
 from diar_ops.training.processes import Processes
 from diar_ops.training.sampler import StepSampler
 from diar_ops.training.signals import catch_stop_signals, leave_signals_to_parent
-from diar_ops.training.task import Task
+from diar_ops.training.task import Task, TaskLoss
 from diar_ops.training.tensorboard import Log, no_log, open_log
 
 __all__ = ["Progress", "Trainer"]
 
 #: Steps in a row with a loss or gradient that is not finite after which a run is given up.
 MOST_SKIPPED = 20
-#: The learning rate at the end of the cosine, as a share of the highest.
-LAST_RATE = 0.01
 #: Steps between the points of TensorBoard's curves.
 LOG_EVERY = 20
 
@@ -94,7 +92,7 @@ class Trainer:
         self.sampler = StepSampler(0, self.config.batch, rank=rank, world_size=world_size)
         self.state = self._restore()
         # Only now: the processes begin with the weights of the first.
-        self.loss: nn.Module = _Loss(task, self.network)
+        self.loss: nn.Module = TaskLoss(task, self.network)
         if world_size > 1:
             devices = [self.device] if self.device.type == "cuda" else None
             self.loss = DistributedDataParallel(
@@ -216,7 +214,7 @@ class Trainer:
         """Train on a batch; return the loss."""
         state, config = self.state, self.config
         batch = {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
-        rate = self._learning_rate()
+        rate = config.learning_rate(state.step, self.done)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         # What is random in the network depends on the step alone, so that it can be repeated.
@@ -253,19 +251,10 @@ class Trainer:
             self._log("train", state.step, {**numbers, "skipped": state.skipped})
         return float(mean_loss)
 
-    def _learning_rate(self) -> float:
-        """Return the learning rate of the next step."""
-        config = self.config
-        rate = config.lr * min(1.0, (self.state.step + 1) / max(1, config.warmup))
-        if config.schedule == "cosine":
-            cosine = (1 + math.cos(math.pi * self.done)) / 2
-            rate *= LAST_RATE + (1 - LAST_RATE) * cosine
-        return rate
-
     def _validate(self) -> None:
         """Score the mean weights, and add a row to the curve."""
         state = self.state
-        scores = self._score()
+        scores = self.task.mean_scores(self.mean.network, self.processes, self.device)
         state.rows.append(
             {
                 "step": state.step,
@@ -279,20 +268,6 @@ class Trainer:
         )
         state.loss_sum, state.loss_count = 0.0, 0
         self._log("validation", state.step, scores)
-
-    def _score(self) -> dict[str, float]:
-        """Return the mean of each score over each set, in all processes the same."""
-        means = {}
-        for name, items in self.task.validation.items():
-            if not items:
-                continue
-            shard = slice(self.processes.rank, None, self.processes.world_size)
-            table = torch.zeros(len(items), len(self.task.scores), dtype=torch.float64)
-            table[shard] = self.task.score(self.mean.network, items[shard], device=self.device)
-            mean = self.processes.all_sum(table.to(self.device)).cpu().mean(dim=0)
-            for score, value in zip(self.task.scores, mean.tolist(), strict=True):
-                means[f"{name}_{score}" if name else score] = value
-        return means
 
     def _save(self) -> None:
         """Write checkpoint, curve and weights."""
@@ -324,14 +299,3 @@ class Trainer:
             "options": self.config.to_json(),
             **{name: f"{value:.4f}" for name, value in self.scores.items()},
         }
-
-
-class _Loss(nn.Module):
-    """A task's loss as a module, so that several processes see every use of a parameter."""
-
-    def __init__(self, task: Task, network: nn.Module) -> None:
-        super().__init__()
-        self.task, self.network = task, network
-
-    def forward(self, batch: dict[str, Tensor]) -> Tensor:
-        return self.task.loss(self.network, batch)
