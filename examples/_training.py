@@ -2,60 +2,99 @@
 
 from __future__ import annotations
 
-import argparse
 import os
+import shlex
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext, redirect_stdout
-from dataclasses import MISSING, Field, fields, is_dataclass
+from dataclasses import MISSING, Field, fields
+from inspect import get_annotations
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 import torch
 from tqdm import tqdm
 
-from _cli import exit_code
+from _cli import argument_parser, exit_code
 from diar_ops._checks import check_device
 from diar_ops.models import save_pretrained
-from diar_ops.training import Loop, Progress, RunConfig, joined_processes
+from diar_ops.training import Progress, RunConfig, Task, Trainer, join_processes
 
-__all__ = ["add_options", "closing_line", "run_training", "training_device", "training_exit_code"]
+__all__ = ["run_training_script"]
 
-Trained = TypeVar("Trained", bound=Loop)
+Config = TypeVar("Config", bound=RunConfig)
 
 
-def add_options(parser: argparse.ArgumentParser, config: type[Any]) -> None:
-    """Add an option for every field of a dataclass of :mod:`diar_ops.training.options`.
+def run_training_script(
+    argv: list[str] | None,
+    script: str,
+    doc: str | None,
+    config_type: type[Config],
+    build_task: Callable[[Config], Task],
+    *,
+    bar_scores: Callable[[Mapping[str, float]], dict[str, str]],
+    less_memory: str,
+) -> int:
+    """Run a script that trains, and return its exit code; of several processes the first prints.
 
-    Those of the class itself come first, then those that every run has.
+    Args:
+        argv: Words of the command line; those of the process if ``None``.
+        script: Path of the script, for the header of the file of weights.
+        doc: Docstring of the script, for its help.
+        config_type: Dataclass of its options.
+        build_task: Returns the task that options ask for.
+        bar_scores: Returns the scores that the progress bar shows, in words.
+        less_memory: What to do where memory is short.
     """
-    hints = get_type_hints(config)
-    inherited = {f.name for base in config.__bases__ if is_dataclass(base) for f in fields(base)}
-    for f in sorted(fields(config), key=lambda f: f.name in inherited):
-        parser.add_argument(f"--{f.name.replace('_', '-')}", **_argument(f, hints[f.name]))
+    command = shlex.join(["python", script, *(sys.argv[1:] if argv is None else argv)])
+
+    def train() -> str:
+        out, config = _parse_arguments(argv, doc, config_type)
+        device = _training_device(config)
+        return _train(build_task(config), out, device, command, bar_scores)
+
+    with nullcontext() if int(os.environ.get("RANK", 0)) == 0 else redirect_stdout(None):
+        return exit_code(train, less_memory=less_memory, stopped="the same command goes on")
 
 
-def _argument(f: Field[Any], hint: Any) -> dict[str, Any]:
-    """Return what argparse has to know of an option."""
+def _parse_arguments(
+    argv: list[str] | None, doc: str | None, config_type: type[Config]
+) -> tuple[Path, Config]:
+    """Return output folder and options; the help lists a class's own options before its bases'."""
+    parser = argument_parser(doc)
+    parser.add_argument("out", metavar="OUT", help="output folder; an unfinished run is continued")
+    hints = get_type_hints(config_type)
+    options = {f.name: f for f in fields(config_type)}
+    for kind in config_type.__mro__:
+        for name in get_annotations(kind):
+            parser.add_argument(
+                f"--{name.replace('_', '-')}", **_argument_options(options[name], hints[name])
+            )
+    values = vars(parser.parse_args(argv))
+    return Path(values.pop("out")), config_type(**values)
+
+
+def _argument_options(f: Field[Any], hint: Any) -> dict[str, Any]:
+    """Return the keyword arguments of argparse for a field."""
     assert f.default is not MISSING
     several = isinstance(f.default, tuple)
     shown = " ".join(map(str, f.default)) if several else f.default
     text = f.metadata["help"].replace("%", "%%")
     known = "(default" in text or shown is None or shown == ""
-    argument = {
+    choices = f.metadata.get("choices")
+    options = {
         "default": f.default,
         "type": next((kind for kind in (int, float) if kind.__name__ in str(hint)), str),
         "help": text if known else f"{text} (default: {shown})",
-        "metavar": f.metadata["metavar"],
+        "metavar": f.metadata["metavar"] if choices is None else None,
+        "choices": choices,
     }
-    if "choices" in f.metadata:
-        argument.update(choices=f.metadata["choices"], metavar=None)
     if several:
-        argument["nargs"] = 2 if f.name == "frames" else "+"
-    return argument
+        options["nargs"] = 2 if f.name == "frames" else "+"
+    return options
 
 
-def training_device(config: RunConfig) -> torch.device:
+def _training_device(config: RunConfig) -> torch.device:
     """Return where a run computes, and give torch the threads that it asks for."""
     if config.threads:
         torch.set_num_threads(config.threads)
@@ -64,29 +103,23 @@ def training_device(config: RunConfig) -> torch.device:
     return check_device("--device", config.device)
 
 
-def run_training(
-    build: Callable[..., Trained],
+def _train(
+    task: Task,
+    out: Path,
     device: torch.device,
-    weights: Path,
     command: str,
-    shown: Callable[[Mapping[str, float]], dict[str, str]],
-) -> Trained:
-    """Train to the end, and return what trained.
-
-    Args:
-        build: Makes it of the keyword arguments that every :class:`Loop` takes.
-        device: Where to train.
-        weights: The file of the network of mean weights, written at every checkpoint.
-        command: Goes into its header.
-        shown: Words of the scores for the bar.
+    bar_scores: Callable[[Mapping[str, float]], dict[str, str]],
+) -> str:
+    """Train to the end, and return the closing line.
 
     Raises:
         KeyboardInterrupt: The run was stopped.
     """
+    weights = out / f"{type(task.network).__name__}.safetensors"
     # A thousandth of the run each; no bar where nobody watches.
     shape = "{desc}: {percentage:5.1f}%|{bar}| {elapsed}<{remaining}{postfix}"
     with (
-        joined_processes(device) as processes,
+        join_processes(device) as processes,
         tqdm(
             total=1000, desc="training", disable=None if processes.first else True, bar_format=shape
         ) as bar,
@@ -94,31 +127,23 @@ def run_training(
 
         def progress(now: Progress) -> None:
             bar.update(round(now.done * bar.total) - bar.n)
-            bar.set_postfix(step=now.step, loss=f"{now.loss:.2f}", **shown(now.scores))
+            bar.set_postfix(step=now.step, loss=f"{now.loss:.2f}", **bar_scores(now.scores))
 
-        trainer = build(
+        trainer = Trainer(
+            task,
+            out,
             device=device,
             processes=processes,
             progress=progress,
-            export=lambda trained, facts: save_pretrained(
-                trained, weights, metadata={"command": command, **facts}, overwrite=True
+            export=lambda network, facts: save_pretrained(
+                network, weights, metadata={"command": command, **facts}, overwrite=True
             ),
             note=lambda sentence: tqdm.write(sentence, file=sys.stderr),
         )
         if not trainer.run():
             raise KeyboardInterrupt
-    return trainer
-
-
-def closing_line(trainer: Loop, scores: Mapping[str, float], weights: Path) -> str:
-    """Return what a training says at its end."""
     state = trainer.state
+    scores = task.summary(trainer.scores)
     words = "".join(f", {name} {value:.3f}" for name, value in scores.items())
     skipped = f" ({state.skipped} of them skipped)" if state.skipped else ""
     return f"{state.step} steps{skipped} in {state.seconds / 60:.1f} minutes{words}; see {weights}"
-
-
-def training_exit_code(run: Callable[[], str], *, less_memory: str) -> int:
-    """Run a training, and end as :func:`exit_code` does; of several processes the first speaks."""
-    with nullcontext() if int(os.environ.get("RANK", 0)) == 0 else redirect_stdout(None):
-        return exit_code(run, less_memory=less_memory, stopped="the same command goes on")

@@ -29,57 +29,22 @@ written to the output folder:
 
 from __future__ import annotations
 
-import shlex
 import sys
-from functools import partial
-from pathlib import Path
 
-from _cli import argument_parser
-from _training import add_options, closing_line, run_training, training_device, training_exit_code
-from diar_ops.training import (
-    TrainConfig,
-    Trainer,
-    initial_network,
-    training_sequences,
-    validation_sets,
-)
-
-
-def parse_arguments(argv: list[str] | None) -> tuple[Path, TrainConfig]:
-    """Parse the command line."""
-    parser = argument_parser(__doc__)
-    parser.add_argument("out", metavar="OUT", help="output folder; an unfinished run is continued")
-    add_options(parser, TrainConfig)
-    options = vars(parser.parse_args(argv))
-    return Path(options.pop("out")), TrainConfig(**options)
-
-
-def run(out: Path, config: TrainConfig, command: str) -> str:
-    """Train, and return the closing line."""
-    device = training_device(config)
-    network = initial_network(config)
-    weights = out / f"{config.network}.safetensors"
-    trainer = run_training(
-        partial(Trainer, network, config, training_sequences(config), validation_sets(config), out),
-        device,
-        weights,
-        command,
-        lambda scores: {name: f"{v:.2f}" for name, v in scores.items() if "psnr" in name},
-    )
-    scores = {name.replace("_", " "): value for name, value in trainer.scores.items()}
-    return closing_line(trainer, scores, weights)
+from _training import run_training_script
+from diar_ops.training import RestorationTask, TrainConfig
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the script and return its exit code."""
-    words = sys.argv[1:] if argv is None else argv
-
-    def train() -> str:
-        out, config = parse_arguments(argv)
-        return run(out, config, shlex.join(["python", "examples/train.py", *words]))
-
-    return training_exit_code(
-        train, less_memory="use a smaller --batch, smaller --crops or fewer --frames"
+    return run_training_script(
+        argv,
+        "examples/train.py",
+        __doc__,
+        TrainConfig,
+        RestorationTask.from_config,
+        bar_scores=lambda scores: {n: f"{v:.2f}" for n, v in scores.items() if "psnr" in n},
+        less_memory="use a smaller --batch, smaller --crops or fewer --frames",
     )
 
 

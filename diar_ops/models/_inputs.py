@@ -1,4 +1,4 @@
-"""What every network does with its input and output: checks, invalid pixels, padding, cropping."""
+"""Input and output of every network: checks, invalid pixels, padding, cropping."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def check_sequence(op: str, frames: Tensor, valid: Tensor | None) -> dict[str, i
 def usable_pixels(
     frames: Tensor, valid: Tensor | None, dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    """Return what a network computes with.
+    """Return the input of a network, and which pixels count.
 
     Returns:
         planes: (B, T, 4, H, W) in ``dtype``: the frames around 0 (mid-grey), 0 where they do not

@@ -16,6 +16,7 @@ from diar_ops.models._inputs import (
     token_valid,
     usable_pixels,
 )
+from diar_ops.models._options import is_integer_tuple
 from diar_ops.models.residual import ResidualDecoder, ResidualEncoder
 
 __all__ = ["DeepResidualSets", "DeepResidualSetsConfig"]
@@ -44,12 +45,12 @@ class DeepResidualSetsConfig:
 
     def __post_init__(self) -> None:
         op = type(self).__name__
-        fits = _integers(self.channels, least=1) and 1 <= len(self.channels) <= MOST_STAGES
+        fits = is_integer_tuple(self.channels, least=1) and 1 <= len(self.channels) <= MOST_STAGES
         expected = f"channels to be a tuple of 1 to {MOST_STAGES} positive numbers, one per stage"
         check_option(op, fits, expected, self.channels)
         for field in ("blocks", "decoder_blocks"):
             value = getattr(self, field)
-            fits = _integers(value, least=0) and len(value) == len(self.channels)
+            fits = is_integer_tuple(value, least=0, length=len(self.channels))
             expected = f"{field} to be a tuple of {len(self.channels)} numbers of residual blocks"
             check_option(op, fits, expected, value)
 
@@ -120,8 +121,3 @@ class DeepResidualSets(nn.Module):
     def extra_repr(self) -> str:
         """Return the sizes."""
         return f"config={self.config}"
-
-
-def _integers(value: object, *, least: int) -> bool:
-    """Tell a tuple of whole numbers, none below ``least``."""
-    return isinstance(value, tuple) and all(type(v) is int and v >= least for v in value)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from diar_ops._checks import check_option
 from diar_ops.aggregate import EmbeddedMeanAggregate, SwinAggregate
+from diar_ops.models._options import is_integer, is_window
 from diar_ops.models.deep_sets import DeepResidualSets, DeepResidualSetsConfig
 
 __all__ = ["DIAR", "DIARConfig"]
@@ -51,13 +52,10 @@ class DIARConfig(DeepResidualSetsConfig):
         check_option(
             op, self.aggregation in names, f"an aggregation among {names}", self.aggregation
         )
-        window = self.window
-        fits = isinstance(window, tuple) and len(window) == 3
-        fits = fits and (window[0] is None or _count(window[0]))
-        fits = fits and _count(window[1]) and _count(window[2])
-        check_option(op, fits, "a window (frames or None, rows, columns) of positive sizes", window)
-        check_option(op, _count(self.depth), "a positive depth", self.depth)
-        heads = _count(self.heads) and self.channels[-1] % self.heads == 0
+        window, expected = self.window, "a window (frames or None, rows, columns) of positive sizes"
+        check_option(op, is_window(window), expected, window)
+        check_option(op, is_integer(self.depth), "a positive depth", self.depth)
+        heads = is_integer(self.heads) and self.channels[-1] % self.heads == 0
         check_option(op, heads, f"heads that divide {self.channels[-1]} channels", self.heads)
         ratio = type(self.mlp_ratio) in (int, float) and 0 < self.mlp_ratio < float("inf")
         check_option(op, ratio, "a positive mlp_ratio", self.mlp_ratio)
@@ -107,7 +105,3 @@ class DIAR(DeepResidualSets):
             return super().aggregate(features, valid)
         merged: Tensor = self.attention(features, valid)
         return merged
-
-
-def _count(value: object) -> bool:
-    return type(value) is int and value >= 1

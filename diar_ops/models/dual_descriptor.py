@@ -1,4 +1,4 @@
-"""A small trained network that describes images twice: coarsely to find, finely to place."""
+"""A small network that describes images twice: coarsely to find matches, finely to place them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from diar_ops._checks import check_option, check_shapes
+from diar_ops.models._options import is_integer, is_integer_tuple
 
 __all__ = ["DualDescriptor", "DualDescriptorConfig"]
 
@@ -18,8 +19,8 @@ _DEEPEST = 16
 #: The neighbourhood whose mean and contrast are taken out of the image: so many blocks of so many
 #: pixels along each side.
 _BLOCKS, _BLOCK = 5, 8
-#: Contrast that counts as little, as a standard deviation: five levels of an 8-bit image.
-_LITTLE = 0.02
+#: Contrast that counts as low, as a standard deviation: five levels of an 8-bit image.
+_LOW_CONTRAST = 0.02
 #: What the statistics of a batch count in their running mean: batches of few pictures differ much.
 _MOMENTUM = 0.01
 
@@ -49,12 +50,11 @@ class DualDescriptorConfig:
         op = type(self).__name__
         for name, count, least in (("widths", 4, 1), ("blocks", 3, 0)):
             value = getattr(self, name)
-            fits = isinstance(value, tuple) and len(value) == count
-            fits = fits and all(type(v) is int and v >= least for v in value)
+            fits = is_integer_tuple(value, least=least, length=count)
             check_option(op, fits, f"{name}: {count} integers of at least {least}", value)
         for name in ("coarse", "fine", "fine_width"):
             value = getattr(self, name)
-            check_option(op, type(value) is int and value >= 1, f"a positive {name}", value)
+            check_option(op, is_integer(value), f"a positive {name}", value)
 
 
 class DualDescriptor(nn.Module):
@@ -95,9 +95,9 @@ class DualDescriptor(nn.Module):
         )
         half, quarter, eighth, deep = config.widths
         self.stem = nn.Sequential(_layer(3, half, kernel=4, stride=2), _layer(half, half))
-        self.down4 = _descent(half, quarter, config.blocks[0])
-        self.down8 = _descent(quarter, eighth, config.blocks[1])
-        self.down16 = _descent(eighth, deep, config.blocks[2])
+        self.down4 = _down(half, quarter, config.blocks[0])
+        self.down8 = _down(quarter, eighth, config.blocks[1])
+        self.down16 = _down(eighth, deep, config.blocks[2])
         self.context = nn.Conv2d(deep, eighth, 1)
         self.merge8 = _Block(eighth)
         self.coarse = nn.Conv2d(eighth, config.coarse, 1)
@@ -129,37 +129,40 @@ class DualDescriptor(nn.Module):
             check_option("DualDescriptor", known, f"stages among {list(self.stride)}", stage)
         height, width = images.shape[-2:]
         if images.numel() == 0:
-            return {stage: self._none(images, stage) for stage in stages}
+            return {stage: self._empty_map(images, stage) for stage in stages}
         # Reflection needs two cells on the deepest stage.
         right, below = (max(2 * _DEEPEST - n, -n % _DEEPEST) for n in (width, height))
         images = F.pad(images, (0, right, 0, below), mode="replicate")
-        images = _freed_of_light(images).contiguous(memory_format=torch.channels_last)
+        images = _normalize_light(images).contiguous(memory_format=torch.channels_last)
 
         half = self.stem(images)
         quarter = self.down4(half)
         eighth = self.down8(quarter)
-        eighth = self.merge8(eighth + _up(self.context(self.down16(eighth))))
+        eighth = self.merge8(eighth + _upsample(self.context(self.down16(eighth))))
         maps = {}
         if "coarse" in stages:
             maps["coarse"] = self.coarse(eighth)
         if "middle" in stages or "fine" in stages:
-            quarter = self.merge4(quarter + _up(self.inner(eighth)))
-            fine = self.fine(self.merge2(self.outer(half) + _up(quarter)))
+            quarter = self.merge4(quarter + _upsample(self.inner(eighth)))
+            fine = self.fine(self.merge2(self.outer(half) + _upsample(quarter)))
             maps["fine"] = fine
             maps["middle"] = F.avg_pool2d(fine, 2) if "middle" in stages else fine
         return {
-            stage: maps[stage][..., : self._cells(height, stage), : self._cells(width, stage)]
+            stage: maps[stage][
+                ..., : self._cell_count(height, stage), : self._cell_count(width, stage)
+            ]
             for stage in stages
         }
 
-    def _cells(self, side: int, stage: str) -> int:
+    def _cell_count(self, side: int, stage: str) -> int:
+        """Return the number of cells along a side of an image, in pixels."""
         stride = self.stride[stage]
         return (side + stride // 2) // stride
 
-    def _none(self, images: Tensor, stage: str) -> Tensor:
+    def _empty_map(self, images: Tensor, stage: str) -> Tensor:
         """Return the map of images without pixels, or of none."""
         channels = self.config.coarse if stage == "coarse" else self.config.fine
-        size = (self._cells(side, stage) for side in images.shape[-2:])
+        size = (self._cell_count(side, stage) for side in images.shape[-2:])
         return images.new_zeros(images.shape[0], channels, *size)
 
 
@@ -194,27 +197,27 @@ def _layer(
     return nn.Sequential(convolution, norm, *([nn.ReLU()] if relu else []))
 
 
-def _descent(channels: int, width: int, blocks: int) -> nn.Sequential:
+def _down(channels: int, width: int, blocks: int) -> nn.Sequential:
     """Return layers that halve the resolution."""
     return nn.Sequential(
         _layer(channels, width, kernel=2, stride=2), *(_Block(width) for _ in range(blocks))
     )
 
 
-def _up(features: Tensor) -> Tensor:
+def _upsample(features: Tensor) -> Tensor:
     return F.interpolate(features, scale_factor=2, mode="bilinear", align_corners=False)
 
 
-def _freed_of_light(images: Tensor) -> Tensor:
+def _normalize_light(images: Tensor) -> Tensor:
     """Take off the mean of each channel's neighbourhood, and divide by the contrast there."""
 
-    def around(blocks: Tensor) -> Tensor:
+    def neighbourhood_mean(blocks: Tensor) -> Tensor:
         return F.avg_pool2d(blocks, _BLOCKS, 1, _BLOCKS // 2, count_include_pad=False)
 
-    mean = around(F.avg_pool2d(images, _BLOCK))
+    mean = neighbourhood_mean(F.avg_pool2d(images, _BLOCK))
     # One contrast for all channels, or a grey picture's colours would be as strong as its lines.
-    square = around(F.avg_pool2d(images.square().mean(dim=1, keepdim=True), _BLOCK))
+    square = neighbourhood_mean(F.avg_pool2d(images.square().mean(dim=1, keepdim=True), _BLOCK))
     variance = (square - mean.square().mean(dim=1, keepdim=True)).clamp_min(0)
-    both = torch.cat((mean, (variance + _LITTLE**2).rsqrt()), dim=1)
+    both = torch.cat((mean, (variance + _LOW_CONTRAST**2).rsqrt()), dim=1)
     both = F.interpolate(both, scale_factor=_BLOCK, mode="bilinear", align_corners=False)
     return (images - both[:, :3]) * both[:, 3:]

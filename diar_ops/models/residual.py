@@ -64,10 +64,7 @@ class ResidualEncoder(nn.Module):
         )
         for convolution in self.down:
             _initialise(convolution)
-        self.stages = nn.ModuleList(
-            nn.Sequential(*(ResidualBlock(width) for _ in range(count)))
-            for width, count in zip(channels, blocks, strict=True)
-        )
+        self.stages = _residual_stages(channels, blocks)
 
     def forward(self, planes: Tensor) -> Tensor:
         """Map (N, in_channels, H, W) to (N, C, H / s, W / s); s must divide H and W."""
@@ -93,10 +90,7 @@ class ResidualDecoder(nn.Module):
         self, channels: Sequence[int], blocks: Sequence[int], out_channels: int = 3
     ) -> None:
         super().__init__()
-        self.stages = nn.ModuleList(
-            nn.Sequential(*(ResidualBlock(width) for _ in range(count)))
-            for width, count in zip(channels, blocks, strict=True)
-        )
+        self.stages = _residual_stages(channels, blocks)
         self.up = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for fine, coarse in pairwise(channels))
         self.head = nn.Conv2d(channels[0], out_channels, 3, padding=1)
         for convolution in (*self.up, self.head):
@@ -110,6 +104,14 @@ class ResidualDecoder(nn.Module):
             features = stage(doubled)
         out: Tensor = self.head(_activate(features))
         return out
+
+
+def _residual_stages(channels: Sequence[int], blocks: Sequence[int]) -> nn.ModuleList:
+    """Return stages of residual blocks, as many in each as ``blocks`` says."""
+    return nn.ModuleList(
+        nn.Sequential(*(ResidualBlock(width) for _ in range(count)))
+        for width, count in zip(channels, blocks, strict=True)
+    )
 
 
 def _activate(features: Tensor) -> Tensor:

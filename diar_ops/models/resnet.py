@@ -15,7 +15,7 @@ __all__ = ["ARCHITECTURES", "Architecture", "ResNetTrunk"]
 
 
 class Architecture(NamedTuple):
-    """What tells one ResNet from another, up to its third stage."""
+    """Sizes of a ResNet, up to its third stage."""
 
     #: Residual blocks in layer1, layer2, layer3.
     blocks: tuple[int, int, int]
@@ -84,14 +84,14 @@ class ResNetTrunk(nn.Module):
         self.offset = offset
         self.conv1 = nn.Conv2d(3, 64, 7, stride=2, padding=3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
-        block = _Bottleneck if bottleneck else _BasicBlock
         channels = 64
         for index, count in enumerate(blocks):
             layer = nn.Sequential()
             for number in range(count):
                 stride = 2 if index > 0 and number == 0 else 1
-                layer.append(block(channels, 64 * 2**index, stride))
-                channels = 64 * 2**index * block.expansion
+                block = _Block(channels, 64 * 2**index, stride, bottleneck)
+                layer.append(block)
+                channels = block.out_channels
             self.add_module(f"layer{index + 1}", layer)
         self.register_buffer("mean", torch.tensor(_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(_STD).view(3, 1, 1), persistent=False)
@@ -128,54 +128,37 @@ class ResNetTrunk(nn.Module):
         return f"architecture={self.architecture}, offset={self.offset}"
 
 
-class _BasicBlock(nn.Module):
-    """Two 3 x 3 convolutions beside a shortcut."""
+class _Block(nn.Module):
+    """Convolutions beside a shortcut: two 3 x 3 ones, or, as a bottleneck, 1 x 1, 3 x 3, 1 x 1.
 
-    expansion = 1
+    The output of a bottleneck is four times as wide as its layers.
+    """
 
-    def __init__(self, channels: int, width: int, stride: int) -> None:
+    def __init__(self, channels: int, width: int, stride: int, bottleneck: bool) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(channels, width, 3, stride=stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(width)
-        self.downsample = _shortcut(channels, width, stride)
+        self.bottleneck, self.out_channels = bottleneck, width * (4 if bottleneck else 1)
+        if bottleneck:
+            self.conv1 = nn.Conv2d(channels, width, 1, bias=False)
+            self.bn1 = nn.BatchNorm2d(width)
+            self.conv2 = nn.Conv2d(width, width, 3, stride=stride, padding=1, bias=False)
+            self.bn2 = nn.BatchNorm2d(width)
+            self.conv3 = nn.Conv2d(width, self.out_channels, 1, bias=False)
+            self.bn3 = nn.BatchNorm2d(self.out_channels)
+        else:
+            self.conv1 = nn.Conv2d(channels, width, 3, stride=stride, padding=1, bias=False)
+            self.bn1 = nn.BatchNorm2d(width)
+            self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+            self.bn2 = nn.BatchNorm2d(width)
+        self.downsample: nn.Module | None = None
+        if stride != 1 or channels != self.out_channels:
+            self.downsample = nn.Sequential(
+                nn.Conv2d(channels, self.out_channels, 1, stride=stride, bias=False),
+                nn.BatchNorm2d(self.out_channels),
+            )
 
     def forward(self, features: Tensor) -> Tensor:
-        out = F.relu(self.bn1(self.conv1(features)))
-        out = self.bn2(self.conv2(out))
+        out = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(features)))))
+        if self.bottleneck:
+            out = self.bn3(self.conv3(F.relu(out)))
         shortcut = features if self.downsample is None else self.downsample(features)
         return F.relu(out + shortcut)
-
-
-class _Bottleneck(nn.Module):
-    """1 x 1, 3 x 3 and 1 x 1 convolutions beside a shortcut; the output is four times as wide."""
-
-    expansion = 4
-
-    def __init__(self, channels: int, width: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(channels, width, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(width)
-        self.conv2 = nn.Conv2d(width, width, 3, stride=stride, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(width)
-        self.conv3 = nn.Conv2d(width, width * self.expansion, 1, bias=False)
-        self.bn3 = nn.BatchNorm2d(width * self.expansion)
-        self.downsample = _shortcut(channels, width * self.expansion, stride)
-
-    def forward(self, features: Tensor) -> Tensor:
-        out = F.relu(self.bn1(self.conv1(features)))
-        out = F.relu(self.bn2(self.conv2(out)))
-        out = self.bn3(self.conv3(out))
-        shortcut = features if self.downsample is None else self.downsample(features)
-        return F.relu(out + shortcut)
-
-
-def _shortcut(channels: int, out_channels: int, stride: int) -> nn.Sequential | None:
-    """Return the projection that fits the shortcut to the output, if it needs one."""
-    if stride == 1 and channels == out_channels:
-        return None
-    return nn.Sequential(
-        nn.Conv2d(channels, out_channels, 1, stride=stride, bias=False),
-        nn.BatchNorm2d(out_channels),
-    )

@@ -1,4 +1,4 @@
-"""Checkpoints: all that a run needs to go on where it was, in one file."""
+"""Checkpoints: the state of a run in one file, from which it goes on where it was."""
 
 from __future__ import annotations
 

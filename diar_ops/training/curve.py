@@ -1,29 +1,39 @@
-"""The learning curve: a table and a plot."""
+"""The learning curve of a run: a table and a plot."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from diar_ops._errors import OptionError, OutputError
 from diar_ops._files import atomic_path, read_lines, write_text_atomic
 
 __all__ = [
     "CURVE",
+    "MEASURED",
     "Curve",
-    "curve_figure",
+    "Line",
+    "Row",
+    "column",
     "plot_curve",
     "read_curve",
     "read_curves",
     "write_curve",
 ]
 
+#: Name of the table in the folder of a run.
+CURVE = "curve.csv"
+#: Scores of restored pictures, by the end of their columns' names.
+MEASURED = ("psnr", "ssim")
+
+#: A row of the learning curve, by column.
 Row = dict[str, float]
+#: Columns of a learning curve by name, as long as the curve; NaN where a cell is empty.
+Curve = dict[str, list[float]]
 
 
 def write_curve(path: Path, rows: Sequence[Row]) -> None:
@@ -37,24 +47,31 @@ def write_curve(path: Path, rows: Sequence[Row]) -> None:
     write_text_atomic(path, text.getvalue(), overwrite=True)
 
 
-def plot_curve(path: Path, rows: Sequence[Row], *, title: str = "") -> None:
-    """Plot validation and loss over steps and time as PNG; replaces the file in one step."""
-    names = [n for n in (rows[-1] if rows else {}) if "_psnr" in n]
-    with curve_figure(path, rows, title=title, ylabel="PSNR [dB]") as (quality, hours):
-        for name in names:
-            style = "--" if name.endswith("_gain") else "-"
-            values = [row.get(name, float("nan")) for row in rows]
-            quality.plot(hours, values, style, marker=".", label=name.replace("_", " "))
+class Line(NamedTuple):
+    """A line of a plot: the values of all rows, or one value as a level."""
+
+    label: str
+    values: Sequence[float] | float
+    style: str = "-"
+    color: str | None = None
 
 
-@contextmanager
-def curve_figure(
-    path: Path, rows: Sequence[Row], *, title: str, ylabel: str
-) -> Iterator[tuple[Any, list[float]]]:
-    """Write a figure with the loss on the right and, on the left, what is drawn meanwhile.
+def column(rows: Sequence[Row], name: str) -> list[float]:
+    """Return a column of the learning curve; NaN where a row lacks it."""
+    return [row.get(name, float("nan")) for row in rows]
 
-    Yields:
-        The axes on the left, and the hours of training of every row.
+
+def plot_curve(
+    path: Path, rows: Sequence[Row], lines: Sequence[Line], *, title: str, ylabel: str
+) -> None:
+    """Plot scores over time and the loss over steps as PNG; replaces the file in one step.
+
+    Args:
+        path: The file.
+        rows: Rows of the learning curve.
+        lines: The scores, on the left.
+        title: Of the figure.
+        ylabel: What the scores are.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -62,9 +79,14 @@ def curve_figure(
     figure = Figure(figsize=(9, 4), layout="constrained")
     FigureCanvasAgg(figure)
     quality, loss = figure.subplots(1, 2)
-    yield quality, [row["seconds"] / 3600 for row in rows]
+    hours = [seconds / 3600 for seconds in column(rows, "seconds")]
+    for label, values, style, color in lines:
+        if isinstance(values, float):
+            quality.axhline(values, linestyle=style, color=color, label=label)
+        else:
+            quality.plot(hours, values, style, color=color, marker=".", label=label)
     quality.set(xlabel="hours of training", ylabel=ylabel)
-    loss.plot([row["step"] for row in rows], [row["loss"] for row in rows], marker=".")
+    loss.plot(column(rows, "step"), column(rows, "loss"), marker=".")
     loss.set(xlabel="step", ylabel="training loss")
     for axes in (quality, loss):
         axes.grid(alpha=0.3)
@@ -75,18 +97,6 @@ def curve_figure(
         figure.savefig(temporary, dpi=100, format="png")
 
 
-#: Name of the table that examples/train.py writes into the folder of a run.
-CURVE = "curve.csv"
-
-
-#: What of a curve is drawn and told.
-MEASURED = ("psnr", "ssim")
-
-
-#: Columns of a curve by name, as long as the curve; NaN where a cell is empty.
-Curve = dict[str, list[float]]
-
-
 def read_curve(path: Path) -> Curve:
     """Read a learning curve as examples/train.py writes it.
 
@@ -94,18 +104,18 @@ def read_curve(path: Path) -> Curve:
         OutputError: It cannot be read, or is no such table.
     """
     lines = [line for line in read_lines(path) if line]
-    heads = lines[0] if lines else []
-    measured = [head for head in heads if head.endswith(tuple(f"_{m}" for m in MEASURED))]
-    if "step" not in heads or "seconds" not in heads or not measured:
+    columns = lines[0] if lines else []
+    measured = [name for name in columns if name.endswith(tuple(f"_{m}" for m in MEASURED))]
+    if "step" not in columns or "seconds" not in columns or not measured:
         raise OutputError(
             f"{path} is not the curve of a training: expected the columns step, seconds and scores "
             "of validation, such as rendered_psnr"
         )
-    curve: Curve = {head: [] for head in heads}
+    curve: Curve = {name: [] for name in columns}
     for number, line in enumerate(lines[1:], 2):
         try:
-            for head, cell in zip(heads, line, strict=True):
-                curve[head].append(float(cell or "nan"))
+            for name, cell in zip(columns, line, strict=True):
+                curve[name].append(float(cell or "nan"))
         except ValueError as error:
             raise OutputError(f"{path}, line {number} is damaged: {','.join(line)}") from error
     if not curve["step"]:

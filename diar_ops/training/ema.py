@@ -1,4 +1,4 @@
-"""A running mean of weights, which is better than the last weights."""
+"""An exponential moving average of weights, which is better than the last weights."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class MeanWeights:
 
     @torch.no_grad()
     def update(self, network: nn.Module, count: int) -> None:
-        """Take in the weights after ``count`` earlier updates."""
+        """Update the mean with the present weights, after ``count`` earlier updates."""
         share = 1 - min(self.decay, (1 + count) / (10 + count))
         mean: list[Tensor] = list(self.network.parameters())
         latest: list[Tensor] = list(network.parameters())
         torch._foreach_lerp_(mean, latest, share)
-        for ours, theirs in zip(self.network.buffers(), network.buffers(), strict=True):
-            ours.copy_(theirs)
+        for buffer, source in zip(self.network.buffers(), network.buffers(), strict=True):
+            buffer.copy_(source)

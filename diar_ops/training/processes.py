@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -13,31 +11,31 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-__all__ = ["Heard", "Processes", "heard_signals", "joined_processes", "leave_signals"]
+__all__ = ["Processes", "join_processes"]
 
 
 class Processes(NamedTuple):
-    """Which process this is, of how many."""
+    """Rank of this process among those that train together."""
 
     rank: int = 0
-    number: int = 1
+    world_size: int = 1
 
     @property
     def first(self) -> bool:
-        """Whether this is the one that writes."""
+        """Whether this is the process that writes."""
         return self.rank == 0
 
-    def agree(self, *numbers: float, device: torch.device) -> list[float]:
+    def broadcast(self, *numbers: float, device: torch.device) -> list[float]:
         """Return the numbers of the first process in all of them."""
-        if self.number == 1:
+        if self.world_size == 1:
             return list(numbers)
         shared = torch.tensor(numbers, dtype=torch.float64, device=device)
         dist.broadcast(shared, src=0)
         return shared.tolist()
 
-    def total(self, value: Tensor) -> Tensor:
+    def all_sum(self, value: Tensor) -> Tensor:
         """Return the sum over the processes."""
-        if self.number == 1:
+        if self.world_size == 1:
             return value
         total = value.clone()
         dist.all_reduce(total)
@@ -45,18 +43,20 @@ class Processes(NamedTuple):
 
 
 @contextmanager
-def joined_processes(device: torch.device) -> Iterator[Processes]:
+def join_processes(device: torch.device) -> Iterator[Processes]:
     """Join the processes that torchrun started beside this one, if it did.
 
     Args:
         device: Where this process trains: on CUDA they talk by nccl, elsewhere by gloo.
 
     Yields:
-        Which process this is.
+        The rank of this process.
     """
-    if "WORLD_SIZE" not in os.environ or dist.is_initialized():
-        alone = not dist.is_initialized()
-        yield Processes() if alone else Processes(dist.get_rank(), dist.get_world_size())
+    if dist.is_initialized():
+        yield Processes(dist.get_rank(), dist.get_world_size())
+        return
+    if "WORLD_SIZE" not in os.environ:
+        yield Processes()
         return
     if device.type == "cuda":
         torch.cuda.set_device(device)
@@ -67,36 +67,3 @@ def joined_processes(device: torch.device) -> Iterator[Processes]:
         dist.barrier()
     finally:
         dist.destroy_process_group()
-
-
-class Heard:
-    """Whether a signal to stop has come."""
-
-    any = False
-
-
-@contextmanager
-def heard_signals() -> Iterator[Heard]:
-    """Note SIGINT and SIGTERM instead of dying; the second one is not waited for."""
-    heard = Heard()
-    if threading.current_thread() is not threading.main_thread():
-        yield heard
-        return
-
-    def hear(number: int, frame: object) -> None:
-        if heard.any:
-            raise KeyboardInterrupt
-        heard.any = True
-
-    earlier = {number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield heard
-    finally:
-        for number, handler in earlier.items():
-            signal.signal(number, handler)
-
-
-def leave_signals(index: int) -> None:
-    """Leave Ctrl-C to the main process, which ends its workers itself."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -7,15 +7,19 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from safetensors import safe_open
 
 from diar_ops.models import DeepResidualSets, load_pretrained
-from tests.scripts import load_script
+from tests.examples.training import (
+    Run,
+    check_one_sentence,
+    run_with_torchrun,
+    script_help,
+    script_runner,
+)
 from tests.sequences import write_dataset
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,26 +55,13 @@ SMALL = (
 )
 
 
-@pytest.fixture(scope="module")
-def program() -> ModuleType:
-    return load_script("train")
-
-
 @pytest.fixture
-def run(
-    program: ModuleType, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Callable[..., tuple[int, str, str]]:
-    def call(*arguments: object) -> tuple[int, str, str]:
-        options = (tmp_path / "out", *SMALL, "--pool", tmp_path / "pool", *arguments)
-        code = program.main([str(a) for a in options])
-        return code, *capsys.readouterr()
-
-    return call
+def run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    return script_runner("train", capsys, tmp_path, SMALL)
 
 
 def test_help_teaches() -> None:
-    command = [sys.executable, str(SCRIPT), "--help"]
-    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    text = script_help("train")
     for words in (
         "Examples:",
         "torchrun",
@@ -84,7 +75,7 @@ def test_help_teaches() -> None:
         assert words in text
 
 
-def test_trains_and_continues(run: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+def test_trains_and_continues(run: Run, tmp_path: Path) -> None:
     code, out, err = run()
     assert (code, err) == (0, "")
     weights = tmp_path / "out" / "DeepResidualSets.safetensors"
@@ -102,7 +93,7 @@ def test_trains_and_continues(run: Callable[..., tuple[int, str, str]], tmp_path
         assert [row["step"] for row in csv.DictReader(file)] == ["2", "3", "4", "5"]
 
 
-def test_sets_of_cycles(run: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+def test_sets_of_cycles(run: Run, tmp_path: Path) -> None:
     aligned = write_dataset(tmp_path / "aligned", kind="aligned")
     code, out, err = run(
         "--sequences", 0, "--cycles", aligned, "--validation", aligned, "--crops", 16
@@ -124,20 +115,13 @@ def test_sets_of_cycles(run: Callable[..., tuple[int, str, str]], tmp_path: Path
     ],
 )
 def test_what_is_wrong_is_one_sentence(
-    run: Callable[..., tuple[int, str, str]],
-    arguments: tuple[object, ...],
-    words: str,
-    tmp_path: Path,
+    run: Run, arguments: tuple[object, ...], words: str, tmp_path: Path
 ) -> None:
-    code, out, err = run(*arguments)
-    assert (code, out) == (1, "")
-    assert err.startswith("error: ")
-    assert words in err
-    assert err.count("\n") == 1
+    check_one_sentence(run(*arguments), words)
     assert not (tmp_path / "out").exists()
 
 
-def test_other_options_are_refused(run: Callable[..., tuple[int, str, str]]) -> None:
+def test_other_options_are_refused(run: Run) -> None:
     assert run("--steps", 1)[0] == 0
     code, _, err = run("--lr", 0.5)
     assert code == 1
@@ -166,20 +150,6 @@ def test_ctrl_c_ends_with_a_checkpoint(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_torchrun(tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node",
-        "2",
-        str(SCRIPT),
-        *map(str, (tmp_path / "out", *SMALL, "--pool", tmp_path / "pool")),
-    ]
-    environment = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PATH": ""}
-    done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, check=False, env=environment
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("3 steps in") == 1
+    output = run_with_torchrun("train", tmp_path, SMALL)
+    assert output.count("3 steps in") == 1
     load_pretrained(tmp_path / "out" / "DeepResidualSets.safetensors")

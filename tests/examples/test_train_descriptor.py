@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import csv
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from safetensors import safe_open
 
 from diar_ops import DualDescriptor, load_descriptor
-from tests.scripts import load_script
+from tests.examples.training import (
+    Run,
+    check_one_sentence,
+    run_with_torchrun,
+    script_help,
+    script_runner,
+)
 
 SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "train_descriptor.py"
 SMALL = (
@@ -42,26 +44,13 @@ SMALL = (
 )
 
 
-@pytest.fixture(scope="module")
-def program() -> ModuleType:
-    return load_script("train_descriptor")
-
-
 @pytest.fixture
-def run(
-    program: ModuleType, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Callable[..., tuple[int, str, str]]:
-    def call(*arguments: object) -> tuple[int, str, str]:
-        options = (tmp_path / "out", *SMALL, "--pool", tmp_path / "pool", *arguments)
-        code = program.main([str(a) for a in options])
-        return code, *capsys.readouterr()
-
-    return call
+def run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    return script_runner("train_descriptor", capsys, tmp_path, SMALL)
 
 
 def test_help_teaches() -> None:
-    command = [sys.executable, str(SCRIPT), "--help"]
-    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    text = script_help("train_descriptor")
     for words in (
         "Examples:",
         "--initial FILE",
@@ -75,7 +64,7 @@ def test_help_teaches() -> None:
     assert text.index("--textures") < text.index("--batch")  # its own options come first
 
 
-def test_trains_and_continues(run: Callable[..., tuple[int, str, str]], tmp_path: Path) -> None:
+def test_trains_and_continues(run: Run, tmp_path: Path) -> None:
     from PIL import Image
 
     (tmp_path / "pictures").mkdir()
@@ -108,36 +97,15 @@ def test_trains_and_continues(run: Callable[..., tuple[int, str, str]], tmp_path
     ],
 )
 def test_what_is_wrong_is_one_sentence(
-    run: Callable[..., tuple[int, str, str]],
-    arguments: tuple[object, ...],
-    words: str,
-    tmp_path: Path,
+    run: Run, arguments: tuple[object, ...], words: str, tmp_path: Path
 ) -> None:
-    code, out, err = run(*arguments)
-    assert (code, out) == (1, "")
-    assert err.startswith("error: ")
-    assert words in err
-    assert err.count("\n") == 1
+    check_one_sentence(run(*arguments), words)
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow
 def test_torchrun(tmp_path: Path) -> None:
     """The second process has no near pair, and so no use for the fine stages."""
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node",
-        "2",
-        str(SCRIPT),
-        *map(str, (tmp_path / "out", *SMALL, "--pool", tmp_path / "pool")),
-    ]
-    environment = {"PYTHONPATH": str(SCRIPT.parents[1]), "OMP_NUM_THREADS": "1", "PATH": ""}
-    done = subprocess.run(
-        command, cwd=SCRIPT.parents[1], capture_output=True, text=True, check=False, env=environment
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("2 steps in") == 1
+    output = run_with_torchrun("train_descriptor", tmp_path, SMALL)
+    assert output.count("2 steps in") == 1
     load_descriptor(str(tmp_path / "out" / "DualDescriptor.safetensors"))

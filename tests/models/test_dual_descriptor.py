@@ -16,7 +16,9 @@ from diar_ops import (
     load_descriptor,
 )
 from diar_ops.textures import TextureSource
-from diar_ops.training.descriptors import PairRanges, RenderedViews, fixed_pairs, score_descriptor
+from diar_ops.training.descriptors.pairs import PairRanges, fixed_pairs
+from diar_ops.training.descriptors.validation import score_descriptor
+from diar_ops.training.rendered import RenderedSequences
 from tests.harness import assert_close, generator
 
 STAGES = ("coarse", "middle", "fine")
@@ -196,7 +198,9 @@ def test_the_default_is_small() -> None:
 
 def test_the_trained_one_finds_more_than_sift() -> None:
     """On views of drawn pictures, of another seed than those that it was trained on."""
-    views = RenderedViews(None, TextureSource(), count=6, frames=2, size=(160, 160), seed="shipped")
+    views = RenderedSequences(
+        None, TextureSource(), count=6, frames=2, size=(160, 160), kind="misaligned", seed="shipped"
+    )
     pairs = fixed_pairs(views, 6, crop=128, ranges=PairRanges(), seed=1)
     dual, sift = (
         score_descriptor(load_descriptor(name), pairs).mean(dim=0) for name in ("dual", "sift")

@@ -18,7 +18,7 @@ from diar_ops import Alignment, DeepResidualSets, FaithfulDIAR, OptionError, rec
 from diar_ops._types import Reconstruction, Restored
 from diar_ops.models import Evidence, Light, sample_field
 from diar_ops.models.faithful import tiles as tiling
-from diar_ops.models.faithful.light import whole_view, window_of
+from diar_ops.models.faithful.light import repeat_window, whole_view
 from diar_ops.models.faithful.tiles import (
     HALO,
     STEP,
@@ -153,14 +153,14 @@ def test_one_tile_is_the_whole(size: tuple[int, int]) -> None:
     light = gather_light(
         built, [cutter(frames[:, t : t + 1], valid[:, t : t + 1]) for t in range(3)], size, silent
     )
-    whole = built.judge_light(*whole_view(frames, valid)[:2])
+    whole = built.estimate_light(*whole_view(frames, valid)[:2])
     for one, other in zip(light, whole, strict=True):
         assert torch.equal(one, other)
     steps: list[tuple[int, int]] = []
     found = gather_evidence(built, cutter(frames, valid), light, size, lambda *s: steps.append(s))
     assert steps == [(1, 1)]
-    everything = window_of(frames, [0.0, 0.0, 1.0, 1.0])
-    for one, other in zip(found, built.weigh(frames, valid, light, everything), strict=True):
+    everything = repeat_window(frames, [0.0, 0.0, 1.0, 1.0])
+    for one, other in zip(found, built.score_pixels(frames, valid, light, everything), strict=True):
         assert torch.equal(one, other)
     picture, weights = compose_window(built, frames, valid, light, found, (0, 0, *size), size)
     expected = built(frames, valid)
@@ -174,7 +174,7 @@ def test_tiles_do_not_show(size: tuple[int, int]) -> None:
     """Windows of attention are the same ones; what lies beyond a halo of two stages is not seen."""
     frames, valid = stack("tiles", 2, *size)
     built = network()
-    light = built.judge_light(*whole_view(frames, valid)[:2])
+    light = built.estimate_light(*whole_view(frames, valid)[:2])
     whole = gather_evidence(built, cutter(frames, valid), light, size, silent)
     steps: list[tuple[int, int]] = []
     tiled = gather_evidence(
@@ -303,13 +303,13 @@ def test_weights_explain_the_picture() -> None:
             layer.weight.zero_()
             layer.bias.zero_()
     light: list[Light] = []
-    judge = built.judge_light
+    judge = built.estimate_light
 
     def dark(small: Tensor, valid: Tensor) -> Light:
         light.append(judge(small, valid))
         return light[0]._replace(gain=light[0].gain * 0, veil=light[0].veil * 0)
 
-    built.judge_light = dark  # type: ignore[method-assign]
+    built.estimate_light = dark  # type: ignore[method-assign]
     found = reconstruct_sequence(frames, alignment, aggregator=built)
     assert len(light) == 1
     assert light[0].gain.shape[1] == 3

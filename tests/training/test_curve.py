@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from diar_ops.training.curve import plot_curve, write_curve
+from diar_ops.training.curve import Line, column, plot_curve, write_curve
 
 ROWS = [
     {"step": 10, "seconds": 60.5, "loss": -12.0},
@@ -31,7 +31,8 @@ def test_a_table(tmp_path: Path) -> None:
 
 def test_a_plot(tmp_path: Path) -> None:
     for rows in (ROWS, []):
-        plot_curve(tmp_path / "curve.png", rows, title="DIAR")
+        lines = [Line("PSNR", column(rows, "held_psnr")), Line("baseline", 19.0, "--", "C1")]
+        plot_curve(tmp_path / "curve.png", rows, lines, title="DIAR", ylabel="dB")
         with Image.open(tmp_path / "curve.png") as image:
             assert image.size == (900, 400)
             assert len(np.unique(np.asarray(image))) > 10

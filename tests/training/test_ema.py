@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from diar_ops.training import MeanWeights
+from diar_ops.training.ema import MeanWeights
 from tests.harness import assert_close
 
 

@@ -11,7 +11,8 @@ import torch
 from torch.multiprocessing.spawn import spawn
 
 from diar_ops import OptionError
-from diar_ops.training import Processes, joined_processes, load_checkpoint
+from diar_ops.training import Processes, join_processes
+from diar_ops.training.checkpoint import load_checkpoint
 from tests.training.restoration.tiny import TinyNetwork, tiny_config, tiny_trainer
 
 OPTIONS = {"steps": 2, "validate_every": 2, "clip": 0.1, "workers": 0}
@@ -23,9 +24,9 @@ def train(rank: int, port: int, out: Path) -> None:
     os.environ.update(
         RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)
     )
-    with joined_processes(torch.device("cpu")) as processes:
+    with join_processes(torch.device("cpu")) as processes:
         assert processes == (rank, 2)
-        assert processes.agree(rank + 0.5, device=torch.device("cpu")) == [0.5]
+        assert processes.broadcast(rank + 0.5, device=torch.device("cpu")) == [0.5]
         trainer = tiny_trainer(
             out, tiny_config(**OPTIONS), network=TinyNetwork(dropout=0), processes=processes
         )
@@ -53,12 +54,12 @@ def test_two_processes_are_one(tmp_path: Path) -> None:
 
 
 def test_one_process_is_alone() -> None:
-    with joined_processes(torch.device("cpu")) as processes:
+    with join_processes(torch.device("cpu")) as processes:
         assert processes == Processes(0, 1)
         assert processes.first
         value = torch.ones(2)
-        assert processes.total(value) is value
-        assert processes.agree(1.5, 2, device=torch.device("cpu")) == [1.5, 2]
+        assert processes.all_sum(value) is value
+        assert processes.broadcast(1.5, 2, device=torch.device("cpu")) == [1.5, 2]
 
 
 def test_a_batch_that_cannot_be_shared_is_refused(tmp_path: Path) -> None:

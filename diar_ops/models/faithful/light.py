@@ -1,6 +1,8 @@
-"""Light of frames on a coarse grid, and how pixels are brought to the light of the picture."""
+"""The light of frames on coarse grids, and pixels in the light of the picture."""
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
@@ -11,17 +13,27 @@ from diar_ops._types import Whole
 from diar_ops.aggregate import median_aggregate
 
 __all__ = [
+    "MOST_CORRECTION",
+    "MOST_DETAIL",
+    "MOST_HAZE",
+    "MOST_LIGHT",
+    "MOST_SHARED",
     "TOE",
+    "USUAL_HAZE",
+    "VEIL_UNIT",
     "WHOLE_SIZE",
+    "bound",
+    "bound_light",
     "check_whole",
     "compensate",
-    "lit_light",
-    "median",
+    "frame_median",
+    "haze_veil",
     "relight",
+    "repeat_window",
     "sample_field",
+    "to_light",
     "token_window",
     "whole_view",
-    "window_of",
 ]
 
 #: Side of the small copies in which light is judged, in pixels.
@@ -30,6 +42,17 @@ WHOLE_SIZE = 64
 TOE = 0.055
 #: Light of black in this power law.
 BLACK = (TOE / (1 + TOE)) ** 2.4
+#: Bounds of log factors and veils (see :func:`relight`), by where they apply: a frame's light, what
+#: the pass over pixels adds to it, and the picture. The last two are linear between the centres of
+#: tokens: they shade, and cannot draw.
+MOST_LIGHT, MOST_DETAIL, MOST_CORRECTION = (2.0, 0.2), (0.4, 0.05), (0.2, 0.02)
+#: How far the light that the picture itself suggests may move its brightness.
+MOST_SHARED = 0.2
+#: A usual veil, in light; and how many times the darkest of the picture it may be, since veils
+#: differ.
+USUAL_HAZE, MOST_HAZE = 0.015, 2.0
+#: Veils are dim: the outputs of layers are in this unit.
+VEIL_UNIT = 0.05
 
 
 def relight(values: Tensor, gain: Tensor, veil: Tensor) -> Tensor:
@@ -46,14 +69,38 @@ def relight(values: Tensor, gain: Tensor, veil: Tensor) -> Tensor:
     Returns:
         sRGB, at least 0, not clipped at 1. What would be below black has the gradient of black.
     """
-    light = lit_light(values, gain, veil)
+    light = to_light(values, gain, veil)
     light = torch.where(light > BLACK, light, BLACK + (light - light.detach()))
     return (1 + TOE) * light ** (1 / 2.4) - TOE
 
 
-def lit_light(values: Tensor, gain: Tensor | float = 0.0, veil: Tensor | float = 0.0) -> Tensor:
-    """Return the light of :func:`relight`, which may be below black, even below 0."""
+def to_light(values: Tensor, gain: Tensor | float = 0.0, veil: Tensor | float = 0.0) -> Tensor:
+    """Return the light of sRGB values, as :func:`relight` has it; it may be below 0."""
     return (2.4 * (((values + TOE) / (1 + TOE)).log() + gain)).exp() - veil
+
+
+def bound(x: Tensor, most: float) -> Tensor:
+    """Bound values smoothly to -most .. most."""
+    return most * torch.tanh(x / most)
+
+
+def bound_light(x: Tensor, most: tuple[float, float], dim: int) -> Tensor:
+    """Bound log factors and veils, the two halves of ``x`` along ``dim``."""
+    gain, veil = x.chunk(2, dim=dim)
+    return torch.cat((bound(gain, most[0]), bound(VEIL_UNIT * veil, most[1])), dim=dim)
+
+
+def haze_veil(logs: Tensor, darkest: Tensor) -> Tensor:
+    """Return the veil of haze, in light: about the usual one, less over a picture with blacks.
+
+    Args:
+        logs: Logs of factors on the usual veil.
+        darkest: Log of the darkest value of the picture, broadcastable to ``logs``.
+    """
+    logs = math.log(USUAL_HAZE) + logs.clamp(-8, 4)
+    # The smaller of the usual and the most, smoothly; logs, as squares leave half precision.
+    excess = (logs - math.log(MOST_HAZE) - 2.4 * darkest).clamp(-5, 5)
+    return logs.exp() * (1 + (2 * excess).exp()).rsqrt()
 
 
 def compensate(frames: Tensor, gain: Tensor, veil: Tensor, window: Tensor | None = None) -> Tensor:
@@ -93,21 +140,21 @@ def sample_field(field: Tensor, size: tuple[int, int], window: Tensor | None = N
     top, left, bottom, right = window.to(exact).unbind(1)
     with torch.autocast(field.device.type, enabled=False):
         # Linear in both axes: two products with interpolation matrices, cheaper than a gather.
-        down = _tents(top, bottom, size[0], field.shape[-2])
-        across = _tents(left, right, size[1], field.shape[-1])
+        down = _interpolation_matrix(top, bottom, size[0], field.shape[-2])
+        across = _interpolation_matrix(left, right, size[1], field.shape[-1])
         rows = torch.einsum("btchw,bHh->btcHw", exact, down)
         return torch.einsum("btcHw,bWw->btcHW", rows, across).to(field.dtype)
 
 
-def _tents(start: Tensor, stop: Tensor, count: int, cells: int) -> Tensor:
+def _interpolation_matrix(start: Tensor, stop: Tensor, count: int, cells: int) -> Tensor:
     """Return the weights (B, count, cells) of cells at ``count`` pixels from start to stop."""
     steps = torch.arange(count, dtype=start.dtype, device=start.device) + 0.5
-    at = (start[:, None] + (stop - start)[:, None] * (steps / count)) * cells - 0.5
+    positions = (start[:, None] + (stop - start)[:, None] * (steps / count)) * cells - 0.5
     centres = torch.arange(cells, dtype=start.dtype, device=start.device)
-    return (1 - (at.clamp(0, cells - 1)[..., None] - centres).abs()).clamp_min(0)
+    return (1 - (positions.clamp(0, cells - 1)[..., None] - centres).abs()).clamp_min(0)
 
 
-def median(x: Tensor, valid: Tensor | None) -> Tensor:
+def frame_median(x: Tensor, valid: Tensor | None) -> Tensor:
     """Return the median (B, 1, C, H, W) over frames, without a gradient."""
     with torch.no_grad():
         if valid is not None and valid.device.type == "cpu" and read_number(valid.all()):
@@ -128,13 +175,13 @@ def whole_view(frames: Tensor, valid: Tensor, side: int = WHOLE_SIZE) -> Whole:
     size, shape = (side, side), frames.shape[:2]
     share = F.interpolate(valid.flatten(0, 1).to(frames.dtype), size, mode="area")
     small = F.interpolate(frames.flatten(0, 1), size, mode="area")
-    seen = share > 0.5
-    small = torch.where(seen, small / share.clamp_min(0.5), 0)
-    window = window_of(frames, [0.0, 0.0, 1.0, 1.0])
-    return Whole(small.view(*shape, 3, *size), seen.view(*shape, 1, *size), window)
+    known = share > 0.5
+    small = torch.where(known, small / share.clamp_min(0.5), 0)
+    window = repeat_window(frames, [0.0, 0.0, 1.0, 1.0])
+    return Whole(small.view(*shape, 3, *size), known.view(*shape, 1, *size), window)
 
 
-def window_of(frames: Tensor, edges: list[float]) -> Tensor:
+def repeat_window(frames: Tensor, edges: list[float]) -> Tensor:
     """Return the window (B, 4) with the same edges for all items, exact in half precision too."""
     row = torch.tensor([edges], dtype=solve_dtype(frames.dtype), device=frames.device)
     return row.expand(len(frames), 4)
@@ -143,13 +190,13 @@ def window_of(frames: Tensor, edges: list[float]) -> Tensor:
 def token_window(frames: Tensor, window: Tensor | None, stride: int) -> Tensor | None:
     """Return the window (B, 4) of a part's tokens: the last ones may reach beyond the part."""
     height, width = frames.shape[-2:]
-    beyond = [-height % stride / height, -width % stride / width]
-    if not any(beyond):
+    overhang = [-height % stride / height, -width % stride / width]
+    if not any(overhang):
         return window
     if window is None:
-        window = window_of(frames, [0.0, 0.0, 1.0, 1.0])
+        window = repeat_window(frames, [0.0, 0.0, 1.0, 1.0])
     sides = window[:, 2:] - window[:, :2]
-    return torch.cat((window[:, :2], window[:, 2:] + sides * sides.new_tensor(beyond)), dim=1)
+    return torch.cat((window[:, :2], window[:, 2:] + sides * sides.new_tensor(overhang)), dim=1)
 
 
 def check_whole(op: str, frames: Tensor, whole: Whole | None) -> None:

@@ -1,24 +1,28 @@
-"""What the faithful network makes of planes of pixels, beside its layers."""
+"""Operations of the faithful network on planes of pixels, beside its layers."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from diar_ops.models._inputs import pad_to_multiple
+from diar_ops.models.faithful.light import TOE, frame_median
 
 __all__ = [
     "CLUES",
     "STRIDE",
+    "LogCopies",
     "block_means",
     "by_frame",
     "cells_of_tokens",
+    "compare_copies",
     "describe_blocks",
     "score_clues",
     "spread",
     "token_range",
-    "weighted_mean",
 ]
 
 #: Pixels of a side that share one token of attention, in small copies and in the picture.
@@ -33,13 +37,34 @@ BRIGHT = 3.0
 SPREAD, LEAST_SUPPORT = 1.0, 0.01
 
 
+class LogCopies(NamedTuple):
+    """Logs of small copies, beside their median over frames."""
+
+    known: Tensor  #: (B, T, 1, h, w) 1 where valid, 0 elsewhere
+    exposure: Tensor  #: (B, T, 3, 1, 1) mean log factor of each frame, which ``log`` is without
+    log: Tensor  #: (B, T, 3, h, w) logs of value + 0.055
+    median: Tensor  #: (B, 1, 3, h, w) median of the logs over frames
+    difference: Tensor  #: (B, T, 3, h, w) logs less their median, 0 where not valid
+
+
+def compare_copies(frames: Tensor, valid: Tensor) -> LogCopies:
+    """Compare small copies (B, T, 3, h, w), 0 where not valid, with their median over frames."""
+    known = valid.to(frames.dtype)
+    log = ((frames.clamp_min(0) + TOE) / (1 + TOE)).log()
+    # Exposure first, so that the median mixes frames of equal brightness.
+    exposure = weighted_mean((log - frame_median(log, valid)) * known, known)
+    log = log - exposure
+    median = frame_median(log, valid)
+    return LogCopies(known, exposure, log, median, (log - median) * known)
+
+
 def token_range(log: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the least and the most of each token of (B, T, 3, H, W), in means of four pixels."""
+    """Return minimum and maximum of each token of (B, T, 3, H, W), of the means of four pixels."""
     T = log.shape[1]
-    seen = F.avg_pool2d(known.flatten(0, 1), 2) == 1
+    covered = F.avg_pool2d(known.flatten(0, 1), 2) == 1
     means = F.avg_pool2d(log.flatten(0, 1), 2)
-    least = -F.max_pool2d(torch.where(seen, -means, -BRIGHT), STRIDE // 2)
-    most = F.max_pool2d(torch.where(seen, means, -BRIGHT), STRIDE // 2)
+    least = -F.max_pool2d(torch.where(covered, -means, -BRIGHT), STRIDE // 2)
+    most = F.max_pool2d(torch.where(covered, means, -BRIGHT), STRIDE // 2)
     return by_frame(least.clamp(-BRIGHT, BRIGHT), T), by_frame(most, T)
 
 
@@ -49,12 +74,12 @@ def weighted_mean(x: Tensor, weight: Tensor) -> Tensor:
 
 
 def block_means(x: Tensor, side: int) -> Tensor:
-    """Return means over blocks of (B, T, C, H, W)."""
+    """Return means over blocks of ``side`` pixels of (B, T, C, H, W)."""
     return by_frame(F.avg_pool2d(x.flatten(0, 1), side), x.shape[1])
 
 
 def cells_of_tokens(x: Tensor) -> Tensor:
-    """Return (B, T, C, 2 h, 2 w) of tokens (B, T, h, w, 4 C)."""
+    """Rearrange tokens (B, T, h, w, 4 C) to (B, T, C, 2 h, 2 w)."""
     return by_frame(F.pixel_shuffle(x.movedim(-1, 2).flatten(0, 1), 2), x.shape[1])
 
 
@@ -72,33 +97,34 @@ def spread(x: Tensor, weight: Tensor) -> Tensor:
     flat = both.view(B * T * (C + 1), 1, h, w)
     flat = F.conv2d(flat, kernel.view(1, 1, 7, 1), padding=(3, 0))
     flat = F.conv2d(flat, kernel.view(1, 1, 1, 7), padding=(0, 3)).view(both.shape)
-    total = both.mean((3, 4), keepdim=True)
-    total = total[:, :, :C] / total[:, :, C:].clamp_min(1e-6)
+    mean = both.mean((3, 4), keepdim=True)
+    mean = mean[:, :, :C] / mean[:, :, C:].clamp_min(1e-6)
     near, support = flat[:, :, :C], flat[:, :, C:]
-    return (near + LEAST_SUPPORT * total) / (support + LEAST_SUPPORT)
+    return (near + LEAST_SUPPORT * mean) / (support + LEAST_SUPPORT)
 
 
 def describe_blocks(
-    lit: Tensor, apart: Tensor, far: Tensor, known: Tensor, frames: Tensor
+    lit: Tensor, difference: Tensor, distance: Tensor, known: Tensor, frames: Tensor
 ) -> Tensor:
     """Return means over blocks of 4 pixels, (B T, 14, 2 h, 2 w): mask first, most distant last."""
-    planes = (known, lit * known, apart, far, frames)
+    planes = (known, lit * known, difference, distance, frames)
     means = [F.avg_pool2d(pad_to_multiple(p, STRIDE).flatten(0, 1), 4) for p in planes]
-    most = F.max_pool2d(pad_to_multiple(far.amax(2, keepdim=True), STRIDE).flatten(0, 1), 4)
+    most = F.max_pool2d(pad_to_multiple(distance.amax(2, keepdim=True), STRIDE).flatten(0, 1), 4)
     return torch.cat((*means, most), dim=1)
 
 
-def score_clues(shares: Tensor, apart: Tensor, far: Tensor, frames: Tensor) -> Tensor:
-    """Return what the clues of every pixel add to its score, (B, T, 1, H, W).
+def score_clues(shares: Tensor, difference: Tensor, distance: Tensor, frames: Tensor) -> Tensor:
+    """Return the score of every pixel by its clues, (B, T, 1, H, W).
 
-    The clues: how far each channel is from the median, which way all are, and how clipped it is.
+    The clues: the distance of each channel from the median, the sum of their differences, and how
+    clipped the pixel is.
     """
-    score = (shares[:, :, :3] * far).sum(2, keepdim=True)
-    score = score + shares[:, :, 3:4] * apart.sum(2, keepdim=True)
+    score = (shares[:, :, :3] * distance).sum(2, keepdim=True)
+    score = score + shares[:, :, 3:4] * difference.sum(2, keepdim=True)
     clipped = (frames.amax(2, keepdim=True) - NEARLY_CLIPPED).clamp_min(0)
     return CLUE_UNIT * (score + shares[:, :, 4:] * clipped)
 
 
 def by_frame(x: Tensor, count: int) -> Tensor:
-    """Return (B, T, ...) of (B T, ...)."""
+    """Reshape (B T, ...) to (B, T, ...)."""
     return x.view(-1, count, *x.shape[1:])

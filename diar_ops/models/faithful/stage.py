@@ -1,4 +1,4 @@
-"""A step of attention between frames."""
+"""A stage of attention between frames."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Stage"]
 
 
 class Stage(nn.Module):
-    """A depthwise convolution, a Swin block, and with ``pool`` what whole frames say together."""
+    """A depthwise convolution, a Swin block, and with ``pool`` a residual of pooled frames."""
 
     def __init__(
         self,
@@ -44,11 +44,13 @@ class Stage(nn.Module):
         # Mean and extremes of each frame, and of all frames: how bright the picture is shows in how
         # the light of the frames is spread, how black its black is in the extremes of each.
         frame = torch.cat((x.mean((3, 4)), x.amax((3, 4))), dim=-1)
-        seen = tokens.flatten(2).any(dim=2, keepdim=True)  # [B, T, 1]
-        count = seen.sum(dim=1).clamp_min(1)
-        extreme = torch.where(seen, frame, torch.finfo(frame.dtype).min).amax(1)
-        extreme = torch.where(seen.any(dim=1), extreme, 0)
-        everything = torch.cat(((frame * seen).sum(1) / count, extreme), dim=-1)[:, None]
-        both = torch.cat((frame, everything.expand(-1, x.shape[1], -1)), dim=-1)
-        said: Tensor = self.pool(both)[..., None, None]
-        return x + said
+        shown = tokens.flatten(2).any(dim=2, keepdim=True)  # [B, T, 1]
+        # As pool_frames, but the maximum first: gradients are summed in the order of the steps, and
+        # runs that began so go on bit for bit.
+        maximum = torch.where(shown, frame, torch.finfo(frame.dtype).min).amax(1)
+        maximum = torch.where(shown.any(dim=1), maximum, 0)
+        mean = (frame * shown).sum(1) / shown.sum(dim=1).clamp_min(1)
+        pooled = torch.cat((mean, maximum), dim=-1)[:, None]
+        both = torch.cat((frame, pooled.expand(-1, x.shape[1], -1)), dim=-1)
+        update: Tensor = self.pool(both)[..., None, None]
+        return x + update

@@ -1,4 +1,4 @@
-"""A network on photos of any size: light from small copies, weights tile by tile."""
+"""The faithful network on photos of any size: light from small copies, scores tile by tile."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
+from diar_ops.models.faithful.estimates import Evidence, Light
 from diar_ops.models.faithful.light import whole_view
-from diar_ops.models.faithful.network import STRIDE, Evidence, FaithfulDIAR, Light
+from diar_ops.models.faithful.network import FaithfulDIAR
+from diar_ops.models.faithful.planes import STRIDE
 
 __all__ = ["Warper", "compose_window", "gather_evidence", "gather_light", "tiles"]
 
@@ -28,7 +30,7 @@ HALO = 64
 Warper = Callable[[tuple[int, int, int, int]], tuple[Tensor, Tensor]]
 #: (top, left, bottom, right) in pixels.
 Box = tuple[int, int, int, int]
-Found = TypeVar("Found", Light, Evidence)
+Estimate = TypeVar("Estimate", Light, Evidence)
 
 
 class Tile(NamedTuple):
@@ -49,7 +51,7 @@ def tiles(size: tuple[int, int], frames: int, pixels: int = TILE_PIXELS) -> list
     side = max(STEP, (math.isqrt(pixels // frames) - 2 * HALO) // STEP * STEP)
     # Tiles of about equal size: a last one of a few rows would cost as much as its halo.
     rows, columns = (STEP * math.ceil(n / math.ceil(n / side) / STEP) for n in size)
-    found = []
+    cut = []
     for top in range(0, height, rows):
         for left in range(0, width, columns):
             bottom, right = min(height, top + rows), min(width, left + columns)
@@ -59,8 +61,8 @@ def tiles(size: tuple[int, int], frames: int, pixels: int = TILE_PIXELS) -> list
                 min(height, bottom + HALO),
                 min(width, right + HALO),
             )
-            found.append(Tile((top, left, bottom, right), around))
-    return found
+            cut.append(Tile((top, left, bottom, right), around))
+    return cut
 
 
 def gather_light(
@@ -69,7 +71,7 @@ def gather_light(
     size: tuple[int, int],
     progress: Callable[[int, int], None],
 ) -> Light:
-    """Judge the light of frames of (height, width), each of which has a warper of its own."""
+    """Estimate the light of frames of (height, width), each of which has a warper of its own."""
     parts = []
     for done, warper in enumerate(warpers):
         parts.append(whole_view(*warper((0, 0, *size))))
@@ -77,7 +79,7 @@ def gather_light(
     weight = network.light.weight
     frames = torch.cat([part.frames for part in parts], dim=1).to(weight)
     valid = torch.cat([part.valid for part in parts], dim=1).to(weight.device)
-    return _at_home(network.judge_light(frames, valid))
+    return _to_cpu(network.estimate_light(frames, valid))
 
 
 def gather_evidence(
@@ -88,49 +90,51 @@ def gather_evidence(
     progress: Callable[[int, int], None],
     pixels: int = TILE_PIXELS,
 ) -> Evidence:
-    """Weigh the pixels of frames of (height, width), tile by tile.
+    """Score the pixels of frames of (height, width), tile by tile.
 
     Neighbouring tiles overlap by their halos; there the share of each falls linearly, so that no
     seam is left where they differ, to the middle of its halo: beyond, it sees too little.
     """
     frames, weight = light.gain.shape[1], network.light.weight
-    there = Light(*(field.to(weight) for field in light))
+    device_light = Light(*(field.to(weight) for field in light))
     cut = tiles(size, frames, pixels)
     h, w = (-(-n // STRIDE) for n in size)
-    score, seen = torch.zeros(1, frames, 1, *size), torch.zeros(size)
+    score, total = torch.zeros(1, frames, 1, *size), torch.zeros(size)
     detail, correction = torch.zeros(1, frames, 6, h, w), torch.zeros(1, 6, h, w)
-    seen_tokens = torch.zeros(h, w)
+    token_total = torch.zeros(h, w)
     for done, tile in enumerate(cut):
         top, left, bottom, right = tile.around
-        stack, covered = warper((top, left, bottom - top, right - left))
+        stack, valid = warper((top, left, bottom - top, right - left))
         window = _window(tile.around, size).to(weight.device)
-        found = _at_home(network.weigh(stack.to(weight), covered.to(weight.device), there, window))
+        part = _to_cpu(
+            network.score_pixels(stack.to(weight), valid.to(weight.device), device_light, window)
+        )
         share = _ramps(tile, size, 1)
-        score[..., top:bottom, left:right] += found.score * share
-        seen[top:bottom, left:right] += share
+        score[..., top:bottom, left:right] += part.score * share
+        total[top:bottom, left:right] += share
         share = _ramps(tile, size, STRIDE)
         rows = slice(top // STRIDE, -(-bottom // STRIDE))
         columns = slice(left // STRIDE, -(-right // STRIDE))
-        detail[..., rows, columns] += found.detail * share
-        correction[..., rows, columns] += found.correction * share
-        seen_tokens[rows, columns] += share
+        detail[..., rows, columns] += part.detail * share
+        correction[..., rows, columns] += part.correction * share
+        token_total[rows, columns] += share
         progress(done + 1, len(cut))
-    return Evidence(score.div_(seen), detail.div_(seen_tokens), correction.div_(seen_tokens))
+    return Evidence(score.div_(total), detail.div_(token_total), correction.div_(token_total))
 
 
 def _ramps(tile: Tile, size: tuple[int, int], stride: int) -> Tensor:
     """Return the share (h, w) of a tile at its cells of ``stride`` pixels, more than 0."""
-    along = []
+    ramps = []
     for axis in (0, 1):
         first, last = tile.around[axis], tile.around[axis + 2]
-        at = (torch.arange(-(-(last - first) // stride)) + 0.5) * stride
-        ramp = torch.ones_like(at)
+        positions = (torch.arange(-(-(last - first) // stride)) + 0.5) * stride
+        ramp = torch.ones_like(positions)
         if first > 0:
-            ramp = torch.minimum(ramp, at / HALO - 0.5)
+            ramp = torch.minimum(ramp, positions / HALO - 0.5)
         if last < size[axis]:
-            ramp = torch.minimum(ramp, (last - first - at) / HALO - 0.5)
-        along.append(ramp.clamp_min(1e-4))
-    return along[0][:, None] * along[1]
+            ramp = torch.minimum(ramp, (last - first - positions) / HALO - 0.5)
+        ramps.append(ramp.clamp_min(1e-4))
+    return ramps[0][:, None] * ramps[1]
 
 
 def compose_window(
@@ -142,7 +146,7 @@ def compose_window(
     window: Box,
     full: tuple[int, int],
 ) -> tuple[Tensor, Tensor]:
-    """Put a window of the full picture together from evidence on a copy of it.
+    """Compose a window of the full picture from evidence on a copy of it.
 
     Args:
         network: The network.
@@ -173,22 +177,26 @@ def compose_window(
     return restored.image, restored.weights
 
 
-def _at_home(found: Found) -> Found:
-    """Return fields of any device and dtype on the CPU in float32, where pictures are composed."""
-    return type(found)(*(field.to("cpu", torch.float32) for field in found))
+def _to_cpu(estimate: Estimate) -> Estimate:
+    """Move fields to the CPU in float32, where pictures are composed."""
+    return type(estimate)(*(field.to("cpu", torch.float32) for field in estimate))
 
 
 def _enlarge(field: Tensor, share: list[float], size: tuple[int, int]) -> Tensor:
-    """Interpolate linearly, as ``sample_field`` does, a field of many cells at a few pixels."""
+    """Interpolate a field of many cells linearly at a few pixels, as ``sample_field`` does."""
     for axis in (0, 1):
         count, cells, dim = size[axis], field.shape[axis - 2], axis - 2
-        at = share[axis] + (share[axis + 2] - share[axis]) * (torch.arange(count) + 0.5) / count
-        at = (at * cells - 0.5).clamp(0, cells - 1)
-        low = at.long()
+        positions = (
+            share[axis] + (share[axis + 2] - share[axis]) * (torch.arange(count) + 0.5) / count
+        )
+        positions = (positions * cells - 0.5).clamp(0, cells - 1)
+        low = positions.long()
         low_cells, high_cells = (
             field.index_select(dim, i) for i in (low, (low + 1).clamp_max(cells - 1))
         )
-        between = (at - low).unsqueeze(1) if axis == 0 else at - low
+        between = positions - low
+        if axis == 0:
+            between = between.unsqueeze(1)
         field = torch.lerp(low_cells, high_cells, between)
     return field
 

@@ -1,4 +1,4 @@
-"""Files from the network: complete and verified, or not there at all."""
+"""Downloads of weights: complete and verified, or not there at all."""
 
 from __future__ import annotations
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, overload
 
 import torch
 from torch import Tensor, nn
@@ -26,16 +25,6 @@ __all__ = ["load_descriptor", "load_pretrained", "save_pretrained"]
 
 #: Weights that come with the package, as NAME.safetensors.
 SHIPPED = Path(__file__).parent / "shipped"
-
-
-@overload
-def load_pretrained(
-    name_or_path: Literal["resnet18", "resnet34", "resnet50"], *, progress: bool = True
-) -> ResNetTrunk: ...
-@overload
-def load_pretrained(
-    name_or_path: str | os.PathLike[str], *, progress: bool = True
-) -> nn.Module: ...
 
 
 def load_pretrained(name_or_path: str | os.PathLike[str], *, progress: bool = True) -> nn.Module:
@@ -112,8 +101,8 @@ def save_pretrained(
     op, path, words = "save_pretrained", Path(path), dict(metadata or {})
     network = getattr(network, "_orig_mod", network)  # what torch.compile wrapped
     name = type(network).__name__
-    known = name in NETWORKS and type(network) is NETWORKS[name].network
-    check_option(op, known, f"a network among {list(NETWORKS)}", name)
+    registered = name in NETWORKS and type(network) is NETWORKS[name].network
+    check_option(op, registered, f"a network among {list(NETWORKS)}", name)
     check_option(op, path.suffix == ".safetensors", "a path that ends in .safetensors", path.name)
     fits = all(isinstance(k, str) and isinstance(v, str) for k, v in words.items())
     check_option(op, fits, "metadata of words by name", words)

@@ -27,6 +27,8 @@ _VERSION = f"{PREFIX}format_version"
 _ARCHITECTURE = f"{PREFIX}architecture"
 _CONFIG = f"{PREFIX}config"
 _LIBRARY = f"{PREFIX}library_version"
+#: What to do about a damaged file.
+_HINT = "get the file anew, or write it again with save_pretrained"
 
 
 def encode_network(
@@ -45,7 +47,7 @@ def encode_network(
 
 
 def holds_network(file: StateFile) -> bool:
-    """Tell the files of :func:`encode_network` from those of others."""
+    """Return whether a file is one of :func:`encode_network`."""
     return _VERSION in file.metadata
 
 
@@ -71,21 +73,19 @@ def network_from(file: StateFile) -> nn.Module:
     except (DiarError, MemoryError, RuntimeError) as error:
         raise WeightsError(
             f"load_pretrained: the config in {file.path} builds no {name} "
-            f"({str(error).splitlines()[0]}); {_ASK}"
+            f"({str(error).splitlines()[0]}); {_HINT}"
         ) from error
-    check_fit(file, network, f"the {name} of its own config", hint=f"; {_ASK}")
+    check_fit(file, network, f"the {name} of its own config", hint=f"; {_HINT}")
     network.load_state_dict({**network.state_dict(), **file.state})
     return network.eval()
 
 
-_ASK = "get the file anew, or write it again with save_pretrained"
-
-
 def _check_version(file: StateFile) -> None:
+    """Raise unless this library can read the format of a file."""
     version = file.metadata[_VERSION]
     if not (version.isascii() and version.isdigit()):
         raise WeightsError(
-            f"load_pretrained: {file.path} is damaged (its format version is {version!r}); {_ASK}"
+            f"load_pretrained: {file.path} is damaged (its format version is {version!r}); {_HINT}"
         )
     if len(version) > 9 or int(version) > FORMAT_VERSION:
         raise WeightsError(
@@ -95,6 +95,7 @@ def _check_version(file: StateFile) -> None:
 
 
 def _writer(file: StateFile) -> str:
+    """Return the library and version that wrote a file, in words."""
     return f"diar_ops {file.metadata.get(_LIBRARY, 'of unknown version')}"
 
 
@@ -105,12 +106,12 @@ def _read_config(file: StateFile, registered: Registered) -> Any:
         document = json.loads(file.metadata.get(_CONFIG, ""))
     except (ValueError, RecursionError) as error:
         raise WeightsError(
-            f"load_pretrained: the config in {file.path} is no JSON; {_ASK}"
+            f"load_pretrained: the config in {file.path} is no JSON; {_HINT}"
         ) from error
     if not isinstance(document, dict):
         raise WeightsError(
             f"load_pretrained: expected the config in {file.path} to be a JSON object, got "
-            f"{type(document).__name__}; {_ASK}"
+            f"{type(document).__name__}; {_HINT}"
         )
     unknown = [name for name in document if name not in known]
     if unknown:
@@ -119,13 +120,13 @@ def _read_config(file: StateFile, registered: Registered) -> Any:
             f"got {unknown}; update diar_ops if a newer one ({_writer(file)}) wrote the file"
         )
     try:
-        return registered.config(**{name: _tuples(value) for name, value in document.items()})
+        return registered.config(**{name: _to_tuples(value) for name, value in document.items()})
     except (DiarError, TypeError) as error:
         raise WeightsError(
-            f"load_pretrained: the config in {file.path} is not valid ({error}); {_ASK}"
+            f"load_pretrained: the config in {file.path} is not valid ({error}); {_HINT}"
         ) from error
 
 
-def _tuples(value: Any) -> Any:
-    """Undo what JSON does to tuples."""
-    return tuple(_tuples(v) for v in value) if isinstance(value, list) else value
+def _to_tuples(value: Any) -> Any:
+    """Turn the lists that JSON makes of tuples into tuples again."""
+    return tuple(_to_tuples(v) for v in value) if isinstance(value, list) else value

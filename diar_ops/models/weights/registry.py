@@ -9,7 +9,8 @@ from torch import nn
 from diar_ops.models.deep_sets import DeepResidualSets, DeepResidualSetsConfig
 from diar_ops.models.diar import DIAR, DIARConfig
 from diar_ops.models.dual_descriptor import DualDescriptor, DualDescriptorConfig
-from diar_ops.models.faithful.network import FaithfulDIAR, FaithfulDIARConfig
+from diar_ops.models.faithful.config import FaithfulDIARConfig
+from diar_ops.models.faithful.network import FaithfulDIAR
 
 __all__ = ["NETWORKS", "RESTORERS", "Registered"]
 

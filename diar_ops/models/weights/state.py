@@ -1,4 +1,4 @@
-"""State dicts in files: reading them without executing anything, and whether they fit."""
+"""State dicts in files, read without executing anything, and checked against a network."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["StateFile", "check_fit", "read_state", "some"]
 
 
 class StateFile(NamedTuple):
-    """What a weights file holds.
+    """The content of a weights file.
 
     Attributes:
         path: Where it is.
@@ -105,7 +105,7 @@ def check_fit(file: StateFile, network: nn.Module, name: str, *, hint: str = "")
 
 
 def some(keys: Iterable[str], most: int = 4) -> str:
-    """Name the first few."""
+    """Return the first few of many names, and the number of the others."""
     keys = list(keys)
     named = ", ".join(keys[:most])
     return named + (f" and {len(keys) - most} more" if len(keys) > most else "")

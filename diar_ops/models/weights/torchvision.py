@@ -36,7 +36,7 @@ def trunk_from(file: StateFile) -> ResNetTrunk:
         WeightsError: It holds none, or not all of it.
     """
     file = file._replace(state={k: v for k, v in file.state.items() if not k.startswith(_IGNORED)})
-    architecture = _architecture_of(file)
+    architecture = _architecture_name(file)
     # The initial parameters are overwritten: leave the caller's random numbers alone.
     with torch.random.fork_rng(devices=[]):
         trunk = ResNetTrunk(architecture, offset=_IMAGENET_OFFSET)
@@ -45,8 +45,8 @@ def trunk_from(file: StateFile) -> ResNetTrunk:
     return trunk.eval()
 
 
-def _architecture_of(file: StateFile) -> str:
-    """Tell the architecture from the names of the blocks."""
+def _architecture_name(file: StateFile) -> str:
+    """Return the name of the architecture, by the names of its blocks."""
     state: Mapping[str, Tensor] = file.state
     bottleneck = "layer1.0.conv3.weight" in state
     blocks = tuple(

@@ -1,4 +1,4 @@
-"""What the training of descriptors minimises: that the right cells do not choose each other."""
+"""Losses of descriptors: cross-entropies of softmaxes over the cells that may match."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from diar_ops._types import FeatureMap
 from diar_ops.geometry import transform_points
 from diar_ops.matching import dense_stages
-from diar_ops.training.descriptors.pairs import points_seen
+from diar_ops.training.descriptors.pairs import points_visible
 
 __all__ = ["cell_centres", "coarse_loss", "fine_loss", "matching_loss"]
 
@@ -32,7 +32,7 @@ def matching_loss(network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
 
     Args:
         network: The trunk.
-        batch: ``image0``, ``image1``, ``seen0``, ``seen1``, ``homography_1_0``, ``near``.
+        batch: ``image0``, ``image1``, ``visible0``, ``visible1``, ``homography_1_0``, ``near``.
 
     Returns:
         A scalar: :func:`coarse_loss` plus the mean of :func:`fine_loss` of both fine stages over
@@ -40,22 +40,28 @@ def matching_loss(network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
     """
     both = torch.cat([batch["image0"], batch["image1"]])
     stages = dense_stages(both, network)
-    seen0, seen1, H = batch["seen0"], batch["seen1"], batch["homography_1_0"]
-    loss = coarse_loss(*_halves(stages["coarse"]), seen0, seen1, H)
+    visible0, visible1, H = batch["visible0"], batch["visible1"], batch["homography_1_0"]
+    loss = coarse_loss(*_split_pairs(stages["coarse"]), visible0, visible1, H)
     near = batch["near"]
     # Without a near pair it counts for nothing: every process has to use every parameter.
-    some = near if bool(near.any()) else ~near
+    selected = near if bool(near.any()) else ~near
     for stage in ("middle", "fine"):
-        first, second = (_part(features, some) for features in _halves(stages[stage]))
-        part = fine_loss(
-            first, second, seen0[some], seen1[some], H[some], radius=RADIUS[stage], step=STEP[stage]
+        first, second = (_select(features, selected) for features in _split_pairs(stages[stage]))
+        fine = fine_loss(
+            first,
+            second,
+            visible0[selected],
+            visible1[selected],
+            H[selected],
+            radius=RADIUS[stage],
+            step=STEP[stage],
         )
-        loss = loss + 0.5 * part * near.any()
+        loss = loss + 0.5 * fine * near.any()
     return loss
 
 
 def coarse_loss(
-    features0: FeatureMap, features1: FeatureMap, seen0: Tensor, seen1: Tensor, H: Tensor
+    features0: FeatureMap, features1: FeatureMap, visible0: Tensor, visible1: Tensor, H: Tensor
 ) -> Tensor:
     """Return the cross-entropy of the dual softmax over all cells of all images of a batch.
 
@@ -65,8 +71,8 @@ def coarse_loss(
     Args:
         features0: Unit descriptors of B images, 0 where invalid.
         features1: Of the other image of each pair.
-        seen0: (B, 1, H, W) bool, pixels that show the picture.
-        seen1: The same for the other images.
+        visible0: (B, 1, H, W) bool, pixels that show the picture.
+        visible1: The same for the other images.
         H: (B, 3, 3) float64, image1 ~ H @ image0.
 
     Returns:
@@ -75,42 +81,42 @@ def coarse_loss(
     cells0, cells1 = _cells(features0), _cells(features1)
     logits = cells0 @ cells1.T / COARSE_TEMPERATURE  # [B * N0, B * N1]
     back = torch.linalg.inv(H)
-    forward = _coarse_entropy(logits, features0, features1, seen0, seen1, H)
-    backward = _coarse_entropy(logits.T, features1, features0, seen1, seen0, back)
+    forward = _coarse_cross_entropy(logits, features0, features1, visible0, visible1, H)
+    backward = _coarse_cross_entropy(logits.T, features1, features0, visible1, visible0, back)
     return forward + backward
 
 
-def _coarse_entropy(
+def _coarse_cross_entropy(
     logits: Tensor,
     features: FeatureMap,
     others: FeatureMap,
-    seen: Tensor,
-    others_seen: Tensor,
+    visible: Tensor,
+    others_visible: Tensor,
     H_other: Tensor,
 ) -> Tensor:
-    _, there, paired = _partners(features, seen, others_seen, H_other)
+    _, projected, paired = _project_cells(features, visible, others_visible, H_other)
     (sx, sy), (ox, oy) = others.stride, others.offset
     h, w = others.descriptors.shape[-2:]
     B, N = paired.shape
-    column = (there[..., 0:1] - ox) / sx - torch.arange(w, device=there.device)  # [B, N, w]
-    row = (there[..., 1:2] - oy) / sy - torch.arange(h, device=there.device)
+    column = (projected[..., 0:1] - ox) / sx - torch.arange(w, device=projected.device)  # [B, N, w]
+    row = (projected[..., 1:2] - oy) / sy - torch.arange(h, device=projected.device)
     weight = -0.5 / COARSE_SIGMA**2
     target = (weight * (column.square()[:, :, None] + row.square()[..., None])).flatten(2)
-    target = target.masked_fill(~_usable(others)[:, None], -torch.inf)
+    target = target.masked_fill(~_valid_cells(others)[:, None], -torch.inf)
     near = target.amax(dim=-1) > weight * 2  # at least a neighbour of the nearest cell is usable
-    paired = paired & near & _usable(features)
+    paired = paired & near & _valid_cells(features)
     target = torch.where(paired[..., None], target, 0.0).softmax(dim=-1)
-    chances = logits.log_softmax(dim=-1).view(B, N, B, -1)
+    log_probability = logits.log_softmax(dim=-1).view(B, N, B, -1)
     own = torch.arange(B, device=logits.device)
-    entropy = -(target * chances[own, :, own]).sum(dim=-1)  # [B, N]
-    return _mean(entropy, paired)
+    entropy = -(target * log_probability[own, :, own]).sum(dim=-1)  # [B, N]
+    return _masked_mean(entropy, paired)
 
 
 def fine_loss(
     features0: FeatureMap,
     features1: FeatureMap,
-    seen0: Tensor,
-    seen1: Tensor,
+    visible0: Tensor,
+    visible1: Tensor,
     H: Tensor,
     *,
     radius: int,
@@ -121,8 +127,8 @@ def fine_loss(
     Args:
         features0: Unit descriptors of B images, 0 where invalid.
         features1: Of the other images, which lie over the first up to ``radius`` cells.
-        seen0: (B, 1, H, W) bool, pixels that show the picture.
-        seen1: The same for the other images.
+        visible0: (B, 1, H, W) bool, pixels that show the picture.
+        visible1: The same for the other images.
         H: (B, 3, 3) float64, image1 ~ H @ image0.
         radius: Half width of the window, in cells.
         step: Every how many-th row and column of cells is searched for.
@@ -130,13 +136,13 @@ def fine_loss(
     Returns:
         A scalar, the mean over the cells whose partner lies in the window.
     """
-    centres, there, paired = _partners(features0, seen0, seen1, H)
+    centres, projected, paired = _project_cells(features0, visible0, visible1, H)
     h, w = features0.descriptors.shape[-2:]
-    stride = torch.tensor(features0.stride, dtype=there.dtype, device=there.device)
-    moved = ((there - centres) / stride).view(-1, h, w, 2)[:, ::step, ::step].flatten(1, 2)
-    pick = (slice(None), slice(None, None, step), slice(None, None, step))
-    paired = (paired & _usable(features0)).view(-1, h, w)[pick].flatten(1)
-    paired = paired & (moved.abs() <= radius - 0.5).all(dim=-1)
+    stride = torch.tensor(features0.stride, dtype=projected.dtype, device=projected.device)
+    shift = ((projected - centres) / stride).view(-1, h, w, 2)[:, ::step, ::step].flatten(1, 2)
+    grid = (slice(None), slice(None, None, step), slice(None, None, step))
+    paired = (paired & _valid_cells(features0)).view(-1, h, w)[grid].flatten(1)
+    paired = paired & (shift.abs() <= radius - 0.5).all(dim=-1)
 
     cells0 = features0.descriptors[:, :, ::step, ::step]
     padded = F.pad(features1.descriptors, (radius, radius, radius, radius))
@@ -149,12 +155,12 @@ def fine_loss(
         ],
         dim=-1,
     ).flatten(1, 2)  # [B, N, side * side]
-    reach = torch.arange(-radius, radius + 1, device=there.device)
-    off_y = (moved[..., 1:2] - reach).abs()[..., None]  # [B, N, side, 1]
-    off_x = (moved[..., 0:1] - reach).abs()[..., None, :]
+    reach = torch.arange(-radius, radius + 1, device=projected.device)
+    off_y = (shift[..., 1:2] - reach).abs()[..., None]  # [B, N, side, 1]
+    off_x = (shift[..., 0:1] - reach).abs()[..., None, :]
     target = (-(off_y + off_x) / FINE_WIDTH).flatten(2).softmax(dim=-1)
     entropy = -(target * (logits / FINE_TEMPERATURE).log_softmax(dim=-1)).sum(dim=-1)
-    return _mean(entropy, paired)
+    return _masked_mean(entropy, paired)
 
 
 def cell_centres(features: FeatureMap) -> Tensor:
@@ -169,15 +175,15 @@ def cell_centres(features: FeatureMap) -> Tensor:
     return torch.stack([x, y], dim=-1).view(-1, 2)
 
 
-def _partners(
-    features: FeatureMap, seen: Tensor, others_seen: Tensor, H_other: Tensor
+def _project_cells(
+    features: FeatureMap, visible: Tensor, others_visible: Tensor, H_other: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return centres (N, 2), where they lie in the other image (B, N, 2), whether both see them."""
+    """Return cell centres (N, 2), their points in the other image (B, N, 2), if both show them."""
     centres = cell_centres(features)
     points = centres.expand(len(H_other), -1, -1)
-    there, ahead = transform_points(points, H_other.to(points.dtype))
-    paired = points_seen(points, seen) & ahead & points_seen(there, others_seen)
-    return centres, there, paired
+    projected, valid = transform_points(points, H_other.to(points.dtype))
+    paired = points_visible(points, visible) & valid & points_visible(projected, others_visible)
+    return centres, projected, paired
 
 
 def _cells(features: FeatureMap) -> Tensor:
@@ -185,23 +191,24 @@ def _cells(features: FeatureMap) -> Tensor:
     return features.descriptors.flatten(2).mT.flatten(0, 1)
 
 
-def _usable(features: FeatureMap) -> Tensor:
-    """Return which cells are valid, (B, h * w)."""
+def _valid_cells(features: FeatureMap) -> Tensor:
+    """Return the mask of valid cells, (B, h * w)."""
     assert features.valid is not None
     return features.valid.flatten(1)
 
 
-def _mean(values: Tensor, where: Tensor) -> Tensor:
+def _masked_mean(values: Tensor, where: Tensor) -> Tensor:
     return torch.where(where, values, 0).sum() / where.sum().clamp_min(1)
 
 
-def _halves(features: FeatureMap) -> tuple[FeatureMap, FeatureMap]:
-    """Split the maps of both images of a batch of pairs."""
+def _split_pairs(features: FeatureMap) -> tuple[FeatureMap, FeatureMap]:
+    """Split the maps of a batch of pairs into those of their first and second images."""
     B = len(features.descriptors) // 2
     first = torch.arange(2 * B, device=features.descriptors.device) < B
-    return _part(features, first), _part(features, ~first)
+    return _select(features, first), _select(features, ~first)
 
 
-def _part(features: FeatureMap, some: Tensor) -> FeatureMap:
+def _select(features: FeatureMap, items: Tensor) -> FeatureMap:
+    """Return the maps of the items of a batch that a mask selects."""
     assert features.valid is not None
-    return features._replace(descriptors=features.descriptors[some], valid=features.valid[some])
+    return features._replace(descriptors=features.descriptors[items], valid=features.valid[items])

@@ -1,4 +1,4 @@
-"""How good the matches of a descriptor are on pairs of pictures that it was not trained on."""
+"""Scores of a descriptor's matches on pairs of photos that it was not trained on."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from torch import Tensor
 
 from diar_ops.geometry import transform_points
 from diar_ops.matching import DenseDescriptor, match_dense
-from diar_ops.training.descriptors.pairs import points_seen
+from diar_ops.training.descriptors.pairs import points_visible
 
 __all__ = ["DESCRIPTOR_SCORES", "score_descriptor"]
 
-#: Of the matches, those that are right; of the places that both photos show, those found.
+#: Share of the matches that is right; share of the places in both photos that is found.
 DESCRIPTOR_SCORES = ("right", "found")
 #: A match is right within this many pixels.
 RIGHT = 8.0
-#: Places are asked for every so many pixels.
+#: Distance of the places that can be found, in pixels.
 GRID = 8
 
 
@@ -42,25 +42,26 @@ def score_descriptor(
     """
     scores = torch.zeros(len(pairs), len(DESCRIPTOR_SCORES), dtype=torch.float64)
     for row, pair in zip(scores, pairs, strict=True):
-        images, seen, H = (
-            (pair["image0"][None].to(device), pair["image1"][None].to(device)),
-            (pair["seen0"][None].to(device), pair["seen1"][None].to(device)),
-            pair["homography_1_0"][None].to(device).float(),
-        )
+        images = [pair[name][None].to(device) for name in ("image0", "image1")]
+        visible0, visible1 = (pair[name][None].to(device) for name in ("visible0", "visible1"))
+        H = pair["homography_1_0"][None].to(device).float()
         matches = match_dense(*(descriptor(image) for image in images), subpixel=True)
-        there, shown = _truth(matches.points0, *seen, H)
-        off = (there - matches.points1).norm(dim=-1)
-        right = (matches.valid & shown & (off <= RIGHT)).sum()
+        projected, visible = _project(matches.points0, visible0, visible1, H)
+        error = (projected - matches.points1).norm(dim=-1)
+        right = (matches.valid & visible & (error <= RIGHT)).sum()
         side = images[0].shape[-1]
-        at = torch.arange((GRID - 1) / 2, side, GRID, device=device)
-        grid = torch.stack(torch.meshgrid(at, at, indexing="xy"), dim=-1).view(1, -1, 2)
-        places = _truth(grid, *seen, H)[1].sum()
+        centres = torch.arange((GRID - 1) / 2, side, GRID, device=device)
+        grid = torch.stack(torch.meshgrid(centres, centres, indexing="xy"), dim=-1).view(1, -1, 2)
+        findable = _project(grid, visible0, visible1, H)[1].sum()
         row[0] = right / matches.valid.sum().clamp_min(1)
-        row[1] = right / places.clamp_min(1)
+        row[1] = right / findable.clamp_min(1)
     return scores
 
 
-def _truth(points: Tensor, seen0: Tensor, seen1: Tensor, H: Tensor) -> tuple[Tensor, Tensor]:
-    """Return where points (1, N, 2) of image 0 lie in image 1, and whether both show them."""
-    there, ahead = transform_points(points, H)
-    return there, points_seen(points, seen0) & ahead & points_seen(there, seen1)
+def _project(
+    points: Tensor, visible0: Tensor, visible1: Tensor, H: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Return the points (1, N, 2) of image 0 in image 1, and whether both images show them."""
+    projected, valid = transform_points(points, H)
+    visible = points_visible(points, visible0) & valid & points_visible(projected, visible1)
+    return projected, visible

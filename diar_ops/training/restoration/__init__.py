@@ -1,1 +1,1 @@
-"""Training of networks that restore pictures."""
+"""Training of networks that restore pictures: sequences, losses, validation."""

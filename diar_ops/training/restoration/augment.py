@@ -1,19 +1,20 @@
-"""Make more of few sequences: each is seen differently every time."""
+"""Random changes of sequences, so that each is seen differently every time."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
-from functools import lru_cache
+from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
-from diar_ops._checks import check_option
 from diar_ops._types import Warped
 from diar_ops.colour import linear_to_srgb, srgb_to_linear
 from diar_ops.geometry import homography_dlt, warp_homography
 from diar_ops.scene import photograph
+from diar_ops.training.camera import ideal_photos
+from diar_ops.training.options import SHARE, Options, at_least, option
 
 __all__ = ["AugmentRanges", "cover_partly", "misalign", "take_photos", "turn"]
 
@@ -28,35 +29,44 @@ FEWEST_FAR = 5
 CUT, ONE_WHOLE = 0.5, 0.9
 
 
-@dataclass(frozen=True)
-class AugmentRanges:
+@dataclass(frozen=True, kw_only=True)
+class AugmentRanges(Options):
     """How often, and how much, sequences are changed.
 
     Attributes:
         plain: Share of sequences whose photos an ideal camera takes: light is clipped, coded as
             sRGB and rounded to 8 bits. The camera of :func:`photograph` takes the others.
-        albedo: Share of sequences whose picture is darkened, by a factor down to 0.6.
-        permute: Share of sequences whose colour channels are permuted.
+        jitter: Largest standard deviation of the frames' corners in those that are not exactly
+            aligned, in pixels.
         exact: Share of sequences that stay exactly aligned.
-        jitter: Largest standard deviation of the frames' corners in the others, in pixels.
         misaligned: Share of sequences one of whose frames, if there are 5, is far off.
         partial: Share of sequences with frames that show only a part of the picture.
+        permute: Share of sequences whose colour channels are permuted.
+        albedo: Share of sequences whose picture is darkened, by a factor down to 0.6.
+
+    Raises:
+        OptionError: A share is not from 0 to 1, or ``jitter`` below 0.
     """
 
-    plain: float = 0.6
-    albedo: float = 0.3
-    permute: float = 0.5
-    exact: float = 0.5
-    jitter: float = 1.0
-    misaligned: float = 0.1
-    partial: float = 0.3
-
-    def __post_init__(self) -> None:
-        """Refuse what is no share."""
-        for f in fields(self):
-            value = getattr(self, f.name)
-            fits = value >= 0 and (value <= 1 or f.name == "jitter")
-            check_option(f"AugmentRanges.{f.name}", fits, "a share from 0 to 1", value)
+    plain: Annotated[float, SHARE] = option(
+        0.6, "share of items that no camera but an ideal one takes", "SHARE"
+    )
+    jitter: Annotated[float, at_least(0)] = option(
+        1.0, "most misalignment of frames, pixels (deviation)", "PIXELS"
+    )
+    exact: Annotated[float, SHARE] = option(
+        0.5, "share of items whose frames are exactly aligned", "SHARE"
+    )
+    misaligned: Annotated[float, SHARE] = option(
+        0.1, "share of items with one frame that is far off", "SHARE"
+    )
+    partial: Annotated[float, SHARE] = option(
+        0.3, "share of items with frames that show only a part", "SHARE"
+    )
+    permute: Annotated[float, SHARE] = option(
+        0.5, "share of items whose colour channels change places", "SHARE"
+    )
+    albedo: Annotated[float, SHARE] = option(0.3, "share of items with a darker picture", "SHARE")
 
 
 def turn(
@@ -77,14 +87,14 @@ def turn(
     channels = torch.randperm(3, generator=generator)
     sides = [side for side, flag in zip((-2, -1), flags[1:3], strict=True) if flag < 0.5]
 
-    def turned(picture: Tensor) -> Tensor:
+    def apply(picture: Tensor) -> Tensor:
         if flags[0] < ranges.permute:
             picture = picture[..., channels, :, :]
         picture = picture.flip(sides) if sides else picture
         square = picture.shape[-1] == picture.shape[-2]
         return (picture.mT if flags[3] < 0.5 and square else picture).contiguous()
 
-    return turned(pictures), turned(label)
+    return apply(pictures), apply(label)
 
 
 def take_photos(
@@ -101,38 +111,13 @@ def take_photos(
     Returns:
         frames (T, 3, H, W) float32 and label, both sRGB in [0, 1].
     """
-    darker, how, camera = torch.rand(3, generator=generator).tolist()
-    factor = DARKEST**how if darker < ranges.albedo else 1.0
+    darken, strength, camera = torch.rand(3, generator=generator).tolist()
+    factor = DARKEST**strength if darken < ranges.albedo else 1.0
     if factor < 1:
         label = linear_to_srgb(srgb_to_linear(label) * factor)
     if camera < ranges.plain:
         return ideal_photos(radiance, factor), label
     return photograph(radiance[None].float() * factor, generator=generator)[0], label
-
-
-def ideal_photos(radiance: Tensor, factor: float = 1.0) -> Tensor:
-    """Return light as an ideal camera stores it: clipped, coded and rounded to 8 bits.
-
-    Args:
-        radiance: Any shape, linear light, floating point.
-        factor: Of the light.
-
-    Returns:
-        The same shape, float32, multiples of 1/255.
-    """
-    if radiance.dtype != torch.float16 or radiance.numel() < len(_halves()):
-        coded = linear_to_srgb((radiance.float() * factor).clamp(0, 1))
-        return (coded * 255).round() / 255
-    # There are far fewer halves than pixels.
-    table = ideal_photos(_halves(), factor)
-    at = radiance.view(torch.int16).to(torch.int32) & 0xFFFF
-    return table.index_select(0, at.flatten()).view(radiance.shape)
-
-
-@lru_cache(maxsize=1)
-def _halves() -> Tensor:
-    """Return what each pattern of 16 bits is as float16, in float32."""
-    return torch.arange(2**16, dtype=torch.int32).to(torch.int16).view(torch.float16).float()
 
 
 def misalign(frames: Tensor, ranges: AugmentRanges, generator: torch.Generator) -> Warped:
@@ -141,19 +126,19 @@ def misalign(frames: Tensor, ranges: AugmentRanges, generator: torch.Generator) 
     No frame is the reference: all corners scatter around the truth.
     """
     T, _, height, width = frames.shape
-    exact, off, sigma = torch.rand(3, generator=generator).tolist()
+    exact, misaligned, sigma = torch.rand(3, generator=generator).tolist()
     noise = torch.randn(T, 4, 2, generator=generator).clamp(-3, 3)
     far = torch.rand(4, 2, generator=generator)
-    which = int(torch.randint(T, (), generator=generator))
+    far_frame = int(torch.randint(T, (), generator=generator))
     jittered = exact >= ranges.exact and ranges.jitter > 0
-    lost = off < ranges.misaligned and T >= FEWEST_FAR
+    one_far = misaligned < ranges.misaligned and T >= FEWEST_FAR
     moved = torch.full((T,), jittered)
     shift = noise * (sigma * ranges.jitter if jittered else 0)
-    if lost:
-        moved[which] = True
+    if one_far:
+        moved[far_frame] = True
         length, angle = FAR[0] + (FAR[1] - FAR[0]) * far[:, 0], 2 * math.pi * far[:, 1]
         direction = torch.stack((angle.cos() * width, angle.sin() * height), dim=-1)
-        shift[which] = length[:, None] * direction
+        shift[far_frame] = length[:, None] * direction
     valid = torch.ones(T, 1, height, width, dtype=torch.bool)
     if not bool(moved.any()):
         return Warped(frames, valid)
@@ -180,14 +165,14 @@ def cover_partly(valid: Tensor, ranges: AugmentRanges, generator: torch.Generato
         valid, False also beyond a random line through a frame, or outside a random quadrilateral.
     """
     T, _, height, width = valid.shape
-    sequence, whole = torch.rand(2, generator=generator).tolist()
+    apply, keep_one = torch.rand(2, generator=generator).tolist()
     unit = torch.rand(T, 11, generator=generator)
-    keep = int(torch.randint(T, (), generator=generator))
-    if sequence >= ranges.partial:
+    whole_frame = int(torch.randint(T, (), generator=generator))
+    if apply >= ranges.partial:
         return valid
     cut = unit[:, 0] < CUT
-    if whole < ONE_WHOLE:
-        cut[keep] = False
+    if keep_one < ONE_WHOLE:
+        cut[whole_frame] = False
     # Four lines around the middle, in shares of the picture; of half the frames only one.
     angle = 2 * math.pi * unit[:, 1:2] + torch.arange(4) * math.pi / 2 + (unit[:, 3:7] - 0.5) * 0.7
     distance = 0.2 + 0.45 * unit[:, 7:11]

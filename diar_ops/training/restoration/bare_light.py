@@ -1,4 +1,4 @@
-"""Light alone, without pictures: what frames have in common can be learned from it."""
+"""Sequences of light without pictures, from which the light common to all frames is learned."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from diar_ops.colour import srgb_to_linear
 from diar_ops.models import GRID
 from diar_ops.scene import SceneRanges, render_planar_scene, sample_planar_scene
-from diar_ops.training.pool import LARGEST_ASPECT
+from diar_ops.training.rendered import LARGEST_ASPECT
 
 __all__ = ["bare_light"]
 
@@ -35,13 +35,13 @@ def bare_light(count: int, frames: int, generator: torch.Generator) -> Tensor:
     ranges = SceneRanges(
         object_count=(1, 0, 0, 0), caster_count=(1, 0, 0), picture_material=(1, 0, 0, 0)
     )
-    wide = LARGEST_ASPECT ** (2 * torch.rand(count, generator=generator) - 1)
+    aspect = LARGEST_ASPECT ** (2 * torch.rand(count, generator=generator) - 1)
     side = CELL * GRID
     scene = sample_planar_scene(
         count,
         frames=frames,
         size=(side, side),
-        picture_size=torch.stack((torch.ones(count), wide), dim=1),
+        picture_size=torch.stack((torch.ones(count), aspect), dim=1),
         kind="aligned",
         generator=generator,
         ranges=ranges,

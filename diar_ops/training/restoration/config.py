@@ -1,19 +1,24 @@
-"""Every option of a training run."""
+"""Every option of the training of a network that restores pictures."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import Annotated
 
 from diar_ops._errors import OptionError
-from diar_ops.training.options import RunConfig, option
+from diar_ops.training.options import SHARE, Bounds, RunConfig, at_least, option
 from diar_ops.training.restoration.augment import AugmentRanges
 
 __all__ = ["TrainConfig"]
 
+SIDES = Bounds("sides of at least 11 pixels", lambda sides: bool(sides) and min(sides) >= 11)
+FRAME_RANGE = Bounds(
+    "1 <= fewest <= most frames", lambda frames: len(frames) == 2 and 1 <= frames[0] <= frames[1]
+)
 
-@dataclass(frozen=True)
-class TrainConfig(RunConfig):
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(AugmentRanges, RunConfig):
     """Every option of a training run; what each means stands beside it.
 
     The defaults of ``sequences``, ``held_out``, ``batch``, ``epochs``, ``frames`` and the optimiser
@@ -24,74 +29,49 @@ class TrainConfig(RunConfig):
     """
 
     network: str = option("DIAR", "which network", "NAME")
-    options: tuple[str, ...] = option((), "its options", "KEY=VALUE")
-    initial: str | None = option(None, "weights to start from (fine-tuning)", "FILE")
 
-    textures: tuple[str, ...] = option(
-        (), "pictures to render; without them all are drawn ones", "DIR"
+    sizes: Annotated[tuple[int, ...], SIDES] = option(
+        (128,), "sides of rendered sequences, pixels", "PIXELS"
     )
-    procedural: float | None = option(
-        None, "share of drawn pictures: pages, posters, maps, ... (default: half, or all)", "SHARE"
-    )
-    pool: str | None = option(
-        None, "where rendered sequences are kept, for all runs; without it none is kept", "DIR"
-    )
-    sizes: tuple[int, ...] = option((128,), "sides of rendered sequences, pixels", "PIXELS")
     sequences: tuple[int, ...] = option(
-        (15000,), "how many of each size; one number holds for all, 0 for none"
+        (15000,), "how many of each size; one number holds for all, 0 for none", free=True
     )
     size_shares: tuple[float, ...] = option(
         (), "how often an item is of each size (default: as many as there are)", "SHARE"
     )
-    pool_frames: int = option(10, "frames of each rendered sequence", "T")
-    pool_seed: int = option(1, "another seed, other rendered sequences", "K")
-    held_out: float = option(0.1, "share of them that is not trained on", "SHARE")
+    pool_frames: Annotated[int, at_least(1)] = option(10, "frames of each rendered sequence", "T")
+    held_out: Annotated[float, SHARE] = option(0.1, "share of them that is not trained on", "SHARE")
     cycles: tuple[str, ...] = option((), "aligned sets of render_dataset.py to train on", "DIR")
-    cycles_share: float = option(0.3, "how often an item is of those", "SHARE")
+    cycles_share: Annotated[float, SHARE] = option(0.3, "how often an item is of those", "SHARE")
 
-    frames: tuple[int, int] = option((2, 10), "fewest and most frames of a batch", "T")
-    favour: float = option(1.0, "T frames are drawn with a weight of T to this power", "POWER")
-    crops: tuple[int, ...] = option((64,), "sides of crops, one drawn for each batch", "PIXELS")
-    whole: int = option(64, "side of the small copies of whole frames", "PIXELS")
-    plain: float = option(0.6, "share of items that no camera but an ideal one takes", "SHARE")
-    jitter: float = option(1.0, "most misalignment of frames, pixels (deviation)", "PIXELS")
-    exact: float = option(0.5, "share of items whose frames are exactly aligned", "SHARE")
-    misaligned: float = option(0.1, "share of items with one frame that is far off", "SHARE")
-    partial: float = option(0.3, "share of items with frames that show only a part", "SHARE")
-    permute: float = option(0.5, "share of items whose colour channels change places", "SHARE")
-    albedo: float = option(0.3, "share of items with a darker picture", "SHARE")
-
-    bare: int = option(
+    frames: Annotated[tuple[int, int], FRAME_RANGE] = option(
+        (2, 10), "fewest and most frames of a batch", "T"
+    )
+    favour: Annotated[float, at_least(0)] = option(
+        1.0, "T frames are drawn with a weight of T to this power", "POWER"
+    )
+    crops: Annotated[tuple[int, ...], SIDES] = option(
+        (64,), "sides of crops, one drawn for each batch", "PIXELS"
+    )
+    whole: Annotated[int, at_least(1)] = option(
+        64, "side of the small copies of whole frames", "PIXELS"
+    )
+    bare: Annotated[int, at_least(0)] = option(
         8, "sequences of bare light with every item, for networks that tell the light"
     )
+    ssim_weight: Annotated[float, at_least(0)] = option(
+        5.0, "weight of 1 - SSIM beside decibels", "WEIGHT"
+    )
 
-    ssim_weight: float = option(5.0, "weight of 1 - SSIM beside decibels", "WEIGHT")
-
-    validation: tuple[str, ...] = option((), "aligned sets to validate on", "DIR")
-    validate: int = option(40, "rendered sequences to validate on, of those held out")
-
-    #: More sequences than before are used from the next step on.
-    FREE: ClassVar[frozenset[str]] = RunConfig.FREE | {
-        "pool",
-        "sequences",
-        "validation",
-        "validate",
-    }
+    validation: tuple[str, ...] = option((), "aligned sets to validate on", "DIR", free=True)
+    validate: Annotated[int, at_least(0)] = option(
+        40, "rendered sequences to validate on, of those held out", free=True
+    )
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be trained with."""
-        for name in ("frames", *(n for n in _TUPLES if n != "frames")):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+        """Check the options, one by one and together."""
         super().__post_init__()
-        self._shares(*_SHARES)
-        self._at_least(1, "pool_frames", "whole")
-        self._at_least(0, "favour", "jitter", "ssim_weight", "bare", "validate")
         self._check("held_out", self.held_out < 1, "less than 1")
-        fits = len(self.frames) == 2 and 1 <= self.frames[0] <= self.frames[1]
-        self._check("frames", fits, "1 <= fewest <= most frames")
-        for name in ("sizes", "crops"):
-            sides = getattr(self, name)
-            self._check(name, bool(sides) and min(sides) >= 11, "sides of at least 11 pixels")
         each = len(self.sequences) in (1, len(self.sizes)) and min(self.sequences) >= 0
         self._check("sequences", each, "one number, or one for each size")
         shares = self.size_shares
@@ -104,21 +84,3 @@ class TrainConfig(RunConfig):
                 f"items of up to {self.frames[1]} frames need rendered sequences of as many, "
                 f"got pool_frames={self.pool_frames}"
             )
-
-    def augmentation(self) -> AugmentRanges:
-        """Return the ranges of augmentation."""
-        return AugmentRanges(**{f.name: getattr(self, f.name) for f in fields(AugmentRanges)})
-
-
-_TUPLES = tuple(f.name for f in fields(TrainConfig) if str(f.type).startswith("tuple"))
-_SHARES = (
-    "procedural",
-    "held_out",
-    "cycles_share",
-    "plain",
-    "exact",
-    "misaligned",
-    "partial",
-    "permute",
-    "albedo",
-)

@@ -1,4 +1,4 @@
-"""A stream of training items: each depends on seed, step and place in the batch alone."""
+"""A stream of training items: each depends on seed, step and position in the batch alone."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from diar_ops._errors import ImageError
 from diar_ops._seeds import generator_for
 from diar_ops.data import SequenceDataset
 from diar_ops.models.faithful.light import whole_view
-from diar_ops.training.pool import RenderedSequences
+from diar_ops.training.rendered import RenderedSequences
 from diar_ops.training.restoration.augment import (
     AugmentRanges,
     cover_partly,
@@ -26,26 +26,26 @@ from diar_ops.training.restoration.augment import (
 )
 from diar_ops.training.restoration.bare_light import bare_light
 
-__all__ = ["CyclesSource", "RenderedSource", "Source", "Taken", "TrainingSequences"]
+__all__ = ["CyclesSource", "RenderedSource", "SelectedFrames", "Source", "TrainingSequences"]
 
 
-class Taken(NamedTuple):
-    """Frames of a sequence as they are kept."""
+class SelectedFrames(NamedTuple):
+    """Frames of a sequence, and the clean picture."""
 
     pictures: Tensor  #: (T, 3, H, W) linear light in any precision, or float32 photos in [0, 1]
     label: Tensor  #: (3, H, W) float32 sRGB in [0, 1]
-    light: bool  #: whether they are light
+    is_light: bool  #: whether the pictures are light, not photos
 
 
 class Source(Protocol):
-    """Where sequences come from."""
+    """A set of sequences."""
 
     frames: int  #: of every sequence, at least
     side: int  #: shorter side of every sequence, in pixels, at least
 
     def __len__(self) -> int: ...
 
-    def take(self, index: int, frames: Sequence[int]) -> Taken:
+    def read(self, index: int, frames: Sequence[int]) -> SelectedFrames:
         """Read frames of sequence ``index``."""
         ...
 
@@ -61,10 +61,10 @@ class RenderedSource:
     def __len__(self) -> int:
         return len(self.sequences) - self.first
 
-    def take(self, index: int, frames: Sequence[int]) -> Taken:
+    def read(self, index: int, frames: Sequence[int]) -> SelectedFrames:
         """Return the light of a sequence."""
         item = self.sequences[self.first + index]
-        return Taken(item["radiance"][list(frames)], item["label"].float() / 255, True)
+        return SelectedFrames(item["radiance"][list(frames)], item["label"].float() / 255, True)
 
 
 class CyclesSource:
@@ -97,14 +97,14 @@ class CyclesSource:
     def __len__(self) -> int:
         return len(self.sequences)
 
-    def take(self, index: int, frames: Sequence[int]) -> Taken:
+    def read(self, index: int, frames: Sequence[int]) -> SelectedFrames:
         """Return the photos of a sequence."""
         item = self.sequences[index]
-        return Taken(item["frames"][list(frames)], item["label"], False)
+        return SelectedFrames(item["frames"][list(frames)], item["label"], False)
 
 
 class TrainingSequences(Dataset[dict[str, Tensor]]):
-    """An endless stream of training items, indexed by (step, place in the batch).
+    """An endless stream of training items, indexed by (step, position in the batch).
 
     The number of frames T and the side c of the crops are drawn for each step, so that the items
     of a batch go together; everything else for each item.
@@ -143,10 +143,10 @@ class TrainingSequences(Dataset[dict[str, Tensor]]):
         seed: int = 0,
     ) -> None:
         op = "TrainingSequences"
-        used = [(source, share) for source, share in sources if share > 0]
-        check_option(op, bool(used), "sources with a share above 0", sources)
-        self.sources = [source for source, _ in used]
-        self.shares = torch.tensor([share for _, share in used], dtype=torch.float64)
+        weighted = [(source, share) for source, share in sources if share > 0]
+        check_option(op, bool(weighted), "sources with a share above 0", sources)
+        self.sources = [source for source, _ in weighted]
+        self.shares = torch.tensor([share for _, share in weighted], dtype=torch.float64)
         most = min(source.frames for source in self.sources)
         fits = 1 <= frames[0] <= frames[1] <= most
         check_option(op, fits, f"frames 1 <= fewest <= most <= {most}, as there are", frames)
@@ -163,7 +163,7 @@ class TrainingSequences(Dataset[dict[str, Tensor]]):
         """Number of different sequences."""
         return sum(map(len, self.sources))
 
-    def shape_of(self, step: int) -> tuple[int, int]:
+    def step_shape(self, step: int) -> tuple[int, int]:
         """Return number of frames and side of the crops of a step."""
         generator = generator_for(self.seed, "step", step)
         numbers = torch.arange(self.frames[0], self.frames[1] + 1, dtype=torch.float64)
@@ -171,15 +171,16 @@ class TrainingSequences(Dataset[dict[str, Tensor]]):
         crop = torch.randint(len(self.crops), (), generator=generator)
         return int(numbers[T]), self.crops[int(crop)]
 
-    def __getitem__(self, at: tuple[int, int]) -> dict[str, Tensor]:
-        step, place = at
-        T, crop = self.shape_of(step)
-        generator = generator_for(self.seed, "item", step, place)
+    def __getitem__(self, index: tuple[int, int]) -> dict[str, Tensor]:
+        step, position = index
+        T, crop = self.step_shape(step)
+        generator = generator_for(self.seed, "item", step, position)
         source = self.sources[int(torch.multinomial(self.shares, 1, generator=generator))]
-        index = int(torch.randint(len(source), (), generator=generator))
-        taken = source.take(index, torch.randperm(source.frames, generator=generator)[:T].tolist())
-        frames, label = turn(taken.pictures, taken.label, self.ranges, generator)
-        if taken.light:
+        sequence = int(torch.randint(len(source), (), generator=generator))
+        order = torch.randperm(source.frames, generator=generator)[:T].tolist()
+        pictures, label, is_light = source.read(sequence, order)
+        frames, label = turn(pictures, label, self.ranges, generator)
+        if is_light:
             frames, label = take_photos(frames, label, self.ranges, generator)
         frames, valid = misalign(frames, self.ranges, generator)
         valid = cover_partly(valid, self.ranges, generator)
@@ -189,12 +190,12 @@ class TrainingSequences(Dataset[dict[str, Tensor]]):
         top, left = (
             int(torch.randint(side - crop + 1, (), generator=generator)) for side in (height, width)
         )
-        cut = (..., slice(top, top + crop), slice(left, left + crop))
+        crop_index = (..., slice(top, top + crop), slice(left, left + crop))
         edges = (top / height, left / width, (top + crop) / height, (left + crop) / width)
         return {
-            "frames": frames[cut].contiguous(),
-            "valid": valid[cut].contiguous(),
-            "label": label[cut].contiguous(),
+            "frames": frames[crop_index].contiguous(),
+            "valid": valid[crop_index].contiguous(),
+            "label": label[crop_index].contiguous(),
             "whole_frames": whole.frames[0],
             "whole_valid": whole.valid[0],
             "whole_label": F.adaptive_avg_pool2d(label, self.whole),

@@ -1,4 +1,4 @@
-"""What training minimises."""
+"""Losses of restored pictures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from diar_ops._types import Restored
 from diar_ops.metrics import ssim
 from diar_ops.models import FaithfulDIAR, sample_field
-from diar_ops.models.faithful.light import lit_light
+from diar_ops.models.faithful.light import to_light
 
 __all__ = ["common_light_loss", "restoration_loss"]
 
@@ -29,7 +29,8 @@ def restoration_loss(
 ) -> Tensor:
     r"""Return the mean over items of :math:`10 \log_{10}(MSE + 10^{-4}) + w (1 - SSIM)`, in dB.
 
-    What the mean PSNR is measured by, not the mean error, which the worst items would rule.
+    The mean of decibels, as the mean PSNR is, and not of the error, which the worst items would
+    rule.
     Pixels that no frame shows do not count.
 
     Args:
@@ -47,24 +48,24 @@ def restoration_loss(
     label = batch["label"]
     shown = batch["valid"].any(dim=1)
     image = torch.where(shown, output.image.to(label.dtype), label)
-    error = (image - label).square().flatten(1).mean(dim=1)
-    loss = 10 * (error + FLOOR).log10()
+    mse = (image - label).square().flatten(1).mean(dim=1)
+    loss = 10 * (mse + FLOOR).log10()
     if ssim_weight > 0:
         loss = loss + ssim_weight * (1 - ssim(image, label))
     if light_weight > 0 and output.gain is not None and output.veil is not None:
-        frames, want = batch["whole_frames"], lit_light(batch["whole_label"])[:, None]
+        frames, target = batch["whole_frames"], to_light(batch["whole_label"])[:, None]
         size = (frames.shape[-2], frames.shape[-1])
-        lit = lit_light(frames, sample_field(output.gain, size), sample_field(output.veil, size))
+        light = to_light(frames, sample_field(output.gain, size), sample_field(output.veil, size))
         # Not in sRGB, which is steepest below black: a veil would rather be too weak.
-        steepness = (want + DARK) ** (1 / 2.4 - 1) / 2.4
-        off = steepness * (lit - want).abs() * batch["whole_valid"]
-        seen = 3 * batch["whole_valid"].flatten(1).sum(dim=1).clamp_min(1)
-        loss = loss + light_weight * off.flatten(1).sum(dim=1) / seen
+        steepness = (target + DARK) ** (1 / 2.4 - 1) / 2.4
+        error = steepness * (light - target).abs() * batch["whole_valid"]
+        count = 3 * batch["whole_valid"].flatten(1).sum(dim=1).clamp_min(1)
+        loss = loss + light_weight * error.flatten(1).sum(dim=1) / count
     return loss.mean()
 
 
 def common_light_loss(network: FaithfulDIAR, bare: Tensor, *, weight: float = 40.0) -> Tensor:
-    """Return how far off the common light of bare sequences is told, in dB.
+    """Return the error of the common light that a network estimates of bare sequences, in dB.
 
     Args:
         network: The network.
@@ -73,6 +74,6 @@ def common_light_loss(network: FaithfulDIAR, bare: Tensor, *, weight: float = 40
     """
     logs = bare.flatten(0, 1)
     common = logs.mean(1, keepdim=True)
-    told: Tensor = network.common_light(logs - common)
-    off: Tensor = (told - common[:, 0]).abs().mean()
-    return weight * off
+    estimate: Tensor = network.common_light(logs - common)
+    error: Tensor = (estimate - common[:, 0]).abs().mean()
+    return weight * error

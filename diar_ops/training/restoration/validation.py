@@ -1,15 +1,15 @@
-"""How good a network is on sequences that it was not trained on."""
+"""Scores of a network on sequences that it was not trained on."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from diar_ops.metrics import colour_gain, psnr, ssim
-from diar_ops.training.restoration.augment import ideal_photos
+from diar_ops.training.camera import ideal_photos
 from diar_ops.training.restoration.dataset import Source
 
 __all__ = ["SCORES", "ValidationItem", "score_network", "validation_items"]
@@ -32,9 +32,9 @@ def validation_items(source: Source, count: int) -> list[ValidationItem]:
     """
     items = []
     for index in range(min(count, len(source))):
-        taken = source.take(index, range(source.frames))
-        frames = ideal_photos(taken.pictures) if taken.light else taken.pictures
-        items.append(ValidationItem(_bytes(frames), _bytes(taken.label)))
+        pictures, label, is_light = source.read(index, range(source.frames))
+        frames = ideal_photos(pictures) if is_light else pictures
+        items.append(ValidationItem(_to_uint8(frames), _to_uint8(label)))
     return items
 
 
@@ -55,23 +55,14 @@ def score_network(
     scores = torch.zeros(len(items), len(SCORES), dtype=torch.float64)
     for row, (frames, label) in zip(scores, items, strict=True):
         image = network(frames[None].to(device).float() / 255).image
-        truth = label[None].to(device).float() / 255
-        shown = torch.ones_like(truth[:, :1], dtype=torch.bool)
+        target = label[None].to(device).float() / 255
+        everywhere = torch.ones_like(target[:, :1], dtype=torch.bool)
         image = image.float().clamp(0, 1)
-        fitted = (image * colour_gain(image, truth, shown)).clamp(0, 1)
-        values = psnr(image, truth), psnr(fitted, truth), ssim(image, truth)
+        fitted = (image * colour_gain(image, target, everywhere)).clamp(0, 1)
+        values = psnr(image, target), psnr(fitted, target), ssim(image, target)
         row.copy_(torch.cat(values))
     return scores
 
 
-def mean_scores(scores: Mapping[str, Tensor]) -> dict[str, float]:
-    """Return the mean of every score over the items of every set, by ``set_score``."""
-    return {
-        f"{name}_{score}": float(value)
-        for name, table in scores.items()
-        for score, value in zip(SCORES, table.mean(dim=0), strict=True)
-    }
-
-
-def _bytes(picture: Tensor) -> Tensor:
+def _to_uint8(picture: Tensor) -> Tensor:
     return (picture * 255).round().to(torch.uint8)

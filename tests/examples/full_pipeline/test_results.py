@@ -199,7 +199,7 @@ def test_help_teaches(program: ModuleType, capsys: pytest.CaptureFixture[str]) -
     assert done.value.code == 0
     text = capsys.readouterr().out
     options = "out overwrite reference descriptor aggregator device max-size seed ground-truth"
-    values = "diar softmax median mean examples/train.py"
+    values = "diar consensus median mean examples/train.py"
     files = "clean.png report.html aligned/ weights/ homographies.json"
     assert all(f"--{option}" in text for option in options.split())
     for taught in (*values.split(), *files.split(), "python examples/full_pipeline.py my_photos/"):

@@ -1,4 +1,4 @@
-"""The light common to all frames is told by a set of frames, whatever their order and number."""
+"""The light common to all frames follows from a set of them, whatever their order and number."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def relative(name: str, batch: int, count: int) -> Tensor:
 @torch.no_grad()
 def test_any_number_of_frames(batch: int, count: int) -> None:
     logs = relative("numbers", batch, count)
-    found = network()(logs)
-    assert found.shape == (batch, 3, GRID, GRID)
-    assert found.isfinite().all()
+    result = network()(logs)
+    assert result.shape == (batch, 3, GRID, GRID)
+    assert result.isfinite().all()
     everything = torch.ones(batch, count, dtype=torch.bool)
-    assert_close(network()(logs, everything), found)
+    assert_close(network()(logs, everything), result)
 
 
 @pytest.mark.parametrize("masked", [False, True])
@@ -42,8 +42,8 @@ def test_order_does_not_matter(masked: bool) -> None:
     logs = relative("order", 2, 7)
     seen = torch.rand(2, 7, generator=generator("seen")) < 0.7 if masked else None
     order = torch.randperm(7, generator=generator("permutation"))
-    found = network()(logs[:, order], None if seen is None else seen[:, order])
-    assert_close(found, network()(logs, seen))
+    result = network()(logs[:, order], None if seen is None else seen[:, order])
+    assert_close(result, network()(logs, seen))
 
 
 @torch.no_grad()
@@ -68,11 +68,11 @@ def test_frames_that_do_not_count_have_no_influence(filler: float) -> None:
 
 @torch.no_grad()
 def test_none_counts_at_all() -> None:
-    """What is told then does not depend on the frames, nor on how many there are."""
+    """What is estimated then does not depend on the frames, nor on how many there are."""
     one, other = relative("none", 1, 3), relative("none either", 1, 4)
-    found = [network()(x, torch.zeros(x.shape[:2], dtype=torch.bool)) for x in (one, other)]
-    assert found[0].isfinite().all()
-    assert torch.equal(*found)
+    result = [network()(x, torch.zeros(x.shape[:2], dtype=torch.bool)) for x in (one, other)]
+    assert result[0].isfinite().all()
+    assert torch.equal(*result)
 
 
 @torch.no_grad()

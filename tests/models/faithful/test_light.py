@@ -11,7 +11,7 @@ from torch import Tensor
 
 from diar_ops.colour import srgb_to_linear
 from diar_ops.models import WHOLE_SIZE, compensate, sample_field
-from diar_ops.models.faithful.light import BLACK, median, relight, token_window, whole_view
+from diar_ops.models.faithful.light import BLACK, frame_median, relight, token_window, whole_view
 from tests.harness import assert_close, generator
 
 NAN = float("nan")
@@ -46,15 +46,15 @@ def test_a_window_is_a_crop_of_the_interpolated_whole(
     edges = windows(
         *((y / height, x / width, (y + h) / height, (x + w) / width) for y, x, _, _ in boxes)
     )
-    found = sample_field(x, (h, w), edges)
+    result = sample_field(x, (h, w), edges)
     for item, (top, left, bottom, right) in enumerate(boxes):
-        assert_close(found[item], whole[item, ..., top:bottom, left:right])
+        assert_close(result[item], whole[item, ..., top:bottom, left:right])
 
 
 def test_constant_beyond_the_outermost_centres() -> None:
     x = field("beyond", 1, 1, 1, 2, 2)
-    found = sample_field(x, (4, 4), windows((-1.0, -1.0, 0.0, 0.0)))
-    assert_close(found, x[..., :1, :1].expand(1, 1, 1, 4, 4))
+    result = sample_field(x, (4, 4), windows((-1.0, -1.0, 0.0, 0.0)))
+    assert_close(result, x[..., :1, :1].expand(1, 1, 1, 4, 4))
 
 
 def test_derivatives_of_field_and_place() -> None:
@@ -69,10 +69,10 @@ def test_places_keep_their_digits_in_half_precision(half: torch.dtype) -> None:
     ramp = torch.linspace(0, 1, 16, dtype=torch.float64)[:, None].expand(1, 1, 1, 16, 16)
     edges = windows((0.2, 0.1, 0.7, 0.8))
     exact = sample_field(ramp, (300, 7), edges)
-    found = sample_field(ramp.to(half), (300, 7), edges)
-    assert found.dtype == half
+    result = sample_field(ramp.to(half), (300, 7), edges)
+    assert result.dtype == half
     # Only the values are rounded: those of the cells and those of the pixels.
-    assert (found - exact).abs().max() < 2 * torch.finfo(half).eps
+    assert (result - exact).abs().max() < 2 * torch.finfo(half).eps
     with torch.autocast("cpu", torch.bfloat16):
         single = sample_field(ramp.float(), (300, 7), edges)
     assert single.dtype == torch.float32
@@ -83,11 +83,11 @@ def test_places_keep_their_digits_in_half_precision(half: torch.dtype) -> None:
 def test_windows_of_tokens_reach_as_far_as_the_tokens(height: int, width: int) -> None:
     frames = torch.empty(2, 1, 3, height, width, dtype=torch.float64)
     edges = windows((0.2, 0.1, 0.6, 0.4), (0, 0, 1, 1))
-    found = token_window(frames, edges, 8)
-    assert found is not None
+    result = token_window(frames, edges, 8)
+    assert result is not None
     padded = torch.tensor([-(-n // 8) * 8 / n for n in (height, width)], dtype=torch.float64)
-    assert_close(found[:, :2], edges[:, :2])
-    assert_close(found[:, 2:] - found[:, :2], (edges[:, 2:] - edges[:, :2]) * padded)
+    assert_close(result[:, :2], edges[:, :2])
+    assert_close(result[:, 2:] - result[:, :2], (edges[:, 2:] - edges[:, :2]) * padded)
     alone = token_window(frames, None, 8)
     if height % 8 == width % 8 == 0:
         assert alone is None
@@ -129,11 +129,11 @@ def test_what_was_relit_can_be_put_back() -> None:
 def test_brighter_stays_brighter() -> None:
     values = torch.linspace(0, 1, 300, dtype=torch.float64)
     for gain, veil in ((0.0, 0.0), (1.5, 0.2), (-1.5, 0.01), (0.4, -0.1)):
-        found = relight(values, torch.tensor(gain).double(), torch.tensor(veil).double())
-        assert found.min() >= -1e-12
-        steps = found.diff()
+        result = relight(values, torch.tensor(gain).double(), torch.tensor(veil).double())
+        assert result.min() >= -1e-12
+        steps = result.diff()
         assert (steps > -1e-12).all()
-        assert (steps[found[:-1] > 1e-12] > 0).all()
+        assert (steps[result[:-1] > 1e-12] > 0).all()
 
 
 def test_black_stays_black() -> None:
@@ -148,9 +148,9 @@ def test_gradients_at_black_and_below_are_those_of_black() -> None:
     values = torch.tensor([0.0, 0.0, 0.3, 0.6], dtype=torch.float64).requires_grad_()
     gain = torch.tensor([0.0, -0.5, -1.0, 0.0], dtype=torch.float64).requires_grad_()
     veil = torch.tensor([0.0, 0.1, 0.2, 5.0], dtype=torch.float64).requires_grad_()
-    found = relight(values, gain, veil)
-    assert found.abs().max() < 1e-12
-    found.sum().backward()
+    result = relight(values, gain, veil)
+    assert result.abs().max() < 1e-12
+    result.sum().backward()
     for tensor in (values, gain, veil):
         assert tensor.grad is not None
         assert tensor.grad.isfinite().all()
@@ -180,9 +180,9 @@ def test_compensate_is_relight_with_fields_over_the_whole() -> None:
 def test_the_median_has_no_gradient() -> None:
     x = field("median", 1, 3, 3, 2, 2).requires_grad_()
     valid = torch.ones(1, 3, 1, 2, 2, dtype=torch.bool)
-    found = median(x, valid)
-    assert not found.requires_grad
-    assert_close(found[:, 0], x.detach().median(dim=1).values)
+    result = frame_median(x, valid)
+    assert not result.requires_grad
+    assert_close(result[:, 0], x.detach().median(dim=1).values)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 70), (64, 64), (130, 200)])

@@ -61,7 +61,7 @@ def test_what_is_near_counts_by_its_distance() -> None:
     """Cell by cell, from the definition."""
     weight = shares("weights", 1, 2, 1, 6, 5)
     x = numbers("samples", 1, 2, 3, 6, 5) * weight
-    found = spread(x, weight)
+    result = spread(x, weight)
     tent = torch.exp(-(torch.arange(-3.0, 4.0).double() ** 2) / (2 * SPREAD**2))
     tent = tent / tent.sum()
     for t in range(2):
@@ -74,7 +74,7 @@ def test_what_is_near_counts_by_its_distance() -> None:
                         share = tent[y - row + 3] * tent[z - column + 3]
                         near = near + share * x[0, t, :, y, z]
                         support = support + share * weight[0, t, 0, y, z]
-                assert_close(found[0, t, :, row, column], near / support)
+                assert_close(result[0, t, :, row, column], near / support)
 
 
 # --- darkest and brightest ------------------------------------------------------------------------
@@ -115,8 +115,8 @@ def test_pixels_that_are_not_known_are_no_extremes() -> None:
     log, known = torch.zeros(1, 1, 3, 8, 8), torch.ones(1, 1, 1, 8, 8)
     log[..., 3, 3], log[..., 5, 5] = -2.5, 2.5
     known[..., 3, 3] = known[..., 5, 5] = 0
-    for found in token_range(log, known):
-        assert not found.any()
+    for result in token_range(log, known):
+        assert not result.any()
 
 
 # --- scores of pixels -----------------------------------------------------------------------------
@@ -124,19 +124,19 @@ def test_pixels_that_are_not_known_are_no_extremes() -> None:
 
 def test_scores_from_clues() -> None:
     """Pixel by pixel."""
-    told = numbers("shares", 2, 3, CLUES, 4, 5)
+    clue_shares = numbers("shares", 2, 3, CLUES, 4, 5)
     apart, frames = numbers("apart", 2, 3, 3, 4, 5), shares("frames", 2, 3, 3, 4, 5)
     frames[:, :, :, 0] += 0.5
-    found = score_clues(told, apart, apart.abs(), frames)
-    assert found.shape == (2, 3, 1, 4, 5)
+    result = score_clues(clue_shares, apart, apart.abs(), frames)
+    assert result.shape == (2, 3, 1, 4, 5)
     for at in torch.cartesian_prod(*map(torch.arange, (2, 3, 4, 5))).tolist():
         item, t, y, x = at
-        share, far = told[item, t, :, y, x], apart[item, t, :, y, x]
+        share, far = clue_shares[item, t, :, y, x], apart[item, t, :, y, x]
         score = sum(float(share[c] * far[c].abs()) for c in range(3))
         score += float(share[3] * far.sum())
         brightest = max(float(v) for v in frames[item, t, :, y, x])
         if brightest > NEARLY_CLIPPED:
             score += float(share[4]) * (brightest - NEARLY_CLIPPED)
-        assert found[item, t, 0, y, x].item() == pytest.approx(CLUE_UNIT * score, abs=1e-9)
+        assert result[item, t, 0, y, x].item() == pytest.approx(CLUE_UNIT * score, abs=1e-9)
     assert (frames.amax(2) > NEARLY_CLIPPED).any()
     assert (frames.amax(2) < NEARLY_CLIPPED).any()

@@ -1,4 +1,4 @@
-"""Tone curves are medians within tones of the median picture; veils are told from a set of them."""
+"""Tone curves are medians within tones of the median; veils follow from a set of them."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ def test_few_pixels_and_none_shown(side: int) -> None:
     apart, middle, _ = planes("few", side)
     for valid in (torch.ones, torch.zeros):
         mask = valid(2, 3, 1, side, side).bool()
-        for found in tone_curves(apart, middle, mask):
-            assert found.isfinite().all()
-            assert bool(found.any()) == bool(mask.any())
+        for result in tone_curves(apart, middle, mask):
+            assert result.isfinite().all()
+            assert bool(result.any()) == bool(mask.any())
 
 
 def network() -> ToneVeil:

@@ -64,8 +64,8 @@ class TestLoadDescriptor(OpTests):
             load_descriptor(str(tmp_path / "empty.pth"))
 
     def test_cardinality(self) -> None:
-        found = load_descriptor("sift")(torch.zeros(0, 3, 32, 32))
-        assert found.descriptors.shape == (0, 128, 3, 3)
+        features = load_descriptor("sift")(torch.zeros(0, 3, 32, 32))
+        assert features.descriptors.shape == (0, 128, 3, 3)
 
     def test_property_sift_needs_no_weights(self) -> None:
         descriptor = load_descriptor()
@@ -77,15 +77,15 @@ class TestLoadDescriptor(OpTests):
         descriptor = load_descriptor(str(saved))
         image = torch.rand(1, 3, 64, 48, generator=generator("descriptor-image"))
         with torch.no_grad():
-            found = descriptor(image)
-        assert found.descriptors.shape == (1, 128, 8, 6)
-        assert found.stride == (8.0, 8.0)
+            features = descriptor(image)
+        assert features.descriptors.shape == (1, 128, 8, 6)
+        assert features.stride == (8.0, 8.0)
         assert not descriptor.training
 
     def test_property_a_dual_descriptor_gives_its_coarse_stage(self, dual: Path) -> None:
-        found = load_descriptor(str(dual))(torch.rand(1, 3, 64, 48))
-        assert found.descriptors.shape == (1, 8, 8, 6)
-        assert (found.stride, found.offset) == ((8.0, 8.0), (3.5, 3.5))
+        features = load_descriptor(str(dual))(torch.rand(1, 3, 64, 48))
+        assert features.descriptors.shape == (1, 8, 8, 6)
+        assert (features.stride, features.offset) == ((8.0, 8.0), (3.5, 3.5))
 
     def test_exception_of_a_network_for_something_else(self, restorer: Path) -> None:
         with pytest.raises(WeightsError, match="which holds a DeepResidualSets"):

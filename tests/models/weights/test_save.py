@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import struct
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +10,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from safetensors.torch import load_file
+from torch import nn
 
 import diar_ops
 from diar_ops import (
     DIAR,
     DeepResidualSets,
-    DeepResidualSetsConfig,
-    DIARConfig,
-    DualDescriptor,
-    DualDescriptorConfig,
-    FaithfulDIARConfig,
     OptionError,
     OutputError,
     WeightsError,
@@ -35,52 +27,7 @@ from diar_ops import (
 from diar_ops.models.weights import load as weights
 from diar_ops.models.weights.registry import NETWORKS
 from tests.harness import Call, OpTests, generator
-
-SIZES = {"channels": (4, 8), "blocks": (1, 1), "decoder_blocks": (0, 1)}
-CONFIGS = {
-    "DeepResidualSets": DeepResidualSetsConfig(**SIZES),
-    "DIAR": DIARConfig(**SIZES, window=(5, 2, 2), aggregation="embedded_mean", mlp_ratio=1.5),
-    "FaithfulDIAR": FaithfulDIARConfig(8, 1, 8, 4, 8, 1, 2, window=(5, 2, 2)),
-    "DualDescriptor": DualDescriptorConfig((4, 8, 8, 8), (0, 1, 0), 8, 4, 6),
-}
-
-every = pytest.mark.parametrize("name", NETWORKS)
-
-
-def network(name: str) -> nn.Module:
-    with torch.random.fork_rng():
-        torch.manual_seed(3)
-        return NETWORKS[name].network(CONFIGS[name])
-
-
-def made_of(built: nn.Module, frames: Tensor) -> Tensor:
-    """What a network makes of frames: a picture, or descriptors of each."""
-    if isinstance(built, DualDescriptor):
-        return built(frames[0], stages=("fine",))["fine"]
-    image: Tensor = built(frames).image
-    return image
-
-
-def header(path: Path) -> dict[str, str]:
-    with safe_open(path, "pt") as file:
-        return dict(file.metadata())
-
-
-def rewrite(path: Path, state: Mapping[str, Tensor] | None = None, **words: str | None) -> Path:
-    """Change the tensors or the header of a file; ``None`` takes a word away."""
-    known = header(path)
-    for key, value in words.items():
-        known.pop(f"diar_ops.{key}", None)
-        if value is not None:
-            known[f"diar_ops.{key}"] = value
-    save_file(dict(load_file(path) if state is None else state), path, known)
-    return path
-
-
-@pytest.fixture
-def saved(tmp_path: Path) -> Path:
-    save_pretrained(network("DIAR"), tmp_path / "net.safetensors")
-    return tmp_path / "net.safetensors"
+from tests.models.weights.files import CONFIGS, apply_network, every, header, network
 
 
 class TestSavePretrained(OpTests):
@@ -110,7 +57,9 @@ class TestSavePretrained(OpTests):
             assert torch.equal(value, built.state_dict()[key].cpu()), key
         frames = torch.rand(1, 3, 3, 5, 6, generator=generator("frames of a round trip"))
         with torch.no_grad():
-            assert torch.equal(made_of(loaded, frames), made_of(built.cpu().eval(), frames))
+            assert torch.equal(
+                apply_network(loaded, frames), apply_network(built.cpu().eval(), frames)
+            )
         assert [p.name for p in path.parent.iterdir()] == [path.name]
 
     def test_exception(self, tmp_path: Path, saved: Path) -> None:
@@ -169,9 +118,9 @@ class TestSavePretrained(OpTests):
         @given(st.dictionaries(words, st.text(max_size=50)))
         def check(metadata: dict[str, str]) -> None:
             save_pretrained(built, path, metadata=metadata, overwrite=True)
-            found = header(path)
-            assert metadata.items() <= found.items()
-            assert {k for k in found if k not in metadata} == {
+            stored = header(path)
+            assert metadata.items() <= stored.items()
+            assert {k for k in stored if k not in metadata} == {
                 f"diar_ops.{k}"
                 for k in ("architecture", "config", "format_version", "library_version")
             }
@@ -193,11 +142,11 @@ def test_compiled_networks_are_saved_as_what_they_are(tmp_path: Path) -> None:
 
 
 def test_header_says_what_it_is(saved: Path) -> None:
-    found = header(saved)
-    assert found["diar_ops.architecture"] == "DIAR"
-    assert found["diar_ops.format_version"] == "1"
-    assert found["diar_ops.library_version"] == diar_ops.__version__
-    config = json.loads(found["diar_ops.config"])
+    stored = header(saved)
+    assert stored["diar_ops.architecture"] == "DIAR"
+    assert stored["diar_ops.format_version"] == "1"
+    assert stored["diar_ops.library_version"] == diar_ops.__version__
+    config = json.loads(stored["diar_ops.config"])
     assert config["window"] == [5, 2, 2]
     assert config["aggregation"] == "embedded_mean"
 
@@ -256,99 +205,3 @@ def test_a_network_is_no_descriptor(saved: Path) -> None:
         WeightsError, match=r"weights of a DualDescriptor or a ResNet, got .* holds a DIAR"
     ):
         load_descriptor(str(saved))
-
-
-@pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 0.99])
-def test_truncated_files(share: float, saved: Path) -> None:
-    content = saved.read_bytes()
-    saved.write_bytes(content[: int(len(content) * share)])
-    with pytest.raises(WeightsError, match=r"net\.safetensors is damaged or no weights file"):
-        load_pretrained(saved)
-
-
-def test_a_header_that_lies_about_its_length(saved: Path) -> None:
-    saved.write_bytes(struct.pack("<Q", 2**62) + saved.read_bytes()[8:])
-    with pytest.raises(WeightsError, match=r"net\.safetensors is damaged or no weights file"):
-        load_pretrained(saved)
-
-
-def test_wrong_keys_and_shapes_are_named(saved: Path) -> None:
-    state = load_file(saved)
-    del state["decoder.head.bias"]
-    state["extra.weight"] = torch.zeros(2)
-    state["encoder.stem.bias"] = torch.zeros(5)
-    state["encoder.stem.weight"] = state["encoder.stem.weight"].long()
-    rewrite(saved, state)
-    with pytest.raises(WeightsError) as error:
-        load_pretrained(saved)
-    for part in (
-        str(saved),
-        "the DIAR of its own config",
-        "missing decoder.head.bias",
-        "unexpected extra.weight",
-        "encoder.stem.bias [5] instead of [4]",
-        "encoder.stem.weight torch.int64 instead of torch.float32",
-        "get the file anew",
-    ):
-        assert part in str(error.value)
-
-
-CONFIG = "expected the config in .* to"
-BAD_HEADERS: dict[str, tuple[dict[str, Any], str]] = {
-    "unknown architecture": (
-        {"architecture": "Mamba", "library_version": "9.1"},
-        r"one of \['DeepResidualSets', .*, got 'Mamba'; update .* \(diar_ops 9\.1\)",
-    ),
-    "no architecture": ({"architecture": None}, "got ''"),
-    "newer format": (
-        {"format_version": "2", "library_version": "3.0"},
-        r"is of format 2 \(written by diar_ops 3\.0\), .* up to 1; update diar_ops",
-    ),
-    "huge format": ({"format_version": "9" * 5000}, "is of format 999999999 .*; update diar_ops"),
-    "format of another kind": ({"format_version": "one"}, "is damaged .* 'one'"),
-    "negative format": ({"format_version": "-1"}, "is damaged .* '-1'"),
-    "no config": ({"config": None}, "the config in .* is no JSON; get the file anew"),
-    "no JSON": ({"config": "{channels: 3}"}, "the config in .* is no JSON; get the file anew"),
-    "deep JSON": ({"config": "[" * 100_000}, "the config in .* is no JSON; get the file anew"),
-    "a list": ({"config": "[1, 2]"}, f"{CONFIG} be a JSON object, got list"),
-    "unknown field": (
-        {"config": '{"depth": 1, "experts": 8}'},
-        rf"{CONFIG} have fields among \['channels', .*, got \['experts'\]; update diar_ops",
-    ),
-    "invalid field": (
-        {"config": '{"heads": 7}'},
-        r"is not valid \(DIARConfig: expected heads that divide 64 channels, got 7\); get the",
-    ),
-    "invalid kind": ({"config": '{"channels": {"a": 1}}'}, "is not valid .*1 to 6 positive"),
-    "no number": ({"config": '{"mlp_ratio": NaN}'}, "is not valid .*positive mlp_ratio"),
-    "other sizes": ({"config": '{"channels": [8, 8, 8]}'}, "do not fit the DIAR of its own config"),
-}
-
-
-@pytest.mark.parametrize("case", BAD_HEADERS)
-def test_bad_headers(case: str, saved: Path) -> None:
-    words, message = BAD_HEADERS[case]
-    rewrite(saved, **words)
-    with pytest.raises(WeightsError, match=message) as error:
-        load_pretrained(saved)
-    assert str(saved) in str(error.value)
-
-
-def test_a_config_too_large_for_the_machine(saved: Path) -> None:
-    rewrite(saved, config=json.dumps({"channels": [2**40] * 3, "heads": 1}))
-    with pytest.raises(WeightsError, match=r"the config in .* builds no DIAR .*; get the file"):
-        load_pretrained(saved)
-
-
-def test_fields_of_later_versions_have_defaults(saved: Path) -> None:
-    """A file that was written before an option existed means what the option is by default."""
-    config = json.loads(header(saved)["diar_ops.config"])
-    del config["temporal_bias"]
-    rewrite(saved, config=json.dumps(config))
-    assert load_pretrained(saved).config == CONFIGS["DIAR"]
-
-
-def test_a_file_without_header_is_taken_for_a_trunk(saved: Path) -> None:
-    save_file(load_file(saved), saved)
-    with pytest.raises(WeightsError, match="to hold the trunk of one of"):
-        load_pretrained(saved)

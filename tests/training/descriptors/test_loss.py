@@ -54,8 +54,8 @@ def test_coarse_loss_of_a_true_shift_is_least() -> None:
     true = coarse_loss(*maps, seen, seen, shifted(*SHIFT, batch=2))
     for x, y in ((0.0, 0.0), (16.0, -16.0), (-8.0, 16.0)):
         assert coarse_loss(*maps, seen, seen, shifted(x, y, batch=2)) > true + 5
-    found = match_dense(*maps)
-    right = (found.points1 - found.points0 == torch.tensor(SHIFT)).all(dim=-1) & found.valid
+    matches = match_dense(*maps)
+    right = (matches.points1 - matches.points0 == torch.tensor(SHIFT)).all(dim=-1) & matches.valid
     assert right.sum() == 2 * 6 * 7
 
 
@@ -121,10 +121,10 @@ def test_fine_loss_leads_to_what_match_local_finds(radius: int, step: int) -> No
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    found = match_local(
+    matches = match_local(
         feature_map(first.detach(), 2), feature_map(second.detach(), 2), radius=radius, step=step
     )
-    moved = (found.points1 - found.points0)[found.valid]
+    moved = (matches.points1 - matches.points0)[matches.valid]
     assert len(moved) > 20
     assert (moved.median(dim=0).values - torch.tensor([2.6, -1.0])).abs().max() < 0.3
 
@@ -136,8 +136,8 @@ def test_every_parameter_learns(near: tuple[bool, bool]) -> None:
     batch = {
         "image0": images,
         "image1": images.roll(2, dims=3),
-        "seen0": everything(2, 48),
-        "seen1": everything(2, 48),
+        "visible0": everything(2, 48),
+        "visible1": everything(2, 48),
         "homography_1_0": shifted(2, 0, batch=2),
         "near": torch.tensor(near),
     }

@@ -10,8 +10,13 @@ import torch
 from torch import Tensor
 
 from diar_ops import OptionError, transform_points
-from diar_ops.training.descriptors import PairRanges, ViewPairs, fixed_pairs
-from diar_ops.training.descriptors.pairs import make_pair, points_seen
+from diar_ops.training.descriptors.pairs import (
+    PairRanges,
+    ViewPairs,
+    fixed_pairs,
+    make_pair,
+    points_visible,
+)
 from tests.harness import generator
 from tests.training.descriptors.tiny import tiny_views
 
@@ -49,38 +54,40 @@ def test_both_photos_show_the_same_where_the_homography_says(near: bool, seed: i
     y, x = torch.meshgrid(torch.arange(48.0), torch.arange(48.0), indexing="ij")
     points = torch.stack([x, y], dim=-1).view(1, -1, 2)
     H = pair["homography_1_0"][None].float()
-    there, _ = transform_points(points, H)
-    both = points_seen(points, pair["seen0"][None]) & points_seen(there, pair["seen1"][None])
+    projected, _ = transform_points(points, H)
+    both = points_visible(points, pair["visible0"][None]) & points_visible(
+        projected, pair["visible1"][None]
+    )
     assert both.sum() > 50
     one = places(pair["image0"]).flatten(1).T[both[0]]
-    grid = ((there[both] + 0.5) / 48 * 2 - 1).view(1, 1, -1, 2)
+    grid = ((projected[both] + 0.5) / 48 * 2 - 1).view(1, 1, -1, 2)
     other = torch.nn.functional.grid_sample(
         places(pair["image1"])[None].nan_to_num(), grid, align_corners=False, padding_mode="border"
     )[0, :, 0].T
     # Eight bits of sRGB, and edges that are interpolated.
     assert (one - other).norm(dim=1).quantile(0.9) < 1.0
     if near:
-        assert (there - points).norm(dim=-1).max() < ranges.offset * 2.5
+        assert (projected - points).norm(dim=-1).max() < ranges.offset * 2.5
 
 
 def test_what_is_hidden_is_not_seen() -> None:
     ranges = PairRanges(rotation=0, scale=1, perspective=0, shift=0, plain=1.0)
     pair = make_pair(ramps(), 48, ranges, generator("hidden"))
-    rows = [places(pair[f"image{k}"])[1][pair[f"seen{k}"][0]] for k in (0, 1)]
+    rows = [places(pair[f"image{k}"])[1][pair[f"visible{k}"][0]] for k in (0, 1)]
     assert sorted(float(values.min()) > 18 for values in rows)[-1]
-    assert not pair["seen0"][0][pair["image0"].isnan().any(dim=0)].any()
+    assert not pair["visible0"][0][pair["image0"].isnan().any(dim=0)].any()
 
 
-def test_an_item_depends_on_seed_step_and_place_alone(tmp_path: Path) -> None:
+def test_an_item_depends_on_seed_step_and_position_alone(tmp_path: Path) -> None:
     def pairs(**options: Any) -> ViewPairs:
         views = tiny_views(tmp_path)
         return ViewPairs(views, batch=3, crop=32, ranges=PairRanges(near=0.4), **options)
 
     one, other = pairs(seed=3), pairs(seed=3)
-    for at in ((5, 2), (0, 0), (5, 1)):
+    for index in ((5, 2), (0, 0), (5, 1)):
         other[0, 1]
-        for name, value in one[at].items():
-            assert torch.equal(value.nan_to_num(-1), other[at][name].nan_to_num(-1)), name
+        for name, value in one[index].items():
+            assert torch.equal(value.nan_to_num(-1), other[index][name].nan_to_num(-1)), name
     assert not torch.equal(one[0, 0]["homography_1_0"], one[0, 1]["homography_1_0"])
     assert not torch.equal(one[0, 0]["homography_1_0"], pairs(seed=4)[0, 0]["homography_1_0"])
     assert [bool(one[7, place]["near"]) for place in range(3)] == [True, False, False]
@@ -96,22 +103,6 @@ def test_fixed_pairs_are_fixed(tmp_path: Path) -> None:
     for one, other in zip(few, more, strict=False):
         assert torch.equal(one["homography_1_0"], other["homography_1_0"])
         assert not one["near"]
-
-
-def test_views_are_kept_and_photographed_anew(tmp_path: Path) -> None:
-    views = tiny_views(tmp_path)
-    first = views[1]
-    path = tmp_path / "views-64x64x2-1" / "000001.safetensors"
-    assert path.is_file()
-    again = tiny_views(tmp_path)[1]
-    fresh = tiny_views(None)[1]
-    assert first.keys() == {"radiance", "seen", "homography_frame_label"}
-    for name, value in first.items():
-        assert torch.equal(value, again[name])
-        assert torch.equal(value, fresh[name])
-    assert first["radiance"].dtype == torch.float16
-    # The first camera is perpendicular and sees exactly the picture.
-    assert torch.allclose(first["homography_frame_label"][0], torch.eye(3, dtype=torch.float64))
 
 
 @pytest.mark.parametrize(

@@ -7,20 +7,17 @@ from typing import Any
 
 from diar_ops.models import DualDescriptor, DualDescriptorConfig
 from diar_ops.textures import TextureSource
-from diar_ops.training.descriptors import (
-    DescriptorConfig,
-    DescriptorTrainer,
-    RenderedViews,
-    fixed_pairs,
-    training_pairs,
-)
-from diar_ops.training.restoration.assemble import built_network
+from diar_ops.training import DescriptorConfig, DescriptorTask, RunConfig, Trainer
+from diar_ops.training.descriptors.pairs import fixed_pairs
+from diar_ops.training.descriptors.task import training_pairs
+from diar_ops.training.network import build_network
+from diar_ops.training.rendered import RenderedSequences
 
 OPTIONS = ("widths=(8, 8, 16, 16)", "blocks=(0, 1, 0)", "coarse=32", "fine=8", "fine_width=8")
 
 
 def tiny_network() -> DualDescriptor:
-    network = built_network("DualDescriptor", OPTIONS, None, seed=0)
+    network = build_network("DualDescriptor", RunConfig(options=OPTIONS))
     assert isinstance(network, DualDescriptor)
     assert network.config == DualDescriptorConfig((8, 8, 16, 16), (0, 1, 0), 32, 8, 8)
     return network
@@ -45,14 +42,17 @@ def tiny_config(pool: Path | None = None, **options: Any) -> DescriptorConfig:
     return DescriptorConfig(**{**defaults, **options})
 
 
-def tiny_views(pool: Path | None, **options: Any) -> RenderedViews:
+def tiny_views(pool: Path | None, **options: Any) -> RenderedSequences:
     defaults: dict[str, Any] = {"count": 3, "frames": 2, "size": (64, 64), "seed": 1}
-    return RenderedViews(pool, TextureSource(), **{**defaults, **options})
+    return RenderedSequences(pool, TextureSource(), kind="misaligned", **{**defaults, **options})
 
 
-def tiny_trainer(out: Path, config: DescriptorConfig, **more: Any) -> DescriptorTrainer:
+def tiny_trainer(out: Path, config: DescriptorConfig, **more: Any) -> Trainer:
     pool = None if config.pool is None else Path(config.pool)
     views = tiny_views(pool, seed="validation")
-    validation = fixed_pairs(views, 2, crop=config.crop, ranges=config.ranges(), seed=0)
+    validation = fixed_pairs(views, 2, crop=config.crop, ranges=config, seed=0)
     network = more.pop("network", None) or tiny_network()
-    return DescriptorTrainer(network, config, training_pairs(config), validation, out, **more)
+    task = DescriptorTask(
+        network, config, training_pairs(config), validation, baselines=more.pop("baselines", None)
+    )
+    return Trainer(task, out, **more)

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from diar_ops import OptionError
-from diar_ops.colour import linear_to_srgb, srgb_to_linear
-from diar_ops.training import AugmentRanges
+from diar_ops.colour import srgb_to_linear
+from diar_ops.training.camera import ideal_photos
 from diar_ops.training.restoration.augment import (
+    AugmentRanges,
     cover_partly,
-    ideal_photos,
     misalign,
     take_photos,
     turn,
@@ -58,22 +58,6 @@ def test_only_square_pictures_are_transposed() -> None:
     dice = generator("oblong-dice")
     for _ in range(10):
         assert turn(label[None], label, NONE, dice)[1].shape == label.shape
-
-
-def test_an_ideal_camera_clips_codes_and_rounds() -> None:
-    light = torch.tensor([-1.0, 0.0, 0.2, 1.0, 7.0])
-    photo = ideal_photos(light)
-    assert_close(photo, linear_to_srgb(light.clamp(0, 1)), atol=0.5 / 255 + 1e-6)
-    assert torch.equal(photo * 255, (photo * 255).round())
-
-
-def test_halves_are_looked_up() -> None:
-    light = torch.rand(3, 160, 160, generator=generator("halves")).half() * 1.5 - 0.1
-    light[0, 0, :3] = torch.tensor([torch.inf, -torch.inf, -0.0])
-    for factor in (1.0, 0.7):
-        photo = ideal_photos(light, factor)
-        assert photo.dtype == torch.float32
-        assert torch.equal(photo, ideal_photos(light.float(), factor))
 
 
 def test_a_darker_picture_is_as_much_darker_in_light_and_label() -> None:

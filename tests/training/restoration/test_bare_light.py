@@ -24,10 +24,10 @@ def draw(name: str = "bare light", count: int = 4, frames: int = 3) -> Tensor:
 
 @pytest.mark.parametrize(("count", "frames"), [(0, 3), (1, 1), (3, 5)])
 def test_shapes(count: int, frames: int) -> None:
-    found = draw(count=count, frames=frames)
-    assert found.shape == (count, frames, 3, 8, 8)
-    assert found.dtype == torch.float32
-    assert found.isfinite().all()
+    light = draw(count=count, frames=frames)
+    assert light.shape == (count, frames, 3, 8, 8)
+    assert light.dtype == torch.float32
+    assert light.isfinite().all()
 
 
 def test_it_depends_on_the_generator_alone() -> None:
@@ -55,31 +55,31 @@ def test_surroundings_alone_light_evenly(monkeypatch: pytest.MonkeyPatch) -> Non
     """With lamps of next to no light, nothing is left but what comes from everywhere."""
     dark = partial(SceneRanges, light_radiance=(1e-7,) * 2, ambient=(0.2,) * 2, tint=0)
     monkeypatch.setattr(module, "SceneRanges", dark)
-    found = draw()
-    assert_close(found, torch.full_like(found, -math.log(0.2) / 2.4), atol=0.01)
+    light = draw()
+    assert_close(light, torch.full_like(light, -math.log(0.2) / 2.4), atol=0.01)
 
 
 def test_brighter_lamps_need_smaller_factors(monkeypatch: pytest.MonkeyPatch) -> None:
     """What multiplies light multiplies values + 0.055 by its 2.4th root."""
     monkeypatch.setattr(module, "DARKEST", 1e-12)
-    found = []
+    light = []
     for radiance in (0.5, 1.0):
         ranges = partial(SceneRanges, light_radiance=(radiance,) * 2, ambient=(1e-7, 1e-7), tint=0)
         monkeypatch.setattr(module, "SceneRanges", ranges)
-        found.append(draw())
-    dark, bright = found
+        light.append(draw())
+    dark, bright = light
     lit = bright < 1.3  # no pixel of the cell is beyond the rim of a spot
     assert lit.float().mean() > 0.5
     assert_close((dark - bright)[lit], torch.full_like(dark[lit], math.log(2) / 2.4), atol=0.01)
 
 
 def test_light_as_it_is_in_the_sequences_that_are_trained_on() -> None:
-    found = draw("statistics", 150, 4)
-    assert found.max() <= -math.log(DARKEST) / 2.4 + 1e-5
-    assert -0.1 < found.mean() < 0.3
-    assert 0.1 < found.std() < 0.4
+    light = draw("statistics", 150, 4)
+    assert light.max() <= -math.log(DARKEST) / 2.4 + 1e-5
+    assert -0.1 < light.mean() < 0.3
+    assert 0.1 < light.std() < 0.4
     # Frames have lights of their own, which are not even.
-    assert found.std(1).mean() > 0.05
-    assert found.std((3, 4)).mean() > 0.03
+    assert light.std(1).mean() > 0.05
+    assert light.std((3, 4)).mean() > 0.03
     # Channels differ by tints, and less than places and frames do.
-    assert 0.005 < found.std(2).mean() < found.std(1).mean()
+    assert 0.005 < light.std(2).mean() < light.std(1).mean()

@@ -9,6 +9,7 @@ import pytest
 
 from diar_ops import OptionError
 from diar_ops.training import TrainConfig
+from diar_ops.training.restoration.augment import AugmentRanges
 
 
 @pytest.mark.parametrize(
@@ -52,13 +53,13 @@ def test_every_option_has_a_line_of_help() -> None:
         assert f.metadata["metavar"].isupper(), f.name
 
 
-def test_lists_are_taken_for_tuples() -> None:
+def test_lists_become_tuples() -> None:
     config = TrainConfig(frames=[2, 3], crops=[64], validation=["set"])  # type: ignore[arg-type]
     assert (config.frames, config.crops, config.validation) == ((2, 3), (64,), ("set",))
 
 
-def test_augmentation_is_that_of_the_options() -> None:
-    ranges = TrainConfig(plain=0.25, jitter=2.5).augmentation()
+def test_the_options_are_the_ranges_of_augmentation() -> None:
+    ranges: AugmentRanges = TrainConfig(plain=0.25, jitter=2.5)
     assert (ranges.plain, ranges.jitter, ranges.partial) == (0.25, 2.5, 0.3)
 
 

@@ -13,14 +13,10 @@ from torch.utils.data import DataLoader
 
 from diar_ops import ImageError, OptionError, psnr
 from diar_ops.textures import TextureSource
-from diar_ops.training import (
-    AugmentRanges,
-    CyclesSource,
-    RenderedSequences,
-    RenderedSource,
-    StepSampler,
-    TrainingSequences,
-)
+from diar_ops.training.rendered import RenderedSequences
+from diar_ops.training.restoration.augment import AugmentRanges
+from diar_ops.training.restoration.dataset import CyclesSource, RenderedSource, TrainingSequences
+from diar_ops.training.sampler import StepSampler
 from tests.sequences import write_dataset
 from tests.training.restoration.tiny import LightSource
 
@@ -44,9 +40,9 @@ def assert_same(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
 
 def test_parts_of_an_item() -> None:
     data = stream(bare=2)
-    for at in ((0, 0), (7, 3)):
-        item = data[at]
-        T, c = data.shape_of(at[0])
+    for step, position in ((0, 0), (7, 3)):
+        item = data[step, position]
+        T, c = data.step_shape(step)
         shapes = {
             "frames": (T, 3, c, c),
             "valid": (T, 1, c, c),
@@ -68,7 +64,7 @@ def test_parts_of_an_item() -> None:
         assert (item["frames"][~item["valid"].expand_as(item["frames"])] == 0).all()
 
 
-def test_items_depend_on_seed_step_and_place_alone() -> None:
+def test_items_depend_on_seed_step_and_position_alone() -> None:
     data, again = stream(seed=3), stream(seed=3)
     later = [again[(9, 1)], again[(4, 2)]]
     assert_same(data[(4, 2)], later[1])
@@ -86,11 +82,11 @@ def test_bare_light_changes_nothing_else() -> None:
 
 
 def test_steps_have_shapes_of_their_own() -> None:
-    shapes = [stream(frames=(2, 6)).shape_of(step) for step in range(300)]
+    shapes = [stream(frames=(2, 6)).step_shape(step) for step in range(300)]
     assert set(shapes) == {(T, c) for T in range(2, 7) for c in (16, 24)}
     counts = [sum(n == T for T, _ in shapes) for n in range(2, 7)]
     assert counts[-1] > 1.5 * counts[0]
-    even = [stream(frames=(2, 6), favour=0).shape_of(step)[0] for step in range(300)]
+    even = [stream(frames=(2, 6), favour=0).step_shape(step)[0] for step in range(300)]
     assert even.count(2) > counts[0]
 
 
@@ -113,7 +109,7 @@ def test_crops_are_no_larger_than_pictures() -> None:
     assert item["window"].tolist() == [0, 0, 1, 1]
 
 
-def test_the_last_frames_of_all_are_taken_in_any_order() -> None:
+def test_frames_come_in_any_order() -> None:
     data = stream(frames=(6, 6), ranges=PLAIN)
     brightness = torch.stack([data[(0, k)]["whole_frames"].mean(dim=(1, 2, 3)) for k in range(6)])
     assert len({tuple(row.argsort().tolist()) for row in brightness}) > 3
@@ -123,13 +119,9 @@ def test_the_last_frames_of_all_are_taken_in_any_order() -> None:
 
 def test_sources_are_mixed_at_their_shares() -> None:
     dark = LightSource()
-    dark.take = lambda index, frames: (
-        LightSource()
-        .take(index, frames)
-        ._replace(  # type: ignore
-            label=torch.zeros(3, 32, 32)
-        )
-    )
+    black = torch.zeros(3, 32, 32)
+    bright_read = dark.read
+    dark.read = lambda index, frames: bright_read(index, frames)._replace(label=black)  # type: ignore
     data = stream(sources=[(LightSource(), 3.0), (dark, 1.0), (LightSource(frames=1), 0.0)])
     labels = [bool(data[(step, 0)]["label"].any()) for step in range(100)]
     assert 60 < sum(labels) < 90
@@ -154,21 +146,14 @@ def test_workers_and_starts_change_nothing() -> None:
         assert_same(one, other)
 
 
-def test_processes_share_a_batch() -> None:
-    parts = [next(iter(StepSampler(5, 6, rank=rank, processes=3))) for rank in range(3)]
-    assert parts == [[(5, 0), (5, 3)], [(5, 1), (5, 4)], [(5, 2), (5, 5)]]
-    with pytest.raises(OptionError, match="4 processes can share"):
-        StepSampler(0, 6, processes=4)
-
-
 def test_rendered_sequences_are_held_out_from_the_front(tmp_path: Path) -> None:
     kept = RenderedSequences(tmp_path, TextureSource(), count=3, frames=2, size=(24, 24), seed=5)
     source = RenderedSource(kept, first=1)
     assert (len(source), source.frames, source.side) == (2, 2, 24)
-    taken, item = source.take(1, [1, 0]), kept[2]
-    assert taken.light
-    assert torch.equal(taken.pictures, item["radiance"].flip(0))
-    assert torch.equal(taken.label, item["label"].float() / 255)
+    selected, item = source.read(1, [1, 0]), kept[2]
+    assert selected.is_light
+    assert torch.equal(selected.pictures, item["radiance"].flip(0))
+    assert torch.equal(selected.label, item["label"].float() / 255)
     with pytest.raises(OptionError, match="one sequence or more"):
         RenderedSource(kept, first=3)
     # As it is, light of a rendered sequence looks like its label.
@@ -181,9 +166,9 @@ def test_cycles_sets_are_aligned(tmp_path: Path) -> None:
     aligned = write_dataset(tmp_path / "aligned", kind="aligned")
     source = CyclesSource(aligned, frames=4)
     assert (len(source), source.side) == (3, 48)
-    taken = source.take(2, [3, 1])
-    assert not taken.light
-    assert taken.pictures.shape == (2, 3, 48, 64)
+    selected = source.read(2, [3, 1])
+    assert not selected.is_light
+    assert selected.pictures.shape == (2, 3, 48, 64)
     item = stream(sources=[(source, 1.0)], frames=(3, 4), ranges=PLAIN, crops=(48,))[(1, 0)]
     # Nothing spoils these sequences.
     assert psnr(item["frames"], item["label"].expand_as(item["frames"])).min() > 50

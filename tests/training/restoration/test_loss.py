@@ -8,9 +8,8 @@ from torch import Tensor
 
 from diar_ops import FaithfulDIAR, FaithfulDIARConfig, psnr, ssim
 from diar_ops._types import Restored
-from diar_ops.models.faithful.light import lit_light, relight
-from diar_ops.training import restoration_loss
-from diar_ops.training.restoration.loss import common_light_loss
+from diar_ops.models.faithful.light import relight, to_light
+from diar_ops.training.restoration.loss import common_light_loss, restoration_loss
 from tests.harness import assert_close, generator
 
 
@@ -107,9 +106,9 @@ def test_light_costs_its_mean_distance() -> None:
     assert output.veil is not None
     batch["whole_valid"][0, 1, :, :3] = False
     wrong = output._replace(gain=output.gain + 0.1)
-    light = lit_light(batch["whole_frames"])
+    light = to_light(batch["whole_frames"])
     lit = light * (2.4 * wrong.gain).exp() - output.veil
-    want = lit_light(batch["whole_label"])
+    want = to_light(batch["whole_label"])
     means = []
     for item in range(3):
         known = batch["whole_valid"][item].expand(2, 3, 8, 8)

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from diar_ops import psnr, ssim
 from diar_ops._types import Restored
 from diar_ops.metrics import colour_gain
-from diar_ops.training import SCORES, ValidationItem, score_network, validation_items
-from diar_ops.training.restoration.validation import mean_scores
+from diar_ops.training.restoration.validation import ValidationItem, score_network, validation_items
 from tests.harness import assert_close
 from tests.training.restoration.tiny import LightSource
 
@@ -44,11 +43,3 @@ def test_scores_of_every_sequence() -> None:
         expected = psnr(image, truth), psnr(fitted, truth), ssim(image, truth)
         assert_close(row, torch.cat(expected), rtol=1e-5)
     assert (scores[:, 1] > scores[:, 0] + 3).all()  # only the brightness is wrong
-
-
-def test_means_have_names() -> None:
-    table = torch.tensor([[10.0, 20.0, 0.5], [20.0, 40.0, 0.7]], dtype=torch.float64)
-    assert SCORES == ("psnr", "psnr_gain", "ssim")
-    means = mean_scores({"held": table})
-    assert list(means) == ["held_psnr", "held_psnr_gain", "held_ssim"]
-    assert_close(torch.tensor(list(means.values())), torch.tensor([15.0, 30.0, 0.6]))

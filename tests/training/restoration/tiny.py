@@ -11,7 +11,9 @@ from torch import Tensor, nn
 
 from diar_ops._types import Restored, Whole
 from diar_ops.textures import procedural_texture
-from diar_ops.training import Taken, TrainConfig, Trainer, TrainingSequences, validation_items
+from diar_ops.training import RestorationTask, TrainConfig, Trainer
+from diar_ops.training.restoration.dataset import SelectedFrames, TrainingSequences
+from diar_ops.training.restoration.validation import validation_items
 from tests.harness import generator
 
 
@@ -51,11 +53,11 @@ class LightSource:
     def __len__(self) -> int:
         return self.count
 
-    def take(self, index: int, frames: Sequence[int]) -> Taken:
+    def read(self, index: int, frames: Sequence[int]) -> SelectedFrames:
         size, dice = (self.side, self.side), generator(f"light-{index}")
         label = procedural_texture(dice, size=size, kind="noise")
         light = 0.4 + 0.1 * torch.tensor(list(frames), dtype=torch.float32)
-        return Taken(light[:, None, None, None] * label**2.2, label, True)
+        return SelectedFrames(light[:, None, None, None] * label**2.2, label, True)
 
 
 def tiny_config(**options: Any) -> TrainConfig:
@@ -78,7 +80,7 @@ def tiny_data(config: TrainConfig, source: Any = None) -> TrainingSequences:
         frames=config.frames,
         crops=config.crops,
         whole=config.whole,
-        ranges=config.augmentation(),
+        ranges=config,
         seed=config.seed,
     )
 
@@ -86,5 +88,5 @@ def tiny_data(config: TrainConfig, source: Any = None) -> TrainingSequences:
 def tiny_trainer(out: Path, config: TrainConfig, **more: Any) -> Trainer:
     network = more.pop("network", None) or TinyNetwork()
     data = more.pop("data", None) or tiny_data(config)
-    validation = {"rendered": validation_items(LightSource(), 2)}
-    return Trainer(network, config, data, validation, out, **more)
+    validation = more.pop("validation", None) or {"rendered": validation_items(LightSource(), 2)}
+    return Trainer(RestorationTask(network, config, data, validation), out, **more)

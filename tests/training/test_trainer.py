@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from diar_ops import DiarError, OptionError, WeightsError
 from diar_ops._types import Restored
-from diar_ops.training import load_checkpoint
+from diar_ops.training import RestorationTask
+from diar_ops.training.checkpoint import load_checkpoint
 from tests.training.restoration.tiny import TinyNetwork, tiny_config, tiny_trainer
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,27 +28,25 @@ ROOT = Path(__file__).resolve().parents[2]
 def plots_nothing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Plots are most of the time of runs this short; one test looks at them."""
     if "leaves_behind" not in request.node.name:
-        monkeypatch.setattr(
-            "diar_ops.training.restoration.trainer.plot_curve", lambda *a, **k: None
-        )
+        monkeypatch.setattr(RestorationTask, "plot", lambda *a: None)
 
 
-def assert_same(one: Any, other: Any, at: str = "") -> None:
+def assert_same(one: Any, other: Any, path: str = "") -> None:
     """Compare nested tensors and numbers bit by bit, but for times."""
-    assert type(one) is type(other), at
+    assert type(one) is type(other), path
     if isinstance(one, Tensor):
-        assert torch.equal(one, other), at
+        assert torch.equal(one, other), path
     elif isinstance(one, dict):
-        assert one.keys() == other.keys(), at
+        assert one.keys() == other.keys(), path
         for key in one:
             if key != "seconds":
-                assert_same(one[key], other[key], f"{at}.{key}")
+                assert_same(one[key], other[key], f"{path}.{key}")
     elif isinstance(one, (list, tuple)):
-        assert len(one) == len(other), at
+        assert len(one) == len(other), path
         for number, pair in enumerate(zip(one, other, strict=True)):
-            assert_same(*pair, f"{at}[{number}]")
+            assert_same(*pair, f"{path}[{number}]")
     else:
-        assert one == other or (one != one and other != other), at
+        assert one == other or (one != one and other != other), path
 
 
 def assert_same_run(one: Path, other: Path) -> None:
@@ -182,6 +181,18 @@ def test_the_learning_rate_rises_and_falls(tmp_path: Path) -> None:
     assert rates[1] == pytest.approx(1e-2 * (0.01 + 0.99 * (1 + math.cos(0.1 * math.pi)) / 2))
     assert rates[1:] == sorted(rates[1:], reverse=True)
     assert rates[-1] < 0.05 * rates[1]
+
+
+def test_scores_are_means_over_each_set_named_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = torch.tensor([[10.0, 20.0, 0.5], [20.0, 40.0, 0.7]], dtype=torch.float64)
+    monkeypatch.setattr(RestorationTask, "score", lambda self, network, items, device: table[items])
+    trainer = tiny_trainer(tmp_path, tiny_config(steps=1), validation={"held": [0, 1], "none": []})
+    assert trainer.run()
+    assert trainer.scores == pytest.approx(
+        {"held_psnr": 15.0, "held_psnr_gain": 30.0, "held_ssim": 0.6}
+    )
 
 
 # --- what goes wrong ----------------------------------------------------------------------------

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Protocol, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,21 +17,20 @@ from torch.utils.data import DataLoader, Dataset
 from diar_ops._errors import DiarError, WeightsError
 from diar_ops._seeds import generator_for
 from diar_ops.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from diar_ops.training.curve import Row, write_curve
+from diar_ops.training.curve import CURVE, write_curve
 from diar_ops.training.ema import MeanWeights
-from diar_ops.training.options import RunConfig
-from diar_ops.training.processes import Processes, heard_signals, leave_signals
+from diar_ops.training.processes import Processes
 from diar_ops.training.sampler import StepSampler
+from diar_ops.training.signals import catch_stop_signals, leave_signals_to_parent
+from diar_ops.training.task import Task, TaskLoss
+from diar_ops.training.tensorboard import Log, no_log, open_log
 
-__all__ = ["Items", "Loop", "Progress"]
+__all__ = ["Progress", "Trainer"]
 
 #: Steps in a row with a loss or gradient that is not finite after which a run is given up.
 MOST_SKIPPED = 20
-#: The learning rate at the end of the cosine, as a share of the highest.
-LAST_RATE = 0.01
 #: Steps between the points of TensorBoard's curves.
 LOG_EVERY = 20
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 class Progress(NamedTuple):
@@ -45,50 +43,31 @@ class Progress(NamedTuple):
     scores: Mapping[str, float]  #: of the last validation
 
 
-class Items(Protocol):
-    """Training items; each depends on seed, step and place in the batch alone."""
-
-    @property
-    def sequences(self) -> int:
-        """Number of different sequences that they are made of."""
-        ...
-
-    def __getitem__(self, at: tuple[int, int]) -> dict[str, Tensor]:
-        """Return the item of (step, place in the batch)."""
-        ...
-
-
-class Loop(ABC):
-    """Train a network; a run that was stopped goes on where it was.
-
-    What is learned is what the subclass says: the loss of a batch (:meth:`stepper`), what is
-    measured (:meth:`measure`), and how its curve is drawn (:meth:`draw`).
+class Trainer:
+    """Train the network of a task; a run that was stopped goes on where it was.
 
     Args:
-        network: Its weights are those that a new run starts from; it is moved to the device.
-        config: All options.
-        data: The training items.
+        task: What is learned; its network is moved to the device.
         out: Folder of checkpoint, curve and logs; created if it is missing.
         device: Where to train; that of the options by default.
-        export: Called by the first process with the network of mean weights and words on the run,
+        export: Called by the first process with the network of mean weights and facts on the run,
             at every checkpoint.
-        processes: Which process this is, of how many that train together.
+        processes: Rank of this process among those that train together.
         progress: Called after each step.
         note: Called with a sentence where one is due.
+
+    Attributes:
+        state: What a checkpoint holds.
+        mean: The mean weights.
 
     Raises:
         OptionError: The folder holds a run of other options, or processes cannot share a batch.
         WeightsError: The checkpoint in the folder is damaged or of another network.
     """
 
-    #: What an item is, as the curve's column of their number is called.
-    unit: ClassVar[str]
-
     def __init__(
         self,
-        network: nn.Module,
-        config: RunConfig,
-        data: Items,
+        task: Task,
         out: Path,
         *,
         device: torch.device | str | None = None,
@@ -97,50 +76,34 @@ class Loop(ABC):
         progress: Callable[[Progress], None] | None = None,
         note: Callable[[str], None] | None = None,
     ) -> None:
-        self.config, self.data, self.out = config, data, out
+        self.task, self.config, self.out = task, task.config, out
         self.export, self.progress = export, progress
         self.note = note or (lambda sentence: None)
         self.processes = processes or Processes()
-        self.device = torch.device(config.device if device is None else device)
-        self.network = network.to(self.device).train()
-        self.mean = MeanWeights(self.network, config.ema)
+        self.device = torch.device(self.config.device if device is None else device)
+        self.network = task.network.to(self.device).train()
+        self.mean = MeanWeights(self.network, self.config.ema)
         self.optimizer = torch.optim.AdamW(
-            self.network.parameters(), lr=config.lr, weight_decay=config.weight_decay
+            self.network.parameters(), lr=self.config.lr, weight_decay=self.config.weight_decay
         )
-        half = config.precision == "float16"
+        half = self.config.precision == "float16"
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=half)
-        self.sampler = StepSampler(
-            0, config.batch, rank=self.processes.rank, processes=self.processes.number
-        )
+        rank, world_size = self.processes
+        self.sampler = StepSampler(0, self.config.batch, rank=rank, world_size=world_size)
         self.state = self._restore()
         # Only now: the processes begin with the weights of the first.
-        self.wrapped = self.stepper()
-        if self.processes.number > 1:
+        self.loss: nn.Module = TaskLoss(task, self.network)
+        if world_size > 1:
             devices = [self.device] if self.device.type == "cuda" else None
-            self.wrapped = DistributedDataParallel(
-                self.wrapped, device_ids=devices, find_unused_parameters=True
+            self.loss = DistributedDataParallel(
+                self.loss, device_ids=devices, find_unused_parameters=True
             )
-        self._logs: Any = None
-
-    @abstractmethod
-    def stepper(self) -> nn.Module:
-        """Return a module around :attr:`network` that maps a batch on the device to its loss.
-
-        A module, so that several processes see every use of a parameter.
-        """
-
-    @abstractmethod
-    def measure(self) -> dict[str, float]:
-        """Return scores of the network of mean weights, in all processes the same."""
-
-    @abstractmethod
-    def draw(self, path: Path, rows: list[Row]) -> None:
-        """Plot the curve."""
+        self._log: Log = no_log
 
     @property
     def epoch_steps(self) -> int:
         """Steps in which as many items are seen as there are sequences."""
-        return max(1, round(self.data.sequences / self.config.batch))
+        return max(1, round(self.task.data.sequences / self.config.batch))
 
     @property
     def total_steps(self) -> int | None:
@@ -156,6 +119,13 @@ class Loop(ABC):
             return min(1.0, self.state.seconds / (60 * self.config.minutes))
         return min(1.0, self.state.step / (self.total_steps or 1))
 
+    @property
+    def scores(self) -> dict[str, float]:
+        """The scores of the last validation."""
+        row = self.state.rows[-1] if self.state.rows else {}
+        others = ("step", "epoch", self.task.unit, "seconds", "loss", "skipped")
+        return {name: value for name, value in row.items() if name not in others}
+
     def run(self) -> bool:
         """Train to the end, or until SIGINT or SIGTERM.
 
@@ -165,35 +135,46 @@ class Loop(ABC):
         Raises:
             DiarError: Loss or gradient were not finite many times in a row.
         """
-        state, config = self.state, self.config
-        every = config.validate_every or self.epoch_steps
-        saved = marked = time.perf_counter()
-        with heard_signals() as heard, self._logging():
-            batches = iter(self._loader())
-            while True:
-                seconds, stopped = self.processes.agree(
-                    state.seconds, float(heard.any), device=self.device
-                )
-                state.seconds = seconds
-                if stopped or self.done >= 1:
-                    break
-                loss = self._step(next(batches))
-                now = time.perf_counter()
-                state.seconds += now - marked
-                marked = now
-                if self.progress is not None:
-                    self.progress(Progress(state.step, self.done, state.seconds, loss, self.scores))
-                measured = state.step % every == 0
-                if measured:
-                    self._validate()
-                if measured or now - saved > 60 * config.checkpoint_minutes:
-                    self._save()
-                    # Validation and files are no training.
-                    saved = marked = time.perf_counter()
-            if not stopped and (not state.rows or state.rows[-1]["step"] != state.step):
+        log = (
+            open_log(self.out / "tb", step=self.state.step, note=self.note)
+            if self.processes.first
+            else nullcontext(no_log)
+        )
+        with catch_stop_signals() as stop, log as self._log:
+            stopped = self._train(lambda: stop.received)
+            if not stopped and (
+                not self.state.rows or self.state.rows[-1]["step"] != self.state.step
+            ):
                 self._validate()
             self._save()
         return not stopped
+
+    def _train(self, stop: Callable[[], bool]) -> bool:
+        """Train until the end is reached or ``stop`` returns True; return whether it did."""
+        state = self.state
+        validate_every = self.config.validate_every or self.epoch_steps
+        saved = marked = time.perf_counter()
+        batches = iter(self._loader())
+        while True:
+            seconds, stopped = self.processes.broadcast(
+                state.seconds, float(stop()), device=self.device
+            )
+            state.seconds = seconds
+            if stopped or self.done >= 1:
+                return bool(stopped)
+            loss = self._step(next(batches))
+            now = time.perf_counter()
+            state.seconds += now - marked
+            marked = now
+            if self.progress is not None:
+                self.progress(Progress(state.step, self.done, state.seconds, loss, self.scores))
+            validated = state.step % validate_every == 0
+            if validated:
+                self._validate()
+            if validated or now - saved > 60 * self.config.checkpoint_minutes:
+                self._save()
+                # Validation and files are no training.
+                saved = marked = time.perf_counter()
 
     def _restore(self) -> Checkpoint:
         """Return the state to begin with: that of the folder, or a new one."""
@@ -216,12 +197,13 @@ class Loop(ABC):
         return state
 
     def _loader(self) -> DataLoader[Any]:
+        """Return the batches from the present step on."""
         workers = self.config.workers
         return DataLoader(
-            cast(Dataset[Any], self.data),
+            cast(Dataset[Any], self.task.data),
             batch_sampler=self.sampler,
             num_workers=workers,
-            worker_init_fn=leave_signals,
+            worker_init_fn=leave_signals_to_parent,
             pin_memory=self.device.type == "cuda",
             # Of its own, so that the network's random numbers do not depend on when it began.
             generator=torch.Generator(),
@@ -232,25 +214,25 @@ class Loop(ABC):
         """Train on a batch; return the loss."""
         state, config = self.state, self.config
         batch = {name: value.to(self.device, non_blocking=True) for name, value in batch.items()}
+        rate = config.learning_rate(state.step, self.done)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate = self._rate()
+            group["lr"] = rate
         # What is random in the network depends on the step alone, so that it can be repeated.
         seed = generator_for(config.seed, "network", state.step, self.processes.rank)
         torch.manual_seed(seed.initial_seed())
-        loss = self.wrapped(batch)
+        loss = self.loss(batch)
         self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), config.clip or math.inf)
-        value, length = self.processes.total(
-            torch.stack((loss.detach(), norm)) / self.processes.number
+        mean_loss, mean_norm = self.processes.all_sum(
+            torch.stack((loss.detach(), norm)) / self.processes.world_size
         ).tolist()
-        finite = math.isfinite(value) and math.isfinite(length)
-        if finite:
+        if math.isfinite(mean_loss) and math.isfinite(mean_norm):
             self.scaler.step(self.optimizer)
             self.mean.update(self.network, state.updates)
             state.updates += 1
             state.in_a_row = 0
-            state.loss_sum += value
+            state.loss_sum += mean_loss
             state.loss_count += 1
         else:
             state.skipped += 1
@@ -264,35 +246,20 @@ class Loop(ABC):
                 f"{state.step}); begin another run from the weights so far, with a lower lr "
                 f"or with precision float32"
             )
-        if self._logs is not None and state.step % LOG_EVERY == 0:
-            numbers = {
-                "loss": value,
-                "gradient": length,
-                "rate": rate,
-                "skipped": float(state.skipped),
-            }
-            for name, number in numbers.items():
-                self._logs.add_scalar(f"train/{name}", number, state.step)
-        return float(value)
-
-    def _rate(self) -> float:
-        """Return the learning rate of the next step."""
-        config = self.config
-        rate = config.lr * min(1.0, (self.state.step + 1) / max(1, config.warmup))
-        if config.schedule == "cosine":
-            falling = (1 + math.cos(math.pi * self.done)) / 2
-            rate *= LAST_RATE + (1 - LAST_RATE) * falling
-        return rate
+        if state.step % LOG_EVERY == 0:
+            numbers = {"loss": mean_loss, "gradient": mean_norm, "rate": rate}
+            self._log("train", state.step, {**numbers, "skipped": state.skipped})
+        return float(mean_loss)
 
     def _validate(self) -> None:
-        """Add a row to the curve."""
+        """Score the mean weights, and add a row to the curve."""
         state = self.state
-        scores = self.measure()
+        scores = self.task.mean_scores(self.mean.network, self.processes, self.device)
         state.rows.append(
             {
                 "step": state.step,
                 "epoch": state.step / self.epoch_steps,
-                self.unit: state.step * self.config.batch,
+                self.task.unit: state.step * self.config.batch,
                 "seconds": state.seconds,
                 "loss": state.loss_sum / state.loss_count if state.loss_count else math.nan,
                 "skipped": state.skipped,
@@ -300,16 +267,7 @@ class Loop(ABC):
             }
         )
         state.loss_sum, state.loss_count = 0.0, 0
-        if self._logs is not None:
-            for name, number in scores.items():
-                self._logs.add_scalar(f"validation/{name}", number, state.step)
-
-    @property
-    def scores(self) -> dict[str, float]:
-        """The scores of the last validation."""
-        row = self.state.rows[-1] if self.state.rows else {}
-        known = ("step", "epoch", self.unit, "seconds", "loss", "skipped")
-        return {name: value for name, value in row.items() if name not in known}
+        self._log("validation", state.step, scores)
 
     def _save(self) -> None:
         """Write checkpoint, curve and weights."""
@@ -320,42 +278,24 @@ class Loop(ABC):
         state.optimizer, state.scaler = self.optimizer.state_dict(), self.scaler.state_dict()
         save_checkpoint(self.out / "checkpoint.pt", state)
         if state.rows:
-            write_curve(self.out / "curve.csv", state.rows)
-            self.draw(self.out / "curve.png", state.rows)
+            write_curve(self.out / CURVE, state.rows)
+            self.task.plot(self.out / "curve.png", state.rows)
         if self.export is not None:
             self.export(self.mean.network, self._facts())
 
     def _facts(self) -> dict[str, str]:
-        """Return words on the run for the file of weights."""
+        """Return facts on the run for the header of the file of weights."""
         state = self.state
-        where = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "CPU"
+        on_cuda = self.device.type == "cuda"
+        processor = torch.cuda.get_device_name(self.device) if on_cuda else "CPU"
+        world_size, threads = self.processes.world_size, torch.get_num_threads()
         return {
             "steps": str(state.step),
-            self.unit: str(state.step * self.config.batch),
+            self.task.unit: str(state.step * self.config.batch),
             "hours": f"{state.seconds / 3600:.3f}",
             "seed": str(self.config.seed),
-            "hardware": f"{self.processes.number} x {where}, {torch.get_num_threads()} threads",
+            "hardware": f"{world_size} x {processor}, {threads} threads",
             "software": f"torch {torch.__version__}",
             "options": self.config.to_json(),
             **{name: f"{value:.4f}" for name, value in self.scores.items()},
         }
-
-    @contextmanager
-    def _logging(self) -> Iterator[None]:
-        """Write TensorBoard's logs, if it is installed."""
-        if not self.processes.first:
-            yield
-            return
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            self.note("no TensorBoard logs: pip install 'diar-ops[train]' for them")
-            yield
-            return
-        # Points after the checkpoint come again.
-        self._logs = SummaryWriter(str(self.out / "tb"), purge_step=self.state.step + 1)
-        try:
-            yield
-        finally:
-            self._logs.close()
-            self._logs = None

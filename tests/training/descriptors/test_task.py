@@ -11,16 +11,12 @@ import pytest
 import torch
 
 from diar_ops import DenseDescriptor, DenseSIFT, OptionError
-from diar_ops.training.descriptors import (
-    DescriptorConfig,
-    fixed_pairs,
-    score_descriptor,
-    training_pairs,
-    validation_pairs,
-)
-from diar_ops.training.descriptors.trainer import plot_descriptor_curve
-from tests.training.descriptors.tiny import tiny_config, tiny_trainer, tiny_views
-from tests.training.restoration.test_trainer import assert_same_run
+from diar_ops.training import DescriptorConfig, DescriptorTask
+from diar_ops.training.descriptors.pairs import fixed_pairs
+from diar_ops.training.descriptors.task import training_pairs, validation_pairs
+from diar_ops.training.descriptors.validation import score_descriptor
+from tests.training.descriptors.tiny import tiny_config, tiny_network, tiny_trainer, tiny_views
+from tests.training.test_trainer import assert_same_run
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +27,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_stopped_run_goes_on_bit_for_bit(
     tmp_path: Path, pool: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plots = "diar_ops.training.descriptors.trainer.plot_descriptor_curve"
-    monkeypatch.setattr(plots, lambda *a, **k: None)
+    monkeypatch.setattr(DescriptorTask, "plot", lambda *a: None)
 
     def stop(now: Any) -> None:
         if now.step == 3:
@@ -49,25 +44,27 @@ def test_a_stopped_run_goes_on_bit_for_bit(
 
 def test_training_helps(tmp_path: Path, pool: Path) -> None:
     config = tiny_config(pool, steps=40, validate_every=20, ema=0.9, near=0.0)
-    trainer = tiny_trainer(tmp_path, config, rivals={"SIFT": DenseDescriptor(DenseSIFT(stride=8))})
+    trainer = tiny_trainer(
+        tmp_path, config, baselines={"SIFT": DenseDescriptor(DenseSIFT(stride=8))}
+    )
     assert trainer.run()
     first, last = trainer.state.rows
     assert last["loss"] < first["loss"]
-    assert trainer.rivals["SIFT"].keys() == {"right", "found"}
+    assert trainer.task.baseline_scores["SIFT"].keys() == {"right", "found"}
     assert (tmp_path / "curve.png").is_file()
 
 
 def test_scores_of_a_descriptor_that_is_always_right(pool: Path) -> None:
     """A picture matched with itself: every match is right, every place is found."""
-    pair = dict(fixed_pairs(tiny_views(pool), 1, crop=48, ranges=tiny_config().ranges(), seed=0)[0])
-    pair["image1"], pair["seen1"] = pair["image0"], pair["seen0"]
+    pair = dict(fixed_pairs(tiny_views(pool), 1, crop=48, ranges=tiny_config(), seed=0)[0])
+    pair["image1"], pair["visible1"] = pair["image0"], pair["visible0"]
     pair["homography_1_0"] = torch.eye(3, dtype=torch.float64)
-    pair["seen0"] = pair["seen1"] = torch.ones_like(pair["seen0"])
+    pair["visible0"] = pair["visible1"] = torch.ones_like(pair["visible0"])
     pair["image0"] = pair["image1"] = pair["image0"].nan_to_num(0.5)
     scores = score_descriptor(DenseDescriptor(DenseSIFT(stride=8)), [pair])
     assert scores[0, 0] > 0.95
     assert 0.3 < scores[0, 1] <= 1
-    pair["seen1"] = torch.zeros_like(pair["seen1"])
+    pair["visible1"] = torch.zeros_like(pair["visible1"])
     assert not score_descriptor(DenseDescriptor(DenseSIFT(stride=8)), [pair]).any()
 
 
@@ -109,5 +106,11 @@ def test_other_options_are_refused() -> None:
 
 
 def test_a_plot_of_nothing_yet(tmp_path: Path) -> None:
-    plot_descriptor_curve(tmp_path / "curve.png", [], {"SIFT": {"right": 0.2, "found": 0.1}})
+    config = tiny_config()
+    pairs = fixed_pairs(tiny_views(None), 1, crop=48, ranges=config, seed=0)
+    baselines = {"SIFT": DenseDescriptor(DenseSIFT(stride=8))}
+    task = DescriptorTask(
+        tiny_network(), config, training_pairs(config), pairs, baselines=baselines
+    )
+    task.plot(tmp_path / "curve.png", [])
     assert (tmp_path / "curve.png").is_file()

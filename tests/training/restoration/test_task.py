@@ -9,13 +9,9 @@ import pytest
 import torch
 
 from diar_ops import ImageError
-from diar_ops.training import (
-    CyclesSource,
-    RenderedSource,
-    TrainConfig,
-    training_sequences,
-    validation_sets,
-)
+from diar_ops.training import TrainConfig
+from diar_ops.training.restoration.dataset import CyclesSource, RenderedSource
+from diar_ops.training.restoration.task import training_sequences, validation_sets
 from tests.sequences import write_dataset
 
 
@@ -68,7 +64,7 @@ def test_validated_sequences_are_held_out(tmp_path: Path) -> None:
     held_out = validation_sets(config)
     assert {name: len(items) for name, items in held_out.items()} == {"rendered": 2}
     data = training_sequences(config)
-    labels = [(data.sources[0].take(i, [0]).label * 255).round() for i in range(2)]
+    labels = [(data.sources[0].read(i, [0]).label * 255).round() for i in range(2)]
     for item in held_out["rendered"]:
         assert item.frames.shape == (2, 3, 16, 16)
         assert not any(torch.equal(item.label, label.to(torch.uint8)) for label in labels)
