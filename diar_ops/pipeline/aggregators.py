@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeAlias, runtime_checkable
 
 from torch import Tensor
 
 from diar_ops.aggregate import consensus_logits, mean_aggregate, median_aggregate, softmax_aggregate
+from diar_ops.models.faithful.tiles import Tiled, Warper
 
-__all__ = ["AGGREGATORS", "Aggregator"]
+__all__ = ["AGGREGATORS", "Aggregator", "TiledNetwork"]
 
 #: Maps frames (B, T, 3, H, W) and valid (B, T, 1, H, W) to the picture (B, 3, H, W) and the weights
 #: (B, T, 1 or 3, H, W) that sum to it.
 Aggregator: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
+
+@runtime_checkable
+class TiledNetwork(Protocol):
+    """A network that sees whole frames of any size, such as :class:`FaithfulDIAR`."""
+
+    def tile(
+        self,
+        warper: Warper,
+        frame_warpers: Sequence[Warper],
+        size: tuple[int, int],
+        full: tuple[int, int],
+        progress: Callable[[str, int, int], None],
+    ) -> Tiled:
+        """Judge a sequence; return what restores windows of it."""
+        ...
 
 
 def _mean(frames: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:

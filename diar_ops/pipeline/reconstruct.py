@@ -15,11 +15,10 @@ from diar_ops._pixels import fit_size, resize_matrix
 from diar_ops._types import Alignment, Reconstruction
 from diar_ops.aggregate import exposure_gain
 from diar_ops.colour import srgb_to_linear
-from diar_ops.models import FaithfulDIAR, load_pretrained
-from diar_ops.models.faithful.tiles import compose_window, gather_evidence, gather_light
+from diar_ops.models import load_pretrained
 from diar_ops.pipeline._frames import Frames, Progress, check_frames
 from diar_ops.pipeline._warp import AlignedSequence, warp_frame
-from diar_ops.pipeline.aggregators import AGGREGATORS, Aggregator
+from diar_ops.pipeline.aggregators import AGGREGATORS, Aggregator, TiledNetwork
 from diar_ops.pipeline.settle import settle_frames
 
 __all__ = ["aligned_frames", "reconstruct_sequence"]
@@ -40,7 +39,7 @@ def reconstruct_sequence(
     frames: Frames,
     alignment: Alignment,
     *,
-    aggregator: str | Aggregator | FaithfulDIAR = "diar",
+    aggregator: str | Aggregator | TiledNetwork = "diar",
     valid: Sequence[Tensor | None] | None = None,
     compensate: bool = True,
     settle: bool = False,
@@ -110,8 +109,8 @@ def reconstruct_sequence(
     with torch.no_grad():
         if settle:
             sequence = _settle(sequence)
-        if isinstance(aggregator, FaithfulDIAR):
-            restore, gain = _network_windows(aggregator, sequence, working_size, progress)
+        if isinstance(aggregator, TiledNetwork):
+            restore, gain = _tiled_windows(aggregator, sequence, working_size, progress)
         else:
             restore, gain = _pixelwise_windows(aggregator, sequence, compensate)
         return _in_strips(sequence, restore, gain, progress)
@@ -178,31 +177,23 @@ def _pixelwise_windows(
     return restore, gain
 
 
-def _network_windows(
-    network: FaithfulDIAR, sequence: AlignedSequence, working_size: int, progress: Progress
+def _tiled_windows(
+    network: TiledNetwork, sequence: AlignedSequence, working_size: int, progress: Progress
 ) -> tuple[_Restore, Tensor]:
     """Return how a network that sees whole frames restores windows, and the mean gains."""
     full, used = sequence.alignment.size, sequence.used
     size = fit_size(full, working_size)
     working = sequence if size == full else sequence.resized(size, 2 * working_size)
-    light = gather_light(
-        network,
-        [working.only(t).warp for t in used],
-        size,
-        lambda done, total: progress("judging light", done, total),
-    )
-    evidence = gather_evidence(
-        network, working.warp, light, size, lambda done, total: progress("weighing", done, total)
-    )
+    frame_warpers = [working.only(t).warp for t in used]
+    tiled = network.tile(working.warp, frame_warpers, size, full, progress)
     gain = torch.ones(len(sequence.frames), 3)
-    gain[used] = (2.4 * light.gain[0].mean(dim=(2, 3))).exp()
+    gain[used] = tiled.gain
 
     def restore(window: tuple[int, int, int, int]) -> _Window:
         top, left, bottom, right = window
         frames, valid = sequence.warp((top, left, bottom - top, right - left))
-        return _Window(
-            *compose_window(network, frames, valid, light, evidence, window, full), valid
-        )
+        image, weights = tiled.restore(frames, valid, window)
+        return _Window(image, weights, valid)
 
     return restore, gain
 

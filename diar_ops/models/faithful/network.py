@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -45,6 +47,7 @@ from diar_ops.models.faithful.planes import (
     token_range,
 )
 from diar_ops.models.faithful.stage import Stage
+from diar_ops.models.faithful.tiles import Tiled, Warper
 from diar_ops.models.faithful.tone import ToneVeil, tone_curves
 
 __all__ = ["FaithfulDIAR"]
@@ -161,6 +164,17 @@ class FaithfulDIAR(nn.Module):
         evidence = self.score_pixels(clean, usable, light, whole.window)
         restored = self.compose(clean, usable, light, evidence, whole.window)
         return Restored(*(x.to(frames.dtype) for x in restored if x is not None))
+
+    def tile(
+        self,
+        warper: Warper,
+        frame_warpers: Sequence[Warper],
+        size: tuple[int, int],
+        full: tuple[int, int],
+        progress: Callable[[str, int, int], None],
+    ) -> Tiled:
+        """Prepare for a sequence of any size, which is seen tile by tile; see :class:`Tiled`."""
+        return Tiled(self, warper, frame_warpers, size, full, progress)
 
     def estimate_light(self, frames: Tensor, valid: Tensor) -> Light:
         """Estimate the light of frames from small copies.

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple, Protocol, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from diar_ops._types import Restored
 from diar_ops.models.faithful.estimates import Evidence, Light
 from diar_ops.models.faithful.light import whole_view
-from diar_ops.models.faithful.network import FaithfulDIAR
 from diar_ops.models.faithful.planes import STRIDE
 
-__all__ = ["Warper", "compose_window", "gather_evidence", "gather_light", "tiles"]
+__all__ = ["Tiled", "Warper", "compose_window", "gather_evidence", "gather_light", "tiles"]
 
 #: Pixels of frames that the pass over pixels works on at a time; about 500 bytes each.
 TILE_PIXELS = 4_000_000
@@ -31,6 +31,71 @@ Warper = Callable[[tuple[int, int, int, int]], tuple[Tensor, Tensor]]
 #: (top, left, bottom, right) in pixels.
 Box = tuple[int, int, int, int]
 Estimate = TypeVar("Estimate", Light, Evidence)
+
+
+class Network(Protocol):
+    """What is asked of a network here; see :class:`FaithfulDIAR`."""
+
+    def parameters(self) -> Iterator[nn.Parameter]: ...
+    def estimate_light(self, frames: Tensor, valid: Tensor) -> Light: ...
+    def score_pixels(
+        self, frames: Tensor, valid: Tensor, light: Light, window: Tensor
+    ) -> Evidence: ...
+    def compose(
+        self,
+        frames: Tensor,
+        valid: Tensor,
+        light: Light,
+        evidence: Evidence,
+        window: Tensor | None = None,
+        evidence_window: Tensor | None = None,
+    ) -> Restored: ...
+
+
+class Tiled:
+    """A network on one aligned sequence: it judges the whole once, then restores windows of it.
+
+    Args:
+        network: The network.
+        warper: Warps all frames onto windows of the working copy.
+        frame_warpers: Warp one frame each.
+        size: (height, width) of the working copy.
+        full: (height, width) of the full picture.
+        progress: Called with (name of the step, steps done, steps in all).
+
+    Attributes:
+        gain: (T, 3) geometric mean of the factors in linear light, by frame and channel.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        warper: Warper,
+        frame_warpers: Sequence[Warper],
+        size: tuple[int, int],
+        full: tuple[int, int],
+        progress: Callable[[str, int, int], None],
+    ) -> None:
+        self.network, self.full = network, full
+        self.light = gather_light(
+            network, frame_warpers, size, lambda *done: progress("judging light", *done)
+        )
+        self.evidence = gather_evidence(
+            network, warper, self.light, size, lambda *done: progress("weighing", *done)
+        )
+        self.gain = (2.4 * self.light.gain[0].mean(dim=(2, 3))).exp()
+
+    def restore(self, frames: Tensor, valid: Tensor, window: Box) -> tuple[Tensor, Tensor]:
+        """Return the picture (1, 3, h, w) and the weights (1, T, 1, h, w) of a window.
+
+        Args:
+            frames: (1, T, 3, h, w) of the window.
+            valid: (1, T, 1, h, w) bool.
+            window: (top, left, bottom, right) in the full picture.
+        """
+        return compose_window(
+            self.network, frames, valid, self.light, self.evidence, window, self.full
+        )
 
 
 class Tile(NamedTuple):
@@ -66,7 +131,7 @@ def tiles(size: tuple[int, int], frames: int, pixels: int = TILE_PIXELS) -> list
 
 
 def gather_light(
-    network: FaithfulDIAR,
+    network: Network,
     warpers: Sequence[Warper],
     size: tuple[int, int],
     progress: Callable[[int, int], None],
@@ -76,14 +141,14 @@ def gather_light(
     for done, warper in enumerate(warpers):
         parts.append(whole_view(*warper((0, 0, *size))))
         progress(done + 1, len(warpers))
-    weight = network.light.weight
+    weight = next(network.parameters())
     frames = torch.cat([part.frames for part in parts], dim=1).to(weight)
     valid = torch.cat([part.valid for part in parts], dim=1).to(weight.device)
     return _to_cpu(network.estimate_light(frames, valid))
 
 
 def gather_evidence(
-    network: FaithfulDIAR,
+    network: Network,
     warper: Warper,
     light: Light,
     size: tuple[int, int],
@@ -95,7 +160,7 @@ def gather_evidence(
     Neighbouring tiles overlap by their halos; there the share of each falls linearly, so that no
     seam is left where they differ, to the middle of its halo: beyond, it sees too little.
     """
-    frames, weight = light.gain.shape[1], network.light.weight
+    frames, weight = light.gain.shape[1], next(network.parameters())
     device_light = Light(*(field.to(weight) for field in light))
     cut = tiles(size, frames, pixels)
     h, w = (-(-n // STRIDE) for n in size)
@@ -138,7 +203,7 @@ def _ramps(tile: Tile, size: tuple[int, int], stride: int) -> Tensor:
 
 
 def compose_window(
-    network: FaithfulDIAR,
+    network: Network,
     frames: Tensor,
     valid: Tensor,
     light: Light,
