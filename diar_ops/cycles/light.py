@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from diar_ops.scene import LightKind, PlanarScene, picture_plane, scene_homography
-from diar_ops.scene._turn import shortest_turn
+from diar_ops.scene._rotation import shortest_rotation
 from diar_ops.scene.types import SPOT_BLEND
 
 __all__ = ["plane_points", "unshadowed_radiance"]
@@ -84,7 +84,7 @@ def _sources(kind: LightKind, position: Tensor, direction: Tensor, size: float) 
     """Return points that stand for a light, each with the same share of its power."""
     if kind == LightKind.POINT:
         return [position]  # a sphere's irradiance is that of its centre
-    right, down, _ = shortest_turn(direction)
+    right, down, _ = shortest_rotation(direction)
     offsets = [((i + 0.5) / _GRID - 0.5) for i in range(_GRID)]
     square = [(u, v) for u in offsets for v in offsets]
     if kind == LightKind.SPOT:

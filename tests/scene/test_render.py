@@ -513,7 +513,7 @@ class TestRenderPlanarScene(OpTests):
         """What is computed at nodes and interpolated is as if it were computed everywhere."""
         scene, image = drawn(1, 8, size=(128, 128), name="nodes"), texture(1, (128, 128))
         coarse = render_planar_scene(image, scene)
-        monkeypatch.setattr(render, "NODES_APART", (1.0, 1.0))
+        monkeypatch.setattr(render, "NODE_SPACING", (1.0, 1.0))
         fine = render_planar_scene(image, scene)
         error = (coarse.radiance - fine.radiance).abs()
         assert 0 < error.mean() < 5e-4

@@ -1,4 +1,4 @@
-"""What surfaces mirror: Fresnel, and a GGX lobe over a whole light in closed form.
+"""Microfacet reflection: Fresnel, and a GGX lobe integrated over a whole light in closed form.
 
 The half vectors between the viewer and the points of a light, written as slopes (the tangent of
 their angle to the normal, in two directions), fill a small figure: a disc for a sphere, a
@@ -18,9 +18,16 @@ import math
 import torch
 from torch import Tensor
 
-from diar_ops.scene._solids import TINY, Vector, dot
+from diar_ops.scene._render.primitives import TINY, Vector, dot
 
-__all__ = ["albedo_of_lobe", "disc_share", "fresnel", "half_vector", "mask_share", "square_share"]
+__all__ = [
+    "directional_albedo",
+    "fresnel",
+    "ggx_disc",
+    "ggx_polygon",
+    "half_vector",
+    "smith_masking",
+]
 
 
 def fresnel(f0: Tensor, cosine: Tensor) -> Tensor:
@@ -31,7 +38,7 @@ def fresnel(f0: Tensor, cosine: Tensor) -> Tensor:
     return f0 + (top - f0) * (square * square * x)
 
 
-def albedo_of_lobe(f0: Tensor, roughness: Tensor, cosine: Tensor) -> Tensor:
+def directional_albedo(f0: Tensor, roughness: Tensor, cosine: Tensor) -> Tensor:
     """Return the share of uniform light that a lobe reflects towards a viewer."""
     r = roughness
     grazing = torch.minimum((1 - r) ** 2, torch.exp2(-9.28 * cosine)) * (1 - r)
@@ -50,7 +57,7 @@ def half_vector(view: Vector, light: Vector) -> tuple[Vector, Tensor, Tensor]:
     return h, inverse, 0.5 / inverse
 
 
-def mask_share(alpha: Tensor, to_view: Tensor, to_light: Tensor) -> Tensor:
+def smith_masking(alpha: Tensor, to_view: Tensor, to_light: Tensor) -> Tensor:
     """Return Smith's G, height-correlated: the share of microfacets that both see."""
     a2 = alpha * alpha
     view = to_light * (to_view * to_view * (1 - a2) + a2).sqrt()
@@ -58,7 +65,7 @@ def mask_share(alpha: Tensor, to_view: Tensor, to_light: Tensor) -> Tensor:
     return 2 * to_view * to_light / (view + light + TINY)
 
 
-def disc_share(square_slope: Tensor, square_radius: Tensor, alpha: Tensor) -> Tensor:
+def ggx_disc(square_slope: Tensor, square_radius: Tensor, alpha: Tensor) -> Tensor:
     """Return the share of microfacets whose slopes are in a disc.
 
     Args:
@@ -75,7 +82,7 @@ def disc_share(square_slope: Tensor, square_radius: Tensor, alpha: Tensor) -> Te
     return torch.where(inside > 0, small, 1 - small)
 
 
-def square_share(slopes: list[tuple[Tensor, Tensor]], alpha: Tensor) -> Tensor:
+def ggx_polygon(slopes: list[tuple[Tensor, Tensor]], alpha: Tensor) -> Tensor:
     """Return the share of microfacets whose slopes are in a polygon with these corners."""
     total: Tensor | None = None
     a2 = alpha * alpha
@@ -83,7 +90,7 @@ def square_share(slopes: list[tuple[Tensor, Tensor]], alpha: Tensor) -> Tensor:
         up = x0 * y1 - x1 * y0
         dx, dy = x1 - x0, y1 - y0
         length = (a2 * (dx * dx + dy * dy) + up * up + TINY * TINY).sqrt()
-        part = torch.atan2(length, x0 * x1 + y0 * y1 + a2) * (up / length)
-        total = part if total is None else total + part
+        term = torch.atan2(length, x0 * x1 + y0 * y1 + a2) * (up / length)
+        total = term if total is None else total + term
     assert total is not None, "a polygon has corners"
     return total.abs() / (2 * math.pi)
