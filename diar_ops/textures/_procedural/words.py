@@ -6,7 +6,7 @@ import functools
 
 import numpy as np
 
-from diar_ops.textures._kinds.dice import Dice
+from diar_ops.textures._procedural.rng import Rng
 
 __all__ = ["sentence", "vocabulary", "words"]
 
@@ -41,25 +41,25 @@ _CODAS = """
 @functools.cache
 def vocabulary() -> tuple[str, ...]:
     """Return 400 words, frequent ones first; the rarest do not exist."""
-    dice = Dice(20240917)
+    rng = Rng(20240917)
     common, onsets, vowels, codas = (parts.split() for parts in (_COMMON, _ONSETS, _VOWELS, _CODAS))
     made = dict.fromkeys(common)
     while len(made) < 400:
-        syllables = dice.pick((1, 1, 2, 2, 3))
-        parts = [dice.pick(onsets) + dice.pick(vowels) for _ in range(syllables)]
-        made["".join(parts) + dice.pick(codas).strip("-")] = None
+        syllables = rng.pick((1, 1, 2, 2, 3))
+        parts = [rng.pick(onsets) + rng.pick(vowels) for _ in range(syllables)]
+        made["".join(parts) + rng.pick(codas).strip("-")] = None
     return tuple(made)
 
 
-def words(dice: Dice, count: int) -> list[str]:
+def words(rng: Rng, count: int) -> list[str]:
     """Return running words: frequent ones more often, with capitals and punctuation."""
-    every = vocabulary()
-    ranks = (dice.array(count) ** 2.2 * len(every)).astype(int)
-    marks = dice.array(count)
+    known = vocabulary()
+    ranks = (rng.array(count) ** 2.2 * len(known)).astype(int)
+    marks = rng.array(count)
     text: list[str] = []
     capital = True
     for rank, mark in zip(ranks.tolist(), marks.tolist(), strict=True):
-        word = every[rank]
+        word = known[rank]
         if capital or mark > 0.965:
             word = word[:1].upper() + word[1:]
         elif mark > 0.955:
@@ -73,10 +73,10 @@ def words(dice: Dice, count: int) -> list[str]:
     return text
 
 
-def sentence(dice: Dice, low: int, high: int) -> str:
+def sentence(rng: Rng, low: int, high: int) -> str:
     """Return ``low`` to ``high`` words without punctuation, the first with a capital."""
-    count = dice.integer(low, high)
-    every = vocabulary()
-    ranks = np.minimum(dice.array(count) ** 1.3 * len(every), len(every) - 1).astype(int)
-    text = " ".join(every[rank] for rank in ranks.tolist())
+    count = rng.integer(low, high)
+    known = vocabulary()
+    ranks = np.minimum(rng.array(count) ** 1.3 * len(known), len(known) - 1).astype(int)
+    text = " ".join(known[rank] for rank in ranks.tolist())
     return text[:1].upper() + text[1:]

@@ -1,4 +1,4 @@
-"""Fonts from packages, and words set in them."""
+"""Text: fonts from packages, and words drawn in them."""
 
 from __future__ import annotations
 
@@ -53,11 +53,11 @@ DISPLAY = (
     f"{_SERIF}-BlackIt.ttf",
 )
 
-#: Sizes are multiples of this ratio, so that words can be kept for the next page.
+#: Sizes are multiples of this ratio, so that words can be cached for the next page.
 STEP = 1.2
 #: Larger words are drawn each time: they are few.
-LARGEST_KEPT = 25
-MOST_KEPT = 40_000
+LARGEST_CACHED = 25
+CACHE_LIMIT = 40_000
 _PIECE = re.compile(r"[^\W\d]+|.")
 
 
@@ -68,7 +68,7 @@ class _Word(NamedTuple):
     advance: float  #: of the pen
 
 
-_kept: dict[tuple[str, int, str], _Word] = {}
+_cache: dict[tuple[str, int, str], _Word] = {}
 
 
 def text_width(font: str, size: float, text: str) -> float:
@@ -80,7 +80,7 @@ def text_width(font: str, size: float, text: str) -> float:
 def put_text(
     layer: NDArray[np.uint8], x: float, baseline: float, font: str, size: float, text: str
 ) -> float:
-    """Write ``text`` into a layer of a canvas, clipped to it; returns :func:`text_width`."""
+    """Write ``text`` into a layer of a canvas, clipped to it, and return :func:`text_width`."""
     step = _step(size)
     start = x
     for piece in _pieces(step, text):
@@ -92,8 +92,8 @@ def put_text(
 
 
 def _pieces(step: int, text: str) -> Sequence[str]:
-    """Split small text into words and single marks and digits: what is worth keeping."""
-    return (text,) if STEP**step > LARGEST_KEPT or text.isalpha() else _PIECE.findall(text)
+    """Split small text into words and single marks and digits: what is worth caching."""
+    return (text,) if STEP**step > LARGEST_CACHED or text.isalpha() else _PIECE.findall(text)
 
 
 def _stamp(layer: NDArray[np.uint8], cover: NDArray[np.uint8], left: int, top: int) -> None:
@@ -110,16 +110,12 @@ def _stamp(layer: NDArray[np.uint8], cover: NDArray[np.uint8], left: int, top: i
 def prepare(font: str, size: float, texts: Iterable[str]) -> None:
     """Draw the words that will be needed together, which is faster than one by one."""
     step = _step(size)
-    if STEP**step > LARGEST_KEPT:
+    if STEP**step > LARGEST_CACHED:
         return
     pieces = dict.fromkeys(piece for text in texts for piece in _pieces(step, text))
-    new = [piece for piece in pieces if (font, step, piece) not in _kept]
-    if not new:
-        return
-    if len(_kept) + len(new) > MOST_KEPT:
-        _kept.clear()
-    for text, word in zip(new, _draw(_font(font, step), new), strict=True):
-        _kept[font, step, text] = word
+    new = [piece for piece in pieces if (font, step, piece) not in _cache]
+    if new:
+        _draw_and_cache(font, step, new)
 
 
 def _step(size: float) -> int:
@@ -127,16 +123,18 @@ def _step(size: float) -> int:
 
 
 def _word(font: str, step: int, text: str) -> _Word:
-    key = font, step, text
-    word = _kept.get(key)
-    if word is None:
-        size = STEP**step
-        (word,) = _draw(_font(font, step), [text])
-        if size <= LARGEST_KEPT:
-            if len(_kept) >= MOST_KEPT:
-                _kept.clear()
-            _kept[key] = word
-    return word
+    cached = _cache.get((font, step, text))
+    return _draw_and_cache(font, step, [text])[0] if cached is None else cached
+
+
+def _draw_and_cache(font: str, step: int, texts: Sequence[str]) -> list[_Word]:
+    words = _draw(_font(font, step), texts)
+    if STEP**step <= LARGEST_CACHED:
+        if len(_cache) + len(texts) > CACHE_LIMIT:
+            _cache.clear()
+        for text, word in zip(texts, words, strict=True):
+            _cache[font, step, text] = word
+    return words
 
 
 def _draw(font: ImageFont.FreeTypeFont, texts: Sequence[str]) -> list[_Word]:
@@ -144,17 +142,16 @@ def _draw(font: ImageFont.FreeTypeFont, texts: Sequence[str]) -> list[_Word]:
     from PIL import Image, ImageDraw
 
     ascent, descent = font.getmetrics()
-    high, pad = ascent + descent + 2, 2 + ascent // 4  # for what hangs over
+    height, pad = ascent + descent + 2, 2 + ascent // 4  # for what hangs over
     advances = [float(font.getlength(text)) for text in texts]
-    wide = math.ceil(max(advances)) + 2 * pad
-    strip = Image.new("L", (wide, high * len(texts)))
+    strip = Image.new("L", (math.ceil(max(advances)) + 2 * pad, height * len(texts)))
     draw = ImageDraw.Draw(strip)
     for row, text in enumerate(texts):
-        draw.text((pad, row * high + ascent + 1), text, fill=255, font=font, anchor="ls")
+        draw.text((pad, row * height + ascent + 1), text, fill=255, font=font, anchor="ls")
     covers = np.asarray(strip)
     words = []
     for row, advance in enumerate(advances):
-        cover = covers[row * high : (row + 1) * high, : math.ceil(advance) + 2 * pad]
+        cover = covers[row * height : (row + 1) * height, : math.ceil(advance) + 2 * pad]
         words.append(_Word(cover.copy(), -pad, -ascent - 1, advance))
     return words
 

@@ -1,4 +1,4 @@
-"""Draw twice as large, then reduce: anti-aliased shapes, and text in layers above them."""
+"""A canvas: anti-aliased shapes, drawn twice as large and reduced, with text in layers above."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from diar_ops.textures._kinds.dice import Colour
+from diar_ops.textures._procedural.fonts import put_text
+from diar_ops.textures._procedural.rng import Colour
 
-__all__ = ["SCALE", "Canvas", "octaves"]
+__all__ = ["SCALE", "Canvas", "Image"]
 
 #: Canvas pixels per pixel of the texture.
 SCALE = 2
@@ -21,7 +22,7 @@ Image = NDArray[Any]
 
 
 class Canvas:
-    """What is drawn, in canvas pixels.
+    """A drawing in canvas pixels.
 
     Attributes:
         width: Of the canvas.
@@ -40,41 +41,47 @@ class Canvas:
         self.pixels: NDArray[np.uint8]
         if isinstance(ground, tuple):
             self.pixels = np.empty((self.height, self.width, 3), np.uint8)
-            cv2.rectangle(self.pixels, (0, 0), (self.width, self.height), _code(ground), -1)
+            cv2.rectangle(self.pixels, (0, 0), (self.width, self.height), _to_bytes(ground), -1)
         else:
-            self.pixels = enlarge(ground, (self.height, self.width))
+            self.pixels = _enlarge(ground, (self.height, self.width))
 
     def line(self, points: Any, colour: Colour, width: float, *, closed: bool = False) -> None:
         """Draw the polyline through ``points`` (N, 2)."""
-        import cv2
+        self._polylines([_to_fixed_point(points)], colour, width, closed=closed)
 
-        thickness = max(1, round(width))
-        cv2.polylines(
-            self.pixels, [_fixed(points)], closed, _code(colour), thickness, cv2.LINE_AA, SHIFT
-        )
+    def outline(
+        self, left: float, top: float, right: float, bottom: float, colour: Colour, width: float
+    ) -> None:
+        """Draw the outline of a rectangle."""
+        corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
+        self.line(corners, colour, width, closed=True)
 
     def lines(self, lines: Any, colour: Colour, width: float) -> None:
         """Draw polylines of equal length (N, M, 2)."""
+        lines = np.asarray(lines, np.float32)
+        if lines.size:
+            points = _to_fixed_point(lines).reshape(*lines.shape[:2], 1, 2)
+            self._polylines(list(points), colour, width)
+
+    def grid(self, pitch: float, colour: Colour, *, start: float = 0.0) -> None:
+        """Draw thin horizontal and vertical lines ``pitch`` apart over all of the canvas."""
+        rows = [[(0, y), (self.width, y)] for y in np.arange(start, self.height, pitch)]
+        columns = [[(x, 0), (x, self.height)] for x in np.arange(start, self.width, pitch)]
+        self.lines(rows + columns, colour, 1)
+
+    def _polylines(
+        self, lines: list[NDArray[np.int32]], colour: Colour, width: float, *, closed: bool = False
+    ) -> None:
         import cv2
 
-        lines = np.asarray(lines, np.float32)
-        if not lines.size:
-            return
-        cv2.polylines(
-            self.pixels,
-            list(_fixed(lines).reshape(*lines.shape[:2], 1, 2)),
-            False,
-            _code(colour),
-            max(1, round(width)),
-            cv2.LINE_AA,
-            SHIFT,
-        )
+        colour_bytes, thickness = _to_bytes(colour), max(1, round(width))
+        cv2.polylines(self.pixels, lines, closed, colour_bytes, thickness, cv2.LINE_AA, SHIFT)
 
     def polygon(self, points: Any, colour: Colour) -> None:
         """Fill the polygon with corners ``points`` (N, 2)."""
         import cv2
 
-        cv2.fillPoly(self.pixels, [_fixed(points)], _code(colour), cv2.LINE_AA, SHIFT)
+        cv2.fillPoly(self.pixels, [_to_fixed_point(points)], _to_bytes(colour), cv2.LINE_AA, SHIFT)
 
     def box(self, left: float, top: float, right: float, bottom: float, colour: Colour) -> None:
         """Fill a rectangle."""
@@ -82,7 +89,7 @@ class Canvas:
 
         start, end = (round(left), round(top)), (round(right) - 1, round(bottom) - 1)
         if end[0] >= start[0] and end[1] >= start[1]:
-            cv2.rectangle(self.pixels, start, end, _code(colour), -1)
+            cv2.rectangle(self.pixels, start, end, _to_bytes(colour), -1)
 
     def ellipse(
         self,
@@ -105,7 +112,7 @@ class Canvas:
             (max(1, fixed[2]), max(1, fixed[3])),
             turn,
             *arc,
-            _code(colour),
+            _to_bytes(colour),
             thickness,
             cv2.LINE_AA,
             SHIFT,
@@ -116,7 +123,7 @@ class Canvas:
         left, top = max(0, left), max(0, top)
         right, bottom = min(self.width, right), min(self.height, bottom)
         if right > left and bottom > top:
-            self.pixels[top:bottom, left:right] = enlarge(image, (bottom - top, right - left))
+            self.pixels[top:bottom, left:right] = _enlarge(image, (bottom - top, right - left))
 
     @property
     def paper(self) -> Colour:
@@ -129,6 +136,12 @@ class Canvas:
         if colour not in self._layers:
             self._layers[colour] = np.zeros((self.height, self.width), np.uint8)
         return self._layers[colour]
+
+    def text(
+        self, x: float, baseline: float, text: str, font: str, size: float, colour: Colour
+    ) -> None:
+        """Write ``text`` into the layer of its colour; ``size`` is that of the em."""
+        put_text(self.layer(colour), x, baseline, font, size, text)
 
     def finish(self) -> Image:
         """Return the texture (H, W, 3) in [0, 1]."""
@@ -147,45 +160,7 @@ class Canvas:
         return np.moveaxis(planes, 0, 2)
 
 
-def octaves(
-    rng: np.random.Generator,
-    size: tuple[int, int],
-    *,
-    cells: float,
-    count: int = 4,
-    fall: float = 0.5,
-    channels: int = 1,
-) -> Image:
-    """Return smooth noise (H, W) or (H, W, C) in about [-1, 1].
-
-    Args:
-        rng: Source of randomness.
-        size: (H, W).
-        cells: Features of the coarsest octave along the longer side.
-        count: Octaves; each is twice as fine as the one before.
-        fall: How much weaker each is.
-        channels: Independent fields C.
-    """
-    import cv2
-
-    height, width = size
-    longer = max(height, width)
-    total = np.zeros((height, width, channels), np.float32)
-    weight = norm = 1.0
-    for octave in range(count):
-        pitch = cells * 2**octave / longer
-        # Finer than the pixels, an octave is plain noise.
-        grid = tuple(min(side, max(2, round(side * pitch) + 1)) for side in size)
-        values = rng.random((*grid, channels), dtype=np.float32) * 2 - 1
-        large = cv2.resize(values, (width, height), interpolation=cv2.INTER_CUBIC)
-        total += weight * large.reshape(total.shape)
-        norm += weight * weight if octave else 0
-        weight *= fall
-    total *= 1.6 / norm**0.5
-    return total[..., 0] if channels == 1 else total
-
-
-def enlarge(image: Image, size: tuple[int, int]) -> NDArray[np.uint8]:
+def _enlarge(image: Image, size: tuple[int, int]) -> NDArray[np.uint8]:
     """Return a picture in [0, 1] as uint8 (H, W, 3) of ``size``."""
     import cv2
 
@@ -194,12 +169,12 @@ def enlarge(image: Image, size: tuple[int, int]) -> NDArray[np.uint8]:
     return np.asarray(large, np.uint8).reshape(*size, 3)
 
 
-def _code(colour: Colour) -> tuple[int, int, int]:
+def _to_bytes(colour: Colour) -> tuple[int, int, int]:
     r, g, b = (min(255, max(0, round(255 * c))) for c in colour)
     return r, g, b
 
 
-def _fixed(points: Any) -> NDArray[np.int32]:
-    fixed = np.asarray(points, np.float32).reshape(-1, 1, 2) * 2**SHIFT
-    whole: NDArray[np.int32] = np.clip(np.rint(fixed), -(2**24), 2**24).astype(np.int32)
-    return whole
+def _to_fixed_point(points: Any) -> NDArray[np.int32]:
+    scaled = np.asarray(points, np.float32).reshape(-1, 1, 2) * 2**SHIFT
+    fixed: NDArray[np.int32] = np.clip(np.rint(scaled), -(2**24), 2**24).astype(np.int32)
+    return fixed

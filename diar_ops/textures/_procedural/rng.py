@@ -1,15 +1,15 @@
-"""Random choices, in the words in which textures are described."""
+"""Random numbers, choices and colours."""
 
 from __future__ import annotations
 
 import colorsys
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BLACK", "WHITE", "Colour", "Dice", "luminance", "mix"]
+__all__ = ["BLACK", "WHITE", "Colour", "Rng", "luminance", "mix"]
 
 T = TypeVar("T")
 #: R, G, B in [0, 1].
@@ -18,15 +18,15 @@ BLACK: Colour = (0.0, 0.0, 0.0)
 WHITE: Colour = (1.0, 1.0, 1.0)
 
 
-class Dice:
-    """A seeded source of choices."""
+class Rng:
+    """A seeded random number generator."""
 
     def __init__(self, seed: int) -> None:
-        self.rng = np.random.default_rng(seed)
+        self._generator = np.random.default_rng(seed)
 
     def uniform(self, low: float, high: float) -> float:
         """Return a number between ``low`` and ``high``."""
-        return low + (high - low) * float(self.rng.random())
+        return low + (high - low) * float(self._generator.random())
 
     def logarithmic(self, low: float, high: float) -> float:
         """Return a number whose logarithm is uniform."""
@@ -34,19 +34,31 @@ class Dice:
 
     def integer(self, low: int, high: int) -> int:
         """Return an integer from ``low`` to ``high``, both included."""
-        return low + int(self.rng.random() * (high - low + 1))
+        return low + int(self._generator.random() * (high - low + 1))
 
     def chance(self, share: float) -> bool:
         """Return True in that share of calls."""
-        return bool(self.rng.random() < share)
+        return bool(self._generator.random() < share)
 
     def pick(self, choices: Sequence[T]) -> T:
         """Return one of ``choices``."""
-        return choices[int(self.rng.random() * len(choices))]
+        return choices[int(self._generator.random() * len(choices))]
 
     def array(self, *shape: int, low: float = 0.0, high: float = 1.0) -> NDArray[np.float32]:
         """Return uniform numbers."""
-        return low + (high - low) * self.rng.random(shape, dtype=np.float32)
+        return low + (high - low) * self._generator.random(shape, dtype=np.float32)
+
+    def normal(self, *shape: int) -> NDArray[np.float64]:
+        """Return standard normal numbers."""
+        return self._generator.standard_normal(shape)
+
+    def shuffle(self, values: Any) -> None:
+        """Shuffle a list or the rows of an array in place."""
+        self._generator.shuffle(values)
+
+    def seed(self) -> int:
+        """Return a seed for another generator."""
+        return int(self._generator.integers(2**62))
 
     def hsv(
         self,

@@ -1,14 +1,15 @@
-"""A sheet of paper on which text is set."""
+"""A sheet of paper: text set in headings and paragraphs."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from diar_ops.textures._kinds.canvas import SCALE, Canvas, Image, octaves
-from diar_ops.textures._kinds.dice import Colour, Dice
-from diar_ops.textures._kinds.fonts import FAMILIES, Family, prepare, put_text, text_width
-from diar_ops.textures._kinds.words import words
+from diar_ops.textures._procedural.canvas import SCALE, Canvas, Image
+from diar_ops.textures._procedural.fonts import FAMILIES, Family, prepare, put_text, text_width
+from diar_ops.textures._procedural.fractal import fractal_noise
+from diar_ops.textures._procedural.rng import Colour, Rng
+from diar_ops.textures._procedural.words import words
 
 __all__ = ["Sheet", "age"]
 
@@ -18,24 +19,38 @@ SMALLEST = 3.6
 
 
 class Sheet:
-    """A page in the making: canvas, fonts, colours, and the pen's place."""
+    """A page: its canvas, fonts and colours."""
 
-    def __init__(self, dice: Dice, size: tuple[int, int]) -> None:
-        self.dice = dice
-        self.paper = dice.paper()
-        self.ink: Colour = dice.ink()
-        self.accent = dice.hsv(None, (0.6, 1.0), (0.25, 0.75)) if dice.chance(0.4) else self.ink
-        if dice.chance(0.06):
+    def __init__(self, rng: Rng, size: tuple[int, int]) -> None:
+        self.rng = rng
+        self.paper = rng.paper()
+        self.ink: Colour = rng.ink()
+        self.accent = rng.hsv(None, (0.6, 1.0), (0.25, 0.75)) if rng.chance(0.4) else self.ink
+        if rng.chance(0.06):
             self.paper, self.ink = self.ink, self.paper
-            self.accent = dice.hsv(None, (0.2, 0.7), (0.8, 1.0))
+            self.accent = rng.hsv(None, (0.2, 0.7), (0.8, 1.0))
         self.canvas = Canvas(size, self.paper)
-        self.family: Family = dice.pick(FAMILIES)
-        self.headings = dice.pick((self.family, dice.pick(FAMILIES))).bold
-        across = dice.logarithmic(14, 58)  # ems
+        self.family: Family = rng.pick(FAMILIES)
+        self.headings = rng.pick((self.family, rng.pick(FAMILIES))).bold
+        across = rng.logarithmic(14, 58)  # ems
         self.em = max(SMALLEST * SCALE, self.canvas.unit / across)
-        self.leading = self.em * dice.uniform(1.12, 1.5)
-        self.justified = dice.chance(0.6)
-        self.indented = dice.chance(0.5)
+        self.leading = self.em * rng.uniform(1.12, 1.5)
+        self.justified = rng.chance(0.6)
+        self.indented = rng.chance(0.5)
+
+    def write(
+        self,
+        x: float,
+        baseline: float,
+        text: str,
+        *,
+        size: float | None = None,
+        font: str | None = None,
+        colour: Colour | None = None,
+    ) -> None:
+        """Write one line, by default in the sheet's regular type and ink."""
+        font, size = font or self.family.regular, size or self.em
+        self.canvas.text(x, baseline, text, font, size, colour or self.ink)
 
     def heading(
         self,
@@ -49,7 +64,7 @@ class Sheet:
         centred: bool = False,
         font: str | None = None,
     ) -> float:
-        """Set ``text`` in lines between ``left`` and ``right``; returns the new top."""
+        """Set ``text`` in lines between ``left`` and ``right``, and return the new top."""
         font = font or self.headings
         layer = self.canvas.layer(colour)
         line: list[str] = []
@@ -83,7 +98,7 @@ class Sheet:
         em: float | None = None,
         font: str | None = None,
     ) -> float:
-        """Set ``count`` words in lines until ``bottom``; returns the new top."""
+        """Set ``count`` words in lines until ``bottom``, and return the new top."""
         em = em or self.em
         font = font or self.family.regular
         leading = self.leading * em / self.em
@@ -92,7 +107,7 @@ class Sheet:
         start = left + (1.5 * em if self.indented else 0.0)
         line: list[tuple[str, float]] = []
         width = 0.0
-        text = words(self.dice, count)
+        text = words(self.rng, count)
         prepare(font, em, text)
         for word in text:
             advance = text_width(font, em, word)
@@ -113,6 +128,7 @@ class Sheet:
         return top
 
     def rule(self, left: float, y: float, right: float, width: float, colour: Colour) -> None:
+        """Draw a horizontal line."""
         self.canvas.box(left, y, right, y + max(1.0, width), colour)
 
 
@@ -130,21 +146,19 @@ def _set_line(
         x += advance + gap
 
 
-def age(dice: Dice, image: Image) -> Image:
+def age(rng: Rng, image: Image) -> Image:
     """Give paper a little unevenness, now and then a fold."""
     height, width = image.shape[:2]
-    strength = dice.pick((0.0, 0.01, 0.02, 0.05))
+    strength = rng.pick((0.0, 0.01, 0.02, 0.05))
     if strength:
-        image *= (
-            1
-            - strength
-            * (0.5 + 0.5 * octaves(dice.rng, (height, width), cells=3, count=5))[..., None]
-        )
-    if dice.chance(0.15):  # folded
-        at = dice.uniform(0.3, 0.7)
-        if dice.chance(0.5):
-            away = np.abs(np.arange(width, dtype=np.float32) - at * width)[None, :, None]
+        noise = fractal_noise(rng, (height, width), cells=3, count=5)
+        image *= 1 - strength * (0.5 + 0.5 * noise)[..., None]
+    if rng.chance(0.15):  # folded
+        fold = rng.uniform(0.3, 0.7)
+        if rng.chance(0.5):
+            distance = np.abs(np.arange(width, dtype=np.float32) - fold * width)[None, :, None]
         else:
-            away = np.abs(np.arange(height, dtype=np.float32) - at * height)[:, None, None]
-        image *= 1 - dice.uniform(0.03, 0.12) * np.exp(-away / max(1.0, 0.006 * max(height, width)))
+            distance = np.abs(np.arange(height, dtype=np.float32) - fold * height)[:, None, None]
+        crease = np.exp(-distance / max(1.0, 0.006 * max(height, width)))
+        image *= 1 - rng.uniform(0.03, 0.12) * crease
     return image
