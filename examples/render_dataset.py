@@ -113,15 +113,15 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def part_of(files: list[Path], part: str) -> list[Path]:
+def select_part(files: list[Path], part: str) -> list[Path]:
     """Return the K-th of N parts of the files, for a ``part`` of "K/N"."""
-    found = re.fullmatch(r"([1-9][0-9]*)/([1-9][0-9]*)", part)
-    if found is None or int(found[1]) > int(found[2]):
+    match = re.fullmatch(r"([1-9][0-9]*)/([1-9][0-9]*)", part)
+    if match is None or int(match[1]) > int(match[2]):
         raise OptionError(f"--part must be K/N with K from 1 to N, such as 1/2, got {part}")
-    chosen = files[int(found[1]) - 1 :: int(found[2])]
-    if not chosen:
+    selected = files[int(match[1]) - 1 :: int(match[2])]
+    if not selected:
         raise OptionError(f"part {part} of {len(files)} pictures is empty")
-    return chosen
+    return selected
 
 
 def run(options: argparse.Namespace) -> str:
@@ -135,7 +135,7 @@ def run(options: argparse.Namespace) -> str:
         seed=options.seed,
         device=options.device,
     )
-    pictures = part_of(list_images(options.images), options.part)
+    pictures = select_part(list_images(options.images), options.part)
     # disable=None: no bar where nobody watches, such as in a log file
     with tqdm(desc="rendering", unit="frame", disable=None, smoothing=0.02) as bar:
 

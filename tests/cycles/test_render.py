@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from diar_ops import DiarError, ImageError, OptionError, OutputError, RenderError
-from diar_ops.cycles import RenderSettings, render_dataset, write_contact_sheet
+from diar_ops.cycles import RenderSettings, _scheduler, render_dataset, worker, write_contact_sheet
 from diar_ops.cycles import render as driver
 from diar_ops.cycles import sequence as one_sequence
 from diar_ops.data import SequenceDataset, read_sequence
@@ -165,7 +165,7 @@ def test_a_sequence_that_always_fails_is_named_and_tried_next_time(render, tmp_p
 
 
 def test_processes_are_replaced_before_they_grow(render, faults, monkeypatch):
-    monkeypatch.setattr(driver, "SEQUENCES_PER_PROCESS", 2)
+    monkeypatch.setattr(_scheduler, "SEQUENCES_PER_PROCESS", 2)
     render()
     assert len(list(faults.glob("process-*"))) == 1 + 2  # one tells the version
     assert alive(faults) == []
@@ -247,8 +247,8 @@ def test_full_disk_where_we_write(render, tmp_path, faults, monkeypatch):
 @pytest.mark.parametrize("fault", ["fail", "cut"])
 def test_full_disk_where_blender_writes(render, faults, monkeypatch, fault):
     (faults / fault).write_text("1")
-    usage = driver.shutil.disk_usage("/")._replace(free=1000)
-    monkeypatch.setattr(driver.shutil, "disk_usage", lambda path: usage)
+    usage = _scheduler.shutil.disk_usage("/")._replace(free=1000)
+    monkeypatch.setattr(_scheduler.shutil, "disk_usage", lambda path: usage)
     with pytest.raises(OutputError, match="the disk is full; "):
         render()
 
@@ -394,8 +394,6 @@ def test_python_without_bpy(render):
 
 
 def test_no_blender_at_all(render, tmp_path, monkeypatch):
-    from diar_ops.cycles import worker
-
     monkeypatch.setattr(worker, "_ENVIRONMENT", "no-such-environment")
     monkeypatch.setattr(worker, "find_spec", lambda name: None)
     with pytest.raises(RenderError, match=r"run `make render-env` once"):
