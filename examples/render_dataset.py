@@ -60,14 +60,15 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         default="misaligned",
         help="one still camera, or free ones (default: %(default)s)",
     )
-    add(
-        "--sequences",
-        type=int,
-        default=10,
-        metavar="N",
-        help="sequences in all; more enlarge an existing set (default: %(default)s)",
-    )
-    add("--frames", type=int, default=10, metavar="T", help="frames of each (default: %(default)s)")
+    for name, default, metavar, words in (
+        ("--sequences", 10, "N", "sequences in all; more enlarge an existing set"),
+        ("--frames", 10, "T", "frames of each"),
+        ("--samples", 16, "S", "light paths per pixel, before noise is removed"),
+        ("--workers", 1, "W", "Blender processes side by side, one core each"),
+        ("--seed", 0, "K", "another seed, another set"),
+    ):
+        words += " (default: %(default)s)"
+        add(name, type=int, default=default, metavar=metavar, help=words)
     add(
         "--size",
         type=int,
@@ -75,27 +76,6 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         default=(256, 256),
         metavar=("H", "W"),
         help="pixels of frames and labels (default: 256 256)",
-    )
-    add(
-        "--samples",
-        type=int,
-        default=16,
-        metavar="S",
-        help="light paths per pixel, before noise is removed (default: %(default)s)",
-    )
-    add(
-        "--workers",
-        type=int,
-        default=1,
-        metavar="W",
-        help="Blender processes side by side, one core each (default: %(default)s)",
-    )
-    add(
-        "--seed",
-        type=int,
-        default=0,
-        metavar="K",
-        help="another seed, another set (default: %(default)s)",
     )
     add("--device", choices=DEVICES, default="cpu", help="where to render (default: %(default)s)")
     add(

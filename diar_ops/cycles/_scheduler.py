@@ -30,20 +30,7 @@ FULL, FULL_PER_PIXEL = 16 * 2**20, 64
 
 @dataclass
 class RenderRun:
-    """What the threads of one run share.
-
-    Attributes:
-        folder: Of the data set.
-        settings: What to render.
-        choice: Which picture each sequence shows.
-        command: What starts Blender.
-        retries: How often a sequence is tried again.
-        timeout: Seconds that a frame may take.
-        todo: Indices of the sequences to render.
-        events: What the threads report: a kind and its value.
-        stop: Set when the threads shall end.
-        processes: All Blender processes that run.
-    """
+    """What the threads of one run share; the options are those of :func:`render_dataset`."""
 
     folder: Path
     settings: RenderSettings
@@ -51,7 +38,8 @@ class RenderRun:
     command: list[str]
     retries: int
     timeout: float
-    todo: deque[int]
+    todo: deque[int]  #: indices of sequences
+    #: what the threads report: a kind and its value
     events: queue.Queue[tuple[str, Any]] = field(default_factory=queue.Queue)
     stop: threading.Event = field(default_factory=threading.Event)
     processes: set[BlenderProcess] = field(default_factory=set)

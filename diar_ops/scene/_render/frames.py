@@ -17,17 +17,18 @@ __all__ = ["RenderFrames", "RenderLights", "RenderObjects", "prepare_frames"]
 
 
 class RenderLights(NamedTuple):
-    """L lights of each frame. Slots without a light have no power."""
+    """L lights of each frame: :class:`Lights`, and more. Slots without a light have no power."""
 
     kind: Tensor  # (F, L)
     position: Tensor  # (F, L, 3)
     direction: Tensor  # (F, L, 3)
-    right: Tensor  # (F, L, 3), along one side of a square
-    down: Tensor  # (F, L, 3), along the other
     power: Tensor  # (F, L, 3)
     size: Tensor  # (F, L)
-    edge: Tensor  # (F, L), cosine of half a spot's cone
+    cone: Tensor  # (F, L)
     valid: Tensor  # (F, L)
+    right: Tensor  # (F, L, 3), along one side of a square
+    down: Tensor  # (F, L, 3), along the other
+    edge: Tensor  # (F, L), cosine of half a spot's cone
 
     def select(self, index: tuple[Tensor, Tensor] | tuple[Tensor, int]) -> RenderLights:
         """Return n lights by frame and slot, without the dimension of slots."""
@@ -35,12 +36,12 @@ class RenderLights(NamedTuple):
 
 
 class RenderObjects(NamedTuple):
-    """O objects of each frame."""
+    """O objects of each frame: :class:`Objects`, and more."""
 
     kind: Tensor  # (F, O)
     position: Tensor  # (F, O, 3)
     rotation: Tensor  # (F, O, 3, 3)
-    scale: Tensor  # (F, O, 3), half sizes, 1 along z for flat objects
+    half_size: Tensor  # (F, O, 3), 1 along z for flat objects
     outline: Tensor  # (F, O, 2, K)
     hole: Tensor  # (F, O)
     finish: Tensor  # (F, O)
@@ -58,7 +59,7 @@ class RenderObjects(NamedTuple):
         return Primitives(
             position=self.position[index],
             rotation=self.rotation[index],
-            scale=self.scale[index],
+            scale=self.half_size[index],
             outline=self.outline[index],
             hole=self.hole[index],
         )
@@ -148,17 +149,12 @@ def _prepare_lights(lights: Lights) -> RenderLights:
     right, down, _ = shortest_rotation(lights.direction).unbind(-2)
     # Slots without a light must not make NaN: a light of size 1 that is nowhere near.
     far = lights.position.new_tensor([0.0, 0.0, -3.0])
-    return RenderLights(
-        kind=lights.kind,
+    lights = lights._replace(
         position=torch.where(valid[..., None], lights.position, far),
-        direction=lights.direction,
-        right=right,
-        down=down,
         power=torch.where(valid[..., None], lights.power, 0),
         size=torch.where(valid, lights.size.clamp_min(1e-4), 1),
-        edge=(lights.cone / 2).cos(),
-        valid=valid,
     )
+    return RenderLights(*lights, right=right, down=down, edge=(lights.cone / 2).cos())
 
 
 def _prepare_objects(objects: Objects, eye: Tensor) -> RenderObjects:
@@ -171,17 +167,7 @@ def _prepare_objects(objects: Objects, eye: Tensor) -> RenderObjects:
     transmitted = torch.where(objects.finish == Finish.GLASS, 1.0, transmitted)
     distance = torch.where(valid, (objects.position - eye[:, None]).norm(dim=-1), -1)
     return RenderObjects(
-        kind=objects.kind,
-        position=objects.position,
-        rotation=objects.rotation,
-        scale=torch.where(is_flat[..., None] & is_z, 1, half_size),
-        outline=objects.outline,
-        hole=objects.hole,
-        finish=objects.finish,
-        colour=objects.colour,
-        roughness=objects.roughness,
-        opacity=objects.opacity,
-        valid=valid,
+        *objects._replace(half_size=torch.where(is_flat[..., None] & is_z, 1, half_size)),
         radius=tight_bounding_radius(objects),
         area=_projected_area(objects, half_size),
         transmittance=transmitted[..., None] * objects.colour,

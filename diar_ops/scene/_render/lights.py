@@ -12,14 +12,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from diar_ops.scene._render import microfacet
 from diar_ops.scene._render.frames import RenderLights
-from diar_ops.scene._render.microfacet import (
-    fresnel,
-    ggx_disc,
-    ggx_polygon,
-    half_vector,
-    smith_masking,
-)
 from diar_ops.scene._render.primitives import Vector, scale_vector
 from diar_ops.scene.types import SPOT_BLEND, LightKind
 
@@ -96,7 +90,7 @@ def sphere_light(
     h = half.h
     square_slope = (h[0] * h[0] + h[1] * h[1]) / (h[2] * h[2]).clamp_min(1e-6)
     square_radius = (size * inverse) ** 2 / (4 * half.to_either * half.to_normal**3)
-    shares = [ggx_disc(square_slope, square_radius, lobe.alpha) for lobe in lobes]
+    shares = [microfacet.ggx_disc(square_slope, square_radius, lobe.alpha) for lobe in lobes]
     # Radiance of a sphere's surface.
     specular = _reflect(lobes, shares, half, -view[2], cosine) / (4 * math.pi**2 * size * size)
     return diffuse, specular if cone is None else specular * cone
@@ -146,7 +140,7 @@ def square_light_specular(
         h_x, h_y = view[0] + corner.x * corner.inverse, view[1] + corner.y * corner.inverse
         inverse_z = 1 / (-view[2] - corner.z.clamp_max(-1e-3) * corner.inverse).clamp_min(1e-3)
         slopes.append((h_x * inverse_z, h_y * inverse_z))
-    shares = [ggx_polygon(slopes, lobe.alpha) for lobe in lobes]
+    shares = [microfacet.ggx_polygon(slopes, lobe.alpha) for lobe in lobes]
     specular = _reflect(lobes, shares, _half(to_light, view), -view[2], to_light.cosine())
     is_front = to_light.dot(light.direction) < 0
     return specular * is_front / (math.pi * light.size * light.size)[:, None]
@@ -164,7 +158,9 @@ def _sides(light: RenderLights) -> tuple[Tensor, Tensor]:
 
 
 def _half(to_light: _ToLight, view: Vector) -> _Half:
-    h, inverse_norm, to_either = half_vector(view, scale_vector(to_light[:3], to_light.inverse))
+    h, inverse_norm, to_either = microfacet.half_vector(
+        view, scale_vector(to_light[:3], to_light.inverse)
+    )
     return _Half(h, to_either, (-h[2] * inverse_norm).clamp_min(1e-3))
 
 
@@ -182,10 +178,10 @@ def _reflect(
     """
     total = torch.zeros_like(to_light)
     for lobe, share in zip(lobes, shares, strict=True):
-        masked = smith_masking(lobe.alpha, to_view, to_light)
+        masked = microfacet.smith_masking(lobe.alpha, to_view, to_light)
         geometry = masked * half.to_either / (to_view * half.to_normal).clamp_min(1e-3)
         # The plane of slopes is a poor map at grazing angles: no reflection is brighter than the
         # light.
         reflected = (share * geometry).clamp_max(1)
-        total = total + lobe.weight * fresnel(lobe.f0, half.to_either) * reflected
+        total = total + lobe.weight * microfacet.fresnel(lobe.f0, half.to_either) * reflected
     return total

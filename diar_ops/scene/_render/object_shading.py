@@ -8,15 +8,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from diar_ops.scene._render import microfacet
 from diar_ops.scene._render.frames import RenderFrames
 from diar_ops.scene._render.lights import spot_falloff
-from diar_ops.scene._render.microfacet import (
-    directional_albedo,
-    fresnel,
-    ggx_disc,
-    half_vector,
-    smith_masking,
-)
 from diar_ops.scene._render.primitives import (
     Primitives,
     Vector,
@@ -164,8 +158,8 @@ def _shade(
     diffuse = diffuse + below + (above - below) * up
     reflected = vector(lambda i: 2 * to_view * normal[i] - hits.view[i])
     surroundings = torch.where(reflected[2][:, None] < 0, above, below)
-    albedo = directional_albedo(f0, material.roughness, to_view)
-    coat = torch.where(is_glass, fresnel(f0, to_view), albedo) * (is_glass | is_glossy)
+    albedo = microfacet.directional_albedo(f0, material.roughness, to_view)
+    coat = torch.where(is_glass, microfacet.fresnel(f0, to_view), albedo) * (is_glass | is_glossy)
     base = torch.where(is_glossy, 1 - albedo, 1)
     tint = torch.where(is_mirror[:, None], colour, 1)
     radiance = colour * diffuse * (material.diffuse * base)[:, None]
@@ -270,16 +264,16 @@ def _direct_light(
         return diffuse, None
     # A square counts as the disc of its area.
     radius = torch.where(is_area, size / math.sqrt(math.pi), size)
-    h, inverse_norm, cos_half = half_vector(hits.view, to_light)
+    h, inverse_norm, cos_half = microfacet.half_vector(hits.view, to_light)
     to_half = (dot(normal, h) * inverse_norm).clamp(1e-3, 1)
     square_slope = 1 / (to_half * to_half) - 1
     square_radius = (radius * inverse) ** 2 / (4 * cos_half * to_half**3)
     square_radius = square_radius * torch.where(is_area, ahead.clamp_min(0), 1)
-    share = ggx_disc(square_slope, square_radius, alpha)
-    masked = smith_masking(alpha, to_view, cosine) * cos_half
+    share = microfacet.ggx_disc(square_slope, square_radius, alpha)
+    masked = microfacet.smith_masking(alpha, to_view, cosine) * cos_half
     geometry = masked / (to_view * to_half).clamp_min(1e-3)
     # The plane of slopes is a poor map at grazing angles: no reflection is brighter than the light.
-    reflected = fresnel(f0, cos_half) * (share * geometry).clamp_max(1)
+    reflected = microfacet.fresnel(f0, cos_half) * (share * geometry).clamp_max(1)
     emitted = torch.where(is_area, (ahead > 0) * 4.0, cone)
     return diffuse, reflected * emitted * (cosine > 0) / (4 * math.pi**2 * radius * radius)
 
@@ -288,7 +282,7 @@ def _refract(kind: int, hits: _Hits) -> tuple[Vector, Vector, Tensor]:
     """Return origin and direction of rays that leave glass, and the share of light they carry."""
     point, view, normal, to_view = hits.point, hits.view, hits.normal, hits.to_view
     f0 = torch.full_like(to_view[:, :1], F0_GLASS)
-    share = 1 - fresnel(f0, to_view)
+    share = 1 - microfacet.fresnel(f0, to_view)
     if kind >= ObjectKind.DISC:
         return point, vector(lambda i: -view[i]), share * share
     bend = to_view / GLASS - (1 - (1 - to_view * to_view) / GLASS**2).sqrt()
@@ -307,7 +301,7 @@ def _refract(kind: int, hits: _Hits) -> tuple[Vector, Vector, Tensor]:
             is_total, d[i] - 2 * cosine * n[i], GLASS * d[i] + (root - GLASS * cosine) * n[i]
         )
     )
-    share = share * torch.where(is_total, 1, 1 - fresnel(f0, root))
+    share = share * torch.where(is_total, 1, 1 - microfacet.fresnel(f0, root))
     return vector(lambda i: point[i] + far * d[i]), direction, share
 
 

@@ -189,7 +189,7 @@ def _split_lights(
     start, position = centre[beams.frame, beams.row], beams.position
     to_object = (objects.position[index] - start).norm(dim=-1)
     fraction = (to_object / (position - start).norm(dim=-1)).clamp_max(1)
-    half_size, is_flat = objects.scale[index], objects.kind[index] >= ObjectKind.DISC
+    half_size, is_flat = objects.half_size[index], objects.kind[index] >= ObjectKind.DISC
     # Sheets are narrow where they are seen at a slant.
     toward = F.normalize(position - objects.position[index], dim=-1)
     facing = (toward * objects.rotation[index][..., 2]).sum(-1).abs().clamp_min(0.25)
