@@ -170,8 +170,8 @@ def _shade(
     glass = is_glass[:, 0].nonzero()[:, 0]
     if len(glass):
         start, refracted, share = _refract(kind, hits.select(glass))
-        origin = _replace_rows(origin, glass, start)
-        direction = _replace_rows(direction, glass, refracted)
+        origin = vector(lambda i: hits.point[i].index_put((glass,), start[i]))
+        direction = vector(lambda i: reflected[i].index_put((glass,), refracted[i]))
         secondary = secondary.index_put((glass,), secondary[glass] * share[:, None])
     transmittance = frames.objects.transmittance[frame, slot][:, :, None]
     return ObjectShading(
@@ -303,7 +303,3 @@ def _refract(kind: int, hits: _Hits) -> tuple[Vector, Vector, Tensor]:
     )
     share = share * torch.where(is_total, 1, 1 - microfacet.fresnel(f0, root))
     return vector(lambda i: point[i] + far * d[i]), direction, share
-
-
-def _replace_rows(values: Vector, rows: Tensor, replacement: Vector) -> Vector:
-    return vector(lambda i: values[i].index_put((rows,), replacement[i]))
