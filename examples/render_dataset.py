@@ -60,14 +60,15 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         default="misaligned",
         help="one still camera, or free ones (default: %(default)s)",
     )
-    add(
-        "--sequences",
-        type=int,
-        default=10,
-        metavar="N",
-        help="sequences in all; more enlarge an existing set (default: %(default)s)",
-    )
-    add("--frames", type=int, default=10, metavar="T", help="frames of each (default: %(default)s)")
+    for name, default, metavar, words in (
+        ("--sequences", 10, "N", "sequences in all; more enlarge an existing set"),
+        ("--frames", 10, "T", "frames of each"),
+        ("--samples", 16, "S", "light paths per pixel, before noise is removed"),
+        ("--workers", 1, "W", "Blender processes side by side, one core each"),
+        ("--seed", 0, "K", "another seed, another set"),
+    ):
+        words += " (default: %(default)s)"
+        add(name, type=int, default=default, metavar=metavar, help=words)
     add(
         "--size",
         type=int,
@@ -75,27 +76,6 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         default=(256, 256),
         metavar=("H", "W"),
         help="pixels of frames and labels (default: 256 256)",
-    )
-    add(
-        "--samples",
-        type=int,
-        default=16,
-        metavar="S",
-        help="light paths per pixel, before noise is removed (default: %(default)s)",
-    )
-    add(
-        "--workers",
-        type=int,
-        default=1,
-        metavar="W",
-        help="Blender processes side by side, one core each (default: %(default)s)",
-    )
-    add(
-        "--seed",
-        type=int,
-        default=0,
-        metavar="K",
-        help="another seed, another set (default: %(default)s)",
     )
     add("--device", choices=DEVICES, default="cpu", help="where to render (default: %(default)s)")
     add(
@@ -113,15 +93,15 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def part_of(files: list[Path], part: str) -> list[Path]:
+def select_part(files: list[Path], part: str) -> list[Path]:
     """Return the K-th of N parts of the files, for a ``part`` of "K/N"."""
-    found = re.fullmatch(r"([1-9][0-9]*)/([1-9][0-9]*)", part)
-    if found is None or int(found[1]) > int(found[2]):
+    match = re.fullmatch(r"([1-9][0-9]*)/([1-9][0-9]*)", part)
+    if match is None or int(match[1]) > int(match[2]):
         raise OptionError(f"--part must be K/N with K from 1 to N, such as 1/2, got {part}")
-    chosen = files[int(found[1]) - 1 :: int(found[2])]
-    if not chosen:
+    selected = files[int(match[1]) - 1 :: int(match[2])]
+    if not selected:
         raise OptionError(f"part {part} of {len(files)} pictures is empty")
-    return chosen
+    return selected
 
 
 def run(options: argparse.Namespace) -> str:
@@ -135,7 +115,7 @@ def run(options: argparse.Namespace) -> str:
         seed=options.seed,
         device=options.device,
     )
-    pictures = part_of(list_images(options.images), options.part)
+    pictures = select_part(list_images(options.images), options.part)
     # disable=None: no bar where nobody watches, such as in a log file
     with tqdm(desc="rendering", unit="frame", disable=None, smoothing=0.02) as bar:
 

@@ -14,7 +14,10 @@ JSON object per line from standard input and answers with JSON lines on standard
 
 ``document`` is what ``scene_to_document`` returns: its world is Blender's world, number by number.
 Each frame is written as an uncompressed OpenEXR file of linear radiance and light passes.
-With ``emission`` the picture shines by itself, and there are no lights and no things in the way.
+With ``emission`` the picture emits light, and there are no lights and no objects in the way.
+
+One file, although a long one: Blender runs a script by its path, without this package, which needs
+torch, and without the script's folder on ``sys.path``; it could not import parts of itself.
 """
 
 from __future__ import annotations
@@ -108,8 +111,7 @@ def choose_device(bpy: Any, name: str) -> str:
     except TypeError as error:
         raise RuntimeError(f"this Blender was built without {kind}") from error
     preferences.get_devices()
-    found = [device for device in preferences.devices if device.type == kind]
-    if not found:
+    if not any(device.type == kind for device in preferences.devices):
         raise RuntimeError(f"Blender finds no {kind} device")
     for device in preferences.devices:
         device.use = device.type == kind
@@ -131,15 +133,15 @@ def run(bpy: Any, job: dict[str, Any], device: str, answer: Any) -> None:
         scene = bpy.context.scene
         set_up_render(scene, document["size"], job, device, emission)
         scene.cycles.seed = (int(job["seed"]) + number) % 2**31
-        scene.world = world(bpy, [0.0] * 3 if emission else frame["ambient"])
-        scene.camera = camera(bpy, scene, frame, document["size"])
-        picture(bpy, document, job["texture"], emission)
-        wall(bpy, document["wall"], emission)
+        scene.world = make_world(bpy, [0.0] * 3 if emission else frame["ambient"])
+        scene.camera = add_camera(bpy, scene, frame, document["size"])
+        add_picture(bpy, document, job["texture"], emission)
+        add_wall(bpy, document["wall"], emission)
         if not emission:
             for item in frame["lights"]:
-                light(bpy, item)
+                add_light(bpy, item)
             for item in frame["objects"]:
-                thing(bpy, item)
+                add_object(bpy, item)
         bpy.context.view_layer.update()
         scene.render.filepath = str(folder / f"{name}.exr")
         bpy.ops.render.render(write_still=True)
@@ -160,9 +162,9 @@ def remove_everything(bpy: Any) -> None:
         data.worlds,
         data.node_groups,
     ):
-        mine = [item for item in group if item.name not in ("Render Result", "Viewer Node")]
-        if mine:
-            data.batch_remove(mine)
+        items = [item for item in group if item.name not in ("Render Result", "Viewer Node")]
+        if items:
+            data.batch_remove(items)
 
 
 def set_up_render(
@@ -207,8 +209,8 @@ def set_up_render(
     layer.use_pass_diffuse_color = layer.use_pass_glossy_color = not emission
 
 
-def camera(bpy: Any, scene: Any, frame: dict[str, Any], size: list[int]) -> Any:
-    """Place a pinhole camera of intrinsics K at R X + t; K speaks of pixel centres at integers."""
+def add_camera(bpy: Any, scene: Any, frame: dict[str, Any], size: list[int]) -> Any:
+    """Add a pinhole camera of intrinsics K and pose R X + t; K has pixel centres at integers."""
     from mathutils import Matrix
 
     height, width = size
@@ -235,7 +237,7 @@ def camera(bpy: Any, scene: Any, frame: dict[str, Any], size: list[int]) -> Any:
     return item
 
 
-def world(bpy: Any, radiance: list[float]) -> Any:
+def make_world(bpy: Any, radiance: list[float]) -> Any:
     """Return surroundings of uniform radiance."""
     item = bpy.data.worlds.new("world")
     item.use_nodes = True
@@ -245,7 +247,7 @@ def world(bpy: Any, radiance: list[float]) -> Any:
     return item
 
 
-def picture(bpy: Any, document: dict[str, Any], texture: str, emission: bool) -> None:
+def add_picture(bpy: Any, document: dict[str, Any], texture: str, emission: bool) -> None:
     """Add the picture: centred at the origin, x right, y down, its front towards -z."""
     height, width = document["picture"]["size"]
     material, nodes, links = new_material(bpy, "picture")
@@ -256,32 +258,32 @@ def picture(bpy: Any, document: dict[str, Any], texture: str, emission: bool) ->
     if emission:
         shader = nodes.new("ShaderNodeEmission")
         links.new(image.outputs["Color"], shader.inputs["Color"])
-        surface(nodes, links, shader)
+        set_surface(nodes, links, shader)
     else:
-        finish = document["picture"]["material"]
+        reflection = document["picture"]["material"]
         shader = nodes.new("ShaderNodeBsdfPrincipled")
         shader.distribution = "GGX"
         links.new(image.outputs["Color"], shader.inputs["Base Color"])
         shader.inputs["IOR"].default_value = 1.5
-        shader.inputs["Roughness"].default_value = finish["roughness"]
-        shader.inputs["Specular IOR Level"].default_value = finish["specular"]
-        shader.inputs["Coat Weight"].default_value = finish["coat"]
-        shader.inputs["Coat Roughness"].default_value = finish["coat_roughness"]
+        shader.inputs["Roughness"].default_value = reflection["roughness"]
+        shader.inputs["Specular IOR Level"].default_value = reflection["specular"]
+        shader.inputs["Coat Weight"].default_value = reflection["coat"]
+        shader.inputs["Coat Roughness"].default_value = reflection["coat_roughness"]
         shader.inputs["Coat IOR"].default_value = 1.5
-        surface(nodes, links, shader)
-    plane(bpy, "picture", width / 2, height / 2, 0.0, material)
+        set_surface(nodes, links, shader)
+    add_plane(bpy, "picture", width / 2, height / 2, 0.0, material)
 
 
-def wall(bpy: Any, colour: list[float], emission: bool) -> None:
+def add_wall(bpy: Any, colour: list[float], emission: bool) -> None:
     """Add the wall behind the picture."""
     material, nodes, links = new_material(bpy, "wall")
     shader = nodes.new("ShaderNodeEmission" if emission else "ShaderNodeBsdfDiffuse")
     shader.inputs["Color"].default_value = (*colour, 1.0)
-    surface(nodes, links, shader)
-    plane(bpy, "wall", WALL_HALF_SIZE, WALL_HALF_SIZE, WALL_GAP, material)
+    set_surface(nodes, links, shader)
+    add_plane(bpy, "wall", WALL_HALF_SIZE, WALL_HALF_SIZE, WALL_GAP, material)
 
 
-def plane(bpy: Any, name: str, x: float, y: float, z: float, material: Any) -> None:
+def add_plane(bpy: Any, name: str, x: float, y: float, z: float, material: Any) -> None:
     """Add a rectangle that faces -z, with texture coordinates: v is 1 at its top, where y < 0."""
     corners = [(-x, -y, z), (x, -y, z), (x, y, z), (-x, y, z)]
     order = (0, 3, 2, 1)
@@ -296,7 +298,7 @@ def plane(bpy: Any, name: str, x: float, y: float, z: float, material: Any) -> N
     add_mesh(bpy, name, mesh, material, None)
 
 
-def light(bpy: Any, item: dict[str, Any]) -> None:
+def add_light(bpy: Any, item: dict[str, Any]) -> None:
     """Add a light; Blender's watts are radiant flux as our document means it."""
     kind = item["kind"]
     data = bpy.data.lights.new("light", kind.upper())
@@ -312,12 +314,12 @@ def light(bpy: Any, item: dict[str, Any]) -> None:
         data.spot_size = item["cone"]
         data.spot_blend = SPOT_BLEND
     lamp = bpy.data.objects.new("light", data)
-    lamp.matrix_world = placed(shining(item["direction"]), item["position"])
+    lamp.matrix_world = pose_matrix(light_rotation(item["direction"]), item["position"])
     lamp.visible_camera = False
     bpy.context.scene.collection.objects.link(lamp)
 
 
-def shining(direction: list[float]) -> list[list[float]]:
+def light_rotation(direction: list[float]) -> list[list[float]]:
     """Return the rotation of a lamp, which shines along its -z.
 
     The sides of a square lie along x and y turned by the shortest way that takes z to
@@ -325,11 +327,11 @@ def shining(direction: list[float]) -> list[list[float]]:
     """
     x, y, z = direction
     k = 1 / (1 + z) if z > -1 + 1e-9 else 0.0
-    turn = [[1 - k * x * x, -k * x * y, x], [-k * x * y, 1 - k * y * y, y], [-x, -y, z]]
-    return [[row[0], -row[1], -row[2]] for row in turn]
+    rotation = [[1 - k * x * x, -k * x * y, x], [-k * x * y, 1 - k * y * y, y], [-x, -y, z]]
+    return [[row[0], -row[1], -row[2]] for row in rotation]
 
 
-def placed(rotation: list[list[float]], position: list[float]) -> Any:
+def pose_matrix(rotation: list[list[float]], position: list[float]) -> Any:
     """Return the 4 x 4 matrix of a rotation and a position."""
     from mathutils import Matrix
 
@@ -337,15 +339,21 @@ def placed(rotation: list[list[float]], position: list[float]) -> Any:
     return Matrix([*rows, [0.0, 0.0, 0.0, 1.0]])
 
 
-def thing(bpy: Any, item: dict[str, Any]) -> None:
-    """Add a thing between picture and camera, or beside the view."""
+def add_object(bpy: Any, item: dict[str, Any]) -> None:
+    """Add an object between picture and camera, or beside the view."""
     # A half size of zero belongs into the vertices: a matrix with it has no normals.
     vertices, faces, smooth = SHAPES[item["kind"]](item)
     scale = item["half_size"]
-    mesh = bpy.data.meshes.new("thing")
+    mesh = bpy.data.meshes.new("object")
     mesh.from_pydata([tuple(v[i] * scale[i] for i in range(3)) for v in vertices], [], faces)
     mesh.polygons.foreach_set("use_smooth", [face < smooth for face in range(len(faces))])
-    add_mesh(bpy, "thing", mesh, finish(bpy, item), placed(item["rotation"], item["position"]))
+    add_mesh(
+        bpy,
+        "object",
+        mesh,
+        object_material(bpy, item),
+        pose_matrix(item["rotation"], item["position"]),
+    )
 
 
 def add_mesh(bpy: Any, name: str, mesh: Any, material: Any, matrix: Any) -> None:
@@ -371,15 +379,16 @@ def sphere(item: dict[str, Any]) -> Shape:
         radius, z = math.sin(theta), math.cos(theta)
         vertices += [(radius * x, radius * y, z) for x, y in circle()]
 
-    def at(ring: int, k: int) -> int:
+    def index(ring: int, k: int) -> int:
         return 2 + (ring - 1) * ROUND + k % ROUND
 
     faces: list[tuple[int, ...]] = []
     for k in range(ROUND):
-        faces.append((0, at(1, k), at(1, k + 1)))
-        faces.append((1, at(rings - 1, k + 1), at(rings - 1, k)))
+        faces.append((0, index(1, k), index(1, k + 1)))
+        faces.append((1, index(rings - 1, k + 1), index(rings - 1, k)))
         faces += [
-            (at(r, k), at(r + 1, k), at(r + 1, k + 1), at(r, k + 1)) for r in range(1, rings - 1)
+            (index(r, k), index(r + 1, k), index(r + 1, k + 1), index(r, k + 1))
+            for r in range(1, rings - 1)
         ]
     return vertices, faces, len(faces)
 
@@ -447,15 +456,15 @@ def new_material(bpy: Any, name: str) -> tuple[Any, Any, Any]:
     return material, material.node_tree.nodes, material.node_tree.links
 
 
-def surface(nodes: Any, links: Any, shader: Node) -> None:
-    """Let a shader be what the surface looks like."""
+def set_surface(nodes: Any, links: Any, shader: Node) -> None:
+    """Use a shader for the surface."""
     output = nodes.new("ShaderNodeOutputMaterial")
     links.new(shader.outputs[0], output.inputs["Surface"])
 
 
-def finish(bpy: Any, item: dict[str, Any]) -> Any:
-    """Return the material of a thing."""
-    material, nodes, links = new_material(bpy, "thing")
+def object_material(bpy: Any, item: dict[str, Any]) -> Any:
+    """Return the material of an object."""
+    material, nodes, links = new_material(bpy, "object")
     kind, colour = item["finish"], item["colour"]
 
     def shader(name: str, tint: list[float]) -> Node:
@@ -501,7 +510,7 @@ def finish(bpy: Any, item: dict[str, Any]) -> Any:
         through = (1.0 - item["opacity"]) ** power
         clear = [channel**power for channel in colour]
         result = mix(through, shader("BsdfDiffuse", colour), shader("BsdfTransparent", clear))
-    surface(nodes, links, result)
+    set_surface(nodes, links, result)
     return material
 
 

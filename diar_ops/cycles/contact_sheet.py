@@ -1,4 +1,4 @@
-"""Show sequences in one picture."""
+"""Contact sheets: sequences in one picture."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def contact_sheet(
     columns: int | None = None,
     tile: int = 128,
 ) -> Tensor:
-    """Lay sequences out in rows: the label, a gap, then the frames.
+    """Arrange sequences in rows: the label, a gap, then the frames.
 
     Args:
         sequences: For each its label (3, H, W) and frames (T, 3, h, w), uint8, or floating point
@@ -51,14 +51,14 @@ def contact_sheet(
         DtypeError: A tensor is neither uint8 nor floating point.
         OptionError: There is no sequence, a picture has no pixels, or an option is not positive.
     """
-    op, several = "contact_sheet", list(sequences)
-    check_option(op, bool(several), "at least one sequence", several)
+    op, pairs = "contact_sheet", list(sequences)
+    check_option(op, bool(pairs), "at least one sequence", pairs)
     check_option(op, columns is None or columns > 0, "columns above 0", columns)
     check_option(op, tile > 0, "tile above 0", tile)
-    fits = overlays is None or len(overlays) == len(several)
-    check_option(op, fits, f"{len(several)} overlays", None if fits else len(overlays or ()))
+    fits = overlays is None or len(overlays) == len(pairs)
+    check_option(op, fits, f"{len(pairs)} overlays", None if fits else len(overlays or ()))
     rows: list[Tensor] = []
-    for number, (label, frames) in enumerate(several):
+    for number, (label, frames) in enumerate(pairs):
         overlay = None if overlays is None else overlays[number]
         check_shapes(
             op, label=(label, "3 H W"), frames=(frames, "T 3 h w"), overlay=(overlay, "T 3 h w")
@@ -124,10 +124,12 @@ def _tiles(pictures: Tensor, tile: int) -> Tensor:
     """Resize (T, 3, h, w) so that the longest side is ``tile``."""
     size = fit_size(image_size(pictures), tile, enlarge=True)
     pictures = _bytes(pictures)
-    if size == image_size(pictures) or not len(pictures):
-        return pictures.new_empty((len(pictures), 3, *size)) if not len(pictures) else pictures
-    small = F.interpolate(pictures.float(), size, mode="bilinear", antialias=True)
-    return small.round().clamp(0, 255).to(torch.uint8)
+    if not len(pictures):
+        return pictures.new_empty((0, 3, *size))
+    if size == image_size(pictures):
+        return pictures
+    resized = F.interpolate(pictures.float(), size, mode="bilinear", antialias=True)
+    return resized.round().clamp(0, 255).to(torch.uint8)
 
 
 def _bytes(pictures: Tensor) -> Tensor:
@@ -164,8 +166,8 @@ def write_contact_sheet(
     from PIL import Image
 
     rows = []
-    for place in sequence_folders(folder):
-        sequence = read_sequence(place)
+    for path in sequence_folders(folder):
+        sequence = read_sequence(path)
         pictures = [read_image(frame.path).pixels for frame in sequence.frames[:frames]]
         if len({picture.shape for picture in pictures}) == 1:
             rows.append((read_image(sequence.label).pixels, torch.stack(pictures)))

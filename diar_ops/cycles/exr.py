@@ -44,14 +44,14 @@ def _read(data: bytes) -> dict[str, Any]:
     # no matter.
     if magic != _MAGIC or version & 0xFF != 2 or version & 0x1A00:
         raise ValueError(f"magic number {magic}, version {version:#x}")
-    at, header = 8, {}
-    while data[at]:
-        name, at = _word(data, at)
-        _, at = _word(data, at)
-        (size,) = struct.unpack_from("<I", data, at)
-        header[name] = data[at + 4 : at + 4 + size]
-        at += 4 + size
-    at += 1
+    position, header = 8, {}
+    while data[position]:
+        name, position = _read_string(data, position)
+        _, position = _read_string(data, position)
+        (size,) = struct.unpack_from("<I", data, position)
+        header[name] = data[position + 4 : position + 4 + size]
+        position += 4 + size
+    position += 1
     if header["compression"] != b"\0":
         raise ValueError(f"compression {header['compression'][0]}")
     left, top, right, bottom = struct.unpack("<4i", header["dataWindow"])
@@ -59,18 +59,18 @@ def _read(data: bytes) -> dict[str, Any]:
 
     channels, entry = [], 0
     while header["channels"][entry]:
-        name, entry = _word(header["channels"], entry)
+        name, entry = _read_string(header["channels"], entry)
         channels.append((name, np.dtype(_TYPES[header["channels"][entry]])))
         entry += 16
     layout = np.dtype([(str(i), kind, (width,)) for i, (_, kind) in enumerate(channels)])
     line = np.dtype([("y", "<i4"), ("size", "<u4"), ("pixels", layout)])
-    lines = np.frombuffer(data, line, height, at + 8 * height)
+    lines = np.frombuffer(data, line, height, position + 8 * height)
     if not np.array_equal(lines["y"], np.arange(top, bottom + 1)):
         raise ValueError("the scan lines are not in order")
     pixels = lines["pixels"]
     return {name: pixels[str(i)].astype(np.float32) for i, (name, _) in enumerate(channels)}
 
 
-def _word(data: bytes, at: int) -> tuple[str, int]:
-    end = data.index(b"\0", at)
-    return data[at:end].decode("latin-1"), end + 1
+def _read_string(data: bytes, start: int) -> tuple[str, int]:
+    end = data.index(b"\0", start)
+    return data[start:end].decode("latin-1"), end + 1

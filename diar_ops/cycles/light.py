@@ -1,4 +1,4 @@
-"""What would light the picture if nothing were in the way.
+"""Unshadowed light on the picture: a reference for masks of shadows.
 
 Summed over points of each light: the closed forms of the torch renderer are faster, but up to
 40 % off in the fading rim of a narrow spot with a large sphere, and a mask should not be.
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from diar_ops.scene import LightKind, PlanarScene, picture_plane, scene_homography
-from diar_ops.scene._turn import shortest_turn
+from diar_ops.scene._rotation import shortest_rotation
 from diar_ops.scene.types import SPOT_BLEND
 
 __all__ = ["plane_points", "unshadowed_radiance"]
@@ -41,7 +41,7 @@ def plane_points(scene: PlanarScene, frame: int) -> Tensor:
 
 
 def unshadowed_radiance(scene: PlanarScene, frame: int, points: Tensor) -> Tensor:
-    """Return the radiance of white diffuse paper if nothing hid a light or the surroundings.
+    """Return the radiance of white diffuse paper if nothing occluded a light or the surroundings.
 
     Args:
         scene: Of one sequence.
@@ -56,19 +56,19 @@ def unshadowed_radiance(scene: PlanarScene, frame: int, points: Tensor) -> Tenso
     for i in range(lights.valid.shape[2]):
         if not bool(lights.valid[0, frame, i]):
             continue
-        at = (0, frame, i)
-        kind, size, cone = (float(f[at]) for f in (lights.kind, lights.size, lights.cone))
+        index = (0, frame, i)
+        kind, size, cone = (float(f[index]) for f in (lights.kind, lights.size, lights.cone))
         position, direction, power = (
-            f[at].to(points) for f in (lights.position, lights.direction, lights.power)
+            f[index].to(points) for f in (lights.position, lights.direction, lights.power)
         )
         intensity = torch.zeros(points.shape[:-1])
         sources = _sources(LightKind(int(kind)), position, direction, size)
         for source in sources:
-            toward = source - points
-            square = toward.square().sum(-1)
+            to_light = source - points
+            square = to_light.square().sum(-1)
             # The picture faces -z, and so do the lights in front of it.
-            falloff = (-toward[..., 2]).clamp_min(0) / square.pow(1.5)
-            cosine = -(toward @ direction) / square.sqrt()
+            falloff = (-to_light[..., 2]).clamp_min(0) / square.pow(1.5)
+            cosine = -(to_light @ direction) / square.sqrt()
             if kind == LightKind.AREA:
                 falloff = falloff * cosine.clamp_min(0) * 4
             elif kind == LightKind.SPOT:
@@ -84,7 +84,7 @@ def _sources(kind: LightKind, position: Tensor, direction: Tensor, size: float) 
     """Return points that stand for a light, each with the same share of its power."""
     if kind == LightKind.POINT:
         return [position]  # a sphere's irradiance is that of its centre
-    right, down, _ = shortest_turn(direction)
+    right, down, _ = shortest_rotation(direction)
     offsets = [((i + 0.5) / _GRID - 0.5) for i in range(_GRID)]
     square = [(u, v) for u in offsets for v in offsets]
     if kind == LightKind.SPOT:

@@ -1,4 +1,4 @@
-"""From the passes of a rendered frame to its picture and masks."""
+"""Convert the passes of a rendered frame to its picture and masks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from diar_ops.scene.flags import HIGHLIGHT, SATURATED, SHADOW, FrameFlag
 
 __all__ = ["frame_masks", "frame_picture"]
 
-#: Colour below which a pixel scatters too little light to tell how much falls on it.
+#: Colour below which a pixel reflects too little light to tell its irradiance.
 _DARK = 0.004
 
 Passes = dict[str, Any]
@@ -36,7 +36,7 @@ def frame_picture(passes: Passes) -> Tensor:
 def frame_masks(
     passes: Passes, picture: Tensor, scene: PlanarScene, frame: int
 ) -> tuple[Tensor, Tensor]:
-    """Tell what is in front of the picture, and what light does to it.
+    """Return what is in front of the picture, and what light does to it.
 
     Args:
         passes: What :func:`read_exr` returned.
@@ -54,28 +54,27 @@ def frame_masks(
     points = plane_points(scene, frame)
     height, width = (float(side) / 2 for side in scene.picture_size[0])
     inside = (points[..., 0].abs() <= width) & (points[..., 1].abs() <= height)
-    seen = (inside & ~occluded[0])[None]
+    visible = (inside & ~occluded[0])[None]
 
     colour = _colour(passes, "DiffCol")
-    light = colour * (_colour(passes, "DiffDir") + _colour(passes, "DiffInd"))
-    weight = colour * seen
+    diffuse = colour * (_colour(passes, "DiffDir") + _colour(passes, "DiffInd"))
     # A dark pixel knows little of its light: ask its neighbours.
-    scattered, reflectance = (_blur(x.sum(0, keepdim=True), 5) for x in (light * seen, weight))
-    wide = [_blur(x.sum(0, keepdim=True), 11) for x in (light * seen, weight)]
-    dark = reflectance < _DARK
-    actual = torch.where(dark, wide[0], scattered) / torch.where(dark, wide[1], reflectance).clamp(
-        min=1e-6
-    )
-    known = torch.where(dark, wide[1], reflectance) >= _DARK / 10
-    free = unshadowed_radiance(scene, frame, points).permute(2, 0, 1)
-    free = (free * colour).sum(0, keepdim=True) / colour.sum(0, keepdim=True).clamp_min(1e-6)
-    shadow = seen & _mostly(known & (actual < SHADOW * free), seen)
+    sums = [(x * visible).sum(0, keepdim=True) for x in (diffuse, colour)]
+    (near, near_colour), (far, far_colour) = ([_blur(x, side) for x in sums] for side in (5, 11))
+    is_dark = near_colour < _DARK
+    reflectance = torch.where(is_dark, far_colour, near_colour)
+    actual = torch.where(is_dark, far, near) / reflectance.clamp(min=1e-6)
+    unshadowed = unshadowed_radiance(scene, frame, points).permute(2, 0, 1)
+    unshadowed = (unshadowed * colour).sum(0, keepdim=True)
+    unshadowed = unshadowed / colour.sum(0, keepdim=True).clamp_min(1e-6)
+    is_known = reflectance >= _DARK / 10
+    shadow = visible & _mostly(is_known & (actual < SHADOW * unshadowed), visible)
 
-    gloss = _colour(passes, "GlossCol") * (
-        _colour(passes, "GlossDir") + _colour(passes, "GlossInd")
-    )
-    gloss = _blur((gloss * seen).mean(0, keepdim=True), 3) / _blur(seen.float(), 3).clamp_min(0.1)
-    highlight = seen & _mostly(gloss > HIGHLIGHT, seen)
+    glossy = _colour(passes, "GlossDir") + _colour(passes, "GlossInd")
+    glossy = _colour(passes, "GlossCol") * glossy
+    weight = _blur(visible.float(), 3).clamp_min(0.1)
+    specular = _blur((glossy * visible).mean(0, keepdim=True), 3) / weight
+    highlight = visible & _mostly(specular > HIGHLIGHT, visible)
     saturated = (picture >= SATURATED).any(0, keepdim=True) & inside
     flags = torch.zeros(1, *scene.size, dtype=torch.uint8)
     for flag, mask in (
@@ -91,9 +90,9 @@ def _blur(image: Tensor, side: int) -> Tensor:
     return F.avg_pool2d(image[None], side, stride=1, padding=side // 2)[0]
 
 
-def _mostly(mask: Tensor, seen: Tensor) -> Tensor:
-    """Return where a mask holds for most of the seen pixels around: noise makes speckles."""
-    return _blur((mask & seen).float(), 5) > 0.5 * _blur(seen.float(), 5)
+def _mostly(mask: Tensor, visible: Tensor) -> Tensor:
+    """Return where a mask holds for most of the visible pixels around: noise makes speckles."""
+    return _blur((mask & visible).float(), 5) > 0.5 * _blur(visible.float(), 5)
 
 
 def _colour(passes: Passes, name: str) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -89,51 +90,14 @@ def render_sequence(
     source, photo, skipped = choice.read(index)
     scene = draw_scene(index, settings, photo.size)
     texture = prepare_texture(photo, settings.size)
-    names = frame_names(settings.frames)
-    homographies = scene_homography(scene)[0]
-    shares: dict[int, FrameShares] = {}
     with atomic_folder(path) as folder:
         work = folder / "work"
         (folder / "masks").mkdir()
         work.mkdir()
         write_image(work / "texture.png", texture)
-
-        def take(name: str) -> None:
-            file = work / f"{name}.exr"
-            try:
-                passes = read_exr(file)
-            except ImageError as error:  # Blender does not notice when a disk is full
-                raise WorkerCrash(str(error)) from error
-            file.unlink()
-            picture = frame_picture(passes)
-            if name == "label":
-                write_image(folder / LABEL, picture)
-                return
-            t = int(name)
-            occluded, flags = frame_masks(passes, picture, scene, t)
-            write_image(folder / names[t].file, picture)
-            write_mask(folder / names[t].occluded, occluded)
-            write_flags(folder / names[t].flags, flags)
-            shares[t] = frame_shares(homographies[t], occluded, flags, label_size=settings.size)
-            on_frame()
-
-        job = {
-            "document": scene_to_document(scene),
-            "texture": str((work / "texture.png").resolve()),
-            "folder": str(work.resolve()),
-            "samples": settings.samples,
-            "label_samples": settings.label_samples,
-            "denoise": settings.denoise,
-            "frames": list(range(settings.frames)),
-            "label": True,
-            "emission": False,
-            "seed": int(
-                torch.randint(
-                    2**31, (), generator=generator_for(settings.seed, settings.kind, index, "noise")
-                )
-            ),
-        }
-        process.render(job, timeout=timeout, on_frame=take)
+        writer = _FrameWriter(folder, work, scene, on_frame)
+        job = _job(scene, index, settings, work)
+        process.render(job, timeout=timeout, on_frame=writer.write)
         shutil.rmtree(work)
         document = sequence_document(
             scene,
@@ -149,8 +113,59 @@ def render_sequence(
                 "denoiser": "OpenImageDenoise" if settings.denoise else None,
                 "device": settings.device,
             },
-            shares=[shares[t]._asdict() for t in range(settings.frames)],
+            shares=[writer.shares[t]._asdict() for t in range(settings.frames)],
             words={"note": NOTE, "provenance": PROVENANCE},
         )
         write_text_atomic(folder / DOCUMENT, format_document(document))
     return skipped
+
+
+def _job(scene: PlanarScene, index: int, settings: RenderSettings, work: Path) -> dict[str, Any]:
+    """Return the job for ``blender_scene.py``; ``work`` holds the texture and gets the frames."""
+    noise = generator_for(settings.seed, settings.kind, index, "noise")
+    return {
+        "document": scene_to_document(scene),
+        "texture": str((work / "texture.png").resolve()),
+        "folder": str(work.resolve()),
+        "samples": settings.samples,
+        "label_samples": settings.label_samples,
+        "denoise": settings.denoise,
+        "frames": list(range(settings.frames)),
+        "label": True,
+        "emission": False,
+        "seed": int(torch.randint(2**31, (), generator=noise)),
+    }
+
+
+class _FrameWriter:
+    """Writes pictures and masks of a sequence from the passes that Blender leaves in ``work``."""
+
+    def __init__(
+        self, folder: Path, work: Path, scene: PlanarScene, on_frame: Callable[[], None]
+    ) -> None:
+        self.folder, self.work, self.scene, self.on_frame = folder, work, scene, on_frame
+        self.names = frame_names(scene.K.shape[1])
+        self.homographies = scene_homography(scene)[0]
+        self.shares: dict[int, FrameShares] = {}
+
+    def write(self, name: str) -> None:
+        """Write the label (``"label"``) or a frame (its number)."""
+        file = self.work / f"{name}.exr"
+        try:
+            passes = read_exr(file)
+        except ImageError as error:  # Blender does not notice when a disk is full
+            raise WorkerCrash(str(error)) from error
+        file.unlink()
+        picture = frame_picture(passes)
+        if name == "label":
+            write_image(self.folder / LABEL, picture)
+            return
+        t = int(name)
+        occluded, flags = frame_masks(passes, picture, self.scene, t)
+        write_image(self.folder / self.names[t].file, picture)
+        write_mask(self.folder / self.names[t].occluded, occluded)
+        write_flags(self.folder / self.names[t].flags, flags)
+        self.shares[t] = frame_shares(
+            self.homographies[t], occluded, flags, label_size=self.scene.size
+        )
+        self.on_frame()

@@ -1,9 +1,9 @@
-"""What to render, and whether an existing data set is of that kind."""
+"""The settings of a rendered data set, and the check that an existing set has the same."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -92,15 +92,15 @@ def check_same_dataset(path: Path, document: Mapping[str, Any]) -> dict[str, Any
         OutputError: It describes another set; the sentence says what differs.
     """
     try:
-        there = json.loads(path.read_text(encoding="utf-8"))
+        existing = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
         raise OutputError(f"cannot continue the data set: {path} is damaged ({error})") from error
-    if not isinstance(there, dict) or there.get("format") != document["format"]:
+    if not isinstance(existing, dict) or existing.get("format") != document["format"]:
         raise OutputError(f"{path} does not describe a data set; choose another folder")
     try:
-        differences = list(_differences(there, document))
+        differences = list(_differences(existing, document))
     except (LookupError, TypeError, AttributeError) as error:
         raise OutputError(f"cannot continue the data set: {path} is damaged ({error!r})") from error
     if differences:
@@ -109,35 +109,42 @@ def check_same_dataset(path: Path, document: Mapping[str, Any]) -> dict[str, Any
             f"{path.parent} holds a data set with other settings, choose another folder or the "
             f"same settings: {shown}"
         )
-    return dict(there)
+    return dict(existing)
 
 
-def _differences(there: Mapping[str, Any], wanted: Mapping[str, Any]) -> Any:
-    for name, value in wanted.items():
+def _differences(existing: Mapping[str, Any], requested: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a phrase for each difference that forbids to continue a set."""
+    for name, value in requested.items():
         if name in ("format", "sequences", "images", "ranges", "software"):
             continue
-        if there.get(name) != value:
-            yield f"{name} is {_short(there.get(name))}, asked for {_short(value)}"
+        if existing.get(name) != value:
+            yield f"{name} is {_short(existing.get(name))}, asked for {_short(value)}"
             if name == "version":
-                return  # what else is there may mean something else
-    for group, names in (("ranges", wanted["ranges"]), ("software", ("blender",))):
-        have = there.get(group) or {}
+                return  # the other fields may mean something else
+    for group, names in (("ranges", requested["ranges"]), ("software", ("blender",))):
+        have = existing.get(group) or {}
         for name in names:
-            value = wanted[group].get(name)
+            value = requested[group].get(name)
             if have.get(name) != value:
                 yield f"{group}.{name} is {_short(have.get(name))}, asked for {_short(value)}"
-    have_files, want_files = (
-        [(entry["file"], entry["bytes"]) for entry in document.get("images", [])]
-        for document in (there, wanted)
+    yield from _picture_differences(
+        *(
+            [(entry["file"], entry["bytes"]) for entry in document.get("images", [])]
+            for document in (existing, requested)
+        )
     )
-    have_names, want_names = ({name for name, _ in files} for files in (have_files, want_files))
-    changed = {name for name, size in want_files if (name, size) not in have_files} & have_names
+
+
+def _picture_differences(have: list[tuple[str, int]], want: list[tuple[str, int]]) -> Iterator[str]:
+    """Yield a phrase for each way in which pictures, names and sizes in bytes, differ."""
+    have_names, want_names = ({name for name, _ in files} for files in (have, want))
+    changed = {name for name, size in want if (name, size) not in have} & have_names
     changes = {"new": want_names - have_names, "gone": have_names - want_names, "changed": changed}
     for word, names in changes.items():
         if names:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
             yield f"picture {min(names)}{more} is {word}"
-    if not any(changes.values()) and have_files != want_files:
+    if not any(changes.values()) and have != want:
         yield "the pictures come in another order"
 
 

@@ -1,4 +1,4 @@
-"""How spoiled the frames of a data set are, and how far the simplest averages get."""
+"""Statistics of a data set: how spoiled its frames are, and how far a median gets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_COLUMNS = 16
 
 @dataclass(frozen=True, eq=False)
 class DatasetStatistics:
-    """What :func:`dataset_statistics` measured over N sequences of T frames.
+    """The measures of :func:`dataset_statistics` over N sequences of T frames.
 
     Attributes:
         shares: (N, T, 5) float64, :class:`FrameShares` of each frame.
@@ -31,7 +31,7 @@ class DatasetStatistics:
             frames: seen, nothing in front, no flag set.
         frame_psnr: (N, T) float64, dB of each frame against the label, where it shows it; NaN if
             it does nowhere.
-        median_psnr: (N,) float64, dB of the median of all frames, laid over the label.
+        median_psnr: (N,) float64, dB of the median of all frames, warped to the label.
         median_psnr_gain: (N,) float64, the same after one least-squares factor per channel.
     """
 
@@ -65,7 +65,7 @@ def dataset_statistics(
     clean: list[Tensor] = []
     frames_psnr: list[Tensor] = []
     medians: list[Tensor] = []
-    gained: list[Tensor] = []
+    medians_gain: list[Tensor] = []
     for item in items:
         expected = 'items of a SequenceDataset with masks=("occluded", "flags")'
         check_option(op, {"occluded", "flags"} <= item.keys(), expected, sorted(item))
@@ -81,15 +81,15 @@ def dataset_statistics(
                 for h, o, f in zip(H, occluded, flags, strict=True)
             ]
         )
-        laid, seen, spoiled = _over_label(frames, H, occluded | (flags > 0), size)
-        times_clean = (seen & ~spoiled).sum(dim=0).flatten()
+        warped, valid, spoiled = _warp_to_label(frames, H, occluded | (flags > 0), size)
+        times_clean = (valid & ~spoiled).sum(dim=0).flatten()
         counts = times_clean.bincount(minlength=count + 1).double()
         clean.append(counts / times_clean.numel())
-        frames_psnr.append(psnr(laid, label.expand_as(laid), seen))
-        median, shown = median_aggregate(laid[None], seen[None]), seen.any(dim=0)[None]
-        medians.append(psnr(median, label, shown))
-        brightened = (median * colour_gain(median, label, shown)).clamp(0, 1)
-        gained.append(psnr(brightened, label, shown))
+        frames_psnr.append(psnr(warped, label.expand_as(warped), valid))
+        median, mask = median_aggregate(warped[None], valid[None]), valid.any(dim=0)[None]
+        medians.append(psnr(median, label, mask))
+        with_gain = (median * colour_gain(median, label, mask)).clamp(0, 1)
+        medians_gain.append(psnr(with_gain, label, mask))
         if progress is not None:
             progress(len(clean))
     check_option(op, bool(clean), "at least one sequence", 0)
@@ -98,27 +98,29 @@ def dataset_statistics(
         clean=torch.stack(clean),
         frame_psnr=torch.stack(frames_psnr).double(),
         median_psnr=torch.cat(medians).double(),
-        median_psnr_gain=torch.cat(gained).double(),
+        median_psnr_gain=torch.cat(medians_gain).double(),
     )
 
 
-def _over_label(
+def _warp_to_label(
     frames: Tensor, homography_frame_label: Tensor, spoiled: Tensor, size: tuple[int, int]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Lay frames and masks over the label; also where each frame shows it."""
+    """Warp frames and masks to the label; return them and where each frame shows it."""
     eye = torch.eye(3, dtype=homography_frame_label.dtype)
     if frames.shape[-2:] == size and torch.equal(
         homography_frame_label, eye.expand(len(frames), 3, 3)
     ):
         return frames, torch.ones_like(spoiled), spoiled
-    back = torch.linalg.inv(homography_frame_label)
-    laid, seen = warp_homography(frames, back, size=size)
-    masks, _ = warp_homography(spoiled.to(frames), back, size=size, mode="nearest")
-    return laid, seen, masks > 0
+    homography_label_frame = torch.linalg.inv(homography_frame_label)
+    warped, valid = warp_homography(frames, homography_label_frame, size=size)
+    masks, _ = warp_homography(
+        spoiled.to(frames), homography_label_frame, size=size, mode="nearest"
+    )
+    return warped, valid, masks > 0
 
 
 def statistics_table(statistics: DatasetStatistics) -> str:
-    """Return the figures as two tables in Markdown."""
+    """Return statistics as two tables in Markdown."""
     rows = [
         "| of a frame | mean | 10th percentile | median | 90th percentile |",
         "| --- | ---: | ---: | ---: | ---: |",

@@ -1,4 +1,4 @@
-"""The pictures of a data set: which one a sequence shows, and how Blender gets it."""
+"""The pictures of a data set: the choice for each sequence, and the texture for Blender."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_STRETCH = 32
 
 
 class TextureChoice:
-    """Which picture each sequence of a set shows.
+    """The choice of the picture that each sequence of a set shows.
 
     Every round over the files is a permutation of its own, so that each picture is used once
     before any is used twice. A sequence whose picture cannot be read, or is too long and narrow,
@@ -43,10 +43,10 @@ class TextureChoice:
     def candidates(self, index: int) -> list[Path]:
         """Return the files for a sequence in order of preference."""
         count = len(self.files)
-        turn, place = divmod(index, count)
-        first = self._permutation(count, "pictures", turn)[place]
-        rest = self._permutation(count, index, "instead")
-        return [self.files[i] for i in dict.fromkeys([first, *rest])]
+        cycle, position = divmod(index, count)
+        first = self._permutation(count, "pictures", cycle)[position]
+        fallbacks = self._permutation(count, index, "instead")
+        return [self.files[i] for i in dict.fromkeys([first, *fallbacks])]
 
     def read(self, index: int) -> tuple[Path, Photo, list[str]]:
         """Return file and pixels for a sequence, and a sentence for each file passed over.
@@ -115,8 +115,8 @@ def _to_srgb(photo: Photo) -> Tensor:
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(photo.icc_profile))
         image = Image.fromarray(np.ascontiguousarray(pixels.permute(1, 2, 0).numpy()))
-        done = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"))
+        converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"))
     except (ImageCms.PyCMSError, OSError):
         return photo.pixels  # a broken profile is no reason to lose the picture
-    assert done is not None
-    return torch.from_numpy(np.array(done)).permute(2, 0, 1).contiguous()
+    assert converted is not None
+    return torch.from_numpy(np.array(converted)).permute(2, 0, 1).contiguous()

@@ -44,16 +44,16 @@ def blender_command(blender: str | os.PathLike[str] | None = None) -> list[str]:
         RenderError: There is none.
     """
     if blender is None:
-        places = [Path.cwd(), Path(__file__).resolve().parents[2]]
+        folders = [Path.cwd(), Path(__file__).resolve().parents[2]]
         names = ("bin/python", "Scripts/python.exe")
-        found = [p / _ENVIRONMENT / n for p in places for n in names]
-        found = [path for path in found if path.is_file()]
-        if not found and find_spec("bpy") is None:
+        candidates = [folder / _ENVIRONMENT / name for folder in folders for name in names]
+        interpreters = [path for path in candidates if path.is_file()]
+        if not interpreters and find_spec("bpy") is None:
             raise RenderError(
                 "rendering needs Blender's Python package bpy in an environment of its own: "
                 "run `make render-env` once, or name a Blender 4.5 or newer with --blender PATH"
             )
-        blender = found[0] if found else sys.executable
+        blender = interpreters[0] if interpreters else sys.executable
     executable = shutil.which(blender)
     if executable is None:
         raise RenderError(
@@ -104,7 +104,7 @@ class BlenderProcess:
             self._send({"device": device})
             ready = self._answer(START_TIMEOUT, starting=True)
             if ready["event"] != "ready":
-                raise RenderError(_refusal(ready, command[0]))
+                raise RenderError(_start_error(ready, command[0]))
         except BaseException:
             self.kill()
             raise
@@ -162,7 +162,7 @@ class BlenderProcess:
             self._process.stdin.write(json.dumps(message) + "\n")
             self._process.stdin.flush()
         except (OSError, ValueError) as error:
-            raise WorkerCrash(self._last_words()) from error
+            raise WorkerCrash(self._describe_end()) from error
 
     def _answer(self, timeout: float, *, starting: bool = False) -> dict[str, Any]:
         """Wait for an answer; while ``starting``, what Blender prints of its own is passed over."""
@@ -172,7 +172,7 @@ class BlenderProcess:
             except queue.Empty:
                 raise WorkerCrash(f"Blender gave no answer for {timeout:.0f} s") from None
             if not line:
-                raise WorkerCrash(self._last_words())
+                raise WorkerCrash(self._describe_end())
             try:
                 answer = json.loads(line)
                 answer["event"]
@@ -182,30 +182,31 @@ class BlenderProcess:
             else:
                 return dict(answer)
 
-    def _last_words(self) -> str:
-        """Say how the process ended."""
+    def _describe_end(self) -> str:
+        """Return how the process ended, with the last line of its log."""
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(STOP_TIMEOUT)
         code = self._process.poll()
-        how = (
-            f"was ended by signal {-code}" if code and code < 0 else f"ended with exit code {code}"
-        )
+        if code is not None and code < 0:
+            how = f"was ended by signal {-code}"
+        else:
+            how = f"ended with exit code {code}"
         self._log.seek(0, os.SEEK_END)
         self._log.seek(max(0, self._log.tell() - 4000))
         lines = self._log.read().decode("utf-8", "replace").strip().splitlines()
-        said = [line for line in lines if line.strip() and not line.startswith("Fra:")]
-        return f"Blender {how}" + (f": {said[-1].strip()[:300]}" if said else "")
+        messages = [line for line in lines if line.strip() and not line.startswith("Fra:")]
+        return f"Blender {how}" + (f": {messages[-1].strip()[:300]}" if messages else "")
 
 
 def _forward(stream: IO[str], answers: queue.Queue[str]) -> None:
-    """Pass on lines; an empty one is the end."""
+    """Pass the lines of a stream on; an empty one is the end."""
     with suppress(OSError, ValueError), stream:
         for line in stream:
             answers.put(line)
     answers.put("")
 
 
-def _refusal(answer: Mapping[str, Any], program: str) -> str:
+def _start_error(answer: Mapping[str, Any], program: str) -> str:
     message = " ".join(str(answer.get("message", answer)).split())
     kind = answer.get("kind")
     if kind == "bpy":

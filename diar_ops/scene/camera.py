@@ -1,4 +1,4 @@
-"""From what ranges a camera is drawn."""
+"""The distribution of cameras for :func:`photograph`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Planar scenes as plain documents, for JSON, and back."""
+"""Convert planar scenes to plain documents, for JSON, and back."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def scene_to_document(scene: PlanarScene, index: int = 0) -> dict[str, Any]:
     """
     frames = []
     for frame in range(scene.K.shape[1]):
-        at = (index, frame)
+        key = (index, frame)
         frames.append(
             {
-                **{name: _plain(getattr(scene, name)[at]) for name in ("K", "R", "t", "ambient")},
-                "lights": _entries(scene.lights, at, LightKind),
-                "objects": _entries(scene.objects, at, ObjectKind),
+                **{name: _plain(getattr(scene, name)[key]) for name in ("K", "R", "t", "ambient")},
+                "lights": _entries(scene.lights, key, LightKind),
+                "objects": _entries(scene.objects, key, ObjectKind),
             }
         )
     material = {name: _plain(value[index]) for name, value in scene.material._asdict().items()}
@@ -135,16 +135,16 @@ def _columns(
 
 
 def _entries(
-    group: Lights | Objects, at: tuple[int, int], kinds: type[IntEnum]
+    group: Lights | Objects, index: tuple[int, int], kinds: type[IntEnum]
 ) -> list[dict[str, Any]]:
     """List the valid lights or objects of one frame."""
     entries = []
-    for slot in group.valid[at].nonzero()[:, 0].tolist():
+    for slot in group.valid[index].nonzero()[:, 0].tolist():
         entry: dict[str, Any] = {}
         for name, value in group._asdict().items():
             words = {"kind": kinds}.get(name, _KINDS.get(name))
             if name != "valid":
-                plain = _plain(value[at][slot])
+                plain = _plain(value[index][slot])
                 entry[name] = words(plain).name.lower() if words else plain
         entries.append(entry)
     return entries
@@ -155,7 +155,7 @@ def _plain(value: Tensor) -> Any:
 
     def rounded(item: Any) -> Any:
         if isinstance(item, list):
-            return [rounded(part) for part in item]
+            return [rounded(element) for element in item]
         return float(f"{item:.{DIGITS}g}") if isinstance(item, float) else item
 
     return rounded(value.tolist())

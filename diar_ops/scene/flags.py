@@ -1,4 +1,4 @@
-"""What light does to each pixel of a rendered frame, and how much of a frame it spoils."""
+"""Flags of the pixels of a rendered frame, and the shares of a frame that they spoil."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ SATURATED = 254
 
 
 class FrameFlag(IntFlag):
-    """What light does to a pixel of the picture; a pixel may have several."""
+    """Effects of light on a pixel of the picture; a pixel may have several."""
 
     SHADOW = 1  #: gets less than :data:`SHADOW` of the light that could fall on it
-    HIGHLIGHT = 2  #: what the surface mirrors adds more than :data:`HIGHLIGHT` of radiance
+    HIGHLIGHT = 2  #: specular reflection adds more than :data:`HIGHLIGHT` of radiance
     SATURATED = 4  #: a channel is at least :data:`SATURATED`
 
 
 class FrameShares(NamedTuple):
-    """How badly a frame is spoiled; all in [0, 1].
+    """Shares of a frame that are spoiled; all in [0, 1].
 
     Attributes:
         visible: Share of the picture that lies within the frame, covered or not.
@@ -88,20 +88,20 @@ def frame_shares(
     frame_size = (occluded.shape[-2], occluded.shape[-1])
     # The label's centre is in front of the camera; so tell both directions which side that is.
     centre = (H.new_tensor([[label_size[1], label_size[0]]]) - 1) / 2
-    visible = _lands_inside(H, label_size, frame_size, centre)
-    seen = transform_points(centre, H, centre[0]).points
-    shown = _lands_inside(torch.linalg.inv(H), frame_size, label_size, seen)
+    visible = _projects_inside(H, label_size, frame_size, centre)
+    projected = transform_points(centre, H, centre[0]).points
+    shown = _projects_inside(torch.linalg.inv(H), frame_size, label_size, projected)
     count = max(1, int(shown.sum()))
 
     def share(mask: Tensor) -> float:
         return round(int((mask[0] & shown).sum()) / count, 6)
 
     flags = torch.zeros_like(occluded, dtype=torch.uint8) if flags is None else flags
-    lit = [share((flags & int(flag)) > 0) for flag in FrameFlag]
-    return FrameShares(round(float(visible.double().mean()), 6), share(occluded), *lit)
+    by_flag = [share((flags & int(flag)) > 0) for flag in FrameFlag]
+    return FrameShares(round(float(visible.double().mean()), 6), share(occluded), *by_flag)
 
 
-def _lands_inside(
+def _projects_inside(
     homography_dst_src: Tensor, src: tuple[int, int], dst: tuple[int, int], front: Tensor
 ) -> Tensor:
     """Return for each of (h, w) source pixels whether its centre is seen in the destination."""

@@ -1,4 +1,4 @@
-"""Compress pictures as JPEG does, with a gradient."""
+"""Differentiable JPEG compression."""
 
 from __future__ import annotations
 
@@ -128,10 +128,10 @@ def _steps(table: tuple[int, ...], quality: Tensor) -> Tensor:
 
 def _dct() -> Tensor:
     """Return (64, 64) whose row u * 8 + v is the orthonormal cosine of frequency (u, v)."""
-    at = torch.arange(8, dtype=torch.float64)
-    one = torch.cos(math.pi / 8 * (at + 0.5) * at[:, None]) / 2
-    one[0] /= math.sqrt(2)
-    return torch.kron(one, one)
+    k = torch.arange(8, dtype=torch.float64)
+    basis = torch.cos(math.pi / 8 * (k + 0.5) * k[:, None]) / 2
+    basis[0] /= math.sqrt(2)
+    return torch.kron(basis, basis)
 
 
 def _quantise(planes: Tensor, dct: Tensor, steps: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Take photos of scenes: from radiance to what a camera stores."""
+"""Simulate a camera: from radiance to the photo that it stores."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def photograph(
     ranges: CameraRanges | None = None,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    r"""Turn the light that reaches a camera into the photos that it stores.
+    r"""Convert the light that reaches a camera to the photos that it stores.
 
     In the order of a camera: exposure, metered in part, and white balance; vignetting by the
     :math:`\cos^4` law; a Gaussian blur and a straight shake; sensor noise of variance
@@ -80,15 +80,15 @@ def photograph(
         photos = torch.empty_like(light, memory_format=torch.contiguous_format)
         step = max(1, CHUNK // light[0].numel())
         for first in range(0, len(light), step):
-            at = slice(first, first + step)
-            part = _Shots(*(value[at] for value in shots))
-            part_noise = None if noise is None else noise[at]
-            photos[at] = _expose(light[at].to(dtype), part, part_noise, ranges)
+            chunk = slice(first, first + step)
+            chunk_shots = _Shots(*(value[chunk] for value in shots))
+            chunk_noise = None if noise is None else noise[chunk]
+            photos[chunk] = _expose(light[chunk].to(dtype), chunk_shots, chunk_noise, ranges)
     return photos.reshape(radiance.shape)
 
 
 class _Shots(NamedTuple):
-    """What was drawn for N frames, or (B, T)."""
+    """The random parameters of N frames, or (B, T)."""
 
     gain: Tensor  #: (N, 3) exposure and white balance
     metering: Tensor  #: (N,)
@@ -181,8 +181,8 @@ def _blur(x: Tensor, sigma: Tensor, shake: Tensor, ranges: CameraRanges) -> Tens
     """Blur (N, 3, H, W) by a Gaussian and along a straight path (N, 2) centred at the pixel."""
     reach = math.ceil(3 * ranges.blur[1])
     path = math.ceil(ranges.motion[1] / 2)
-    at = torch.arange(-reach, reach + 1, dtype=x.dtype, device=x.device)
-    gauss = torch.exp(-at.square() / (2 * sigma[:, None].square()).clamp_min(1e-8))
+    offset = torch.arange(-reach, reach + 1, dtype=x.dtype, device=x.device)
+    gauss = torch.exp(-offset.square() / (2 * sigma[:, None].square()).clamp_min(1e-8))
     gauss = gauss / gauss.sum(dim=1, keepdim=True)
     # The path visits points between pixels: two-pixel tents, the bilinear weights.
     cells = torch.arange(-path, path + 1, dtype=x.dtype, device=x.device)

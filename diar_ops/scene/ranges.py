@@ -1,4 +1,4 @@
-"""From what ranges a scene is drawn: one table for both renderers."""
+"""The distribution of scenes: one table for both renderers."""
 
 from __future__ import annotations
 

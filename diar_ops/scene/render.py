@@ -1,4 +1,4 @@
-"""Render planar scenes in torch: the same world as in Cycles, at the speed of training."""
+"""Render planar scenes in torch: the world of the Cycles renderer, at the speed of training."""
 
 from __future__ import annotations
 
@@ -14,10 +14,19 @@ from torch.nn import functional as F
 from diar_ops._checks import check_floating, check_option, check_shapes, solve_dtype
 from diar_ops._errors import DtypeError
 from diar_ops.colour import linear_to_srgb, srgb_to_linear
-from diar_ops.scene._lighting import PlaneLight
-from diar_ops.scene._stage import Stage, stage_of
-from diar_ops.scene._trace import ROW, TAPS, TILE, Plane, Rays, Seen, pack, trace
-from diar_ops.scene.sample import scene_homography
+from diar_ops.scene._render.frames import RenderFrames, prepare_frames
+from diar_ops.scene._render.plane_shading import PlaneShading
+from diar_ops.scene._render.trace import (
+    ROW,
+    TAPS,
+    TILE,
+    Rays,
+    ShadedPlane,
+    TracedRays,
+    pack_rows,
+    trace,
+)
+from diar_ops.scene.plane import scene_homography
 from diar_ops.scene.types import PlanarScene
 
 __all__ = ["RenderedScene", "render_planar_scene"]
@@ -25,13 +34,13 @@ __all__ = ["RenderedScene", "render_planar_scene"]
 #: Rays of one chunk: what stays in a processor's cache, and what keeps a GPU busy.
 CHUNK = {"cpu": 2**18, "cuda": 2**22}
 #: What is smooth is computed at nodes, this far apart at most: in pixels, and in picture sides.
-NODES_APART = (4.0, 0.04)
+NODE_SPACING = (4.0, 0.04)
 #: Where rays of a pixel on an edge pass, in sixteenths of it from its centre: eight rooks.
 EDGE_RAYS = ((-7, -3), (-5, 5), (-3, -7), (-1, 1), (1, 7), (3, -1), (5, -5), (7, 3))
 
 
 class RenderedScene(NamedTuple):
-    """Frames of B sequences, as light.
+    """Rendered frames of B sequences, in linear light.
 
     Attributes:
         radiance: (B, T, 3, h, w) linear R, G, B; not clipped, white paper in label light is 1.
@@ -41,7 +50,7 @@ class RenderedScene(NamedTuple):
         occluded: (B, T, 1, h, w) bool, something is in front of the picture's plane.
         shadow: (B, T, 1, h, w) bool, the picture is seen and gets less than three quarters of
             the light that could fall on it.
-        highlight: (B, T, 1, h, w) bool, the picture is seen and mirrors a radiance above 0.1.
+        highlight: (B, T, 1, h, w) bool, the picture is seen and reflects a radiance above 0.1.
     """
 
     radiance: Tensor
@@ -59,12 +68,12 @@ def render_planar_scene(
     """Render pictures in planar scenes.
 
     The world is that of :class:`PlanarScene`, with its radiometry, and so that of the Cycles
-    renderer: pinhole cameras; a picture that scatters and has a GGX lobe, with a varnish or
-    without; spheres, spots and squares of light whose distance, size and shape show in brightness,
-    in soft shadows and in highlights; things that hide the picture, throw shadows on it and keep
-    surrounding light off; mirrors and glass that show the picture. A closed form or a quadrature
-    stands where Cycles draws samples, so there is no noise, and nothing is random. Left out: light
-    that things throw on each other, shadows on things, things in mirrors and in glass.
+    renderer: pinhole cameras; a diffuse picture with a GGX lobe, with a varnish or without;
+    spheres, spots and squares of light whose distance, size and shape show in brightness, in soft
+    shadows and in highlights; objects that hide the picture, cast shadows on it and occlude
+    surrounding light; mirrors and glass that show the picture. A closed form or a quadrature
+    stands where Cycles draws samples, so there is no noise, and nothing is random. Left out:
+    interreflection of objects, shadows on objects, objects in mirrors and in glass.
 
     Frames are rendered by the same matrices that are returned as ground truth: a pixel is the
     mean of the picture over its square.
@@ -74,7 +83,7 @@ def render_planar_scene(
             finer than half a pixel of the frames is averaged first.
         scene: Of B sequences; what :func:`sample_planar_scene` or ``scene_from_document`` made.
         shadow_detail: A light counts as up to this many squared parts, where it looks larger
-            than a thing that hides it. More is smoother and slower.
+            than an object that hides it. More is smoother and slower.
 
     Returns:
         The :class:`RenderedScene`, on the device of ``texture``; radiance and label in its dtype.
@@ -87,7 +96,7 @@ def render_planar_scene(
         DtypeError: It is not floating point, or the scene is not float64.
         OptionError: It has no pixels, or ``shadow_detail`` is not 1 to 8.
 
-    Source: see ``_reflect.py`` and ``_solids.py`` for the closed forms.
+    Source: see ``_render/microfacet.py`` and ``_render/primitives.py`` for the closed forms.
     """
     op = "render_planar_scene"
     check_option(op, isinstance(scene, PlanarScene), "scene: PlanarScene", type(scene).__name__)
@@ -106,28 +115,29 @@ def render_planar_scene(
 
     batch, frames = scene.K.shape[:2]
     dtype, device = solve_dtype(texture.dtype), texture.device
-    stage = stage_of(scene, dtype, device)
-    linear = _shrink(srgb_to_linear(texture.to(dtype)), scene.size)
-    rays = _tiles(scene.size, dtype, device)
+    prepared = prepare_frames(scene, dtype, device)
+    linear = _prefilter(srgb_to_linear(texture.to(dtype)), scene.size)
+    rays = _tile_rays(scene.size, dtype, device)
     limit = max(1, CHUNK.get(device.type, CHUNK["cuda"]) // rays.u.numel())
-    fields = (3, 1, 1, 1, 1)
+    channels = (3, 1, 1, 1, 1)
     parts = [
         [texture.new_empty((0, count, *scene.size), dtype=torch.bool if i else dtype)]
-        for i, count in enumerate(fields)
+        for i, count in enumerate(channels)
     ]
     for start, stop in _chunks(batch, frames, limit):
-        some = stage.part(start, stop)
+        chunk = prepared.chunk(start, stop)
         pictures = linear[start // frames : (stop - 1) // frames + 1]
-        seen = trace(some, pictures, rays, shadow_detail)
-        for whole, part in zip(parts, _smooth_edges(some, pictures, seen, scene.size), strict=True):
-            whole.append(part)
+        traced = trace(chunk, pictures, rays, shadow_detail)
+        images = _supersample_edges(chunk, pictures, traced, scene.size)
+        for part, image in zip(parts, images, strict=True):
+            part.append(image)
     radiance, *masks = (
         torch.cat(part).reshape(batch, frames, count, *scene.size)
-        for part, count in zip(parts, fields, strict=True)
+        for part, count in zip(parts, channels, strict=True)
     )
     return RenderedScene(
         radiance.to(texture.dtype),
-        linear_to_srgb(_label(linear, scene.size)).to(texture.dtype),
+        linear_to_srgb(_render_label(linear, scene.size)).to(texture.dtype),
         scene_homography(scene).to(device),
         *masks,
     )
@@ -138,45 +148,49 @@ def _tensors(scene: PlanarScene) -> Iterator[Tensor]:
         yield from (value,) if isinstance(value, Tensor) else value
 
 
-def _smooth_edges(
-    stage: Stage, pictures: Tensor, seen: Seen, size: tuple[int, int]
+def _supersample_edges(
+    frames: RenderFrames, pictures: Tensor, traced: TracedRays, size: tuple[int, int]
 ) -> tuple[Tensor, ...]:
-    """Follow more rays through pixels whose neighbours show another surface.
+    """Trace more rays through pixels whose neighbours show another surface.
 
     Returns:
         Radiance (F, 3, h, w), visible, occluded, shadow and highlight (F, 1, h, w).
     """
-    surface = _untile(seen.surface, size)[:, 0]
-    radiance, *masks = (_untile(field, size) for field in (seen.radiance, *seen[2:6]))
+    radiance, visible, occluded, shadow, highlight, surface = (
+        _untile(field, size) for field in traced[:6]
+    )
+    surface = surface[:, 0]
     edge = torch.zeros_like(surface, dtype=torch.bool)
     for a, b in ((edge, surface), (edge.mT, surface.mT)):
-        across = b[:, 1:] != b[:, :-1]
-        a[:, 1:] |= across
-        a[:, :-1] |= across
+        differs = b[:, 1:] != b[:, :-1]
+        a[:, 1:] |= differs
+        a[:, :-1] |= differs
     frame, row, column = edge.nonzero(as_tuple=True)
     if len(frame) == 0:
-        return radiance, *masks
-    many, dtype = len(EDGE_RAYS), radiance.dtype
-    index, owner, slot = pack(frame, len(surface), ROW // many)
+        return radiance, visible, occluded, shadow, highlight
+    samples, dtype = len(EDGE_RAYS), radiance.dtype
+    index, owner, position = pack_rows(frame, len(surface), ROW // samples)
     offset = torch.tensor(EDGE_RAYS, dtype=dtype, device=surface.device) / 16
     u = (column.to(dtype) - (size[1] - 1) / 2)[index][..., None] + offset[:, 0]
     v = (row.to(dtype) - (size[0] - 1) / 2)[index][..., None] + offset[:, 1]
     # Light changes little within a pixel: take that of its centre.
-    across_tiles = -(-size[1] // TILE)
-    place = (row // TILE * across_tiles + column // TILE) * ROW + row % TILE * TILE + column % TILE
-    place = place[index].repeat_interleave(many, dim=-1)
-    light = PlaneLight(
-        *(f.movedim(1, 2)[owner[:, None], place].movedim(2, 1) for f in seen.plane.light)
+    tile = row // TILE * -(-size[1] // TILE) + column // TILE
+    centre = tile * ROW + row % TILE * TILE + column % TILE
+    centre = centre[index].repeat_interleave(samples, dim=-1)
+    shading = PlaneShading(
+        *(
+            field.movedim(1, 2)[owner[:, None], centre].movedim(2, 1)
+            for field in traced.plane.shading
+        )
     )
-    plane = Plane(light, seen.plane.mean[owner])
+    plane = ShadedPlane(shading, traced.plane.mean[owner])
     rays = Rays(u.flatten(1)[:, None], v.flatten(1)[:, None], owner)
-    found = trace(stage, pictures, rays, 1, plane)
-    mean = found.radiance.reshape(len(owner), 3, -1, many).mean(-1).movedim(1, 2)
-    mean = mean.flatten(0, 1)[slot]
+    edges = trace(frames, pictures, rays, 1, plane)
+    mean = edges.radiance.reshape(len(owner), 3, -1, samples).mean(-1).movedim(1, 2)
+    mean = mean.flatten(0, 1)[position]
     radiance = radiance.movedim(1, 3).index_put((frame, row, column), mean).movedim(3, 1)
     # A pixel is covered if any of its rays is; then nothing is said about the picture's light.
-    covered = found.occluded.reshape(len(owner), -1, many).any(-1).flatten()[slot]
-    visible, occluded, shadow, highlight = masks
+    covered = edges.occluded.reshape(len(owner), -1, samples).any(-1).flatten()[position]
     occluded = occluded.clone()
     occluded[frame, 0, row, column] |= covered
     return radiance, visible, occluded, shadow & ~occluded, highlight & ~occluded
@@ -196,8 +210,8 @@ def _chunks(batch: int, frames: int, limit: int) -> list[tuple[int, int]]:
     return [(b * frames + i, b * frames + j) for b in range(batch) for i, j in pairs]
 
 
-def _tiles(size: tuple[int, int], dtype: torch.dtype, device: torch.device) -> Rays:
-    """Return the centres of all pixels in tiles, which reach beyond the frame where they must."""
+def _tile_rays(size: tuple[int, int], dtype: torch.dtype, device: torch.device) -> Rays:
+    """Return rays through all pixels in tiles, which reach beyond the frame where they must."""
     height, width = (-(-side // TILE) for side in size)
 
     def grid(steps: Tensor) -> tuple[Tensor, Tensor]:
@@ -210,12 +224,12 @@ def _tiles(size: tuple[int, int], dtype: torch.dtype, device: torch.device) -> R
         return u, v
 
     steps = torch.arange(TILE, dtype=dtype, device=device)
-    apart = min(NODES_APART[0], NODES_APART[1] * max(size))
-    count = math.ceil((TILE - 1) / max(apart, 1.0)) + 1
+    spacing = min(NODE_SPACING[0], NODE_SPACING[1] * max(size))
+    count = math.ceil((TILE - 1) / max(spacing, 1.0)) + 1
     nodes = torch.linspace(0, TILE - 1, count, dtype=dtype, device=device)
     hat = (1 - (steps - nodes[:, None]).abs() * ((count - 1) / (TILE - 1))).clamp_min(0)
-    spread = torch.einsum("ai,bj->abij", hat, hat).reshape(count**2, ROW)
-    return Rays(*grid(steps), coarse=(*grid(nodes), spread))
+    weights = torch.einsum("ai,bj->abij", hat, hat).reshape(count**2, ROW)
+    return Rays(*grid(steps), coarse=(*grid(nodes), weights))
 
 
 def _untile(field: Tensor, size: tuple[int, int]) -> Tensor:
@@ -226,7 +240,7 @@ def _untile(field: Tensor, size: tuple[int, int]) -> Tensor:
     return image.reshape(*field.shape[:2], high * TILE, wide * TILE)[..., : size[0], : size[1]]
 
 
-def _shrink(linear: Tensor, size: tuple[int, int]) -> Tensor:
+def _prefilter(linear: Tensor, size: tuple[int, int]) -> Tensor:
     """Average a picture down to about twice the size of the frames, as dense as the taps."""
     target = [min(have, 2 * want) for have, want in zip(linear.shape[-2:], size, strict=True)]
     if list(linear.shape[-2:]) == target or len(linear) == 0:
@@ -235,8 +249,8 @@ def _shrink(linear: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(linear, size=target, mode="bilinear", antialias=True)
 
 
-def _label(linear: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return what an aligned camera sees in even light, by the taps of a pixel."""
+def _render_label(linear: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return what an aligned camera sees in uniform light, by the taps of a pixel."""
     if len(linear) == 0:
         return linear.new_empty(0, 3, *size)
     # Positions of pixel centres from -1 to 1, as grid_sample counts them.

@@ -1,11 +1,11 @@
-"""What a planar scene is: cameras, lights and things around one flat picture, as plain tensors.
+"""A planar scene: cameras, lights and objects around one flat picture, as plain tensors.
 
 The world is right-handed and speaks in picture units. The picture lies in the plane z = 0, centred
 at the origin, its longer side 1 long; x points to its right, y down, z into the wall behind it.
 Cameras, lights and objects are where z < 0. A picture's front therefore faces (0, 0, -1).
 Radiometry is linear: a white diffuse surface of irradiance pi has radiance 1, which is the value 1
 of a pixel before the transfer function of sRGB. No light is seen by the camera itself, but in
-what mirrors it.
+what reflects it.
 """
 
 from __future__ import annotations
@@ -28,10 +28,12 @@ __all__ = [
 
 #: Share of a spot's cone, measured as 1 - cosine, in which it fades.
 SPOT_BLEND = 0.15
+#: Reflectance at normal incidence of a dielectric of index 1.5: varnish, gloss.
+F0_DIELECTRIC = 0.04
 
 
 class LightKind(IntEnum):
-    """How a light emits."""
+    """The way in which a light emits."""
 
     POINT = 0  #: a sphere that shines all around
     #: a sphere that shines into a cone: from its rim smoothstep rises over the first 15 % of
@@ -43,7 +45,7 @@ class LightKind(IntEnum):
 
 
 class ObjectKind(IntEnum):
-    """What shape a thing has, in its own coordinates, where its half sizes are 1."""
+    """The shape of an object, in its local coordinates, where its half sizes are 1."""
 
     SPHERE = 0  #: x^2 + y^2 + z^2 <= 1
     BOX = 1  #: max(|x|, |y|, |z|) <= 1
@@ -53,7 +55,7 @@ class ObjectKind(IntEnum):
 
 
 class Finish(IntEnum):
-    """What a thing is made of."""
+    """The material of an object."""
 
     DIFFUSE = 0  #: scatters its colour
     GLOSSY = 1  #: scatters its colour under a dielectric coat of its roughness
@@ -90,13 +92,13 @@ class Lights(NamedTuple):
 
 
 class Objects(NamedTuple):
-    """Up to O things of each frame, in view or only casting shadows into it.
+    """Up to O objects of each frame, in view or only casting shadows into it.
 
     Attributes:
         kind: (B, T, O) int64, :class:`ObjectKind`.
         position: (B, T, O, 3) centre.
-        rotation: (B, T, O, 3, 3) from the thing's coordinates to the world's.
-        half_size: (B, T, O, 3) half extents along its own axes.
+        rotation: (B, T, O, 3, 3) from the object's coordinates to the world's.
+        half_size: (B, T, O, 3) half extents along the object's axes.
         outline: (B, T, O, 2, 6) a_k and b_k of a card, k = 1 ... 6; zero for other kinds.
         hole: (B, T, O) inner radius of a disc as a share of the outer; zero for other kinds.
         finish: (B, T, O) int64, :class:`Finish`.
@@ -120,7 +122,7 @@ class Objects(NamedTuple):
 
 
 class PictureMaterial(NamedTuple):
-    """How the picture reflects beside its own colours; one per sequence.
+    """The specular reflection of the picture, beside its diffuse colours; one per sequence.
 
     Attributes:
         roughness: (B,) of the surface; alpha of GGX is its square.
@@ -143,11 +145,11 @@ class PlanarScene(NamedTuple):
         R: (B, T, 3, 3) rotation world to camera (OpenCV: x right, y down, z ahead).
         t: (B, T, 3) translation: a world point X is at R X + t in the camera.
         picture_size: (B, 2) height and width of the picture in the world, the longer one 1.
-        material: How the picture reflects.
+        material: The specular reflection of the picture.
         wall: (B, 3) linear RGB of the diffuse wall around the picture.
         ambient: (B, T, 3) radiance that comes from everywhere.
         lights: The lights.
-        objects: The things between picture and camera, or beside the view.
+        objects: The objects between picture and camera, or beside the view.
         size: (height, width) of the frames and of the label, in pixels.
     """
 

@@ -1,4 +1,4 @@
-"""Pictures from nothing: typeset pages, posters, drawings, maps, facades, materials."""
+"""Procedural textures: typeset pages, posters, drawings, maps, facades, materials."""
 
 from __future__ import annotations
 
@@ -9,19 +9,21 @@ import torch
 from torch import Tensor
 
 from diar_ops._checks import check_option, check_size
-from diar_ops.textures._kinds.canvas import Image
-from diar_ops.textures._kinds.dice import Dice
-from diar_ops.textures._kinds.drawings import drawing
-from diar_ops.textures._kinds.forms import form
-from diar_ops.textures._kinds.pages import page
-from diar_ops.textures._kinds.patterns import gradient, noise
-from diar_ops.textures._kinds.places import facade, map_sheet
-from diar_ops.textures._kinds.posters import poster
+from diar_ops.textures._procedural.canvas import Image
+from diar_ops.textures._procedural.drawings import drawing
+from diar_ops.textures._procedural.facades import facade
+from diar_ops.textures._procedural.forms import form
+from diar_ops.textures._procedural.maps import map_sheet
+from diar_ops.textures._procedural.materials import material
+from diar_ops.textures._procedural.pages import page
+from diar_ops.textures._procedural.patterns import gradient
+from diar_ops.textures._procedural.posters import poster
+from diar_ops.textures._procedural.rng import Rng
 
 __all__ = ["TEXTURE_KINDS", "procedural_texture"]
 
-#: How each kind is drawn, and its share where none is asked for.
-_KINDS: dict[str, tuple[Callable[[Dice, tuple[int, int]], Image], float]] = {
+#: How each kind is drawn, and its share where no kind is requested.
+_KINDS: dict[str, tuple[Callable[[Rng, tuple[int, int]], Image], float]] = {
     "page": (page, 0.26),
     "form": (form, 0.12),
     "poster": (poster, 0.2),
@@ -29,7 +31,7 @@ _KINDS: dict[str, tuple[Callable[[Dice, tuple[int, int]], Image], float]] = {
     "map": (map_sheet, 0.08),
     "facade": (facade, 0.08),
     "gradient": (gradient, 0.05),
-    "noise": (noise, 0.08),
+    "noise": (material, 0.08),
 }
 #: What :func:`procedural_texture` can draw.
 TEXTURE_KINDS = tuple(_KINDS)
@@ -67,11 +69,11 @@ def procedural_texture(
     check_option("procedural_texture", known, f"kind to be one of {', '.join(_KINDS)}", kind)
     device = torch.device("cpu") if generator is None else generator.device
     seed = torch.randint(2**62, (), generator=generator, device=device)
-    dice = Dice(int(seed))
-    drawn = dice.uniform(0, 1)
+    rng = Rng(int(seed))
+    quantile = rng.uniform(0, 1)
     if kind is None:
         edges = np.cumsum([share for _, share in _KINDS.values()])
-        kind = TEXTURE_KINDS[min(int(np.searchsorted(edges, drawn)), len(_KINDS) - 1)]
-    image = _KINDS[kind][0](dice, (int(size[0]), int(size[1])))
+        kind = TEXTURE_KINDS[min(int(np.searchsorted(edges, quantile)), len(_KINDS) - 1)]
+    image = _KINDS[kind][0](rng, (int(size[0]), int(size[1])))
     planes = np.ascontiguousarray(np.moveaxis(image, 2, 0), dtype=np.float32)
     return torch.from_numpy(planes).clamp_(0, 1)

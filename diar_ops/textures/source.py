@@ -1,4 +1,4 @@
-"""Where a training run takes its pictures from."""
+"""Textures for training: crops of image files, and procedural ones."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from diar_ops._errors import ImageError
 from diar_ops._pixels import fit_size, image_to_float, to_bytes
 from diar_ops.data.images import read_image
 from diar_ops.data.photos import list_images
-from diar_ops.textures._kinds.dice import Dice
+from diar_ops.textures._procedural.rng import Rng
 from diar_ops.textures.procedural import TEXTURE_KINDS, procedural_texture
 
 __all__ = ["TextureSource"]
@@ -69,11 +69,11 @@ class TextureSource:
         op = "TextureSource"
         if procedural is None:
             procedural = 1.0 if folders is None else 0.5
-        several = [folders] if isinstance(folders, (str, PathLike)) else folders or ()
-        weights = several if isinstance(several, Mapping) else dict.fromkeys(several, 1.0)
+        paths = [folders] if isinstance(folders, (str, PathLike)) else folders or ()
+        weights = paths if isinstance(paths, Mapping) else dict.fromkeys(paths, 1.0)
         check_option(op, 0 <= procedural <= 1, "procedural, a share from 0 to 1", procedural)
-        nothing = not weights and procedural < 1
-        check_option(op, not nothing, "folders, or procedural=1", list(weights))
+        has_source = bool(weights) or procedural == 1
+        check_option(op, has_source, "folders, or procedural=1", list(weights))
         check_option(op, all(w > 0 for w in weights.values()), "weights above 0", weights)
         unknown = [kind for kind in kinds or () if kind not in TEXTURE_KINDS]
         fits = not unknown and (kinds is None or len(kinds) > 0)
@@ -86,7 +86,7 @@ class TextureSource:
         self.procedural, self.area, self.aspect = procedural, area, aspect
         self.kinds = None if kinds is None else tuple(kinds)
         self.longest, self.cache_mib = longest, cache_mib
-        self._kept: OrderedDict[Path, NDArray[np.uint8]] = OrderedDict()
+        self._cache: OrderedDict[Path, NDArray[np.uint8]] = OrderedDict()
         self._broken: set[Path] = set()
 
     def sample(
@@ -108,41 +108,41 @@ class TextureSource:
         device = torch.device("cpu") if generator is None else generator.device
         for item in range(batch):
             seed = torch.randint(2**62, (), generator=generator, device=device)
-            dice = Dice(int(seed))
-            if dice.chance(self.procedural):
-                kind = None if self.kinds is None else dice.pick(self.kinds)
-                own = torch.Generator().manual_seed(int(dice.rng.integers(2**62)))
-                out[item] = procedural_texture(own, size=size, kind=kind)
+            rng = Rng(int(seed))
+            if rng.chance(self.procedural):
+                kind = None if self.kinds is None else rng.pick(self.kinds)
+                seeded = torch.Generator().manual_seed(rng.seed())
+                out[item] = procedural_texture(seeded, size=size, kind=kind)
             else:
-                out[item] = torch.from_numpy(self._crop(dice, size))
+                out[item] = torch.from_numpy(self._crop(rng, size))
         return out
 
-    def _crop(self, dice: Dice, size: tuple[int, int]) -> NDArray[np.float32]:
-        """Return (3, H, W): a part of a file's picture."""
+    def _crop(self, rng: Rng, size: tuple[int, int]) -> NDArray[np.float32]:
+        """Return a crop (3, H, W) of a file's picture."""
         import cv2
 
-        pixels = self._picture(dice)
+        pixels = self._picture(rng)
         height, width = pixels.shape[:2]
-        ratio = size[1] / size[0] * dice.logarithmic(1 / self.aspect, self.aspect)
+        ratio = size[1] / size[0] * rng.logarithmic(1 / self.aspect, self.aspect)
         # As large as fits at this ratio, then a share of it.
-        high = min(height, width / ratio) * dice.uniform(*self.area) ** 0.5
-        rows, columns = max(1, round(high)), max(1, min(width, round(high * ratio)))
-        top, left = dice.integer(0, height - rows), dice.integer(0, width - columns)
-        part = pixels[top : top + rows, left : left + columns]
-        if dice.chance(0.5):
-            part = part[:, ::-1]
+        side = min(height, width / ratio) * rng.uniform(*self.area) ** 0.5
+        rows, columns = max(1, round(side)), max(1, min(width, round(side * ratio)))
+        top, left = rng.integer(0, height - rows), rng.integer(0, width - columns)
+        crop = pixels[top : top + rows, left : left + columns]
+        if rng.chance(0.5):
+            crop = crop[:, ::-1]
         shrinks = rows > size[0] or columns > size[1]
         method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-        resized = cv2.resize(np.ascontiguousarray(part), size[::-1], interpolation=method)
+        resized = cv2.resize(np.ascontiguousarray(crop), size[::-1], interpolation=method)
         planes = np.moveaxis(resized.reshape(*size, 3), 2, 0).astype(np.float32, order="C")
         return planes / np.float32(255)
 
-    def _picture(self, dice: Dice) -> NDArray[np.uint8]:
+    def _picture(self, rng: Rng) -> NDArray[np.uint8]:
         """Draw a folder, and files of it until one can be read."""
-        folder = min(int(np.searchsorted(self.shares, dice.uniform(0, 1))), len(self.files) - 1)
+        folder = min(int(np.searchsorted(self.shares, rng.uniform(0, 1))), len(self.files) - 1)
         files = self.files[folder]
         while not self._broken.issuperset(files):
-            path = dice.pick(files)
+            path = rng.pick(files)
             pixels = self._load(path)
             if pixels is not None:
                 return pixels
@@ -151,25 +151,25 @@ class TextureSource:
     def _load(self, path: Path) -> NDArray[np.uint8] | None:
         if path in self._broken:
             return None
-        if path in self._kept:
-            self._kept.move_to_end(path)
-            return self._kept[path]
+        if path in self._cache:
+            self._cache.move_to_end(path)
+            return self._cache[path]
         try:
             pixels = _read(path, self.longest)
         except ImageError as error:
             self._broken.add(path)
             warnings.warn(f"an image is left out: {error}", stacklevel=5)
             return None
-        self._kept[path] = pixels
-        while sum(kept.nbytes for kept in self._kept.values()) > self.cache_mib * 2**20:
-            self._kept.popitem(last=False)
-            if not self._kept:
+        self._cache[path] = pixels
+        while sum(cached.nbytes for cached in self._cache.values()) > self.cache_mib * 2**20:
+            self._cache.popitem(last=False)
+            if not self._cache:
                 break
         return pixels
 
     def __getstate__(self) -> dict[str, Any]:
         # A worker process starts with an empty cache.
-        return {**self.__dict__, "_kept": OrderedDict()}
+        return {**self.__dict__, "_cache": OrderedDict()}
 
     def __repr__(self) -> str:
         files = sum(map(len, self.files))

@@ -10,7 +10,9 @@ import pytest
 from PIL import Image
 
 from diar_ops import RenderError
+from diar_ops.cycles import render_dataset
 from diar_ops.cycles.worker import BlenderProcess, blender_command
+from tests.cycles.sets import SETTINGS
 
 FAKE = Path(__file__).with_name("fake_blender.py")
 
@@ -51,6 +53,26 @@ def painted(tmp_path):
         return path
 
     return paint
+
+
+@pytest.fixture
+def pictures(painted):
+    for number, size in enumerate([(40, 60), (64, 64), (90, 50)]):
+        folder = painted(size, f"{number}.png", seed=number).parent
+    return folder
+
+
+@pytest.fixture
+def render(pictures, fake, tmp_path):
+    """Return a short form of ``render_dataset`` that also collects what was said."""
+
+    def run(out="out", settings=SETTINGS, **options):
+        notes = []
+        options = {"blender": fake, "note": notes.append, **options}
+        result = render_dataset(pictures, tmp_path / out, settings, **options)
+        return result, notes
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -145,3 +145,13 @@ def test_a_strip_is_passed_over(tmp_path, size):
     # Its own shape suits it.
     shape = (16, 640) if size[0] == 1 else (640, 16)
     assert TextureChoice(files[:1], 1, "aligned", shape).read(0)[2] == []
+
+
+def test_seeds_do_not_depend_on_torch(pictures):
+    choice = TextureChoice(sorted(pictures.iterdir()), 5, "aligned", (24, 32))
+    before = torch.random.get_rng_state()
+    rounds = [[choice.candidates(3 * r + k)[0].name for k in range(3)] for r in range(8)]
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert all(sorted(names) == ["0.png", "1.png", "2.png"] for names in rounds)
+    assert len({tuple(names) for names in rounds}) > 1
+    assert [len(set(choice.candidates(k))) for k in range(9)] == [3] * 9

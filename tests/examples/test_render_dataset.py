@@ -121,6 +121,6 @@ def test_an_existing_set_of_another_kind_is_refused(run, pictures, tmp_path):
 
 def test_parts_share_no_picture(program, pictures):
     files = sorted(pictures.iterdir())
-    parts = [program.part_of(files, f"{k}/2") for k in (1, 2)]
+    parts = [program.select_part(files, f"{k}/2") for k in (1, 2)]
     assert parts == [[files[0], files[2]], [files[1]]]
-    assert program.part_of(files, "1/1") == files
+    assert program.select_part(files, "1/1") == files

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from diar_ops._errors import DiarError, OptionError
 from diar_ops.textures import TEXTURE_KINDS, procedural_texture
-from diar_ops.textures._kinds import fonts, words
-from diar_ops.textures._kinds.canvas import Canvas, octaves
-from diar_ops.textures._kinds.dice import Dice
+from diar_ops.textures._procedural import fonts, words
+from diar_ops.textures._procedural.canvas import Canvas
+from diar_ops.textures._procedural.fractal import fractal_noise
+from diar_ops.textures._procedural.rng import Rng
 from tests.harness import assert_close, generator
 
 
@@ -112,7 +113,7 @@ def test_wrong_options_are_refused() -> None:
 def test_missing_fonts_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     fonts.font_folder.cache_clear()
     fonts._font.cache_clear()
-    monkeypatch.setattr(fonts, "_kept", {})
+    monkeypatch.setattr(fonts, "_cache", {})
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     try:
         with pytest.raises(DiarError, match=r"font-\S+ is not installed: pip install 'diar-ops\["):
@@ -153,7 +154,7 @@ class TestFonts:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         alone = {w: fonts._word(self.FONT, 12, w) for w in ("jagged", "fjord", "Öl", ",")}
-        monkeypatch.setattr(fonts, "_kept", {})
+        monkeypatch.setattr(fonts, "_cache", {})
         fonts.prepare(self.FONT, fonts.STEP**12, alone)
         for word, kept in alone.items():
             again = fonts._word(self.FONT, 12, word)
@@ -161,16 +162,16 @@ class TestFonts:
             assert again[1:] == kept[1:]
 
     def test_memory_is_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(fonts, "_kept", {})
-        monkeypatch.setattr(fonts, "MOST_KEPT", 300)
+        monkeypatch.setattr(fonts, "_cache", {})
+        monkeypatch.setattr(fonts, "CACHE_LIMIT", 300)
         for _ in range(4):
-            fonts.prepare(self.FONT, 12, words.words(Dice(5), 200))
+            fonts.prepare(self.FONT, 12, words.words(Rng(5), 200))
             draw("page", 1)
-            assert len(fonts._kept) <= 300
+            assert len(fonts._cache) <= 300
 
 
 def test_words_look_like_running_text() -> None:
-    text = words.words(Dice(1), 3000)
+    text = words.words(Rng(1), 3000)
     assert len(words.vocabulary()) == len(set(words.vocabulary())) == 400
     assert 0.03 < sum(word.endswith(".") for word in text) / 3000 < 0.15
     assert text[0][0].isupper()
@@ -188,13 +189,13 @@ def test_canvas_is_anti_aliased() -> None:
     assert len({round(float(v), 2) for v in canvas.finish()[..., 0].ravel()}) > 10
 
 
-def test_octaves_are_centred_and_in_range() -> None:
-    rng = Dice(3).rng
+def test_fractal_noise_is_centred_and_in_range() -> None:
+    rng = Rng(3)
     for cells, count in ((2, 1), (3, 5), (20, 3)):
-        field = torch.from_numpy(octaves(rng, (128, 96), cells=cells, count=count))
+        field = torch.from_numpy(fractal_noise(rng, (128, 96), cells=cells, count=count))
         assert field.shape == (128, 96)
         assert 0.2 < float(field.std()) < 1.2
         assert field.abs().max() < 5
-    colours = octaves(rng, (16, 16), cells=2, channels=3)
+    colours = fractal_noise(rng, (16, 16), cells=2, channels=3)
     assert colours.shape == (16, 16, 3)
     assert_close(torch.from_numpy(colours).isfinite().all(), True)

@@ -132,16 +132,16 @@ def test_wrong_folders_and_options_are_refused(folder: Path, tmp_path: Path) -> 
         TextureSource([folder]).sample(1, (0, 8))
 
 
-def test_pictures_are_kept_within_the_memory_given(tmp_path: Path) -> None:
+def test_pictures_are_cache_within_the_memory_given(tmp_path: Path) -> None:
     for index in range(6):
         save(tmp_path / f"{index}.png", (index, 0, 0), (300, 400))
     mib = 300 * 400 * 3 / 2**20
     source = TextureSource([tmp_path], procedural=0, cache_mib=2.5 * mib)
     source.sample(30, (8, 8), generator("source cache"))
-    assert len(source._kept) == 2
+    assert len(source._cache) == 2
     small = TextureSource([tmp_path], procedural=0, longest=40)
     small.sample(30, (8, 8), generator("source cache"))
-    assert {kept.shape for kept in small._kept.values()} == {(30, 40, 3)}
+    assert {kept.shape for kept in small._cache.values()} == {(30, 40, 3)}
     nothing = TextureSource([tmp_path], procedural=0, cache_mib=0)
     assert nothing.sample(2, (8, 8), generator("source cache")).shape == (2, 3, 8, 8)
 
@@ -161,6 +161,6 @@ def test_goes_to_worker_processes_without_its_cache(folder: Path) -> None:
     source = TextureSource([folder], procedural=0.5, kinds=["gradient"])
     first = source.sample(5, (8, 8), generator("source worker"))
     copy = pickle.loads(pickle.dumps(source))
-    assert not copy._kept
+    assert not copy._cache
     assert torch.equal(copy.sample(5, (8, 8), generator("source worker")), first)
     assert "3 files" in repr(copy)

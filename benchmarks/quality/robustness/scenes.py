@@ -11,9 +11,9 @@ from torch import Tensor
 
 from diar_ops._seeds import generator_for
 from diar_ops.scene import CameraRanges, PlanarScene, SceneRanges
-from diar_ops.scene._lighting import VARNISH
-from diar_ops.scene.sample import bounding_radius, sample_planar_scene
-from diar_ops.scene.types import Finish, LightKind, Objects
+from diar_ops.scene.bounds import bounding_radius
+from diar_ops.scene.sample import sample_planar_scene
+from diar_ops.scene.types import F0_DIELECTRIC, Finish, LightKind, Objects
 
 __all__ = [
     "CAMERA",
@@ -153,7 +153,7 @@ def glare_scene(drawn: PlanarScene, scale: Tensor) -> PlanarScene:
         position=lights.position[:, :, 1:2],
         direction=lights.direction[:, :, 1:2],
         # The radiance of a square of power P and side s is P / (pi s^2).
-        power=(math.pi * side.square() * GLARE / VARNISH)[..., None].expand(-1, -1, -1, 3),
+        power=(math.pi * side.square() * GLARE / F0_DIELECTRIC)[..., None].expand(-1, -1, -1, 3),
         size=side,
         cone=lights.cone[:, :, 1:2],
         valid=torch.ones_like(area, dtype=torch.bool),

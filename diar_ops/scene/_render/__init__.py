@@ -1,0 +1,1 @@
+"""The parts of :func:`render_planar_scene`."""

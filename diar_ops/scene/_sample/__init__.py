@@ -1,0 +1,1 @@
+"""The parts of :func:`sample_planar_scene`."""
