@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from diar_ops._checks import check_option
 from diar_ops.aggregate._frames import check_frames, usable_frames
-from diar_ops.aggregate._poisson import divergence, solve_poisson
+from diar_ops.aggregate._intrinsic.poisson import divergence, solve_poisson
 from diar_ops.aggregate.median import median_aggregate
 
 __all__ = ["IntrinsicAggregate", "intrinsic_aggregate"]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from diar_ops.aggregate._frames import check_frames, usable_frames
-from diar_ops.aggregate._sorting import sort_slices
+from diar_ops.aggregate._median.sorting import sort_slices
 
 __all__ = ["MedianAggregate", "median_aggregate"]
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from diar_ops._checks import check_option
-from diar_ops.aggregate._alm import low_rank_part
 from diar_ops.aggregate._frames import check_frames, usable_frames
+from diar_ops.aggregate._rpca.alm import low_rank_part
 
 __all__ = ["RPCAAggregate", "rpca_aggregate"]
 

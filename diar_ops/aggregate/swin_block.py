@@ -12,7 +12,7 @@ from torch.utils.checkpoint import checkpoint as recompute
 from diar_ops._checks import check_floating, check_option, check_shapes
 from diar_ops._errors import WeightsError
 from diar_ops.aggregate._frames import check_frames, usable_frames
-from diar_ops.aggregate._window_attention import window_attention
+from diar_ops.aggregate._swin.attention import window_attention
 
 __all__ = ["SwinBlock", "Window", "swin_block"]
 

@@ -1,4 +1,7 @@
-"""Closed-form 3 x 3 algebra: it batches, compiles, and never raises on a singular matrix."""
+"""Closed-form 3 x 3 algebra, shared by most ops of this package.
+
+It batches, compiles, and never raises on a singular matrix.
+"""
 
 from __future__ import annotations
 

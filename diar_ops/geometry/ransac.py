@@ -16,9 +16,9 @@ from diar_ops.geometry._ransac.evidence import (
     log_false_alarms,
     off_line_counts,
 )
-from diar_ops.geometry._ransac.polish import gauss_newton_step, newton_step
+from diar_ops.geometry._ransac.refine import gauss_newton_step, newton_step
+from diar_ops.geometry._ransac.score import depth_range
 from diar_ops.geometry._ransac.search import search, source_monomials
-from diar_ops.geometry._ransac.support import depth_range
 
 __all__ = ["RansacHomography", "ransac_homography"]
 

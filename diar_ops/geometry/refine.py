@@ -22,7 +22,8 @@ from diar_ops._checks import (
 from diar_ops._errors import ShapeError
 from diar_ops._pixels import resize_matrix
 from diar_ops._types import Matches, RefinedHomography, Warped
-from diar_ops.geometry._blocks import (
+from diar_ops.geometry._matrix3 import adjugate, determinant, scale_to_unit
+from diar_ops.geometry._refine.blocks import (
     BLOCK,
     Blocks,
     block_weights,
@@ -35,7 +36,6 @@ from diar_ops.geometry._blocks import (
     step_matrix,
     textured,
 )
-from diar_ops.geometry._matrix3 import adjugate, determinant, scale_to_unit
 from diar_ops.geometry.contrast import local_contrast
 from diar_ops.geometry.corner import corner_error
 from diar_ops.geometry.transform import transform_points

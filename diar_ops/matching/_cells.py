@@ -1,4 +1,7 @@
-"""The cells of one or more feature maps as one descriptor set, and matching over such sets."""
+"""Matching of the cells of feature maps, shared by match_dense and match_pyramid.
+
+The cells of one or more maps of an image become one descriptor set.
+"""
 
 from __future__ import annotations
 

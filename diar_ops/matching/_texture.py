@@ -1,4 +1,4 @@
-"""Grey values, gradients, and their means over the windows that cells describe."""
+"""Grey values, gradients and window means, shared by dense_descriptors and dense_sift."""
 
 from __future__ import annotations
 

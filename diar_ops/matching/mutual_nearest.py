@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from diar_ops._checks import check_bool, check_floating, check_option, check_shapes, solve_dtype
 from diar_ops._errors import DtypeError
-from diar_ops.matching._dual_softmax import dual_logsumexp
-from diar_ops.matching._nearest import Nearest, nearest_both_ways
+from diar_ops.matching._mutual_nearest.dual_softmax import dual_logsumexp
+from diar_ops.matching._mutual_nearest.nearest import Nearest, nearest_both_ways
 from diar_ops.matching._unit import unit_descriptors
 
 __all__ = ["MutualNearest", "NearestPairs", "mutual_nearest"]

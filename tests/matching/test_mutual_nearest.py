@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import normalize
 
-import diar_ops.matching._nearest as search
+import diar_ops.matching._mutual_nearest.nearest as search
 from diar_ops import DtypeError, OptionError, ShapeError, mutual_nearest
 from tests.harness import Call, OpTests, assert_close, generator
 

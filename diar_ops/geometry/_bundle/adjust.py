@@ -9,10 +9,9 @@ from torch import Tensor
 
 from diar_ops._checks import read_number, widest_dtype
 from diar_ops._types import BundleAdjustment
-from diar_ops.geometry._bundle.certainty import certainty, corner_sigma
+from diar_ops.geometry._bundle.covariance import certainty, corner_sigma
 from diar_ops.geometry._bundle.levenberg import State, cost_of, evaluate, minimise
-from diar_ops.geometry._bundle.noise import LEAST_NOISE, Noise, noise_of_pairs
-from diar_ops.geometry._bundle.pairs import (
+from diar_ops.geometry._bundle.prepare import (
     MIN_SUPPORT,
     Prepared,
     prepare,
@@ -20,6 +19,7 @@ from diar_ops.geometry._bundle.pairs import (
     tied_to_reference,
 )
 from diar_ops.geometry._bundle.sampson import Pairs, per_item, robust_cost, squared_distances
+from diar_ops.geometry._bundle.scale import LEAST_NOISE, Noise, noise_of_pairs
 from diar_ops.geometry._matrix3 import determinant
 
 __all__ = ["Problem", "Settings", "adjust", "solve", "starting_state"]

@@ -26,7 +26,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from diar_ops.geometry._bundle.laid import Lens, Side, lay, squared_image, to_normalised
+from diar_ops.geometry._bundle.projection import Lens, Side, lay, squared_image, to_normalised
 
 __all__ = [
     "PairTerms",

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from diar_ops._checks import widest_dtype
 from diar_ops.geometry._minimal import corner_areas, four_point_homography, orientation_margin
-from diar_ops.geometry._ransac.polish import gauss_newton_step
-from diar_ops.geometry._ransac.support import Correspondences, misfit, take
+from diar_ops.geometry._ransac.refine import gauss_newton_step
+from diar_ops.geometry._ransac.score import Correspondences, misfit, take
 
 __all__ = ["Search", "search", "source_monomials"]
 

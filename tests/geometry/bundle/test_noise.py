@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from diar_ops.geometry._bundle.noise import LEAST_NOISE, noise_of_pairs
+from diar_ops.geometry._bundle.scale import LEAST_NOISE, noise_of_pairs
 from tests.harness import assert_close, generator
 
 F64 = torch.float64

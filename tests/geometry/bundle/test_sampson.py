@@ -8,8 +8,8 @@ from torch import Tensor
 
 from diar_ops import undistort_points
 from diar_ops.geometry._bundle import sampson
-from diar_ops.geometry._bundle.laid import Lens, lay
 from diar_ops.geometry._bundle.levenberg import LENS_PRIOR, State, assemble
+from diar_ops.geometry._bundle.projection import Lens, lay
 from diar_ops.geometry._bundle.sampson import Pairs, pair_terms, robust_cost, squared_distances
 from tests.harness import assert_close, generator
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from diar_ops._checks import read_number
-from diar_ops.geometry._bundle.laid import Lens
+from diar_ops.geometry._bundle.projection import Lens
 from diar_ops.geometry._bundle.sampson import Pairs, per_item
 from diar_ops.geometry._matrix3 import scale_to_unit
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diar_ops.matching._nearest import augment, tiles
+from diar_ops.matching._mutual_nearest.nearest import augment, tiles
 
 __all__ = ["dual_logsumexp"]
 

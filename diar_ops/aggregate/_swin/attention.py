@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from diar_ops.aggregate._windows import Region, cut_map, expand_bias, reduce_bias, to_windows
+from diar_ops.aggregate._swin.windows import Region, cut_map, expand_bias, reduce_bias, to_windows
 
 __all__ = ["window_attention"]
 

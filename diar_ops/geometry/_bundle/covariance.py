@@ -7,7 +7,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from diar_ops.geometry._bundle.laid import MIN_DEPTH
 from diar_ops.geometry._bundle.levenberg import (
     LENS_PRIOR,
     State,
@@ -16,7 +15,8 @@ from diar_ops.geometry._bundle.levenberg import (
     jacobi_scaled,
     mean_curvature,
 )
-from diar_ops.geometry._bundle.pairs import Prepared
+from diar_ops.geometry._bundle.prepare import Prepared
+from diar_ops.geometry._bundle.projection import MIN_DEPTH
 from diar_ops.geometry._bundle.sampson import PairTerms, explained, per_item
 
 __all__ = ["Certainty", "certainty", "corner_sigma"]
