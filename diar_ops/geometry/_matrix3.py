@@ -10,7 +10,7 @@ from torch import Tensor
 
 from diar_ops._checks import eps_of
 
-__all__ = ["adjugate", "determinant", "front_sign", "scale_to_unit"]
+__all__ = ["adjugate", "determinant", "front_sign", "invert", "scale_to_unit"]
 
 
 def scale_to_unit(matrix: Tensor) -> tuple[Tensor, Tensor]:
@@ -47,6 +47,11 @@ def adjugate(matrix: Tensor) -> Tensor:
     r0, r1, r2 = matrix.unbind(-2)
     columns = (torch.linalg.cross(r1, r2), torch.linalg.cross(r2, r0), torch.linalg.cross(r0, r1))
     return torch.stack(columns, dim=-1)
+
+
+def invert(matrix: Tensor) -> Tensor:
+    """Return the inverse of (..., 3, 3), which is not finite where a matrix is singular."""
+    return adjugate(matrix) / determinant(matrix)[0][..., None, None]
 
 
 def front_sign(homography: Tensor, front: Tensor | None = None) -> Tensor:
