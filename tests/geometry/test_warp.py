@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-import diar_ops.geometry.warp as warp_module
 from diar_ops import DtypeError, OptionError, ShapeError, transform_points, warp_homography
+from diar_ops.geometry._warp import rows as row_warp
 from tests.harness import Call, OpTests, assert_close, generator
 
 NAN = float("nan")
@@ -208,7 +208,7 @@ class TestWarpHomography(OpTests):
             alone = warp_homography(image[b : b + 1], h[b : b + 1], **options)
             assert_close(together.image[b], alone.image[0])
             assert torch.equal(together.valid[b], alone.valid[0])
-        monkeypatch.setattr(warp_module, "CHUNK_PIXELS", 700)
+        monkeypatch.setattr(row_warp, "_CHUNK_PIXELS", 700)
         banded = warp_homography(image, h, **options)
         assert_close(banded.image, together.image)
         assert torch.equal(banded.valid, together.valid)

@@ -26,7 +26,7 @@ MAX_TAPS = 8
 
 
 class Footprint(NamedTuple):
-    """What :func:`footprint` returns; (B, h, w) each.
+    """The parts of the source that output pixels cover; (B, h, w) each.
 
     Attributes:
         step_u: (B, h, w, 2) move of the normalised source position per output column.
@@ -82,7 +82,15 @@ def footprint(
         spreads.append(relative.clamp(0, 1))
         count = (length / unit - 1e-3).ceil().clamp(1, MAX_TAPS)
         taps.append(torch.where(length <= NO_SHRINK * unit, 1, count).long())
-    return Footprint(steps[0], steps[1], spreads[0], spreads[1], taps[0], taps[1], level.long())
+    return Footprint(
+        step_u=steps[0],
+        step_v=steps[1],
+        spread_u=spreads[0],
+        spread_v=spreads[1],
+        taps_u=taps[0],
+        taps_v=taps[1],
+        level=level.long(),
+    )
 
 
 def shrink_bound(
