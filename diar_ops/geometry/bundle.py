@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from diar_ops._checks import check_bool, check_floating, check_option, check_shapes
 from diar_ops._errors import DtypeError, ShapeError
 from diar_ops._types import BundleAdjustment
-from diar_ops.geometry._bundle.adjust import Problem, Settings, solve
+from diar_ops.geometry._bundle.adjust import Options, Problem, adjust
 
 __all__ = ["BundleAdjustHomographies", "bundle_adjust_homographies"]
 
@@ -43,11 +43,11 @@ def bundle_adjust_homographies(
 
     Levenberg-Marquardt with exact gradients starts from the given homographies and accepts only
     steps that lower the cost. The reach of the robust cost comes from the matches: wide for pairs
-    that start badly, then six standard deviations of the noise. That is found for each pair from
-    the crowd of its right matches, less what the surroundings of the crowd say of the wrong ones
-    in it. It holds with four of five matches wrong, and with pairs that are wrong altogether: those
-    without a crowd of their own take the noise of the others. Points behind the horizon of the
-    reference have no say, and neither have frames without ``success``: where there are some, all
+    that start badly, then six standard deviations of the noise. It is estimated for each pair from
+    its small distances, less the share of the wrong matches among them that the density around
+    tells. It holds with four of five matches wrong, and with pairs that are wrong altogether: those
+    without a clear estimate take the noise of the others. Points behind the horizon of the
+    reference do not count, and neither do frames without ``success``: where there are some, all
     starts again without their matches. All computation is in float64 (on MPS in float32), in
     coordinates that are normalised per frame. The outputs carry no gradient.
 
@@ -96,31 +96,36 @@ def bundle_adjust_homographies(
     leading = _check(frames, points0, points1, homography_reference_frame, sizes, valid, weights)
     _check_options(distortion, scale, max_iterations)
     count = homography_reference_frame.shape[-3]
-    chosen = _reference(reference, leading, count, frames.device)
+    reference_index = _reference(reference, leading, count, frames.device)
 
     def flat(x: Tensor) -> Tensor:
         return x.detach().reshape(math.prod(leading), *x.shape[len(leading) :])
 
     with torch.no_grad():
+        if valid is None:
+            valid = torch.ones_like(points0[..., 0], dtype=torch.bool)
         problem = Problem(
-            flat(frames),
-            flat(points0),
-            flat(points1),
-            flat(homography_reference_frame),
-            flat(sizes),
-            torch.ones_like(flat(points0)[..., 0], dtype=torch.bool)
-            if valid is None
-            else flat(valid),
-            None if weights is None else flat(weights),
-            chosen,
+            frames=flat(frames),
+            points0=flat(points0),
+            points1=flat(points1),
+            initial=flat(homography_reference_frame),
+            sizes=flat(sizes),
+            valid=flat(valid),
+            weights=None if weights is None else flat(weights),
+            reference=reference_index,
         )
-        settings = Settings(distortion == "shared", scale, correlated, max_iterations)
-        found = solve(problem, settings)
+        options = Options(
+            with_lens=distortion == "shared",
+            scale=scale,
+            correlated=correlated,
+            max_iterations=max_iterations,
+        )
+        result = adjust(problem, options)
     dtype = homography_reference_frame.dtype
     return BundleAdjustment(
         *(
             (x.to(dtype) if x.is_floating_point() else x).reshape((*leading, *x.shape[1:]))
-            for x in found
+            for x in result
         )
     )
 

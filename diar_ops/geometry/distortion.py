@@ -152,7 +152,7 @@ def _distorting_factor(k: Tensor, square: Tensor) -> tuple[Tensor, Tensor]:
 def _prepare(
     op: str, points: Tensor, distortion: Tensor, size: tuple[int, int]
 ) -> tuple[Tensor, Tensor, Tensor, tuple[Tensor, float]]:
-    """Check, and return offsets from the centre, k (..., 1), usable (..., N), (centre, radius 1)."""
+    """Return offsets from the centre, k (..., 1), usable (..., N), and (centre, half diagonal)."""
     check_shapes(op, points=(points, "... N 2"), distortion=(distortion, "..."))
     check_floating(op, points=points, distortion=distortion)
     check_size(op, size)

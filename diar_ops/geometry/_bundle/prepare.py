@@ -1,4 +1,4 @@
-"""Prepare matches for the joint adjustment: what counts, who is tied to whom, coordinates."""
+"""Prepare the joint adjustment: usable matches, connected frames, normalised coordinates."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import torch
 from torch import Tensor
 
 from diar_ops._checks import read_number
-from diar_ops.geometry._bundle.projection import Lens
+from diar_ops.geometry._bundle.projection import LensNormalization
 from diar_ops.geometry._bundle.sampson import Pairs, per_item
 from diar_ops.geometry._matrix3 import scale_to_unit
 
-__all__ = ["MIN_SUPPORT", "Prepared", "prepare", "some_matches", "tied_to_reference"]
+__all__ = ["MIN_INLIERS", "Prepared", "connected_to_reference", "prepare", "subsample_matches"]
 
-#: Matches that agree, below which a pair does not tie its frames.
-MIN_SUPPORT = 4
+#: Matches that agree, below which a pair does not connect its frames.
+MIN_INLIERS = 4
 #: Smallest depth of a frame's centre, relative to the largest entry of its homography.
 _MIN_CENTRE_DEPTH = 1e-9
 #: Smallest change of area at the centre of a frame's points, in normalised coordinates.
@@ -30,11 +30,11 @@ class Prepared(NamedTuple):
     normaliser: Tensor  # (B, T, 3, 3) normalised ~ N @ pixels (undistorted, with a lens)
     local: Tensor  # (B, P, 2) frames of each pair within its item, clamped into range
     order: Tensor  # (Q, N) index of each match into the input
-    connected: Tensor  # (B, T) bool, tied to the reference by pairs of usable matches
-    sound: Tensor  # (B, T) bool, whether the initial homography is one
+    connected: Tensor  # (B, T) bool, connected to the reference by pairs of usable matches
+    sound: Tensor  # (B, T) bool, whether the initial homography is regular
     centre: Tensor  # (B, T, 2) of the images, in pixels
     half_diagonal: Tensor  # (B, T) in pixels
-    total: Tensor  # (B,) sum of the weights, as they came, of the matches that have a say
+    total: Tensor  # (B,) sum of the given weights of the matches that count
 
 
 def prepare(
@@ -50,7 +50,7 @@ def prepare(
     with_lens: bool,
     wide: torch.dtype,
 ) -> Prepared:
-    """Normalise everything; all arguments with one leading size B."""
+    """Return the problem in normalised coordinates; all arguments have one leading size B."""
     batch, count = homography.shape[:2]
     in_range = ((frames >= 0) & (frames < count)).all(-1) & (frames[..., 0] != frames[..., 1])
     local = frames.clamp(0, count - 1)
@@ -72,7 +72,7 @@ def prepare(
     origin, unit, lens = mean, scale, None
     if with_lens:
         origin, unit = centre.flatten(0, 1), 1 / half_diagonal.flatten()
-        lens = Lens(scale / unit, (origin - mean) * scale[:, None])
+        lens = LensNormalization(scale / unit, (origin - mean) * scale[:, None])
     moved = [
         torch.where(usable[:, None], (p - origin[i][..., None]) * unit[i][:, None, None], 0.0)
         for p, i in zip(xy, index.unbind(1), strict=True)
@@ -80,19 +80,36 @@ def prepare(
     normaliser = _similarity(mean, scale).view(batch, count, 3, 3)
     start, sound = _from_reference(homography.to(wide), normaliser, reference)
 
-    tied = (usable.sum(-1) >= MIN_SUPPORT).view(local.shape[:2])
-    tied = tied & torch.gather(sound, 1, local.flatten(1)).view(local.shape).all(-1)
-    connected = tied_to_reference(local, tied, reference, count) & sound
-    active = (tied & torch.gather(connected, 1, local[..., 0])).flatten()
+    linked = (usable.sum(-1) >= MIN_INLIERS).view(local.shape[:2])
+    linked = linked & torch.gather(sound, 1, local.flatten(1)).view(local.shape).all(-1)
+    connected = connected_to_reference(local, linked, reference, count) & sound
+    active = (linked & torch.gather(connected, 1, local[..., 0])).flatten()
     weight = weight * active[:, None]
     # Weights are relative: their mean is 1.
     total = per_item(weight, batch).sum((1, 2))
     counting = per_item(weight > 0, batch).sum((1, 2))
     mean_weight = torch.where(total > 0, total / counting.clamp_min(1), 1.0)
     weight = weight / mean_weight.repeat_interleave(local.shape[1])[:, None]
-    pairs = Pairs(index[:, 0], index[:, 1], moved[0], moved[1], weight, scale, lens)
+    first, second = index.unbind(1)
     return Prepared(
-        pairs, start, normaliser, local, order, connected, sound, centre, half_diagonal, total
+        pairs=Pairs(
+            first=first,
+            second=second,
+            points0=moved[0],
+            points1=moved[1],
+            weight=weight,
+            scale=scale,
+            lens=lens,
+        ),
+        homography=start,
+        normaliser=normaliser,
+        local=local,
+        order=order,
+        connected=connected,
+        sound=sound,
+        centre=centre,
+        half_diagonal=half_diagonal,
+        total=total,
     )
 
 
@@ -105,25 +122,25 @@ def _from_reference(
     horizon, becomes the identity; where that is the reference's own, all of its item are.
     """
     matrix, sound = scale_to_unit(homography)
-    chosen = torch.arange(len(matrix), device=matrix.device)
-    inverse, error = torch.linalg.inv_ex(matrix[chosen, reference])
-    inverse = normaliser[chosen, reference] @ inverse
+    items = torch.arange(len(matrix), device=matrix.device)
+    inverse, error = torch.linalg.inv_ex(matrix[items, reference])
+    inverse = normaliser[items, reference] @ inverse
     matrix = inverse[:, None] @ matrix @ torch.linalg.inv_ex(normaliser)[0]
     depth = matrix[..., 2:, 2:]
     ahead = depth.abs() > _MIN_CENTRE_DEPTH * matrix.abs().amax((-2, -1), keepdim=True)
     matrix = matrix / torch.where(ahead, depth, 1.0)
     regular = torch.linalg.det(matrix).abs() > _MIN_DETERMINANT
-    sound = sound & ahead[..., 0, 0] & regular & ((error == 0) & sound[chosen, reference])[:, None]
+    sound = sound & ahead[..., 0, 0] & regular & ((error == 0) & sound[items, reference])[:, None]
     identity = torch.eye(3, dtype=matrix.dtype, device=matrix.device)
     return torch.where(sound[..., None, None], matrix, identity), sound
 
 
-def tied_to_reference(local: Tensor, tied: Tensor, reference: Tensor, count: int) -> Tensor:
-    """Return (B, T), which frames a path of ``tied`` (B, P) pairs leads to the reference."""
+def connected_to_reference(local: Tensor, linked: Tensor, reference: Tensor, count: int) -> Tensor:
+    """Return (B, T), which frames a path of ``linked`` (B, P) pairs connects to the reference."""
     batch = len(local)
     flat = local[..., 0] * count + local[..., 1]
     link = torch.zeros(batch, count * count, dtype=torch.float32, device=local.device)
-    link = link.scatter_add(1, flat, tied.float()).view(batch, count, count)
+    link = link.scatter_add(1, flat, linked.float()).view(batch, count, count)
     reach = (link + link.mT + torch.eye(count, device=local.device) > 0).float()
     for _ in range(max(count - 1, 1).bit_length()):
         reach = (reach @ reach > 0).float()
@@ -133,23 +150,23 @@ def tied_to_reference(local: Tensor, tied: Tensor, reference: Tensor, count: int
 def _usable_first(
     points: list[Tensor], usable: Tensor, weight: Tensor
 ) -> tuple[list[Tensor], Tensor, Tensor, Tensor]:
-    """Sort usable matches to the front; cut the padding that no pair needs, where it can be read.
+    """Return points, usable, weight and their order (Q, n), usable matches first.
 
-    Also returns the order (Q, n).
+    The padding that no pair needs is cut where their number can be read.
     """
     count = usable.sum(1, keepdim=True)
-    place = torch.where(usable, usable.cumsum(1) - 1, count - 1 + (~usable).cumsum(1))
-    numbers = torch.arange(usable.shape[1], device=usable.device).expand_as(place)
-    order = torch.empty_like(place).scatter_(1, place, numbers)
+    position = torch.where(usable, usable.cumsum(1) - 1, count - 1 + (~usable).cumsum(1))
+    numbers = torch.arange(usable.shape[1], device=usable.device).expand_as(position)
+    order = torch.empty_like(position).scatter_(1, position, numbers)
     if usable.numel() > 0 and usable.device.type == "cpu":
         most = read_number(count.max())
         order = order if most is None else order[:, : int(most)]
-    picked = [p.gather(1, order[..., None].expand(-1, -1, 2)) for p in points]
-    return picked, usable.gather(1, order), weight.gather(1, order), order
+    points = [p.gather(1, order[..., None].expand(-1, -1, 2)) for p in points]
+    return points, usable.gather(1, order), weight.gather(1, order), order
 
 
-def some_matches(pairs: Pairs, most: int) -> Pairs:
-    """Return pairs with no more than ``most`` matches each, spread over all that count."""
+def subsample_matches(pairs: Pairs, most: int) -> Pairs:
+    """Return pairs with at most ``most`` matches each, spread over all that count."""
     number = pairs.weight.shape[1]
     if number <= most:
         return pairs
