@@ -95,10 +95,10 @@ def _median_of_values(features: Tensor, valid: Tensor | None) -> Tensor:
     return torch.where(any_usable, median[:, 0], 0)
 
 
-def _sort(features: Tensor, wanted: tuple[int, ...] | None) -> list[Tensor]:
+def _sort(features: Tensor, ranks: tuple[int, ...] | None) -> list[Tensor]:
     eager = features.device.type == "cpu" and not torch.compiler.is_compiling()
     if features.shape[1] <= (NETWORK_FRAMES if eager else COMPILED_FRAMES):
-        return sort_slices(list(features.unbind(1)), wanted)
+        return sort_slices(list(features.unbind(1)), ranks)
     return list(features.sort(dim=1).values.unbind(1))
 
 

@@ -33,16 +33,6 @@ def rpca_aggregate(
     sparsity: float | None = None,
     tolerance: float = 1e-5,
     max_iterations: int = 100,
-    return_low_rank: Literal[True],
-) -> tuple[Tensor, Tensor]: ...
-@overload
-def rpca_aggregate(
-    features: Tensor,
-    valid: Tensor | None = None,
-    *,
-    sparsity: float | None = None,
-    tolerance: float = 1e-5,
-    max_iterations: int = 100,
     return_low_rank: bool,
 ) -> Tensor | tuple[Tensor, Tensor]: ...
 

@@ -92,9 +92,9 @@ def _chunks(grid: tuple[int, ...], scores: int) -> Iterator[tuple[int | slice, .
     most = max(1, SCORES // scores)
     # Equal shares: a short rest costs as much overhead as a whole chunk.
     step = -(-grid[axis] // -(-grid[axis] // most))
-    places: list[list[int | slice]] = [list(range(n)) for n in grid]
-    places[axis] = [slice(i, i + step) for i in range(0, grid[axis], step)]
-    yield from itertools.product(*places)
+    index: list[list[int | slice]] = [list(range(n)) for n in grid]
+    index[axis] = [slice(i, i + step) for i in range(0, grid[axis], step)]
+    yield from itertools.product(*index)
 
 
 def _regions(qkv: Tensor, window: tuple[int, int, int], shift: bool) -> Iterator[Region]:
@@ -124,7 +124,7 @@ def _scatter(target: Tensor, values: Tensor) -> None:
 
 
 def _chunk_mask(bias: Tensor, keys: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """Return the bias (1 or m, heads, N, N), and (m, 1, 1, 1) which windows have a key."""
+    """Return the bias (1 or m, heads, N, N), and (m, 1, 1, 1) where windows have a key."""
     if keys is None or keys.all():
         return bias[None], None
     flat = keys.reshape(len(keys), 1, 1, -1)
@@ -150,9 +150,9 @@ def _attend(
         keys = None if usable is None else to_windows(usable, region)
         for index in _chunks(source.shape[:4], bias.numel()):
             q, k, v = _gather(source[index])
-            mask, some = _chunk_mask(bias, None if keys is None else keys[index])
+            mask, any_key = _chunk_mask(bias, None if keys is None else keys[index])
             part = F.scaled_dot_product_attention(q, k, v, mask.expand(len(q), -1, -1, -1))
-            _scatter(target[index], part if some is None else part * some)
+            _scatter(target[index], part if any_key is None else part * any_key)
     return out
 
 
@@ -188,15 +188,14 @@ def _attend_backward(
         grad_bias = torch.zeros_like(bias)
         source = to_windows(_by_head(qkv, 3, heads), region)
         target = to_windows(_by_head(grad_qkv, 3, heads), region)
-        above = to_windows(_by_head(grad, 1, heads), region)
+        grad_windows = to_windows(_by_head(grad, 1, heads), region)
         keys = None if usable is None else to_windows(usable, region)
         scratch: list[Tensor] = []
         for index in _chunks(source.shape[:4], bias.numel()):
-            mask, some = _chunk_mask(bias, None if keys is None else keys[index])
-            (g,) = _gather(above[index])
-            parts = _differentiate_chunk(
-                g if some is None else g * some, _gather(source[index]), mask, grad_bias, scratch
-            )
+            mask, any_key = _chunk_mask(bias, None if keys is None else keys[index])
+            (g,) = _gather(grad_windows[index])
+            g = g if any_key is None else g * any_key
+            parts = _differentiate_chunk(g, _gather(source[index]), mask, grad_bias, scratch)
             for i, part in enumerate(parts):
                 _scatter(target[index][..., i, :, :], part)
         grad_table += reduce_bias(grad_bias, table, region)
