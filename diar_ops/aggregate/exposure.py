@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from diar_ops._checks import check_bool, check_floating, check_option, check_shapes, solve_dtype
+from diar_ops._module import OpModule
 
 __all__ = ["ExposureGain", "exposure_gain"]
 
@@ -102,7 +103,7 @@ def _reconcile_pairs(log: Tensor) -> Tensor:
     return torch.movedim(gain, 1, 2)
 
 
-class ExposureGain(nn.Module):
+class ExposureGain(OpModule):
     """See :func:`exposure_gain`."""
 
     def __init__(self, *, low: float = 0.005, high: float = 0.95, iterations: int = 4) -> None:
@@ -114,7 +115,3 @@ class ExposureGain(nn.Module):
         return exposure_gain(
             frames, valid, low=self.low, high=self.high, iterations=self.iterations
         )
-
-    def extra_repr(self) -> str:
-        """Return the options."""
-        return f"low={self.low}, high={self.high}, iterations={self.iterations}"

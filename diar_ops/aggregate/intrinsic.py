@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from diar_ops._checks import check_option
+from diar_ops._module import OpModule
 from diar_ops.aggregate._frames import check_frames, usable_frames
 from diar_ops.aggregate._intrinsic.poisson import divergence, solve_poisson
 from diar_ops.aggregate.median import median_aggregate
@@ -104,7 +105,7 @@ def _typical(difference: Tensor, usable: Tensor | None) -> Tensor:
     return typical[..., None, None]
 
 
-class IntrinsicAggregate(nn.Module):
+class IntrinsicAggregate(OpModule):
     """See :func:`intrinsic_aggregate`."""
 
     def __init__(self, *, floor: float = 1 / 255) -> None:
@@ -114,7 +115,3 @@ class IntrinsicAggregate(nn.Module):
     def forward(self, features: Tensor, valid: Tensor | None = None) -> Tensor:
         """Aggregate (B, T, C, H, W) to (B, C, H, W)."""
         return intrinsic_aggregate(features, valid, floor=self.floor)
-
-    def extra_repr(self) -> str:
-        """Print the options."""
-        return f"floor={self.floor}"

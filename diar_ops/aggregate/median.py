@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Literal, overload
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from diar_ops._module import OpModule
 from diar_ops.aggregate._frames import check_frames, usable_frames
 from diar_ops.aggregate._median.sorting import sort_slices
 
@@ -124,7 +125,7 @@ def _middle(usable: Tensor, shape: torch.Size) -> tuple[Tensor, Tensor, Tensor]:
     return low.expand_as(high), high, count[:, 0] > 0
 
 
-class MedianAggregate(nn.Module):
+class MedianAggregate(OpModule):
     """See :func:`median_aggregate`."""
 
     def __init__(self, *, return_weights: bool = False) -> None:
@@ -136,7 +137,3 @@ class MedianAggregate(nn.Module):
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Aggregate (B, T, C, H, W) to (B, C, H, W)."""
         return median_aggregate(features, valid, return_weights=self.return_weights)
-
-    def extra_repr(self) -> str:
-        """Print the options."""
-        return f"return_weights={self.return_weights}"

@@ -6,9 +6,10 @@ import math
 from typing import Literal, overload
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from diar_ops._checks import check_option
+from diar_ops._module import OpModule
 from diar_ops.aggregate._frames import check_frames, usable_frames
 from diar_ops.aggregate._rpca.alm import low_rank_part
 
@@ -115,7 +116,7 @@ def rpca_aggregate(
     return (image.to(dtype), low_rank.to(dtype)) if return_low_rank else image.to(dtype)
 
 
-class RPCAAggregate(nn.Module):
+class RPCAAggregate(OpModule):
     """See :func:`rpca_aggregate`."""
 
     def __init__(
@@ -143,11 +144,4 @@ class RPCAAggregate(nn.Module):
             tolerance=self.tolerance,
             max_iterations=self.max_iterations,
             return_low_rank=self.return_low_rank,
-        )
-
-    def extra_repr(self) -> str:
-        """Print the options."""
-        return (
-            f"sparsity={self.sparsity}, tolerance={self.tolerance}, "
-            f"max_iterations={self.max_iterations}, return_low_rank={self.return_low_rank}"
         )

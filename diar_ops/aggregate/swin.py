@@ -101,7 +101,3 @@ class SwinAggregate(SwinStack):
             checkpoint=self.checkpoint,
             return_weights=self.return_weights,
         )
-
-    def extra_repr(self) -> str:
-        """Print the options."""
-        return f"{super().extra_repr()}, return_weights={self.return_weights}"

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from diar_ops._checks import check_option
+from diar_ops._module import OpModule
 from diar_ops.aggregate._frames import check_frames, usable_frames
 from diar_ops.aggregate._swin.block import (
     BlockOptions,
@@ -79,7 +80,7 @@ def swin_block(
     return to_map(tokens, usable).to(features.dtype)
 
 
-class SwinBlock(nn.Module):
+class SwinBlock(OpModule):
     """See :func:`swin_block`.
 
     Args:
@@ -145,12 +146,4 @@ class SwinBlock(nn.Module):
             shift=self.shift,
             heads=self.heads,
             checkpoint=self.checkpoint,
-        )
-
-    def extra_repr(self) -> str:
-        """Print the options."""
-        return (
-            f"{self.channels}, window={self.window}, shift={self.shift}, heads={self.heads}, "
-            f"mlp_ratio={self.mlp_ratio}, temporal_bias={self.temporal_bias}, "
-            f"checkpoint={self.checkpoint}"
         )

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from diar_ops._checks import check_bool, check_floating, check_option, check_shapes
 from diar_ops._errors import DtypeError, ShapeError
+from diar_ops._module import OpModule
 from diar_ops._types import BundleAdjustment
 from diar_ops.geometry._bundle.adjust import Options, Problem, adjust
 
@@ -206,7 +207,7 @@ def _reference(
     return torch.full((math.prod(leading),), reference, dtype=torch.int64, device=device)
 
 
-class BundleAdjustHomographies(nn.Module):
+class BundleAdjustHomographies(OpModule):
     """Adjust homographies jointly. See :func:`bundle_adjust_homographies`."""
 
     def __init__(
@@ -250,11 +251,4 @@ class BundleAdjustHomographies(nn.Module):
             scale=self.scale,
             correlated=self.correlated,
             max_iterations=self.max_iterations,
-        )
-
-    def extra_repr(self) -> str:
-        """Return the options as ``name=value``."""
-        return (
-            f"distortion={self.distortion}, scale={self.scale}, correlated={self.correlated}, "
-            f"max_iterations={self.max_iterations}"
         )

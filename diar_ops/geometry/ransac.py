@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from diar_ops._checks import check_floating, check_option, check_shapes
 from diar_ops._errors import DtypeError
+from diar_ops._module import OpModule
 from diar_ops._types import HomographyEstimate, Reason
 from diar_ops.geometry._ransac.evidence import LINE_PROPOSALS, find_inliers, judge_support
 from diar_ops.geometry._ransac.normalize import normalize_matches, to_pixels
@@ -179,7 +180,7 @@ def _check_options(
     )
 
 
-class RansacHomography(nn.Module):
+class RansacHomography(OpModule):
     """Estimate homographies robustly. See :func:`ransac_homography`."""
 
     def __init__(
@@ -222,12 +223,4 @@ class RansacHomography(nn.Module):
             independence=self.independence,
             generator=generator,
             differentiable=self.differentiable,
-        )
-
-    def extra_repr(self) -> str:
-        """Return the options as ``name=value``."""
-        return (
-            f"threshold={self.threshold}, confidence={self.confidence}, "
-            f"max_iterations={self.max_iterations}, independence={self.independence}, "
-            f"differentiable={self.differentiable}"
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from diar_ops._checks import (
     check_bool,
@@ -17,6 +17,7 @@ from diar_ops._checks import (
     solve_dtype,
 )
 from diar_ops._errors import ShapeError
+from diar_ops._module import OpModule
 from diar_ops._types import Warped
 from diar_ops.geometry._warp.grid import sampling_matrix
 from diar_ops.geometry._warp.rows import WarpPlan, warp_bands, warp_rows
@@ -174,7 +175,7 @@ def _check_photo(photo_size: tuple[int, int] | None, photo_offset: tuple[int, in
     check_option(op, fits, "photo_offset to be a position (x, y)", photo_offset)
 
 
-class WarpHomography(nn.Module):
+class WarpHomography(OpModule):
     """See :func:`warp_homography`."""
 
     def __init__(
@@ -215,11 +216,4 @@ class WarpHomography(nn.Module):
             distortion=distortion,
             photo_size=photo_size,
             photo_offset=photo_offset,
-        )
-
-    def extra_repr(self) -> str:
-        """Print the options."""
-        return (
-            f"size={self.size}, mode={self.mode}, antialias={self.antialias}, "
-            f"max_shrink={self.max_shrink}"
         )

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from diar_ops._checks import check_floating, check_option, check_shapes, solve_dtype
 from diar_ops._errors import OptionError, ShapeError
+from diar_ops._module import OpModule
 from diar_ops._types import FeatureMap
 from diar_ops.matching._texture import grey, image_gradient, window_mean
 
@@ -267,7 +268,7 @@ def _inside(stage: _Stage, images: Tensor) -> Tensor:
     return inside[0][:, None] & inside[1][None, :]
 
 
-class DenseDescriptor(nn.Module):
+class DenseDescriptor(OpModule):
     """Maps images to a :class:`FeatureMap`. See :func:`dense_descriptors`."""
 
     def __init__(
@@ -287,7 +288,3 @@ class DenseDescriptor(nn.Module):
         return dense_descriptors(
             images, self.trunk, stages=self.stages, min_contrast=self.min_contrast
         )
-
-    def extra_repr(self) -> str:
-        """Return the options."""
-        return f"stages={self.stages}, min_contrast={self.min_contrast}"

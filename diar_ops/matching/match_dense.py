@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
+from diar_ops._module import OpModule
 from diar_ops._types import FeatureMap, Matches
 from diar_ops.matching._cells import as_cells, check_dense_options, check_levels, match_cells
 from diar_ops.matching.mutual_nearest import check_match_options
@@ -66,7 +67,7 @@ def _as_map(features: FeatureMap | Tensor) -> FeatureMap:
     return features if isinstance(features, FeatureMap) else FeatureMap(features)
 
 
-class MatchDense(nn.Module):
+class MatchDense(OpModule):
     """See :func:`match_dense`."""
 
     def __init__(
@@ -97,11 +98,4 @@ class MatchDense(nn.Module):
             temperature=self.temperature,
             subpixel=self.subpixel,
             max_matches=self.max_matches,
-        )
-
-    def extra_repr(self) -> str:
-        """Print the options."""
-        return (
-            f"threshold={self.threshold}, ratio={self.ratio}, temperature={self.temperature}, "
-            f"subpixel={self.subpixel}, max_matches={self.max_matches}"
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from diar_ops._checks import (
@@ -15,6 +15,7 @@ from diar_ops._checks import (
     solve_dtype,
 )
 from diar_ops._errors import DtypeError, ShapeError
+from diar_ops._module import OpModule
 from diar_ops._types import FeatureMap, Matches
 from diar_ops.matching._unit import unit_descriptors
 
@@ -152,7 +153,7 @@ def _peak_shift(before: Tensor, peak: Tensor, after: Tensor) -> Tensor:
     return torch.where(flat, torch.zeros_like(shift), shift).clamp(-0.5, 0.5)
 
 
-class MatchLocal(nn.Module):
+class MatchLocal(OpModule):
     """See :func:`match_local`."""
 
     def __init__(self, *, radius: int = 2, step: int = 1) -> None:
@@ -162,7 +163,3 @@ class MatchLocal(nn.Module):
     def forward(self, features0: FeatureMap, features1: FeatureMap) -> Matches:
         """See :func:`match_local`."""
         return match_local(features0, features1, radius=self.radius, step=self.step)
-
-    def extra_repr(self) -> str:
-        """Return the options."""
-        return f"radius={self.radius}, step={self.step}"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import nn
-
+from diar_ops._module import OpModule
 from diar_ops._types import FeatureMap, Matches
 from diar_ops.matching._cells import as_cells, check_dense_options, check_levels, match_cells
 from diar_ops.matching.mutual_nearest import check_match_options
@@ -64,7 +63,7 @@ def match_pyramid(
     )
 
 
-class MatchPyramid(nn.Module):
+class MatchPyramid(OpModule):
     """See :func:`match_pyramid`."""
 
     def __init__(
@@ -95,11 +94,4 @@ class MatchPyramid(nn.Module):
             temperature=self.temperature,
             subpixel=self.subpixel,
             max_matches=self.max_matches,
-        )
-
-    def extra_repr(self) -> str:
-        """Print the options."""
-        return (
-            f"threshold={self.threshold}, ratio={self.ratio}, temperature={self.temperature}, "
-            f"subpixel={self.subpixel}, max_matches={self.max_matches}"
         )

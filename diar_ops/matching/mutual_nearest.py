@@ -6,10 +6,11 @@ import math
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from diar_ops._checks import check_bool, check_floating, check_option, check_shapes, solve_dtype
 from diar_ops._errors import DtypeError
+from diar_ops._module import OpModule
 from diar_ops.matching._mutual_nearest.dual_softmax import dual_logsumexp
 from diar_ops.matching._mutual_nearest.nearest import Nearest, nearest_both_ways
 from diar_ops.matching._unit import unit_descriptors
@@ -166,7 +167,7 @@ def _distinct(best: Tensor, second: Tensor, ratio: float) -> Tensor:
     return (2 - 2 * best).clamp(min=0) < ratio**2 * rival
 
 
-class MutualNearest(nn.Module):
+class MutualNearest(OpModule):
     """See :func:`mutual_nearest`."""
 
     def __init__(
@@ -199,7 +200,3 @@ class MutualNearest(nn.Module):
             ratio=self.ratio,
             temperature=self.temperature,
         )
-
-    def extra_repr(self) -> str:
-        """Print the options."""
-        return f"threshold={self.threshold}, ratio={self.ratio}, temperature={self.temperature}"

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from diar_ops._checks import check_option
 from diar_ops._errors import WeightsError
+from diar_ops._module import OpModule
 from diar_ops.aggregate._frames import check_frames, usable_frames
 from diar_ops.aggregate._swin.block import (
     BlockOptions,
@@ -68,7 +69,7 @@ def _split_params(op: str, params: Mapping[str, Tensor]) -> list[dict[str, Tenso
     return [blocks[i] for i in order]
 
 
-class SwinStack(nn.Module):
+class SwinStack(OpModule):
     """Base of the modules that run a stack of :class:`SwinBlock`, with its options."""
 
     def __init__(
@@ -98,12 +99,4 @@ class SwinStack(nn.Module):
                 checkpoint=checkpoint,
             )
             for i in range(depth)
-        )
-
-    def extra_repr(self) -> str:
-        """Print the options."""
-        return (
-            f"{self.channels}, depth={self.depth}, window={self.window}, heads={self.heads}, "
-            f"mlp_ratio={self.mlp_ratio}, temporal_bias={self.temporal_bias}, "
-            f"checkpoint={self.checkpoint}"
         )
