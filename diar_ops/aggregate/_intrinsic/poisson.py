@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from diar_ops.aggregate._vmap import fold_into_batch, unfold_batch
+
 __all__ = ["divergence", "solve_poisson"]
 
 #: Most conjugate gradient steps of a weighted problem; masks of rendered frames take about 20.
@@ -90,18 +92,10 @@ def _(
     weight_down: Tensor | None,
     tolerance: float,
 ) -> tuple[Tensor, int]:
-    folded = []
-    for tensor, dim in zip((right, weight_across, weight_down), in_dims, strict=False):
-        if tensor is not None:
-            front = (
-                tensor.expand(info.batch_size, *tensor.shape)
-                if dim is None
-                else tensor.movedim(dim, 0)
-            )
-            tensor = front.flatten(0, 1)
-        folded.append(tensor)
-    out = solve_poisson(*folded, tolerance)
-    return out.unflatten(0, (info.batch_size, -1)), 0
+    size = info.batch_size
+    tensors = zip((right, weight_across, weight_down), in_dims[:3], strict=True)
+    folded = [fold_into_batch(x, dim, size) for x, dim in tensors]
+    return unfold_batch(solve_poisson(*folded, tolerance), size)
 
 
 def _unweighted(right: Tensor, spectrum: Tensor) -> Tensor:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+
+from diar_ops.aggregate._vmap import fold_into_batch, unfold_batch
 
 __all__ = ["low_rank_part"]
 
@@ -71,7 +73,7 @@ def _(
 
 @low_rank_part.register_vmap
 def _(
-    info: object,
+    info: Any,
     in_dims: tuple[int | None, ...],
     data: Tensor,
     observed: Tensor | None,
@@ -79,15 +81,10 @@ def _(
     tolerance: float,
     max_iterations: int,
 ) -> tuple[Tensor, int]:
-    size = info.batch_size  # type: ignore[attr-defined]
-    folded = []
-    for tensor, dim in zip((data, observed), in_dims, strict=False):
-        if tensor is not None:
-            front = tensor.expand(size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
-            tensor = front.flatten(0, 1)
-        folded.append(tensor)
-    out = low_rank_part(*folded, sparsity, tolerance, max_iterations)
-    return out.unflatten(0, (size, -1)), 0
+    size = info.batch_size
+    tensors = zip((data, observed), in_dims[:2], strict=True)
+    folded = [fold_into_batch(x, dim, size) for x, dim in tensors]
+    return unfold_batch(low_rank_part(*folded, sparsity, tolerance, max_iterations), size)
 
 
 class _Chunk(NamedTuple):

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from diar_ops.aggregate._swin.windows import Region, cut_map, expand_bias, reduce_bias, to_windows
+from diar_ops.aggregate._vmap import fold_into_batch, unfold_batch
 
 __all__ = ["window_attention"]
 
@@ -268,18 +269,10 @@ _attend.register_autograd(_differentiate, setup_context=_save)
 @_attend.register_vmap
 def _(info: Any, in_dims: tuple[Any, ...], *args: Any) -> tuple[Tensor, int]:
     if in_dims[1] is None:  # one table: mapped items are further batch items
-        qkv, usable = (_merge(args[i], in_dims[i], info.batch_size) for i in (0, 2))
-        out = _attend(qkv, args[1], usable, *args[3:])
-        return out.view(info.batch_size, len(out) // info.batch_size, *out.shape[1:]), 0
+        qkv, usable = (fold_into_batch(args[i], in_dims[i], info.batch_size) for i in (0, 2))
+        return unfold_batch(_attend(qkv, args[1], usable, *args[3:]), info.batch_size)
     parts = [_attend(*_item(args, in_dims, i)) for i in range(info.batch_size)]
     return torch.stack(parts), 0
-
-
-def _merge(x: Tensor | None, dim: int | None, count: int) -> Tensor | None:
-    if x is None:
-        return None
-    x = x.expand(count, *x.shape) if dim is None else x.movedim(dim, 0)
-    return x.flatten(0, 1)
 
 
 def _item(args: tuple[Any, ...], in_dims: tuple[Any, ...], i: int) -> list[Any]:

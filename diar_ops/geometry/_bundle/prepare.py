@@ -11,6 +11,7 @@ from diar_ops._checks import read_number
 from diar_ops.geometry._bundle.projection import LensNormalization
 from diar_ops.geometry._bundle.sampson import Pairs, per_item
 from diar_ops.geometry._matrix3 import scale_to_unit
+from diar_ops.geometry._partition import usable_first
 
 __all__ = ["MIN_INLIERS", "Prepared", "connected_to_reference", "prepare", "subsample_matches"]
 
@@ -64,7 +65,7 @@ def prepare(
     sizes = sizes.to(wide)
     centre = (sizes.flip(-1) - 1) / 2
     half_diagonal = (sizes.norm(dim=-1) / 2).clamp_min(1.0)
-    points, usable, weight, order = _usable_first(
+    points, usable, weight, order = _sort_usable_first(
         [p.flatten(0, 1) for p in (points0, points1)], usable.flatten(0, 1), weight.flatten(0, 1)
     )
     xy = [torch.where(usable[..., None], p, 0).to(wide).mT for p in points]  # [Q, 2, N]
@@ -147,19 +148,16 @@ def connected_to_reference(local: Tensor, linked: Tensor, reference: Tensor, cou
     return reach[torch.arange(batch, device=local.device), reference] > 0
 
 
-def _usable_first(
+def _sort_usable_first(
     points: list[Tensor], usable: Tensor, weight: Tensor
 ) -> tuple[list[Tensor], Tensor, Tensor, Tensor]:
     """Return points, usable, weight and their order (Q, n), usable matches first.
 
     The padding that no pair needs is cut where their number can be read.
     """
-    count = usable.sum(1, keepdim=True)
-    position = torch.where(usable, usable.cumsum(1) - 1, count - 1 + (~usable).cumsum(1))
-    numbers = torch.arange(usable.shape[1], device=usable.device).expand_as(position)
-    order = torch.empty_like(position).scatter_(1, position, numbers)
+    order = usable_first(usable)
     if usable.numel() > 0 and usable.device.type == "cpu":
-        most = read_number(count.max())
+        most = read_number(usable.sum(1).max())
         order = order if most is None else order[:, : int(most)]
     points = [p.gather(1, order[..., None].expand(-1, -1, 2)) for p in points]
     return points, usable.gather(1, order), weight.gather(1, order), order

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from diar_ops._checks import widest_dtype
+from diar_ops.geometry._matrix3 import denormalize
+from diar_ops.geometry._partition import usable_first
 
 __all__ = ["NormalizedMatches", "normalize_matches", "to_pixels"]
 
@@ -49,7 +51,7 @@ def normalize_matches(
         usable = usable & valid
     count = usable.sum(-1)
     n = int(count.max()) if count.numel() else 0
-    order = _usable_first(usable, count, score)[:, :n]
+    order = _order(usable, score)[:, :n]
     usable = torch.arange(n, device=order.device) < count[:, None]
 
     def collect(points: Tensor) -> Tensor:
@@ -90,15 +92,10 @@ def normalize_matches(
     )
 
 
-def _usable_first(usable: Tensor, count: Tensor, score: Tensor | None) -> Tensor:
+def _order(usable: Tensor, score: Tensor | None) -> Tensor:
     """Return the order (B, N): usable correspondences first, the best ``score`` first of these."""
     if score is None:
-        # A stable partition, without the cost of sorting.
-        position = torch.where(
-            usable, usable.cumsum(-1) - 1, count[:, None] - 1 + (~usable).cumsum(-1)
-        )
-        numbers = torch.arange(usable.shape[1], device=usable.device).expand_as(position)
-        return torch.empty_like(position).scatter_(1, position, numbers)
+        return usable_first(usable)
     # No usable score may fall behind the unusable points, not even NaN or -inf.
     least = torch.finfo(score.dtype).min
     rated = score.detach().nan_to_num(least, neginf=least)
@@ -110,10 +107,6 @@ def to_pixels(h: Tensor, data: NormalizedMatches) -> tuple[Tensor, Tensor]:
     h = h.reshape(-1, 3, 3)
     det = torch.linalg.det(h)
     regular = (det > 1e-12) & det.isfinite()
-    linear = h[..., :2] * data.src_scale[:, None, None]
-    last = h[..., 2] - (linear * data.src_mean[:, None]).sum(-1)
-    h = torch.cat([linear, last[..., None]], -1)
-    top = h[:, :2] / data.dst_scale[:, None, None] + data.dst_mean[..., None] * h[:, 2:]
-    h = torch.cat([top, h[:, 2:]], 1)
+    h = denormalize(h, data.src_mean, data.src_scale, data.dst_mean, data.dst_scale)
     size = torch.where(regular, det * (data.src_scale / data.dst_scale) ** 2, 1.0) ** (1 / 3)
     return h / size[:, None, None], regular
