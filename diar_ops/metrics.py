@@ -1,4 +1,4 @@
-"""How close a picture is to the true one: RMSE, PSNR and SSIM, with masks."""
+"""Image quality against the true picture: RMSE, PSNR and SSIM, with masks."""
 
 from __future__ import annotations
 

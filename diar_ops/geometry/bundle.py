@@ -35,17 +35,17 @@ def bundle_adjust_homographies(
 ) -> BundleAdjustment:
     """Adjust the homographies of all frames jointly to the matches of all pairs.
 
-    Each match says that a position in frame i and one in frame j show the same point of the
-    picture. The sum over all matches of a robust cost (Tukey's biweight) of their Sampson
-    distance is minimised: the distance, in pixels of the photos, by which both positions must move
-    for one point of the reference to explain them. It takes both frames alike, and unlike
-    distances in the reference, it does not gain by shrinking frames. Frames that share nothing
-    with the reference are reached through others.
+    A match is a position in frame i and one in frame j of the same point of the picture. The sum
+    over all matches of a robust cost (Tukey's biweight) of their Sampson distance is minimised: the
+    distance, in pixels of the photos, by which both positions must move for one point of the
+    reference to explain them. It takes both frames alike, and unlike distances in the reference, it
+    does not gain by shrinking frames. Frames that share nothing with the reference are reached
+    through others.
 
     Levenberg-Marquardt with exact gradients starts from the given homographies and accepts only
     steps that lower the cost. The reach of the robust cost comes from the matches: wide for pairs
-    that start badly, then six standard deviations of the noise. It is estimated for each pair from
-    its small distances, less the share of the wrong matches among them that the density around
+    that start badly, then six standard deviations of the noise. That is estimated for each pair
+    from its small distances, less the share of wrong matches among them, which the density around
     tells. It holds with four of five matches wrong, and with pairs that are wrong altogether: those
     without a clear estimate take the noise of the others. Points behind the horizon of the
     reference do not count, and neither do frames without ``success``: where there are some, all
@@ -54,7 +54,7 @@ def bundle_adjust_homographies(
 
     Args:
         frames: (..., P, 2) int64, frames i and j of each pair, in any order. Pairs with an index
-            outside 0 to T - 1 are padding; a pair of a frame with itself says nothing.
+            outside 0 to T - 1 are padding; a pair of a frame with itself is ignored.
         points0: (..., P, N, 2) positions (x, y) in frame i, in pixels, floating point. Matches
             with a coordinate that is not finite are ignored.
         points1: (..., P, N, 2) positions in frame j.
@@ -69,12 +69,12 @@ def bundle_adjust_homographies(
         distortion: ``"none"``, or ``"shared"``: also estimate the coefficient k of
             :func:`undistort_points` that all frames share. The homographies then lead from
             undistorted to undistorted coordinates. Views that differ by little more than a
-            shift say little about k; ``distortion_sigma`` tells.
+            shift hardly determine k, and ``distortion_sigma`` is large.
         scale: Standard deviation of a coordinate of a right match, in pixels. ``None`` finds it.
         correlated: Neighbouring matches of a real pair err alike. Then pairs disagree by more than
             the scatter of their matches explains; the covariance is multiplied by that excess
             (``disagreement``), which needs more pairs than a chain has. False takes every match
-            for an independent witness.
+            for independent.
         max_iterations: Steps at most, tried ones included, each time that all starts; 0 only judges
             the initial estimates. ``torch.compile`` unrolls all of them, since it cannot read when
             to stop, and starts again just once.

@@ -1,4 +1,4 @@
-"""What light leaves alone in an image: its local contrast."""
+"""Local contrast: features that exposure and shading leave unchanged."""
 
 from __future__ import annotations
 

@@ -76,11 +76,11 @@ def match_cells(
         temperature=options.temperature,
     )
     B, N = pairs.index1.shape
-    most = options.max_matches
-    if most is None:
+    max_matches = options.max_matches
+    if max_matches is None:
         index0 = torch.arange(N, device=pairs.index1.device).expand(B, N)
     else:
-        index0, pairs = _best(pairs, min(most, N))
+        index0, pairs = _best(pairs, min(max_matches, N))
     points0 = cells0.points[index0]
     if cells1.points.shape[0] == 0:
         points1 = torch.zeros_like(points0)
@@ -90,8 +90,8 @@ def match_cells(
             shift = _peak_shift(cells0, cells1, index0, pairs.index1)
             points1 = points1 + shift * cells1.stride[pairs.index1]
     matches = Matches(points0, points1, pairs.score, pairs.valid)
-    if most is not None and most > N:
-        matches = Matches(*(_pad(tensor, most - N) for tensor in matches))
+    if max_matches is not None and max_matches > N:
+        matches = Matches(*(_pad(tensor, max_matches - N) for tensor in matches))
     return matches
 
 

@@ -43,7 +43,7 @@ def solve_poisson(
         return torch.zeros_like(right)
     H, W = right.shape[2:]
     spectrum = 4 - 2 * _cosines(H, right).unsqueeze(1) - 2 * _cosines(W, right)
-    spectrum[0, 0] = torch.inf  # the mean, which no difference tells
+    spectrum[0, 0] = torch.inf  # the mean, which no difference determines
     if weight_across is None or weight_down is None:
         return _unweighted(right, spectrum)
     u = torch.zeros_like(right)

@@ -90,9 +90,9 @@ def _mask(bias: Tensor, keys: Tensor) -> Tensor:
 def _chunks(grid: tuple[int, ...], scores: int) -> Iterator[tuple[int | slice, ...]]:
     """Yield indices into the windows (B, nt, nh, nw) that keep one axis, a few windows long."""
     axis = max(range(4), key=lambda i: grid[i])
-    most = max(1, SCORES // scores)
+    largest = max(1, SCORES // scores)
     # Equal shares: a short rest costs as much overhead as a whole chunk.
-    step = -(-grid[axis] // -(-grid[axis] // most))
+    step = -(-grid[axis] // -(-grid[axis] // largest))
     index: list[list[int | slice]] = [list(range(n)) for n in grid]
     index[axis] = [slice(i, i + step) for i in range(0, grid[axis], step)]
     yield from itertools.product(*index)

@@ -1,4 +1,4 @@
-"""How a (T, H, W) map is cut into windows, and the relative position bias of their tokens."""
+"""Windows of a (T, H, W) map, and the relative position bias of their tokens."""
 
 from __future__ import annotations
 

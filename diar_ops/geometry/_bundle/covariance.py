@@ -100,10 +100,10 @@ def estimate_uncertainty(
     spread = _narrow_spread(data, squares < reach.square()[:, None], (batch, count))
     is_reference = torch.arange(count, device=reference.device) == reference[:, None]
     spread_out = ahead & (spread > _MIN_SPREAD * scale)
-    most = _MAX_SIGMA * size[:, None]
+    max_sigma = _MAX_SIGMA * size[:, None]
     agreeing = sigma / disagreement.sqrt()[:, None] if correlated else sigma
-    determined = (spread_out & (sigma <= most)) | is_reference
-    unknown_alone = ~((spread_out & (agreeing <= most)) | is_reference)
+    determined = (spread_out & (sigma <= max_sigma)) | is_reference
+    unknown_alone = ~((spread_out & (agreeing <= max_sigma)) | is_reference)
     return Uncertainty(
         covariance=corners,
         distortion_sigma=whole[:, -1, -1].clamp_min(0).sqrt(),
@@ -221,9 +221,9 @@ def _frame_scales(
     total = moments.new_zeros(shape[0] * shape[1], 2)
     for index in (pairs.first, pairs.second):
         total = total.index_add(0, index, moments)
-    some = total[:, 1] > 0
-    variance = total[:, 0].clamp_min(0) / torch.where(some, total[:, 1], 1.0)
-    variance = torch.where(some, variance, torch.inf)
+    positive = total[:, 1] > 0
+    variance = total[:, 0].clamp_min(0) / torch.where(positive, total[:, 1], 1.0)
+    variance = torch.where(positive, variance, torch.inf)
     return (variance.view(shape) * inflation[:, None]).sqrt()
 
 

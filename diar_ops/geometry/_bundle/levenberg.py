@@ -164,14 +164,16 @@ def assemble(
 
 
 def mean_curvature(terms: PairTerms, batch: int, reach: Tensor) -> Tensor:
-    """Return (B,) by how much the cost curves less than the normal matrix says, in (0, 1].
+    """Return (B,) the curvature of the cost over that of the normal matrix, in (0, 1].
 
     The normal matrix takes the weights for constants; they fall along the residual. The mean of
     ``w + t dw/dt`` over that of w turns the step of Gauss and Newton into one of Fisher's scoring.
     """
     pull = per_item(terms.sums[:, :2] / reach.square()[:, None], batch).sum(1)
-    some = pull[:, 0] > 0
-    return torch.where(some, pull[:, 1] / torch.where(some, pull[:, 0], 1.0), 1.0).clamp(0.3, 1.0)
+    total, curved = pull.unbind(1)
+    positive = total > 0
+    ratio = curved / torch.where(positive, total, 1.0)
+    return torch.where(positive, ratio, 1.0).clamp(0.3, 1.0)
 
 
 def jacobi_scaled(normal: Tensor) -> tuple[Tensor, Tensor]:

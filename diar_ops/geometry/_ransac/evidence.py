@@ -1,4 +1,4 @@
-"""Is the support of a homography more than chance, and does it pin the homography down?"""
+"""Tests of the support of a homography: against chance, and against degenerate points."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from diar_ops._types import Reason
 from diar_ops.geometry._ransac.normalize import NormalizedMatches
-from diar_ops.geometry._ransac.score import believed_depths
+from diar_ops.geometry._ransac.score import plausible_depths
 
 __all__ = ["LINE_PROPOSALS", "find_inliers", "judge_support"]
 
@@ -27,7 +27,7 @@ def find_inliers(homography: Tensor, data: NormalizedMatches, threshold: float) 
     w = projected[..., 2]
     error = (projected[..., :2] / w[..., None] - data.dst).square().sum(-1)
     # det H = 1: the change of area is 1 / w^3, relative to the scale of the two sets.
-    low, high = believed_depths(homography.flatten(1))
+    low, high = plausible_depths(homography.flatten(1))
     relative = ((data.dst_scale / data.src_scale) ** (2 / 3))[:, None]
     low, high = low * relative, high * relative
     return data.usable & (error < threshold**2) & (w > low) & (w < high)
@@ -69,8 +69,9 @@ def judge_support(
         off, off_all = _off_line_counts(points, members, usable, width, draws.to(points.dtype))
         # A line's image fixes five of eight parameters: one and a half pairs come for nothing.
         beyond = _log_false_alarms(off_all, off, chance, free=1.5, sample=2)
-        most = (off <= 1) | (off * 5 <= number)
-        on_line = on_line | torch.where(significant, beyond >= _MAX_LOG_FALSE_ALARMS, most)
+        mostly_on_line = (off <= 1) | (off * 5 <= number)
+        by_chance = beyond >= _MAX_LOG_FALSE_ALARMS
+        on_line = on_line | torch.where(significant, by_chance, mostly_on_line)
 
     reason = torch.full_like(data.number, int(Reason.OK))
     reason = torch.where(significant, reason, int(Reason.CHANCE_LEVEL))

@@ -14,8 +14,8 @@ from torch import Tensor
 
 __all__ = [
     "PackedMatches",
-    "believed_depths",
     "msac_cost",
+    "plausible_depths",
     "preliminary_cost",
     "preselect",
     "squared_residuals",
@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 #: A homography that changes the area around an inlier by more than this factor, with both sets
-#: scaled to unit spread, shows a sheet edge-on and is not believed.
+#: scaled to unit spread, shows a sheet edge-on and is implausible.
 _MAX_AREA_CHANGE = 1e3
 #: What a point beyond the smallest depth adds to the residual, per unit of depth, and that depth
 #: at least, for homographies of unit norm.
@@ -73,8 +73,8 @@ def stratified_index(count: Tensor, offset: Tensor) -> Tensor:
     return (position * count[:, None]).long().minimum(count[:, None] - 1)
 
 
-def believed_depths(h: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the range of ``w`` (..., 1) in which the homographies (..., 9) are believed.
+def plausible_depths(h: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the range of ``w`` (..., 1) in which the homographies (..., 9) are plausible.
 
     The local change of area is ``det H / w^3`` (positive: not mirrored, and in front).
     """
@@ -95,7 +95,7 @@ def squared_residuals(h: Tensor, matches: PackedMatches, *, guarded: bool) -> Te
     w = torch.bmm(bottom, matches.rows_w)
     error.mul_(error).addcmul_(other, other)
     if guarded:
-        low = believed_depths(h)[0].clamp_min(_MIN_DEPTH)
+        low = plausible_depths(h)[0].clamp_min(_MIN_DEPTH)
         error.add_((low - w).clamp_min_(0.0), alpha=_BEHIND)
         w.clamp_(min=low)
     return error.div_(w.mul_(w))

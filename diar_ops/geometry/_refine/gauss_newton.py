@@ -75,7 +75,7 @@ class ImagePair:
 
 
 class LevelResult(NamedTuple):
-    """What the steps on a level led to.
+    """The result of the steps on a level.
 
     Attributes:
         homography: (B, 3, 3) in pixels of the level.

@@ -1,4 +1,4 @@
-"""Whether a refined homography is better than the initial one, and how exact it is."""
+"""The verdict on a refined homography: better than the initial one? how exact?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much source one output pixel of a warp covers, and which samples average it.
+"""Footprints of output pixels in the source of a warp, and the samples that average them.
 
 An output pixel's footprint is the parallelogram of its two steps in the source. It is averaged by
 ``n_u x n_v`` samples, no further than one source pixel apart, on a level of a box pyramid. All of
@@ -118,7 +118,7 @@ def shrink_bound(
     steps = (m[:, :2, :2].abs() + (far if reach is None else far * reach[..., None])) * side
     longest = torch.linalg.vector_norm(steps, dim=1).amax(-1)
     bound = torch.where(w > 0, longest / w, torch.inf)
-    # An item whose matrix says "nowhere" has no valid pixel at all.
+    # An item whose matrix is "nowhere" has no valid pixel at all.
     nowhere = m[:, :2].abs().amax((-2, -1)) == 0
     bound = torch.where(nowhere, 0, bound)
     return bound.amax() if len(bound) else bound.sum()

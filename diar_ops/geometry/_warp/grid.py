@@ -1,4 +1,4 @@
-"""Where each output pixel of a warp samples its source, in chunks of rows."""
+"""Sampling positions of the output pixels of a warp, in chunks of rows."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def sampling_grid(
     along_rows = matrix[:, :, 1, None] * rows + matrix[:, :, 2, None]  # [B, 3, h]
     projected = along_columns[:, :, None, :] + along_rows[:, :, :, None]  # [B, 3, h, w]
     x, y, w = projected.unbind(1)
-    # |x| <= w and |y| <= w says inside and in front at once, before any division. The slack of
+    # |x| <= w and |y| <= w means inside and in front at once, before any division. The slack of
     # a few roundings keeps samples that lie exactly on the outer edge.
     inside = torch.maximum(x.detach().abs(), y.detach().abs()) <= w.detach() * (1 + eps)
     noise = eps * (

@@ -26,7 +26,7 @@ _CHUNK_PIXELS = 2**20
 
 
 class WarpPlan(NamedTuple):
-    """What all rows of a warp have in common."""
+    """The parameters that all rows of a warp share."""
 
     source: SourcePyramid
     size: tuple[int, int]  # (height, width) of the source
