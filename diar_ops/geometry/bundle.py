@@ -73,8 +73,8 @@ def bundle_adjust_homographies(
         scale: Standard deviation of a coordinate of a right match, in pixels. ``None`` finds it.
         correlated: Neighbouring matches of a real pair err alike. Then pairs disagree by more than
             the scatter of their matches explains; the covariance is multiplied by that excess
-            (``disagreement``), which needs more pairs than a chain has. False takes every match
-            for independent.
+            (``disagreement``), which needs more pairs than a chain has. False treats all
+            matches as independent.
         max_iterations: Steps at most, tried ones included, each time that all starts; 0 only judges
             the initial estimates. ``torch.compile`` unrolls all of them, since it cannot read when
             to stop, and starts again just once.

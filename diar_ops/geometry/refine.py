@@ -51,8 +51,8 @@ def refine_homography(
     Gauss-Newton on the difference of feature images, coarse to fine: the source is warped,
     described as the destination is, and moved by the homography that explains what is left. The
     default features are the :func:`local_contrast`, which exposure, shading, haze and shadows leave
-    alone but for their edges. What hides the picture or glares loses its say twice: pixels whose
-    surroundings differ by more than the median, and blocks that want to move farther than others.
+    alone but for their edges. What hides the picture or glares loses its weight twice: pixels whose
+    surroundings differ by more than the median, and blocks that would move farther than others.
 
     Accurate to some hundredths of a pixel where there is texture, from estimates that are off by
     a twentieth of the picture's side. Where the features correlate less on the finest level than
@@ -70,7 +70,7 @@ def refine_homography(
         max_iterations: Steps on each level, at most; fewer if they get short, for which a GPU
             waits. ``torch.compile`` unrolls all of them. 0 only judges the initial estimates.
         features: Maps images and validity to features that can be compared, of the same size, and
-            to where they hold. ``None``: local contrast.
+            to their validity. ``None``: local contrast.
 
     Returns:
         :class:`RefinedHomography`; floating point in the dtype of ``homography_dst_src``. The

@@ -65,9 +65,7 @@ def low_rank_part(
 
 
 @low_rank_part.register_fake
-def _(
-    data: Tensor, observed: Tensor | None, sparsity: float, tolerance: float, max_iterations: int
-) -> Tensor:
+def _(data: Tensor, *_: object) -> Tensor:
     return torch.empty_like(data, memory_format=torch.contiguous_format)
 
 

@@ -158,16 +158,7 @@ def _attend(
 
 
 @_attend.register_fake
-def _(
-    qkv: Tensor,
-    table: Tensor,
-    usable: Tensor | None,
-    t: int,
-    h: int,
-    w: int,
-    shift: bool,
-    heads: int,
-) -> Tensor:
+def _(qkv: Tensor, *_: object) -> Tensor:
     return qkv.new_empty(*qkv.shape[:-1], qkv.shape[-1] // 3)
 
 
@@ -239,17 +230,7 @@ def _differentiate_chunk(
 
 
 @_attend_backward.register_fake
-def _(
-    grad: Tensor,
-    qkv: Tensor,
-    table: Tensor,
-    usable: Tensor | None,
-    t: int,
-    h: int,
-    w: int,
-    shift: bool,
-    heads: int,
-) -> tuple[Tensor, Tensor]:
+def _(grad: Tensor, qkv: Tensor, table: Tensor, *_: object) -> tuple[Tensor, Tensor]:
     return torch.empty_like(qkv), torch.empty_like(table)
 
 

@@ -11,6 +11,7 @@ from diar_ops._checks import read_number, widest_dtype
 from diar_ops._types import BundleAdjustment
 from diar_ops.geometry._bundle.covariance import corner_sigma, estimate_uncertainty
 from diar_ops.geometry._bundle.levenberg import State, cost_of, evaluate, minimise
+from diar_ops.geometry._bundle.pairs import Pairs, per_item
 from diar_ops.geometry._bundle.prepare import (
     MIN_INLIERS,
     Prepared,
@@ -18,7 +19,7 @@ from diar_ops.geometry._bundle.prepare import (
     prepare,
     subsample_matches,
 )
-from diar_ops.geometry._bundle.sampson import Pairs, per_item, robust_cost, squared_distances
+from diar_ops.geometry._bundle.sampson import robust_cost, squared_distances
 from diar_ops.geometry._bundle.scale import MIN_SCALE, PairScales, estimate_scales
 from diar_ops.geometry._matrix3 import determinant
 

@@ -15,9 +15,10 @@ from diar_ops.geometry._bundle.levenberg import (
     jacobi_scaled,
     mean_curvature,
 )
+from diar_ops.geometry._bundle.pairs import PairTerms, per_item
 from diar_ops.geometry._bundle.prepare import Prepared
 from diar_ops.geometry._bundle.projection import MIN_DEPTH
-from diar_ops.geometry._bundle.sampson import PairTerms, per_item, sampson_corrected
+from diar_ops.geometry._bundle.sampson import sampson_corrected
 
 __all__ = ["Uncertainty", "corner_sigma", "estimate_uncertainty"]
 

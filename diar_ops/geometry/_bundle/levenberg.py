@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from diar_ops._checks import read_number
-from diar_ops.geometry._bundle.sampson import Pairs, PairTerms, pair_terms, per_item
+from diar_ops.geometry._bundle.pairs import Pairs, PairTerms, per_item
+from diar_ops.geometry._bundle.sampson import pair_terms
 
 __all__ = [
     "DISTORTION_PRIOR",

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from diar_ops._checks import read_number
+from diar_ops.geometry._bundle.pairs import Pairs, per_item
 from diar_ops.geometry._bundle.projection import LensNormalization
-from diar_ops.geometry._bundle.sampson import Pairs, per_item
 from diar_ops.geometry._matrix3 import scale_to_unit
 from diar_ops.geometry._partition import usable_first
 

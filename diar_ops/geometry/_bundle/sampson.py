@@ -21,57 +21,22 @@ weights, which are summed by matrix products; no Jacobian is stored.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from diar_ops.geometry._bundle.pairs import Pairs, PairTerms
 from diar_ops.geometry._bundle.projection import (
-    LensNormalization,
     Projection,
     pixel_covariance,
     pixels_to_normalised,
     project,
 )
 
-__all__ = [
-    "PairTerms",
-    "Pairs",
-    "pair_terms",
-    "per_item",
-    "robust_cost",
-    "sampson_corrected",
-    "squared_distances",
-]
+__all__ = ["pair_terms", "robust_cost", "sampson_corrected", "squared_distances"]
 
 #: Matches that are worked on at a time: their temporaries stay in the processor's cache.
 _CHUNK = 2**14
-
-
-class Pairs(NamedTuple):
-    """All pairs of all items, Q in number, between all frames, F in number."""
-
-    first: Tensor  # (Q,) int64 frame i of each, out of F
-    second: Tensor  # (Q,)
-    points0: Tensor  # (Q, 2, N) normalised positions in frame i; with a lens, in its units
-    points1: Tensor  # (Q, 2, N)
-    weight: Tensor  # (Q, N), 0 where a match does not count
-    scale: Tensor  # (F,) normalised units per pixel of each frame
-    lens: LensNormalization | None
-
-
-class PairTerms(NamedTuple):
-    """The share of each pair's matches in half the cost. 8: entries of H, by rows."""
-
-    cost: Tensor  # (Q,)
-    gradient: Tensor  # (Q, 2, 8) by H_i and H_j
-    normal: Tensor  # (Q, 3, 8, 8) blocks ii, jj, ij
-    lens_gradient: Tensor  # (Q,) by k
-    lens_cross: Tensor  # (Q, 2, 8) between k and H_i, H_j
-    lens_normal: Tensor  # (Q,)
-    #: (Q, 5) sums over matches; w: their weight relative to least squares, t = e / reach^2:
-    #: w, (w + t dw/dt), w t, squared weights times t, number within reach.
-    sums: Tensor
 
 
 def pair_terms(pairs: Pairs, homography: Tensor, distortion: Tensor, reach: Tensor) -> PairTerms:
@@ -133,11 +98,6 @@ def sampson_corrected(pairs: Pairs, homography: Tensor, distortion: Tensor, reac
     return pairs._replace(
         points0=torch.cat(moved0), points1=torch.cat(moved1), weight=torch.cat(weights)
     )
-
-
-def per_item(x: Tensor, batch: int) -> Tensor:
-    """Return what (B P, ...) holds of all pairs as (B, P, ...), also where one of them is 0."""
-    return x.reshape(batch, len(x) // max(batch, 1), *x.shape[1:])
 
 
 def _chunks(pairs: Pairs, reach: Tensor) -> Iterator[tuple[Pairs, Tensor]]:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from diar_ops.geometry._bundle.sampson import per_item
+from diar_ops.geometry._bundle.pairs import per_item
 
 __all__ = ["MIN_SCALE", "PairScales", "estimate_scales"]
 

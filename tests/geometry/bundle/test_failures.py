@@ -24,7 +24,7 @@ from tests.harness import assert_close, generator
 EYE = torch.eye(3, dtype=F64)
 
 
-def test_frames_that_nothing_ties_to_the_reference_stay_as_they_came() -> None:
+def test_frames_unconnected_to_the_reference_keep_their_initial_homography() -> None:
     s = scene("islands", count=6, pairs=[(0, 1), (1, 2), (3, 4)], number=50)
     found = adjust(s)
     assert found.success.tolist() == [[True, True, True, False, False, False]]
@@ -67,7 +67,7 @@ def lost_frames(share: float = 0.5) -> tuple[Scene, Tensor, list[bool]]:
 
 
 @pytest.mark.parametrize("distortion", ["none", "shared"])
-def test_frames_without_success_stay_and_have_no_say(distortion: str) -> None:
+def test_frames_without_success_stay_and_do_not_count(distortion: str) -> None:
     s, bad, expected = lost_frames()
     found = adjust(s, distortion=distortion)
     assert found.success.tolist() == [expected, [True] * 6]
@@ -140,7 +140,7 @@ def test_exactly_determined_is_not_known() -> None:
     assert torch.equal(found.homography[:, 1], s.initial[:, 1])
 
 
-def test_a_pair_of_a_frame_with_itself_and_padding_say_nothing() -> None:
+def test_a_pair_of_a_frame_with_itself_and_padding_are_ignored() -> None:
     s = scene("padding", count=3, number=30).item(0)
     more = torch.tensor([[1, 1], [-1, 2], [0, 3], [7, 9]])
     noise = 100 * torch.rand(2, 4, 30, 2, generator=generator("padding"), dtype=F64)

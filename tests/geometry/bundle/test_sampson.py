@@ -9,8 +9,9 @@ from torch import Tensor
 from diar_ops import undistort_points
 from diar_ops.geometry._bundle import sampson
 from diar_ops.geometry._bundle.levenberg import DISTORTION_PRIOR, State, assemble
+from diar_ops.geometry._bundle.pairs import Pairs
 from diar_ops.geometry._bundle.projection import LensNormalization, project
-from diar_ops.geometry._bundle.sampson import Pairs, pair_terms, robust_cost, squared_distances
+from diar_ops.geometry._bundle.sampson import pair_terms, robust_cost, squared_distances
 from tests.harness import assert_close, generator
 
 F64 = torch.float64
@@ -128,9 +129,9 @@ def test_lens_is_that_of_undistort_points() -> None:
     lens = LensNormalization(torch.tensor([half], dtype=F64), centre[None])
     index, eye = torch.zeros(1, dtype=torch.int64), torch.eye(3, dtype=F64)[None]
     own = (points - centre).mT / half
-    laid = project(own, index, eye, torch.ones(1, dtype=F64), lens, k[None])
+    projected = project(own, index, eye, torch.ones(1, dtype=F64), lens, k[None])
     expected = undistort_points(points, k, size=size).points
-    assert_close(torch.stack((laid.qx, laid.qy), -1), expected)
+    assert_close(torch.stack((projected.qx, projected.qy), -1), expected)
 
 
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,7 +153,7 @@ def test_swapping_the_frames_of_a_pair_changes_no_distance() -> None:
     assert_close(squared_distances(swapped, homography, k), expected)
 
 
-def test_points_behind_the_horizon_have_no_say() -> None:
+def test_points_behind_the_horizon_do_not_count() -> None:
     pairs, homography = some_pairs("horizon", with_lens=False)
     homography[0, 2] = torch.tensor([2.0, 0.0, 1.0])  # w = 0 at x = -0.5
     behind = 1 + 2 * pairs.points0[0, 0] <= 0.05

@@ -18,7 +18,7 @@ def test_unrelated_pictures_do_not_agree() -> None:
 
 
 @pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
-def test_flat_pictures_say_nothing(level: float) -> None:
+def test_flat_pictures_are_no_evidence(level: float) -> None:
     flat, picture = torch.full((1, 3, *SIZE), level), texture("beside flat", 1, 3, *SIZE).float()
     start = moved_corners("flat start", 2.0).float()
     for pair_of in ((flat, picture), (picture, flat), (flat, flat)):
