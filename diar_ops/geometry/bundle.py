@@ -11,7 +11,8 @@ from diar_ops._checks import check_bool, check_floating, check_option, check_sha
 from diar_ops._errors import DtypeError, ShapeError
 from diar_ops._module import OpModule
 from diar_ops._types import BundleAdjustment
-from diar_ops.geometry._bundle.adjust import Options, Problem, adjust
+from diar_ops.geometry._bundle.adjust import Options, adjust
+from diar_ops.geometry._bundle.prepare import Problem
 
 __all__ = ["BundleAdjustHomographies", "bundle_adjust_homographies"]
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from diar_ops._checks import read_number, widest_dtype
+from diar_ops._checks import read_number
 from diar_ops._types import BundleAdjustment
 from diar_ops.geometry._bundle.covariance import corner_sigma, estimate_uncertainty
 from diar_ops.geometry._bundle.levenberg import State, cost_of, evaluate, minimise
@@ -15,6 +15,7 @@ from diar_ops.geometry._bundle.pairs import Pairs, per_item
 from diar_ops.geometry._bundle.prepare import (
     MIN_INLIERS,
     Prepared,
+    Problem,
     connected_to_reference,
     prepare,
     subsample_matches,
@@ -23,7 +24,7 @@ from diar_ops.geometry._bundle.sampson import robust_cost, squared_distances
 from diar_ops.geometry._bundle.scale import MIN_SCALE, PairScales, estimate_scales
 from diar_ops.geometry._matrix3 import determinant
 
-__all__ = ["Options", "Problem", "adjust"]
+__all__ = ["Options", "adjust"]
 
 #: Rounds after the first where nothing can be read that says when to stop.
 _TRACED_ROUNDS = 1
@@ -37,19 +38,6 @@ _MAX_SCALE_RATIO = 4.0
 #: The largest scale at the start, as a share of half the photo's diagonal. Farther off, wrong
 #: matches fill the reach unevenly, and pull towards the middle of the picture.
 _MAX_INITIAL_SCALE = 0.07
-
-
-class Problem(NamedTuple):
-    """The arguments of ``bundle_adjust_homographies`` for B items."""
-
-    frames: Tensor  # (B, P, 2)
-    points0: Tensor  # (B, P, N, 2)
-    points1: Tensor  # (B, P, N, 2)
-    initial: Tensor  # (B, T, 3, 3)
-    sizes: Tensor  # (B, T, 2)
-    valid: Tensor  # (B, P, N)
-    weights: Tensor | None  # (B, P, N)
-    reference: Tensor  # (B,)
 
 
 class Options(NamedTuple):
@@ -101,25 +89,24 @@ def adjust(problem: Problem, options: Options) -> BundleAdjustment:
 
 def _adjust_round(problem: Problem, options: Options) -> _Round:
     """Adjust and judge all frames that matches connect to the reference."""
-    data = prepare(*problem, with_lens=options.with_lens, wide=widest_dtype(problem.frames.device))
-    start, free = _initial_state(data, problem.reference)
+    data = prepare(problem, with_lens=options.with_lens)
+    start, free = _initial_state(data)
     state, reach, squares = _minimise_in_stages(
         data, start, free, options.scale, options.max_iterations
     )
-    result, failed = _judge(data, state, free, reach, squares, problem, options.correlated)
+    result, failed = _judge(data, state, free, reach, squares, problem.initial, options.correlated)
     inliers = result.inliers.new_zeros(len(data.order), problem.points0.shape[-2])
     inliers = inliers.scatter(1, data.order, result.inliers).view(problem.valid.shape)
     return _Round(result._replace(inliers=inliers), failed, data.total)
 
 
-def _initial_state(data: Prepared, reference: Tensor) -> tuple[State, Tensor]:
+def _initial_state(data: Prepared) -> tuple[State, Tensor]:
     """Return the initial state, and which (B, n) of its parameters move."""
-    batch, count = data.connected.shape
-    is_reference = torch.arange(count, device=reference.device) == reference[:, None]
-    moving = data.connected & ~is_reference
+    moving = data.connected & ~data.is_reference
     free = moving.repeat_interleave(8, dim=1)
     lens_free = moving.any(1, keepdim=True) & (data.pairs.lens is not None)
-    state = State(data.homography, data.homography.new_zeros(batch), torch.zeros_like(reference))
+    distortion = data.homography.new_zeros(len(moving))
+    state = State(data.homography, distortion, torch.zeros_like(data.reference))
     return state, torch.cat((free, lens_free), 1)
 
 
@@ -190,7 +177,7 @@ def _judge(
     free: Tensor,
     reach: Tensor,
     squares: Tensor,
-    problem: Problem,
+    initial: Tensor,
     correlated: bool,
 ) -> tuple[BundleAdjustment, Tensor]:
     """Return the result in pixels, and the frames (B, T) to leave out.
@@ -198,14 +185,11 @@ def _judge(
     The inliers (Q, n) are in the order of ``data``.
     """
     batch, count = data.connected.shape
-    reference = problem.reference
     terms = evaluate(data.pairs, state, reach)
     inliers = squares < reach.square()[:, None]
-    known = estimate_uncertainty(
-        data, state, terms, squares, free, reach, reference, correlated=correlated
-    )
+    known = estimate_uncertainty(data, state, terms, squares, free, reach, correlated=correlated)
     linked = per_item(inliers.sum(1) >= MIN_INLIERS, batch)
-    reached = connected_to_reference(data.local, linked, reference, count)
+    reached = connected_to_reference(data.local, linked, data.reference, count)
     success = reached & known.determined & data.connected & data.sound
     # What contradicts the others makes all of them uncertain: it goes before them.
     unknown_alone = data.connected & (~reached | known.unknown_alone)
@@ -217,7 +201,7 @@ def _judge(
     total = per_item(data.pairs.weight, batch).sum((1, 2))
     cost = 2 * per_item(terms.cost, batch).sum(1) / torch.where(total > 0, total, 1.0)
     result = BundleAdjustment(
-        homography=_in_pixels(data, state, problem, success),
+        homography=_in_pixels(data, state, initial, success),
         covariance=covariance,
         corner_sigma=corner_sigma(covariance),
         residual_scale=known.residual_scale,
@@ -232,20 +216,18 @@ def _judge(
     return result, failed
 
 
-def _in_pixels(data: Prepared, state: State, problem: Problem, success: Tensor) -> Tensor:
+def _in_pixels(data: Prepared, state: State, initial: Tensor, success: Tensor) -> Tensor:
     """Return (B, T, 3, 3) in pixels with H[2, 2] = 1; the initial ones without success."""
-    batch, count = success.shape
-    items = torch.arange(batch, device=success.device)
-    denormalise = torch.linalg.inv_ex(data.normaliser[items, problem.reference])[0][:, None]
+    items = torch.arange(len(success), device=success.device)
+    denormalise = torch.linalg.inv_ex(data.normaliser[items, data.reference])[0][:, None]
     homography = denormalise @ state.homography @ data.normaliser
     corner = homography[..., 2:, 2:]
     norm = homography.flatten(-2).norm(dim=-1)[..., None, None]
     homography = homography / torch.where(corner.abs() > 1e-9, corner, norm)
 
-    initial = problem.initial.to(homography)
+    initial = initial.to(homography)
     regular = initial.isfinite().flatten(-2).all(-1) & determinant(initial)[1]
     identity = torch.eye(3, dtype=homography.dtype, device=homography.device)
     initial = torch.where(regular[..., None, None], initial, identity)
     homography = torch.where(success[..., None, None], homography, initial)
-    is_reference = torch.arange(count, device=success.device) == problem.reference[:, None]
-    return torch.where(is_reference[..., None, None], identity, homography)
+    return torch.where(data.is_reference[..., None, None], identity, homography)

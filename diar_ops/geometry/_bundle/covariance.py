@@ -50,7 +50,6 @@ def estimate_uncertainty(
     squares: Tensor,
     free: Tensor,
     reach: Tensor,
-    reference: Tensor,
     *,
     correlated: bool,
 ) -> Uncertainty:
@@ -89,22 +88,22 @@ def estimate_uncertainty(
         return torch.where(both, inner * factor[:, None, None], 0.0)
 
     whole = covariance(free)
-    jacobian, ahead = _corner_jacobian(data, state, reference)
+    jacobian, ahead = _corner_jacobian(data, state)
     corners = _propagate(whole, jacobian)
     fixed_lens = corners
     if pairs.lens is not None:
         without = torch.cat((free[:, :-1], torch.zeros_like(free[:, -1:])), 1)
         fixed_lens = _propagate(covariance(without), jacobian)
-    size = data.half_diagonal[torch.arange(batch, device=reference.device), reference]
+    items = torch.arange(batch, device=reach.device)
+    size = data.half_diagonal[items, data.reference]
     sigma = corner_sigma(fixed_lens).amax(-1)
     scale = _frame_scales(data, terms, squares, reach, inflation, (batch, count))
     spread = _narrow_spread(data, squares < reach.square()[:, None], (batch, count))
-    is_reference = torch.arange(count, device=reference.device) == reference[:, None]
     spread_out = ahead & (spread > _MIN_SPREAD * scale)
     max_sigma = _MAX_SIGMA * size[:, None]
     agreeing = sigma / disagreement.sqrt()[:, None] if correlated else sigma
-    determined = (spread_out & (sigma <= max_sigma)) | is_reference
-    unknown_alone = ~((spread_out & (agreeing <= max_sigma)) | is_reference)
+    determined = (spread_out & (sigma <= max_sigma)) | data.is_reference
+    unknown_alone = ~((spread_out & (agreeing <= max_sigma)) | data.is_reference)
     return Uncertainty(
         covariance=corners,
         distortion_sigma=whole[:, -1, -1].clamp_min(0).sqrt(),
@@ -155,13 +154,13 @@ def _disagreement(
     return torch.where(number - fitted >= 8, ratio, 1.0).clamp_min(1.0)
 
 
-def _corner_jacobian(data: Prepared, state: State, reference: Tensor) -> tuple[Tensor, Tensor]:
+def _corner_jacobian(data: Prepared, state: State) -> tuple[Tensor, Tensor]:
     """Return the derivative (B, T, 8, 9) of the corners in the reference, in pixels, by H and k.
 
     Also whether all corners of a frame lie in front of its horizon, (B, T).
     """
     batch, count = state.homography.shape[:2]
-    signs = torch.tensor([[-1, -1], [1, -1], [1, 1], [-1, 1]], device=reference.device)
+    signs = torch.tensor([[-1, -1], [1, -1], [1, 1], [-1, 1]], device=state.homography.device)
     offset = data.centre[:, :, None] * signs  # from the centre, [B, T, 4, 2]
     square = (offset / data.half_diagonal[..., None, None]).square().sum(-1, keepdim=True)
     k = state.distortion[:, None, None, None] if data.pairs.lens is not None else 0.0
@@ -184,7 +183,7 @@ def _corner_jacobian(data: Prepared, state: State, reference: Tensor) -> tuple[T
     h = state.homography[:, :, None]
     slope = (h[..., :2, :2] - q[..., None] * h[..., 2:, :2]) @ by_k[..., None]
     jacobian = torch.cat((rows[..., :8], slope), -1) / depth[..., None]
-    unit = scale[torch.arange(batch, device=reference.device), reference][:, None, ..., None]
+    unit = scale[torch.arange(batch, device=scale.device), data.reference][:, None, ..., None]
     return (jacobian / unit).reshape(batch, count, 8, 9), ahead
 
 

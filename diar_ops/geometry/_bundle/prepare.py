@@ -7,13 +7,20 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from diar_ops._checks import read_number
+from diar_ops._checks import read_number, widest_dtype
 from diar_ops.geometry._bundle.pairs import Pairs, per_item
 from diar_ops.geometry._bundle.projection import LensNormalization
 from diar_ops.geometry._matrix3 import scale_to_unit
 from diar_ops.geometry._partition import usable_first
 
-__all__ = ["MIN_INLIERS", "Prepared", "connected_to_reference", "prepare", "subsample_matches"]
+__all__ = [
+    "MIN_INLIERS",
+    "Prepared",
+    "Problem",
+    "connected_to_reference",
+    "prepare",
+    "subsample_matches",
+]
 
 #: Matches that agree, below which a pair does not connect its frames.
 MIN_INLIERS = 4
@@ -21,6 +28,19 @@ MIN_INLIERS = 4
 _MIN_CENTRE_DEPTH = 1e-9
 #: Smallest change of area at the centre of a frame's points, in normalised coordinates.
 _MIN_DETERMINANT = 1e-12
+
+
+class Problem(NamedTuple):
+    """The arguments of ``bundle_adjust_homographies`` for B items."""
+
+    frames: Tensor  # (B, P, 2)
+    points0: Tensor  # (B, P, N, 2)
+    points1: Tensor  # (B, P, N, 2)
+    initial: Tensor  # (B, T, 3, 3)
+    sizes: Tensor  # (B, T, 2)
+    valid: Tensor  # (B, P, N)
+    weights: Tensor | None  # (B, P, N)
+    reference: Tensor  # (B,)
 
 
 class Prepared(NamedTuple):
@@ -36,22 +56,19 @@ class Prepared(NamedTuple):
     centre: Tensor  # (B, T, 2) of the images, in pixels
     half_diagonal: Tensor  # (B, T) in pixels
     total: Tensor  # (B,) sum of the given weights of the matches that count
+    reference: Tensor  # (B,) int64
+
+    @property
+    def is_reference(self) -> Tensor:
+        """(B, T) bool."""
+        index = torch.arange(self.connected.shape[1], device=self.reference.device)
+        return index == self.reference[:, None]
 
 
-def prepare(
-    frames: Tensor,
-    points0: Tensor,
-    points1: Tensor,
-    homography: Tensor,
-    sizes: Tensor,
-    valid: Tensor,
-    weights: Tensor | None,
-    reference: Tensor,
-    *,
-    with_lens: bool,
-    wide: torch.dtype,
-) -> Prepared:
-    """Return the problem in normalised coordinates; all arguments have one leading size B."""
+def prepare(problem: Problem, *, with_lens: bool) -> Prepared:
+    """Return the problem in normalised coordinates."""
+    frames, points0, points1, homography, sizes, valid, weights, reference = problem
+    wide = widest_dtype(frames.device)
     batch, count = homography.shape[:2]
     in_range = ((frames >= 0) & (frames < count)).all(-1) & (frames[..., 0] != frames[..., 1])
     local = frames.clamp(0, count - 1)
@@ -111,6 +128,7 @@ def prepare(
         centre=centre,
         half_diagonal=half_diagonal,
         total=total,
+        reference=reference,
     )
 
 

@@ -52,13 +52,14 @@ def judge_support(
         independence: Correspondences nearer than this many pixels are one piece of evidence.
         has_input: (B,) bool, False for items that came without any correspondence.
     """
-    # Correspondences that say the same are one piece of evidence.
+    # Correspondences of the same two places are one piece of evidence.
     src_cell = (independence * data.dst_scale / data.src_scale)[:, None, None]
     cells = torch.cat([data.src / src_cell, data.dst / independence], -1)
-    independent = _first_of_each(cells, data.usable, inliers)
-    inliers, usable = inliers & independent, data.usable & independent
+    usable = data.usable
+    chance = _chance_probability(data.dst, usable, threshold)
+    independent = _first_of_each(cells, usable, inliers)
+    inliers, usable = inliers & independent, usable & independent
     support, number = inliers.sum(-1), usable.sum(-1)
-    chance = _chance_probability(data.dst, data.usable, threshold)
     significant = _log_false_alarms(number, support, chance) < _MAX_LOG_FALSE_ALARMS
 
     # Support that is significant must not hang on a line; without it, all usable points are asked.

@@ -106,7 +106,7 @@ def refine_on_level(
         compared, blocks = homography, pair.compare(homography)
         first = blocks if first is None else first
         move = step_matrix(solve_step(blocks, block_weights(blocks), pair.size), pair.size)
-        length = corner_error(move.detach(), identity.to(move), size=pair.size)
+        length = corner_error(move.detach(), identity, size=pair.size)
         sound = running & (length < max(pair.size))
         homography = torch.where(sound[:, None, None], move @ homography, homography)
         steps = steps + running
