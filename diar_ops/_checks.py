@@ -73,8 +73,7 @@ def check_shapes(op: str, /, **named: tuple[Any, str]) -> dict[str, int]:
         ShapeError: The rank or a size does not fit.
         DeviceError: The tensors are on different devices.
     """
-    sizes: dict[str, int] = {}
-    owner: dict[str, str] = {}
+    bound: dict[str, tuple[int, str]] = {}
     device: torch.device | None = None
     for argument, (tensor, pattern) in named.items():
         if tensor is None:
@@ -84,35 +83,38 @@ def check_shapes(op: str, /, **named: tuple[Any, str]) -> dict[str, int]:
                 f"{op}: {argument} must be a torch.Tensor of shape ({pattern}), "
                 f"got {type(tensor).__name__}; convert it with torch.as_tensor"
             )
-        shape = tuple(tensor.shape)
-        tokens = pattern.split()
-        open_ended = tokens[:1] == ["..."]
-        if open_ended:
-            tokens = tokens[1:]
-        fits = len(shape) >= len(tokens) if open_ended else len(shape) == len(tokens)
-        if not fits:
-            raise ShapeError(f"{op}: {argument} must have shape ({pattern}), got {list(shape)}")
-        for token, size in zip(tokens, shape[len(shape) - len(tokens) :], strict=True):
-            if token.isdigit():
-                if size != int(token):
-                    raise ShapeError(
-                        f"{op}: {argument} must have shape ({pattern}), got {list(shape)}"
-                    )
-            elif token not in sizes:
-                sizes[token], owner[token] = size, argument
-            elif sizes[token] != size:
-                raise ShapeError(
-                    f"{op}: {argument} must have shape ({pattern}) with {token} = {sizes[token]} "
-                    f"as in {owner[token]}, got {list(shape)}"
-                )
-        if device is None:
-            device = tensor.device
-        elif tensor.device != device:
+        _bind_sizes(op, argument, tuple(tensor.shape), pattern, bound)
+        device = tensor.device if device is None else device
+        if tensor.device != device:
             raise DeviceError(
                 f"{op}: {argument} is on {tensor.device}, the other tensors on {device}; "
                 f"move them to one device"
             )
-    return sizes
+    return {name: size for name, (size, _) in bound.items()}
+
+
+def _bind_sizes(
+    op: str, argument: str, shape: tuple[int, ...], pattern: str, bound: dict[str, tuple[int, str]]
+) -> None:
+    """Check one shape; add the sizes that it names to ``bound``, each with its argument."""
+    tokens = pattern.split()
+    open_ended = tokens[:1] == ["..."]
+    if open_ended:
+        tokens = tokens[1:]
+    fits = len(shape) >= len(tokens) if open_ended else len(shape) == len(tokens)
+    if not fits:
+        raise ShapeError(f"{op}: {argument} must have shape ({pattern}), got {list(shape)}")
+    for token, size in zip(tokens, shape[len(shape) - len(tokens) :], strict=True):
+        if token.isdigit():
+            if size != int(token):
+                raise ShapeError(f"{op}: {argument} must have shape ({pattern}), got {list(shape)}")
+            continue
+        expected, owner = bound.setdefault(token, (size, argument))
+        if expected != size:
+            raise ShapeError(
+                f"{op}: {argument} must have shape ({pattern}) with {token} = {expected} "
+                f"as in {owner}, got {list(shape)}"
+            )
 
 
 def check_floating(op: str, /, **named: Tensor | None) -> None:

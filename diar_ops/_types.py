@@ -1,4 +1,4 @@
-"""What flows between the ops: plain tensors in NamedTuples, fixed-size and masked, never ragged."""
+"""The NamedTuples that pass between the ops: plain tensors, fixed-size and masked, never ragged."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = [
 
 
 class Reason(IntEnum):
-    """Why a homography could be estimated, or a frame be aligned, or not."""
+    """Reason why a homography could be estimated, or a frame be aligned, or not."""
 
     OK = 0
     #: Fewer than four usable correspondences.
@@ -99,7 +99,7 @@ class Matches(NamedTuple):
 
 
 class HomographyEstimate(NamedTuple):
-    """Robustly estimated homographies and how far they can be trusted.
+    """Robustly estimated homographies and their support.
 
     A failed item holds the identity, never NaN.
 
@@ -119,19 +119,19 @@ class HomographyEstimate(NamedTuple):
 
 
 class RefinedHomography(NamedTuple):
-    """Homographies refined on the pixels of two images, and how far they can be trusted.
+    """Homographies refined on the pixels of two images, and their accuracy.
 
     Attributes:
         homography: (B, 3, 3), direction as the op's docstring states, H[2, 2] = 1 where that
             exists; the initial one without success, the identity if that is singular or not finite.
         success: (B,) bool; False where the initial estimate is unusable, fits better than the
             refined one, or where hardly anything agrees.
-        agreement: (B,) share of what texture both images show, by its strength, that is alike;
-            in [0, 1]. Two unrelated images have less than 0.1.
-        residual_scale: (B,) standard deviation of a coordinate of the motion that is left between
+        agreement: (B,) share of the texture of both images, weighted by its strength, that
+            agrees; in [0, 1]. Two unrelated images have less than 0.1.
+        residual_scale: (B,) standard deviation of a coordinate of the residual motion between
             small blocks that agree, in pixels of the destination; inf without success.
         corner_sigma: (B, 4) root of the mean squared distance of four points of the destination
-            from where they should lie, in pixels, as the scatter of the blocks tells; inf without
+            from their true positions, in pixels, from the scatter of the blocks; inf without
             success. They are the corners of the box around what both images show (top left, top
             right, bottom right, bottom left).
         matches: :class:`Matches` of blocks of 6 x 6 pixels of the destination, ``points0`` in the
@@ -149,18 +149,18 @@ class RefinedHomography(NamedTuple):
 
 
 class BundleAdjustment(NamedTuple):
-    """Homographies of all frames of a sequence, adjusted jointly, and how sure they are.
+    """Homographies of all frames of a sequence, adjusted jointly, with their uncertainty.
 
     Attributes:
         homography: (..., T, 3, 3) ``homography_reference_frame``, reference ~ H @ frame, in pixels
             (undistorted ones, where a distortion is estimated), H[2, 2] = 1 where that exists; the
             identity for the reference; without success, what was given.
-        covariance: (..., T, 8, 8) of the frame's corners laid in the reference, in px^2: x and y of
+        covariance: (..., T, 8, 8) of the frame's corners in the reference, in px^2: x and y of
             the centres of the corner pixels, in the order top left, top right, bottom right, bottom
             left. Of the reference itself it is 0 but for the lens. Its diagonal is inf without
             success.
-        corner_sigma: (..., T, 4) root of the mean squared distance of each corner from where it
-            should lie, in pixels of the reference: the root of two variances' sum.
+        corner_sigma: (..., T, 4) root of the mean squared distance of each corner from its true
+            position, in pixels of the reference: the root of two variances' sum.
         residual_scale: (..., T) standard deviation of a coordinate of a right match in the pairs of
             the frame, in pixels of the photos; inf for frames without a match that agrees.
         success: (..., T) bool.
@@ -168,8 +168,8 @@ class BundleAdjustment(NamedTuple):
             pairs of frames with success.
         distortion: (...) coefficient k of the lens; 0 where none is estimated.
         distortion_sigma: (...) its standard deviation; 0 where none is estimated.
-        disagreement: (...) at least 1: by what factor the pairs contradict each other more than
-            independent matches would, in variance.
+        disagreement: (...) at least 1: factor by which the variance between the pairs exceeds
+            that of independent matches.
         cost: (...) mean robust cost of a match: 0 if all agree exactly, 1 if none does. Those of
             frames that failed count 1.
         iterations: (...) int64, steps tried, those before frames were left out included.
@@ -189,7 +189,7 @@ class BundleAdjustment(NamedTuple):
 
 
 class Warped(NamedTuple):
-    """A resampled image and where it shows real content.
+    """A resampled image and its validity.
 
     Attributes:
         image: (B, C, H, W); 0 where ``valid`` is False.
@@ -218,7 +218,7 @@ class PairMatches(NamedTuple):
 
 
 class Alignment(NamedTuple):
-    """How the frames of one sequence lie over its reference frame.
+    """Homographies of the frames of one sequence into its reference frame.
 
     Attributes:
         homography_reference_frame: (T, 3, 3), reference ~ H @ frame, in full-resolution pixels
@@ -231,16 +231,16 @@ class Alignment(NamedTuple):
         reference: Index of the reference frame.
         size: (height, width) of the reference frame.
         spread: (T, 5) quantiles (5, 25, 50, 75 and 95 %) of the distance between each frame's
-            finely matched points, laid over the reference, and their partners there, in pixels of
+            finely matched points, warped to the reference, and their partners there, in pixels of
             the reference, over the points that agree, before all frames are adjusted jointly;
             NaN for the reference and failed frames. Single points scatter; a homography through
             thousands of them is far more exact.
         pairs: The pairs of frames that were matched.
         distortion: Coefficient k of the lens that all frames share, see :func:`undistort_points`;
-            each is bent around its own centre, by k times half of its diagonal at the corners.
-            0 where no lens was asked for, or none was found.
-        distortion_sigma: Its standard deviation; 0 where no lens was asked for, infinite where no
-            frame was laid over another, so that nothing tells of it.
+            each is distorted around its own centre, by k times half of its diagonal at the
+            corners. 0 where no lens was requested, or none was found.
+        distortion_sigma: Its standard deviation; 0 where no lens was requested, infinite where no
+            frame was aligned, so that nothing determines it.
     """
 
     homography_reference_frame: Tensor
@@ -257,7 +257,7 @@ class Alignment(NamedTuple):
 
 
 class Reconstruction(NamedTuple):
-    """The clean picture and where each of its pixels came from.
+    """The clean picture and the share of each frame in it.
 
     Attributes:
         image: (3, H, W) in [0, 1], in the reference's coordinates.
@@ -294,7 +294,7 @@ class Whole(NamedTuple):
 
 
 class Restored(NamedTuple):
-    """What a network makes of aligned frames.
+    """The output of a network for aligned frames.
 
     Attributes:
         image: (B, 3, H, W) sRGB in [0, 1], the clean picture; 0 where no frame is valid.
@@ -303,7 +303,7 @@ class Restored(NamedTuple):
         gain: (B, T, 3, h, w) log of the factor on ``value + 0.055`` that brings a frame to the
             picture's light, 2.4 times it in linear light; smooth over the whole frames. ``None``
             from networks that do not know it.
-        veil: (B, T, 3, h, w) light that is taken off behind the factor, likewise.
+        veil: (B, T, 3, h, w) light that is subtracted after the factor, likewise.
     """
 
     image: Tensor

@@ -1,4 +1,4 @@
-"""How close a picture is to the true one: RMSE, PSNR and SSIM, with masks."""
+"""Image quality against the true picture: RMSE, PSNR and SSIM, with masks."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def _check(op: str, image: Tensor, target: Tensor, valid: Tensor | None) -> dict
 
 
 def _masked_mean(values: Tensor, valid: Tensor | None) -> Tensor:
-    """Mean (B,) of (B, C, H, W) where ``valid`` (B, 1, H, W); NaN where nothing is valid."""
+    """Return means (B,) of (B, C, H, W) where ``valid`` (B, 1, H, W); NaN where nothing is."""
     if valid is None:
         return values.mean((1, 2, 3))
     count = valid.sum((1, 2, 3)) * values.shape[1]
@@ -155,7 +155,7 @@ def _mean_square(op: str, image: Tensor, target: Tensor, valid: Tensor | None) -
 
 
 def _window_means(images: Tensor) -> Tensor:
-    """Gaussian means (..., H - 10, W - 10) of (..., H, W), separably."""
+    """Return Gaussian means (..., H - 10, W - 10) of (..., H, W), separably."""
     offsets = torch.arange(
         -WINDOW_RADIUS, WINDOW_RADIUS + 1, dtype=images.dtype, device=images.device
     )

@@ -1,4 +1,4 @@
-"""The contract of every aggregate: (B, T, C, H, W) with a mask, any T >= 1."""
+"""The contract that all aggregates share: (B, T, C, H, W) with a mask, any T >= 1."""
 
 from __future__ import annotations
 

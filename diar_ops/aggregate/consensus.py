@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from diar_ops._checks import check_bool, check_floating, check_option, check_shapes, solve_dtype
+from diar_ops._module import OpModule
 from diar_ops.aggregate.median import median_aggregate
 
 __all__ = ["ConsensusLogits", "consensus_logits"]
@@ -51,7 +52,7 @@ def consensus_logits(
     return logits.clamp_min(torch.finfo(features.dtype).min).to(features.dtype)
 
 
-class ConsensusLogits(nn.Module):
+class ConsensusLogits(OpModule):
     """See :func:`consensus_logits`."""
 
     def __init__(self, *, sigma: float = 0.04) -> None:
@@ -61,7 +62,3 @@ class ConsensusLogits(nn.Module):
     def forward(self, features: Tensor, valid: Tensor | None = None) -> Tensor:
         """See :func:`consensus_logits`."""
         return consensus_logits(features, valid, sigma=self.sigma)
-
-    def extra_repr(self) -> str:
-        """Return the options."""
-        return f"sigma={self.sigma}"

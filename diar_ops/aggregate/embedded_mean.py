@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from diar_ops.aggregate._swin.block import BlockOptions, Window
+from diar_ops.aggregate._swin.stack import SwinStack, swin_stack
 from diar_ops.aggregate.mean import mean_aggregate
-from diar_ops.aggregate.swin import SwinStack, swin_stack
-from diar_ops.aggregate.swin_block import Window
 
 __all__ = ["EmbeddedMeanAggregate", "embedded_mean_aggregate"]
 
@@ -51,8 +51,8 @@ def embedded_mean_aggregate(
     Source: the embedded mean of deep aligned sequences; Liu et al., "Video Swin Transformer",
     2022.
     """
-    op = "embedded_mean_aggregate"
-    embedding, usable = swin_stack(op, features, params, valid, window, heads, checkpoint)
+    options = BlockOptions(window, heads, checkpoint)
+    embedding, usable = swin_stack("embedded_mean_aggregate", features, params, valid, options)
     return mean_aggregate(embedding, usable).to(features.dtype)
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from diar_ops._checks import check_bool, check_floating, check_option, check_shapes, solve_dtype
+from diar_ops._module import OpModule
 
 __all__ = ["ExposureGain", "exposure_gain"]
 
@@ -90,19 +91,19 @@ def _reconcile_pairs(log: Tensor) -> Tensor:
         count.append(difference.isfinite().sum(dim=3))
     weight = torch.stack(count, dim=1).to(log.dtype).movedim(3, 1)  # [B, C, T, T]
     weight = weight / weight.amax(dim=(2, 3), keepdim=True).clamp_min(1.0)
-    wanted = torch.stack(ratio, dim=1).nan_to_num(0.0).movedim(3, 1)  # log[t] - log[s]
+    observed = torch.stack(ratio, dim=1).nan_to_num(0.0).movedim(3, 1)  # log[t] - log[s]
     robust = weight
     for _ in range(_REWEIGHTINGS):
-        # Normal equations of the sum over pairs of robust * (gain[s] - gain[t] - wanted[t, s])**2.
+        # Normal equations of sum over pairs of robust * (gain[s] - gain[t] - observed[t, s])**2.
         laplacian = torch.diag_embed(robust.sum(dim=3)) - robust
-        right = (robust * wanted).sum(dim=3, keepdim=True)
+        right = (robust * observed).sum(dim=3, keepdim=True)
         gain = -torch.linalg.pinv(laplacian, hermitian=True, rtol=1e-6) @ right  # [B, C, T, 1]
-        residual = gain.mT - gain - wanted
+        residual = gain.mT - gain - observed
         robust = weight / residual.abs().clamp_min(_LEAST_RESIDUAL)
     return torch.movedim(gain, 1, 2)
 
 
-class ExposureGain(nn.Module):
+class ExposureGain(OpModule):
     """See :func:`exposure_gain`."""
 
     def __init__(self, *, low: float = 0.005, high: float = 0.95, iterations: int = 4) -> None:
@@ -114,7 +115,3 @@ class ExposureGain(nn.Module):
         return exposure_gain(
             frames, valid, low=self.low, high=self.high, iterations=self.iterations
         )
-
-    def extra_repr(self) -> str:
-        """Return the options."""
-        return f"low={self.low}, high={self.high}, iterations={self.iterations}"

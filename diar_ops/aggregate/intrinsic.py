@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from diar_ops._checks import check_option
+from diar_ops._module import OpModule
 from diar_ops.aggregate._frames import check_frames, usable_frames
-from diar_ops.aggregate._poisson import divergence, solve_poisson
+from diar_ops.aggregate._intrinsic.poisson import divergence, solve_poisson
 from diar_ops.aggregate.median import median_aggregate
 
 __all__ = ["IntrinsicAggregate", "intrinsic_aggregate"]
 
-#: Weight of a difference that no frame shows. It ties together what masks separate and fills what
-#: no frame covers, and changes a difference that frames do show by no more than this share.
-UNSEEN = 1e-4
+#: Weight of a difference that no frame shows. It connects what masks separate and fills what no
+#: frame covers, and changes a difference that frames do show by no more than this share.
+_UNSEEN_WEIGHT = 1e-4
 
 
 def intrinsic_aggregate(
@@ -58,18 +59,19 @@ def intrinsic_aggregate(
     check_option(op, floor > 0, "a positive floor", floor)
     clean, usable = usable_frames(features, valid)
     log = clean.clamp_min(floor).log()
-    across, seen_across = _median_difference(log, usable, 4)
-    down, seen_down = _median_difference(log, usable, 3)
+    across, shown_across = _median_difference(log, usable, 4)
+    down, shown_down = _median_difference(log, usable, 3)
     tolerance = 1e-13 if features.dtype == torch.float64 else 1e-8
-    if usable is None or seen_across is None or seen_down is None:
+    if usable is None or shown_across is None or shown_down is None:
         picture = solve_poisson(divergence(across, down), None, None, tolerance)
     else:
         covered = usable.any(1)  # [B, 1, H, W]
-        middle = _fill_with_mean(median_aggregate(log, usable).double(), covered)
-        across = torch.where(seen_across, across, UNSEEN * middle.diff(dim=3))
-        down = torch.where(seen_down, down, UNSEEN * middle.diff(dim=2))
-        weights = (torch.where(seen, 1.0, UNSEEN).double() for seen in (seen_across, seen_down))
-        picture = solve_poisson(divergence(across, down), *weights, tolerance)
+        median = _fill_with_mean(median_aggregate(log, usable).double(), covered)
+        across = torch.where(shown_across, across, _UNSEEN_WEIGHT * median.diff(dim=3))
+        down = torch.where(shown_down, down, _UNSEEN_WEIGHT * median.diff(dim=2))
+        weight_across = torch.where(shown_across, 1.0, _UNSEEN_WEIGHT).double()
+        weight_down = torch.where(shown_down, 1.0, _UNSEEN_WEIGHT).double()
+        picture = solve_poisson(divergence(across, down), weight_across, weight_down, tolerance)
     picture = picture + _typical(log - picture.unsqueeze(1), usable)
     out: Tensor = picture.exp()
     if usable is not None:
@@ -103,7 +105,7 @@ def _typical(difference: Tensor, usable: Tensor | None) -> Tensor:
     return typical[..., None, None]
 
 
-class IntrinsicAggregate(nn.Module):
+class IntrinsicAggregate(OpModule):
     """See :func:`intrinsic_aggregate`."""
 
     def __init__(self, *, floor: float = 1 / 255) -> None:
@@ -113,7 +115,3 @@ class IntrinsicAggregate(nn.Module):
     def forward(self, features: Tensor, valid: Tensor | None = None) -> Tensor:
         """Aggregate (B, T, C, H, W) to (B, C, H, W)."""
         return intrinsic_aggregate(features, valid, floor=self.floor)
-
-    def extra_repr(self) -> str:
-        """Print the options."""
-        return f"floor={self.floor}"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Literal, overload
 
-from torch import Tensor, nn
+from torch import Tensor
 
+from diar_ops._module import OpModule
 from diar_ops.aggregate._frames import check_frames, usable_frames
 
 __all__ = ["MeanAggregate", "mean_aggregate"]
@@ -64,7 +65,7 @@ def mean_aggregate(
     return mean.to(dtype), weights.to(dtype)
 
 
-class MeanAggregate(nn.Module):
+class MeanAggregate(OpModule):
     """See :func:`mean_aggregate`."""
 
     def __init__(self, *, return_weights: bool = False) -> None:
@@ -76,7 +77,3 @@ class MeanAggregate(nn.Module):
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Aggregate (B, T, C, H, W) to (B, C, H, W)."""
         return mean_aggregate(features, valid, return_weights=self.return_weights)
-
-    def extra_repr(self) -> str:
-        """Print the options."""
-        return f"return_weights={self.return_weights}"

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Literal, overload
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from diar_ops._module import OpModule
 from diar_ops.aggregate._frames import check_frames, usable_frames
-from diar_ops.aggregate._sorting import sort_slices
+from diar_ops.aggregate._median.sorting import sort_slices
 
 __all__ = ["MedianAggregate", "median_aggregate"]
 
@@ -95,10 +96,10 @@ def _median_of_values(features: Tensor, valid: Tensor | None) -> Tensor:
     return torch.where(any_usable, median[:, 0], 0)
 
 
-def _sort(features: Tensor, wanted: tuple[int, ...] | None) -> list[Tensor]:
+def _sort(features: Tensor, ranks: tuple[int, ...] | None) -> list[Tensor]:
     eager = features.device.type == "cpu" and not torch.compiler.is_compiling()
     if features.shape[1] <= (NETWORK_FRAMES if eager else COMPILED_FRAMES):
-        return sort_slices(list(features.unbind(1)), wanted)
+        return sort_slices(list(features.unbind(1)), ranks)
     return list(features.sort(dim=1).values.unbind(1))
 
 
@@ -124,7 +125,7 @@ def _middle(usable: Tensor, shape: torch.Size) -> tuple[Tensor, Tensor, Tensor]:
     return low.expand_as(high), high, count[:, 0] > 0
 
 
-class MedianAggregate(nn.Module):
+class MedianAggregate(OpModule):
     """See :func:`median_aggregate`."""
 
     def __init__(self, *, return_weights: bool = False) -> None:
@@ -136,7 +137,3 @@ class MedianAggregate(nn.Module):
     ) -> Tensor | tuple[Tensor, Tensor]:
         """Aggregate (B, T, C, H, W) to (B, C, H, W)."""
         return median_aggregate(features, valid, return_weights=self.return_weights)
-
-    def extra_repr(self) -> str:
-        """Print the options."""
-        return f"return_weights={self.return_weights}"

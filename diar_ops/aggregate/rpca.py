@@ -6,11 +6,12 @@ import math
 from typing import Literal, overload
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from diar_ops._checks import check_option
-from diar_ops.aggregate._alm import low_rank_part
+from diar_ops._module import OpModule
 from diar_ops.aggregate._frames import check_frames, usable_frames
+from diar_ops.aggregate._rpca.alm import low_rank_part
 
 __all__ = ["RPCAAggregate", "rpca_aggregate"]
 
@@ -25,16 +26,6 @@ def rpca_aggregate(
     max_iterations: int = 100,
     return_low_rank: Literal[False] = False,
 ) -> Tensor: ...
-@overload
-def rpca_aggregate(
-    features: Tensor,
-    valid: Tensor | None = None,
-    *,
-    sparsity: float | None = None,
-    tolerance: float = 1e-5,
-    max_iterations: int = 100,
-    return_low_rank: Literal[True],
-) -> tuple[Tensor, Tensor]: ...
 @overload
 def rpca_aggregate(
     features: Tensor,
@@ -125,7 +116,7 @@ def rpca_aggregate(
     return (image.to(dtype), low_rank.to(dtype)) if return_low_rank else image.to(dtype)
 
 
-class RPCAAggregate(nn.Module):
+class RPCAAggregate(OpModule):
     """See :func:`rpca_aggregate`."""
 
     def __init__(
@@ -153,11 +144,4 @@ class RPCAAggregate(nn.Module):
             tolerance=self.tolerance,
             max_iterations=self.max_iterations,
             return_low_rank=self.return_low_rank,
-        )
-
-    def extra_repr(self) -> str:
-        """Print the options."""
-        return (
-            f"sparsity={self.sparsity}, tolerance={self.tolerance}, "
-            f"max_iterations={self.max_iterations}, return_low_rank={self.return_low_rank}"
         )

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Literal, overload
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from diar_ops._checks import check_floating, check_option, check_shapes, solve_dtype
 from diar_ops._errors import ShapeError
+from diar_ops._module import OpModule
 from diar_ops.aggregate._frames import check_frames, usable_frames
 
 __all__ = ["SoftmaxAggregate", "softmax_aggregate"]
@@ -109,7 +110,7 @@ def softmax_aggregate(
     return (out, weights.to(dtype)) if return_weights else out
 
 
-class SoftmaxAggregate(nn.Module):
+class SoftmaxAggregate(OpModule):
     """See :func:`softmax_aggregate`."""
 
     def __init__(self, *, temperature: float = 1.0, return_weights: bool = False) -> None:
@@ -128,7 +129,3 @@ class SoftmaxAggregate(nn.Module):
             temperature=self.temperature,
             return_weights=self.return_weights,
         )
-
-    def extra_repr(self) -> str:
-        """Print the options."""
-        return f"temperature={self.temperature}, return_weights={self.return_weights}"

@@ -5,35 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint as recompute
 
-from diar_ops._checks import check_floating, check_option, check_shapes
-from diar_ops._errors import WeightsError
+from diar_ops._checks import check_option
+from diar_ops._module import OpModule
 from diar_ops.aggregate._frames import check_frames, usable_frames
-from diar_ops.aggregate._window_attention import window_attention
+from diar_ops.aggregate._swin.block import (
+    BlockOptions,
+    Window,
+    check_options,
+    check_params,
+    run_block,
+    to_map,
+    to_tokens,
+)
 
 __all__ = ["SwinBlock", "Window", "swin_block"]
-
-#: Size (t, h, w) of a window; ``None`` frames are all frames.
-Window = tuple[int | None, int, int]
-
-PARAMS = (
-    "norm1.weight",
-    "norm1.bias",
-    "qkv.weight",
-    "qkv.bias",
-    "position_bias",
-    "proj.weight",
-    "proj.bias",
-    "norm2.weight",
-    "norm2.bias",
-    "mlp_in.weight",
-    "mlp_in.bias",
-    "mlp_out.weight",
-    "mlp_out.bias",
-)
 
 
 def swin_block(
@@ -84,103 +71,16 @@ def swin_block(
     """
     op = "swin_block"
     check_frames(op, features, valid)
-    check_window(op, features, window, heads)
-    check_params(op, features, params, window, heads)
-    dtype = features.dtype
+    options = BlockOptions(window, heads, checkpoint)
+    check_options(op, features.shape[2], options)
+    check_params(op, features, params, options)
     clean, usable = usable_frames(features, valid)
-    x = to_tokens(clean)
     mask = None if usable is None else usable[:, :, 0]
-    weights = {name: params[name].to(x.dtype) for name in PARAMS}
-    y = to_map(block_tokens(x, weights, mask, window, shift, heads, checkpoint), usable)
-    return y.to(dtype)
+    tokens = run_block(to_tokens(clean), params, mask, options, shift=shift)
+    return to_map(tokens, usable).to(features.dtype)
 
 
-def to_tokens(x: Tensor) -> Tensor:
-    """Return (B, T, H, W, C) of (B, T, C, H, W)."""
-    return x.movedim(2, -1).contiguous()
-
-
-def to_map(x: Tensor, usable: Tensor | None) -> Tensor:
-    """Return (B, T, C, H, W) of (B, T, H, W, C), 0 where ``usable`` (B, T, 1, H, W) is not."""
-    x = x.movedim(-1, 2)
-    return x.contiguous() if usable is None else torch.where(usable, x, 0)
-
-
-def block_tokens(
-    x: Tensor,
-    params: Mapping[str, Tensor],
-    usable: Tensor | None,
-    window: Window,
-    shift: bool,
-    heads: int,
-    checkpoint: bool,
-) -> Tensor:
-    """Run a block on ``x`` (B, T, H, W, C), without checks."""
-
-    def run(x: Tensor) -> Tensor:
-        p, channels = params, x.shape[-1:]
-        y = F.layer_norm(x, channels, p["norm1.weight"], p["norm1.bias"])
-        y = F.linear(y, p["qkv.weight"], p["qkv.bias"])
-        y = window_attention(y, p["position_bias"], usable, window, shift, heads)
-        x = x + F.linear(y, p["proj.weight"], p["proj.bias"])
-        y = F.layer_norm(x, channels, p["norm2.weight"], p["norm2.bias"])
-        y = F.gelu(F.linear(y, p["mlp_in.weight"], p["mlp_in.bias"]))
-        return x + F.linear(y, p["mlp_out.weight"], p["mlp_out.bias"])
-
-    if not (checkpoint and torch.is_grad_enabled()):
-        return run(x)
-    out: Tensor = recompute(run, x, use_reentrant=False, preserve_rng_state=False)
-    return out
-
-
-def check_window(op: str, features: Tensor, window: Window, heads: int) -> None:
-    """Check the options of a block."""
-    fits = isinstance(window, (tuple, list)) and len(window) == 3
-    fits = fits and all(isinstance(n, int) and n > 0 for n in window[1:])
-    fits = fits and (window[0] is None or (isinstance(window[0], int) and window[0] > 0))
-    check_option(op, fits, "a window (t, h, w) of positive integers, t or None", window)
-    channels = features.shape[2]
-    fits = isinstance(heads, int) and heads > 0 and channels % heads == 0
-    check_option(op, fits, f"a number of heads that divides {channels} channels", heads)
-
-
-def check_params(
-    op: str, features: Tensor, params: Mapping[str, Tensor], window: Window, heads: int
-) -> None:
-    """Check the names and shapes of the parameters of a block."""
-    missing, unknown = sorted(set(PARAMS) - set(params)), sorted(set(params) - set(PARAMS))
-    if missing or unknown:
-        raise WeightsError(
-            f"{op}: params must be the state dict of a SwinBlock, got "
-            + " and ".join(
-                f"{len(names)} {what} ({names[0]})"
-                for names, what in ((missing, "missing"), (unknown, "unknown"))
-                if names
-            )
-        )
-    channels = features.shape[2]
-    C, triple = str(channels), str(3 * channels)
-    t, h, w = window
-    timed = params["position_bias"].dim() == 4
-    check_option(op, not timed or t is not None, "a window with a t for ordered time", window)
-    offsets = [2 * n - 1 for n in (*([t] if timed and t else []), h, w)]
-    patterns = {
-        "norm1": C,
-        "qkv": f"{triple} {C}",
-        "proj": f"{C} {C}",
-        "norm2": C,
-        "mlp_in": f"M {C}",
-        "mlp_out": f"{C} M",
-    }
-    named = {"position_bias": " ".join(map(str, (heads, *offsets)))}
-    for layer, pattern in patterns.items():
-        named[f"{layer}.weight"], named[f"{layer}.bias"] = pattern, pattern.split()[0]
-    sizes = {f"params[{name!r}]": (params[name], pattern) for name, pattern in named.items()}
-    check_shapes(op, features=(features, f"B T {C} H W"), **sizes)
-    check_floating(op, **{name: tensor for name, (tensor, _) in sizes.items()})
-
-
-class SwinBlock(nn.Module):
+class SwinBlock(OpModule):
     """See :func:`swin_block`.
 
     Args:
@@ -210,7 +110,7 @@ class SwinBlock(nn.Module):
         check_option("SwinBlock", fits, "a positive number of channels", channels)
         hidden = int(channels * mlp_ratio)
         check_option("SwinBlock", hidden > 0, "an mlp_ratio with hidden channels", mlp_ratio)
-        check_window("SwinBlock", torch.empty(0, 0, channels), window, heads)
+        check_options("SwinBlock", channels, BlockOptions(window, heads, checkpoint))
         t, h, w = window
         fits = not temporal_bias or t is not None
         check_option("SwinBlock", fits, "a window with a t for ordered time", window)
@@ -246,12 +146,4 @@ class SwinBlock(nn.Module):
             shift=self.shift,
             heads=self.heads,
             checkpoint=self.checkpoint,
-        )
-
-    def extra_repr(self) -> str:
-        """Print the options."""
-        return (
-            f"{self.channels}, window={self.window}, shift={self.shift}, heads={self.heads}, "
-            f"mlp_ratio={self.mlp_ratio}, temporal_bias={self.temporal_bias}, "
-            f"checkpoint={self.checkpoint}"
         )

@@ -1,4 +1,4 @@
-"""Sums over squares of pixels."""
+"""Sums over squares of pixels, shared by local_contrast and refine_homography."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ def box_sum(image: Tensor, side: int) -> Tensor:
         before, after = side // 2, side - 1 - side // 2
         image = F.pad(image, (before, after) if dim == -1 else (0, 0, before, after))
         length = image.shape[dim] - side + 1
-        found, start, power, number = None, 0, image, 1
+        total, start, power, number = None, 0, image, 1
         while True:
             if side & number:
                 part = power.narrow(dim, start, length)
-                found = part if found is None else found + part
+                total = part if total is None else total + part
                 start += number
             if 2 * number > side:
                 break
             reach = power.shape[dim] - number
             power = power.narrow(dim, 0, reach) + power.narrow(dim, number, reach)
             number *= 2
-        assert found is not None
-        image = found
+        assert total is not None
+        image = total
     return image

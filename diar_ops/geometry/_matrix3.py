@@ -1,4 +1,7 @@
-"""Closed-form 3 x 3 algebra: it batches, compiles, and never raises on a singular matrix."""
+"""Closed-form 3 x 3 algebra, shared by most ops of this package.
+
+It batches, compiles, and never raises on a singular matrix.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from torch import Tensor
 
 from diar_ops._checks import eps_of
 
-__all__ = ["adjugate", "determinant", "front_sign", "scale_to_unit"]
+__all__ = ["adjugate", "denormalize", "determinant", "front_sign", "invert", "scale_to_unit"]
 
 
 def scale_to_unit(matrix: Tensor) -> tuple[Tensor, Tensor]:
@@ -44,6 +47,30 @@ def adjugate(matrix: Tensor) -> Tensor:
     r0, r1, r2 = matrix.unbind(-2)
     columns = (torch.linalg.cross(r1, r2), torch.linalg.cross(r2, r0), torch.linalg.cross(r0, r1))
     return torch.stack(columns, dim=-1)
+
+
+def invert(matrix: Tensor) -> Tensor:
+    """Return the inverse of (..., 3, 3), which is not finite where a matrix is singular."""
+    return adjugate(matrix) / determinant(matrix)[0][..., None, None]
+
+
+def denormalize(
+    h: Tensor, src_mean: Tensor, src_scale: Tensor, dst_mean: Tensor, dst_scale: Tensor
+) -> Tensor:
+    """Return T_dst^-1 @ H @ T_src of (B, 3, 3), where T = [s I, -s m; 0, 1], written out.
+
+    Args:
+        h: (B, 3, 3) between points that are shifted by the mean m and scaled by s.
+        src_mean: (B, 2) m of the source.
+        src_scale: (B,) s of the source.
+        dst_mean: (B, 2) of the destination.
+        dst_scale: (B,) of the destination.
+    """
+    linear = h[..., :2] * src_scale[:, None, None]  # [B, 3, 2]
+    last = h[..., 2] - (linear * src_mean[:, None]).sum(-1)  # [B, 3]
+    h = torch.cat([linear, last[..., None]], -1)
+    top = h[:, :2] / dst_scale[:, None, None] + dst_mean[..., None] * h[:, 2:]
+    return torch.cat([top, h[:, 2:]], 1)
 
 
 def front_sign(homography: Tensor, front: Tensor | None = None) -> Tensor:

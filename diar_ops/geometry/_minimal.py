@@ -1,4 +1,4 @@
-"""Homographies through four points in closed form, over any number of samples at once.
+"""Homographies through four points in closed form, shared by homography_dlt and RANSAC.
 
 The projective basis (Hartley & Zisserman, 2nd ed., section 2.3) with the fourth point as origin:
 with ``e_i = p_i - p_3`` and the signed areas ``a_i = e_j x e_k`` ((i, j, k) cyclic in 0, 1, 2),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from diar_ops._checks import check_bool, check_floating, check_option, check_shapes
 from diar_ops._errors import DtypeError, ShapeError
+from diar_ops._module import OpModule
 from diar_ops._types import BundleAdjustment
-from diar_ops.geometry._bundle.adjust import Problem, Settings, solve
+from diar_ops.geometry._bundle.adjust import Options, adjust
+from diar_ops.geometry._bundle.prepare import Problem
 
 __all__ = ["BundleAdjustHomographies", "bundle_adjust_homographies"]
 
@@ -34,26 +36,26 @@ def bundle_adjust_homographies(
 ) -> BundleAdjustment:
     """Adjust the homographies of all frames jointly to the matches of all pairs.
 
-    Each match says that a position in frame i and one in frame j show the same point of the
-    picture. The sum over all matches of a robust cost (Tukey's biweight) of their Sampson
-    distance is minimised: the distance, in pixels of the photos, by which both positions must move
-    for one point of the reference to explain them. It takes both frames alike, and unlike
-    distances in the reference, it does not gain by shrinking frames. Frames that share nothing
-    with the reference are reached through others.
+    A match is a position in frame i and one in frame j of the same point of the picture. The sum
+    over all matches of a robust cost (Tukey's biweight) of their Sampson distance is minimised: the
+    distance, in pixels of the photos, by which both positions must move for one point of the
+    reference to explain them. It takes both frames alike, and unlike distances in the reference, it
+    does not gain by shrinking frames. Frames that share nothing with the reference are reached
+    through others.
 
     Levenberg-Marquardt with exact gradients starts from the given homographies and accepts only
     steps that lower the cost. The reach of the robust cost comes from the matches: wide for pairs
-    that start badly, then six standard deviations of the noise. That is found for each pair from
-    the crowd of its right matches, less what the surroundings of the crowd say of the wrong ones
-    in it. It holds with four of five matches wrong, and with pairs that are wrong altogether: those
-    without a crowd of their own take the noise of the others. Points behind the horizon of the
-    reference have no say, and neither have frames without ``success``: where there are some, all
+    that start badly, then six standard deviations of the noise. That is estimated for each pair
+    from its small distances, less the share of wrong matches among them, which the density around
+    tells. It holds with four of five matches wrong, and with pairs that are wrong altogether: those
+    without a clear estimate take the noise of the others. Points behind the horizon of the
+    reference do not count, and neither do frames without ``success``: where there are some, all
     starts again without their matches. All computation is in float64 (on MPS in float32), in
     coordinates that are normalised per frame. The outputs carry no gradient.
 
     Args:
         frames: (..., P, 2) int64, frames i and j of each pair, in any order. Pairs with an index
-            outside 0 to T - 1 are padding; a pair of a frame with itself says nothing.
+            outside 0 to T - 1 are padding; a pair of a frame with itself is ignored.
         points0: (..., P, N, 2) positions (x, y) in frame i, in pixels, floating point. Matches
             with a coordinate that is not finite are ignored.
         points1: (..., P, N, 2) positions in frame j.
@@ -68,12 +70,12 @@ def bundle_adjust_homographies(
         distortion: ``"none"``, or ``"shared"``: also estimate the coefficient k of
             :func:`undistort_points` that all frames share. The homographies then lead from
             undistorted to undistorted coordinates. Views that differ by little more than a
-            shift say little about k; ``distortion_sigma`` tells.
+            shift hardly determine k, and ``distortion_sigma`` is large.
         scale: Standard deviation of a coordinate of a right match, in pixels. ``None`` finds it.
         correlated: Neighbouring matches of a real pair err alike. Then pairs disagree by more than
             the scatter of their matches explains; the covariance is multiplied by that excess
-            (``disagreement``), which needs more pairs than a chain has. False takes every match
-            for an independent witness.
+            (``disagreement``), which needs more pairs than a chain has. False treats all
+            matches as independent.
         max_iterations: Steps at most, tried ones included, each time that all starts; 0 only judges
             the initial estimates. ``torch.compile`` unrolls all of them, since it cannot read when
             to stop, and starts again just once.
@@ -96,31 +98,36 @@ def bundle_adjust_homographies(
     leading = _check(frames, points0, points1, homography_reference_frame, sizes, valid, weights)
     _check_options(distortion, scale, max_iterations)
     count = homography_reference_frame.shape[-3]
-    chosen = _reference(reference, leading, count, frames.device)
+    reference_index = _reference(reference, leading, count, frames.device)
 
     def flat(x: Tensor) -> Tensor:
         return x.detach().reshape(math.prod(leading), *x.shape[len(leading) :])
 
     with torch.no_grad():
+        if valid is None:
+            valid = torch.ones_like(points0[..., 0], dtype=torch.bool)
         problem = Problem(
-            flat(frames),
-            flat(points0),
-            flat(points1),
-            flat(homography_reference_frame),
-            flat(sizes),
-            torch.ones_like(flat(points0)[..., 0], dtype=torch.bool)
-            if valid is None
-            else flat(valid),
-            None if weights is None else flat(weights),
-            chosen,
+            frames=flat(frames),
+            points0=flat(points0),
+            points1=flat(points1),
+            initial=flat(homography_reference_frame),
+            sizes=flat(sizes),
+            valid=flat(valid),
+            weights=None if weights is None else flat(weights),
+            reference=reference_index,
         )
-        settings = Settings(distortion == "shared", scale, correlated, max_iterations)
-        found = solve(problem, settings)
+        options = Options(
+            with_lens=distortion == "shared",
+            scale=scale,
+            correlated=correlated,
+            max_iterations=max_iterations,
+        )
+        result = adjust(problem, options)
     dtype = homography_reference_frame.dtype
     return BundleAdjustment(
         *(
             (x.to(dtype) if x.is_floating_point() else x).reshape((*leading, *x.shape[1:]))
-            for x in found
+            for x in result
         )
     )
 
@@ -201,7 +208,7 @@ def _reference(
     return torch.full((math.prod(leading),), reference, dtype=torch.int64, device=device)
 
 
-class BundleAdjustHomographies(nn.Module):
+class BundleAdjustHomographies(OpModule):
     """Adjust homographies jointly. See :func:`bundle_adjust_homographies`."""
 
     def __init__(
@@ -245,11 +252,4 @@ class BundleAdjustHomographies(nn.Module):
             scale=self.scale,
             correlated=self.correlated,
             max_iterations=self.max_iterations,
-        )
-
-    def extra_repr(self) -> str:
-        """Return the options as ``name=value``."""
-        return (
-            f"distortion={self.distortion}, scale={self.scale}, correlated={self.correlated}, "
-            f"max_iterations={self.max_iterations}"
         )

@@ -1,12 +1,13 @@
-"""What light leaves alone in an image: its local contrast."""
+"""Local contrast: features that exposure and shading leave unchanged."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from diar_ops._checks import check_bool, check_floating, check_option, check_shapes, solve_dtype
+from diar_ops._module import OpModule
 from diar_ops.geometry._boxes import box_sum
 
 __all__ = ["LocalContrast", "local_contrast"]
@@ -69,7 +70,7 @@ def _shrink(valid: Tensor) -> Tensor:
     return valid
 
 
-class LocalContrast(nn.Module):
+class LocalContrast(OpModule):
     """See :func:`local_contrast`."""
 
     def __init__(self, *, window: int = 7, floor: float = 0.01) -> None:
@@ -79,7 +80,3 @@ class LocalContrast(nn.Module):
     def forward(self, image: Tensor, valid: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """See :func:`local_contrast`."""
         return local_contrast(image, valid, window=self.window, floor=self.floor)
-
-    def extra_repr(self) -> str:
-        """Return the options."""
-        return f"window={self.window}, floor={self.floor}"

@@ -1,4 +1,4 @@
-"""One radial coefficient of lens distortion: the division model, exactly invertible."""
+"""Radial lens distortion with one coefficient: the division model, exactly invertible."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from diar_ops.geometry.transform import TransformedPoints
 
 __all__ = ["PhotoLens", "distort_points", "undistort_points"]
 
-#: No lens bends positions this many half diagonals off its axis into a photo.
+#: No lens shows in a photo what lies this many half diagonals off its axis, undistorted.
 _FAR = 100.0
 
 
 def undistort_points(
     points: Tensor, distortion: Tensor, *, size: tuple[int, int]
 ) -> TransformedPoints:
-    """Take the bend of the lens out of points: photo to ideal pinhole photo.
+    """Remove the lens distortion from points: photo to ideal pinhole photo.
 
     The division model: with d the offset from the centre c of the image and r = |d| over half its
     diagonal, ``undistorted = c + d / (1 + k r^2)``. Straight lines of the scene are straight in
@@ -52,15 +52,16 @@ def undistort_points(
     distortion, CVPR 2001, equation 2.
     """
     offset, k, usable, geometry = _prepare("undistort_points", points, distortion, size)
-    bend = k * (offset / geometry[1]).square().sum(-1)
-    valid = usable & (bend.detach().abs() < 1 - eps_of(offset.dtype))
-    return _finish(offset, 1 / (1 + torch.where(valid, bend, 0)), valid, geometry[0], points.dtype)
+    radial = k * (offset / geometry[1]).square().sum(-1)
+    valid = usable & (radial.detach().abs() < 1 - eps_of(offset.dtype))
+    factor = 1 / (1 + torch.where(valid, radial, 0))
+    return _finish(offset, factor, valid, geometry[0], points.dtype)
 
 
 def distort_points(
     points: Tensor, distortion: Tensor, *, size: tuple[int, int]
 ) -> TransformedPoints:
-    """Bend points as the lens did: ideal pinhole photo to photo. Inverse of `undistort_points`.
+    """Apply the lens distortion to points: the inverse of :func:`undistort_points`.
 
     Args:
         points: (..., N, 2) undistorted positions (x, y), in pixels, floating point.
@@ -85,7 +86,7 @@ def distort_points(
 
 
 class PhotoLens(NamedTuple):
-    """The lens of photos of which images are a part, or the whole.
+    """Lens distortion of photos of which the images are a part, or the whole.
 
     Attributes:
         distortion: (B,) k of :func:`undistort_points`.
@@ -99,11 +100,11 @@ class PhotoLens(NamedTuple):
     photo_size: tuple[int, int]
     photo_offset: tuple[int, int]
 
-    def bend(self, grid: Tensor) -> tuple[Tensor, Tensor]:
-        """Bend normalised positions (B, h, w, 2) in the image; -1 and 1 are its edges.
+    def distort(self, grid: Tensor) -> tuple[Tensor, Tensor]:
+        """Distort normalised positions (B, h, w, 2) in the image; -1 and 1 are its edges.
 
         Returns:
-            Where the image shows them, and whether (B, h, w) the photo's model does at all.
+            The positions in the image, and whether (B, h, w) the model has them at all.
         """
         half, shift, unit = self._geometry(grid)
         k = self.distortion.to(grid.dtype)[:, None, None]
@@ -114,13 +115,13 @@ class PhotoLens(NamedTuple):
         square = torch.where(near[..., None], offset, 0).square().sum(-1)
         factor, exists = _distorting_factor(torch.where(known, k, 0), square)
         grid = torch.where(near[..., None], grid, 0)
-        bent = grid * factor[..., None] + (shift / half) * (factor - 1)[..., None]
-        return bent, exists & near
+        distorted = grid * factor[..., None] + (shift / half) * (factor - 1)[..., None]
+        return distorted, exists & near
 
     def reach(self, dtype: torch.dtype) -> Tensor:
-        """Return (B, 2), how far off the image's centre the straight positions of its pixels lie.
+        """Return (B, 2), an upper bound of the undistorted coordinates of the image's pixels.
 
-        At most, and normalised: 1 without a bend.
+        Normalised and from the centre of the image: 1 without a distortion.
         """
         half, shift, unit = self._geometry(self.distortion.to(dtype))
         farthest = torch.linalg.vector_norm(half + shift.abs()) / unit

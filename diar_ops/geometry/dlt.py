@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from diar_ops._checks import check_floating, check_shapes, widest_dtype
+from diar_ops.geometry._matrix3 import denormalize
 from diar_ops.geometry._minimal import corner_areas, four_point_homography
 
 __all__ = ["homography_dlt"]
@@ -87,14 +88,9 @@ def homography_dlt(points_src: Tensor, points_dst: Tensor, weights: Tensor | Non
     )
     h = h * sign[:, None, None]
 
-    # H = T_dst^-1 @ H_hat @ T_src, written out: T = [s I, -s m; 0, 1].
     src_scale = torch.where(fits, src_scale, 1.0)
     dst_scale = torch.where(fits, dst_scale, 1.0)
-    linear = h[..., :2] * src_scale[:, None, None]  # (B, 3, 2)
-    last = h[..., 2] - (linear * src_mean[:, None]).sum(-1)  # (B, 3)
-    h = torch.cat([linear, last[..., None]], -1)
-    top = h[:, :2] / dst_scale[:, None, None] + dst_mean[..., None] * h[:, 2:]
-    h = torch.cat([top, h[:, 2:]], 1)
+    h = denormalize(h, src_mean, src_scale, dst_mean, dst_scale)
     size = torch.where(fits, det.abs() * (src_scale / dst_scale) ** 2, 1.0) ** (1 / 3)
     identity = torch.eye(3, dtype=dtype, device=h.device)
     return torch.where(fits[:, None, None], h / size[:, None, None], identity).to(points_src.dtype)

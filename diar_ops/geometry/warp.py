@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from diar_ops._checks import (
     check_bool,
@@ -14,26 +14,19 @@ from diar_ops._checks import (
     check_option,
     check_shapes,
     check_size,
-    read_number,
     solve_dtype,
 )
 from diar_ops._errors import ShapeError
+from diar_ops._module import OpModule
 from diar_ops._types import Warped
-from diar_ops.geometry._warp.footprint import NO_SHRINK, footprint, shrink_bound, static_plan
-from diar_ops.geometry._warp.grid import sampling_grid, sampling_matrix
-from diar_ops.geometry._warp.sampler import Source, average, exact_plan
+from diar_ops.geometry._warp.grid import sampling_matrix
+from diar_ops.geometry._warp.rows import WarpPlan, warp_bands, warp_rows
+from diar_ops.geometry._warp.sampler import SourcePyramid
 from diar_ops.geometry.distortion import PhotoLens
 
 __all__ = ["WarpHomography", "warp_homography"]
 
 MODES = ("bilinear", "bicubic", "nearest")
-#: Shrink that is provided for where the real one cannot be read from the homographies.
-ASSUMED_SHRINK = 4.0
-#: Share of holes in a sample from which on it is invalid: above what rounding gives.
-HOLE_SHARE = 1e-3
-#: Output pixels that are worked on at a time. Smaller bands stay in the processor's cache, but
-#: every op on them waits for all threads: on a busy machine that costs more than the cache gives.
-CHUNK_PIXELS = 2**20
 
 
 def warp_homography(
@@ -104,61 +97,28 @@ def warp_homography(
     _check_photo(photo_size, photo_offset)
     dtype = solve_dtype(image.dtype)
     source_size = (image.shape[-2], image.shape[-1])
-    matrix = sampling_matrix(homography_dst_src, front, source_size, size, dtype)
-    matrix = matrix.expand(batch, 3, 3)
-    source = Source.of(image.to(dtype), valid, mode)
-    rows, columns = (torch.arange(n, dtype=dtype, device=image.device) - (n - 1) / 2 for n in size)
-    on_cpu = image.device.type == "cpu"
     lens = None
     if distortion is not None:
-        bends = distortion.to(dtype).expand(batch)
-        lens = PhotoLens(bends, source_size, photo_size or source_size, photo_offset)
+        coefficients = distortion.to(dtype).expand(batch)
+        lens = PhotoLens(coefficients, source_size, photo_size or source_size, photo_offset)
+    rows, columns = (torch.arange(n, dtype=dtype, device=image.device) - (n - 1) / 2 for n in size)
+    matrix = sampling_matrix(homography_dst_src, front, source_size, size, dtype)
+    plan = WarpPlan(
+        source=SourcePyramid.from_image(image.to(dtype), valid, mode),
+        size=source_size,
+        matrix=matrix.expand(batch, 3, 3),
+        columns=columns,
+        lens=lens,
+        antialias=antialias and mode != "nearest",
+        max_shrink=max_shrink,
+        dtype=image.dtype,
+    )
     inputs = (image, matrix, distortion)
     needs_grad = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in inputs)
-    banded = on_cpu and not (needs_grad or torch.compiler.is_compiling() or batch == 0)
-
-    def warp_rows(rows: Tensor) -> Warped:
-        sampling = sampling_grid(matrix, rows, columns, lens)
-        bound: float | None = 0.0
-        if antialias and mode != "nearest":
-            readable = on_cpu or max_shrink is None
-            reach = None if lens is None else lens.reach(dtype)
-            bound = (
-                read_number(shrink_bound(matrix, rows, columns, source_size, reach))
-                if readable
-                else None
-            )
-        if bound is not None and bound <= NO_SHRINK:
-            values, holes = source.sample(sampling.grid, 0)
-        elif bound is not None:
-            cover = footprint(matrix, sampling, source_size, max_shrink)
-            values, holes = average(source, sampling.grid, cover, exact_plan(cover))
-        else:
-            limit = ASSUMED_SHRINK if max_shrink is None else max_shrink
-            cover = footprint(matrix, sampling, source_size, limit)
-            values, holes = average(source, sampling.grid, cover, static_plan(limit))
-        seen = sampling.valid[:, None]
-        if holes is not None:
-            seen = seen & (holes.detach() < HOLE_SHARE)
-        if not (banded and read_number(seen.all())):
-            values = torch.where(seen, values, 0)
-        return Warped(values.to(image.dtype), seen)
-
-    if not banded:
-        return warp_rows(rows)
-    start = 0
-    out: Warped | None = None
-    for band in torch.split(rows, max(1, CHUNK_PIXELS // (batch * size[1]))):
-        part = warp_rows(band)
-        if len(band) == len(rows):
-            return part
-        if out is None:
-            out = Warped(*(x.new_empty(batch, x.shape[1], *size) for x in part))
-        for whole, piece in zip(out, part, strict=True):
-            whole[:, :, start : start + len(band)] = piece
-        start += len(band)
-    assert out is not None, "there is at least one row"
-    return out
+    eager_cpu = image.device.type == "cpu" and not torch.compiler.is_compiling()
+    if needs_grad or batch == 0 or not eager_cpu:
+        return warp_rows(plan, rows)
+    return warp_bands(plan, rows)
 
 
 def _check(
@@ -215,7 +175,7 @@ def _check_photo(photo_size: tuple[int, int] | None, photo_offset: tuple[int, in
     check_option(op, fits, "photo_offset to be a position (x, y)", photo_offset)
 
 
-class WarpHomography(nn.Module):
+class WarpHomography(OpModule):
     """See :func:`warp_homography`."""
 
     def __init__(
@@ -256,11 +216,4 @@ class WarpHomography(nn.Module):
             distortion=distortion,
             photo_size=photo_size,
             photo_offset=photo_offset,
-        )
-
-    def extra_repr(self) -> str:
-        """Print the options."""
-        return (
-            f"size={self.size}, mode={self.mode}, antialias={self.antialias}, "
-            f"max_shrink={self.max_shrink}"
         )

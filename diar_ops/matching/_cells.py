@@ -1,4 +1,7 @@
-"""The cells of one or more feature maps as one descriptor set, and matching over such sets."""
+"""Matching of the cells of feature maps, shared by match_dense and match_pyramid.
+
+The cells of one or more maps of an image become one descriptor set.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,89 @@ from torch import Tensor
 
 from diar_ops._checks import check_bool, check_floating, check_option, check_shapes, solve_dtype
 from diar_ops._errors import DtypeError
+from diar_ops._module import OpModule
 from diar_ops._types import FeatureMap, Matches
 from diar_ops.matching._unit import unit_descriptors
-from diar_ops.matching.mutual_nearest import NearestPairs, mutual_nearest
+from diar_ops.matching.mutual_nearest import NearestPairs, check_match_options, mutual_nearest
 
-__all__ = ["Cells", "as_cells", "check_dense_options", "check_levels", "match_cells"]
+__all__ = ["CellMatcher", "MatchOptions", "match_cells"]
 
 
-class Cells(NamedTuple):
+class MatchOptions(NamedTuple):
+    """The options of :func:`diar_ops.match_dense` and :func:`diar_ops.match_pyramid`."""
+
+    threshold: float | None
+    ratio: float | None
+    temperature: float | None
+    subpixel: bool
+    max_matches: int | None
+
+    def check(self, op: str) -> None:
+        """Raise ``OptionError`` for values that no matcher takes."""
+        check_match_options(op, self.threshold, self.ratio, self.temperature)
+        fits = self.max_matches is None or self.max_matches >= 1
+        check_option(op, fits, "max_matches of at least 1", self.max_matches)
+
+
+class CellMatcher(OpModule):
+    """Base of the modules that match the cells of feature maps: stores the options."""
+
+    def __init__(
+        self,
+        *,
+        threshold: float | None = None,
+        ratio: float | None = None,
+        temperature: float | None = None,
+        subpixel: bool = False,
+        max_matches: int | None = None,
+    ) -> None:
+        super().__init__()
+        options = MatchOptions(threshold, ratio, temperature, subpixel, max_matches)
+        options.check(type(self).__name__)
+        self.threshold = threshold
+        self.ratio = ratio
+        self.temperature = temperature
+        self.subpixel = subpixel
+        self.max_matches = max_matches
+
+
+def match_cells(
+    op: str, levels0: Sequence[FeatureMap], levels1: Sequence[FeatureMap], options: MatchOptions
+) -> Matches:
+    """Check the arguments of ``op`` and match the cells of all levels, any level with any."""
+    _check_levels(op, levels0, levels1)
+    options.check(op)
+    cells0, cells1 = _as_cells(levels0), _as_cells(levels1)
+    pairs = mutual_nearest(
+        cells0.descriptors,
+        cells1.descriptors,
+        cells0.valid,
+        cells1.valid,
+        threshold=options.threshold,
+        ratio=options.ratio,
+        temperature=options.temperature,
+    )
+    B, N = pairs.index1.shape
+    max_matches = options.max_matches
+    if max_matches is None:
+        index0 = torch.arange(N, device=pairs.index1.device).expand(B, N)
+    else:
+        index0, pairs = _best(pairs, min(max_matches, N))
+    points0 = cells0.points[index0]
+    if cells1.points.shape[0] == 0:
+        points1 = torch.zeros_like(points0)
+    else:
+        points1 = cells1.points[pairs.index1]
+        if options.subpixel:
+            shift = _peak_shift(cells0, cells1, index0, pairs.index1)
+            points1 = points1 + shift * cells1.stride[pairs.index1]
+    matches = Matches(points0, points1, pairs.score, pairs.valid)
+    if max_matches is not None and max_matches > N:
+        matches = Matches(*(_pad(tensor, max_matches - N) for tensor in matches))
+    return matches
+
+
+class _Cells(NamedTuple):
     """All cells of an image's feature maps, level after level, each in row-major order."""
 
     descriptors: Tensor  # (B, N, C)
@@ -28,7 +106,7 @@ class Cells(NamedTuple):
     inner: Tensor  # (N, 2) bool: the cell has both neighbours along (x, y)
 
 
-def as_cells(levels: Sequence[FeatureMap]) -> Cells:
+def _as_cells(levels: Sequence[FeatureMap]) -> _Cells:
     """Concatenate the cells of feature maps with equal B and C."""
     device = levels[0].descriptors.device
     dtype = solve_dtype(levels[0].descriptors.dtype)
@@ -45,28 +123,24 @@ def as_cells(levels: Sequence[FeatureMap]) -> Cells:
         inner.append(torch.stack([(column > 0) & (column < w - 1), (row > 0) & (row < h - 1)], -1))
     valid = None
     if any(level.valid is not None for level in levels):
-        valid = torch.cat(
-            [
-                (
-                    torch.ones_like(level.descriptors[:, 0], dtype=torch.bool)
-                    if level.valid is None
-                    else level.valid
-                ).flatten(1)
-                for level in levels
-            ],
-            1,
-        )
-    return Cells(
-        torch.cat([level.descriptors.flatten(2).transpose(1, 2) for level in levels], 1),
-        valid,
-        torch.cat(points),
-        torch.cat(strides),
-        torch.cat(widths),
-        torch.cat(inner),
+        masks = [
+            torch.ones_like(level.descriptors[:, 0], dtype=torch.bool)
+            if level.valid is None
+            else level.valid
+            for level in levels
+        ]
+        valid = torch.cat([mask.flatten(1) for mask in masks], 1)
+    return _Cells(
+        descriptors=torch.cat([x.descriptors.flatten(2).transpose(1, 2) for x in levels], 1),
+        valid=valid,
+        points=torch.cat(points),
+        stride=torch.cat(strides),
+        width=torch.cat(widths),
+        inner=torch.cat(inner),
     )
 
 
-def check_levels(op: str, levels0: Sequence[FeatureMap], levels1: Sequence[FeatureMap]) -> None:
+def _check_levels(op: str, levels0: Sequence[FeatureMap], levels1: Sequence[FeatureMap]) -> None:
     """Check the shapes of all levels of both images against each other."""
     named: dict[str, tuple[Tensor | None, str]] = {}
     for side, levels in enumerate((levels0, levels1)):
@@ -91,51 +165,6 @@ def check_levels(op: str, levels0: Sequence[FeatureMap], levels1: Sequence[Featu
             )
 
 
-def check_dense_options(op: str, max_matches: int | None) -> None:
-    """Raise ``OptionError`` unless ``max_matches`` is None or positive."""
-    if max_matches is not None:
-        check_option(op, max_matches >= 1, "max_matches of at least 1", max_matches)
-
-
-def match_cells(
-    cells0: Cells,
-    cells1: Cells,
-    *,
-    threshold: float | None,
-    ratio: float | None,
-    temperature: float | None,
-    subpixel: bool,
-    max_matches: int | None,
-) -> Matches:
-    """Match two cell sets; see :func:`diar_ops.match_dense` for the options."""
-    pairs = mutual_nearest(
-        cells0.descriptors,
-        cells1.descriptors,
-        cells0.valid,
-        cells1.valid,
-        threshold=threshold,
-        ratio=ratio,
-        temperature=temperature,
-    )
-    B, N = pairs.index1.shape
-    if max_matches is None:
-        index0 = torch.arange(N, device=pairs.index1.device).expand(B, N)
-    else:
-        index0, pairs = _best(pairs, min(max_matches, N))
-    points0 = cells0.points[index0]
-    if cells1.points.shape[0] == 0:
-        points1 = torch.zeros_like(points0)
-    else:
-        points1 = cells1.points[pairs.index1]
-        if subpixel:
-            shift = _peak_shift(cells0, cells1, index0, pairs.index1)
-            points1 = points1 + shift * cells1.stride[pairs.index1]
-    matches = Matches(points0, points1, pairs.score, pairs.valid)
-    if max_matches is not None and max_matches > N:
-        matches = Matches(*(_pad(tensor, max_matches - N) for tensor in matches))
-    return matches
-
-
 def _best(pairs: NearestPairs, count: int) -> tuple[Tensor, NearestPairs]:
     """Keep the best ``count`` pairs; of equal scores the lowest index in image 0."""
     order = torch.where(pairs.valid, pairs.score.detach(), -torch.inf)
@@ -147,7 +176,7 @@ def _pad(tensor: Tensor, count: int) -> Tensor:
     return torch.cat([tensor, tensor.new_zeros(tensor.shape[0], count, *tensor.shape[2:])], 1)
 
 
-def _peak_shift(cells0: Cells, cells1: Cells, index0: Tensor, index1: Tensor) -> Tensor:
+def _peak_shift(cells0: _Cells, cells1: _Cells, index0: Tensor, index1: Tensor) -> Tensor:
     """Return (B, K, 2) shifts (x, y) in cells from each match to the peak of its similarity.
 
     The peak is that of the quadratic through the similarities of the 3 x 3 cells around the
@@ -166,14 +195,14 @@ def _peak_shift(cells0: Cells, cells1: Cells, index0: Tensor, index1: Tensor) ->
     for dy in (-1, 0, 1):
         for dx in (-1, 0, 1):
             neighbour = (index1 + dy * width + dx).clamp(0, last)
-            there = usable1.gather(1, neighbour)
+            usable = usable1.gather(1, neighbour)
             if dx != 0:
-                there = there & inner[..., 0]
+                usable = usable & inner[..., 0]
             if dy != 0:
-                there = there & inner[..., 1]
+                usable = usable & inner[..., 1]
             gathered = all1.gather(1, neighbour.unsqueeze(2).expand(-1, -1, channels))
             values.append((query * gathered).sum(2))
-            exists.append(there)
+            exists.append(usable)
     return _quadratic_peak(torch.stack(values, -1), torch.stack(exists, -1))
 
 

@@ -1,4 +1,4 @@
-"""Grey values, gradients, and their means over the windows that cells describe."""
+"""Grey values, gradients and window means, shared by dense_descriptors and dense_sift."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def window_mean(
     """
     for dim, count in ((-2, size[0]), (-1, size[1])):
         length = images.shape[dim]
-        at = torch.arange(count, device=images.device, dtype=torch.float64)
-        start = torch.ceil(offset + stride * at - window / 2).long()
+        cell = torch.arange(count, device=images.device, dtype=torch.float64)
+        start = torch.ceil(offset + stride * cell - window / 2).long()
         stop = (start + max(1, round(window))).clamp(1, length)
         start = start.clamp(0, length - 1)
         # One dimension at a time keeps the running sums short, and their rounding errors small.

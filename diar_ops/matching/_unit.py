@@ -1,4 +1,4 @@
-"""Unit-length descriptors, with zero and non-finite ones marked instead of poisoning others."""
+"""Unit-length descriptors, shared by all matchers: unusable ones are marked, not spread."""
 
 from __future__ import annotations
 

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from diar_ops._checks import check_floating, check_option, check_shapes, solve_dtype
 from diar_ops._errors import OptionError, ShapeError
+from diar_ops._module import OpModule
 from diar_ops._types import FeatureMap
 from diar_ops.matching._texture import grey, image_gradient, window_mean
 
@@ -53,9 +54,8 @@ def dense_descriptors(
     Args:
         images: (B, 3, H, W) RGB or (B, 1, H, W) grey, floating point in [0, 1]. Pixels that are
             not finite count as unknown.
-        trunk: A module as the text at the top of this file
-            describes, such as :class:`DenseSIFT` or :class:`ResNetTrunk`. It runs in the dtype of
-            its own parameters, if it has any.
+        trunk: A module as described at the top of this file, such as :class:`DenseSIFT` or
+            :class:`ResNetTrunk`. It runs in the dtype of its own parameters, if it has any.
         stages: The stage or stages to use; the last one if ``None``.
         min_contrast: Mean gradient, in intensity per pixel, that the window of a valid cell has at
             least. The default is twice what rounding to 8 bits gives a flat image.
@@ -72,13 +72,13 @@ def dense_descriptors(
         OptionError: The trunk does not state its cells, or lacks a stage.
     """
     prepared = _prepare("dense_descriptors", images, min_contrast)
-    chosen = list(_run_trunk("dense_descriptors", trunk, prepared.images, stages).values())
-    finest = chosen[0]
-    for stage in chosen[1:]:
+    selected = list(_run_trunk("dense_descriptors", trunk, prepared.images, stages).values())
+    finest = selected[0]
+    for stage in selected[1:]:
         finest = stage if stage.stride < finest.stride else finest
-    parts = [_unit(_resample(stage, finest).to(prepared.images.dtype)) for stage in chosen]
+    parts = [_unit(_resample(stage, finest).to(prepared.images.dtype)) for stage in selected]
     descriptors = parts[0] if len(parts) == 1 else F.normalize(torch.cat(parts, dim=1), dim=1)
-    window = max(stage.window for stage in chosen)
+    window = max(stage.window for stage in selected)
     return prepared.mark(descriptors, finest, window)
 
 
@@ -107,8 +107,7 @@ def dense_stages(
         ShapeError, OptionError: See :func:`dense_descriptors`.
     """
     prepared = _prepare("dense_stages", images, min_contrast)
-    every = stages is None
-    maps = _run_trunk("dense_stages", trunk, prepared.images, stages, every=every)
+    maps = _run_trunk("dense_stages", trunk, prepared.images, stages, default_all=True)
     dtype = prepared.images.dtype
     return {
         key: prepared.mark(_unit(stage.features.to(dtype)), stage, stage.window)
@@ -171,9 +170,9 @@ def _run_trunk(
     images: Tensor,
     stages: Stage | Sequence[Stage] | None,
     *,
-    every: bool = False,
+    default_all: bool = False,
 ) -> dict[Stage, _Stage]:
-    """Run the trunk in its own dtype; return the chosen stages: the last one, or ``every``."""
+    """Run the trunk in its own dtype; return the stages, by default the last one, or all."""
     images = images.expand(-1, 3, -1, -1)
     for attribute in ("stride", "offset"):
         check_option(
@@ -194,9 +193,9 @@ def _run_trunk(
         output = [output]
     maps = dict(output) if isinstance(output, Mapping) else dict(enumerate(output))
 
-    chosen = {}
+    selected = {}
     if stages is None:
-        stages = list(maps) if every else list(maps)[-1:]
+        stages = list(maps) if default_all else list(maps)[-1:]
     for key in stages:
         check_option(op, key in maps, f"stages among {list(maps)}", key)
         features = maps[key]
@@ -205,15 +204,18 @@ def _run_trunk(
             raise ShapeError(
                 f"{op}: stage {key!r} of {_name(trunk)} must have shape (B C h w), got {got}"
             )
-        stride = _stated(op, trunk, "stride", key)
+        stride = _stage_attribute(op, trunk, "stride", key)
         check_option(op, stride > 0, "stride > 0", stride)
-        window = _stated(op, trunk, "window", key) if hasattr(trunk, "window") else 2 * stride
-        chosen[key] = _Stage(features, stride, _stated(op, trunk, "offset", key), window)
-    return chosen
+        window = 2 * stride
+        if hasattr(trunk, "window"):
+            window = _stage_attribute(op, trunk, "window", key)
+        offset = _stage_attribute(op, trunk, "offset", key)
+        selected[key] = _Stage(features, stride, offset, window)
+    return selected
 
 
-def _stated(op: str, trunk: nn.Module, attribute: str, key: Stage) -> float:
-    """Return what the trunk states for one stage: one number for all, or one per stage."""
+def _stage_attribute(op: str, trunk: nn.Module, attribute: str, key: Stage) -> float:
+    """Return an attribute of the trunk for one stage: one number for all, or one per stage."""
     value: Any = getattr(trunk, attribute)
     if isinstance(value, (int, float)):
         return float(value)
@@ -243,11 +245,11 @@ def _resample(stage: _Stage, target: _Stage) -> Tensor:
         return features
     for dim in (-2, -1):
         last = features.shape[dim] - 1
-        at = torch.arange(target.features.shape[dim], device=features.device, dtype=torch.float64)
-        at = (target.offset - stage.offset + target.stride * at) / stage.stride
-        at = at.clamp(0, last)
-        lower = at.floor().long()
-        share = (at - lower).to(features.dtype)
+        cell = torch.arange(target.features.shape[dim], device=features.device, dtype=torch.float64)
+        position = (target.offset - stage.offset + target.stride * cell) / stage.stride
+        position = position.clamp(0, last)
+        lower = position.floor().long()
+        share = (position - lower).to(features.dtype)
         if dim == -2:
             share = share[:, None]
         upper = (lower + 1).clamp_max(last)
@@ -262,12 +264,12 @@ def _inside(stage: _Stage, images: Tensor) -> Tensor:
     inside = []
     for dim in (-2, -1):
         cells = torch.arange(stage.features.shape[dim], device=images.device)
-        at = stage.offset + stage.stride * cells
-        inside.append((at >= -0.5) & (at <= images.shape[dim] - 0.5))
+        position = stage.offset + stage.stride * cells
+        inside.append((position >= -0.5) & (position <= images.shape[dim] - 0.5))
     return inside[0][:, None] & inside[1][None, :]
 
 
-class DenseDescriptor(nn.Module):
+class DenseDescriptor(OpModule):
     """Maps images to a :class:`FeatureMap`. See :func:`dense_descriptors`."""
 
     def __init__(
@@ -287,7 +289,3 @@ class DenseDescriptor(nn.Module):
         return dense_descriptors(
             images, self.trunk, stages=self.stages, min_contrast=self.min_contrast
         )
-
-    def extra_repr(self) -> str:
-        """Return the options."""
-        return f"stages={self.stages}, min_contrast={self.min_contrast}"

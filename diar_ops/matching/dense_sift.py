@@ -7,9 +7,10 @@ from typing import cast
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from diar_ops._checks import check_floating, check_option, check_shapes, solve_dtype
+from diar_ops._module import OpModule
 from diar_ops.matching._texture import grey, image_gradient
 
 __all__ = ["DenseSIFT", "dense_sift"]
@@ -155,7 +156,7 @@ def _gather_windows(pooled: Tensor, bin_pitch: int, cell_pitch: int, bins: int) 
     return torch.stack(parts, dim=2).flatten(1, 2)  # [B, A, bins ** 2, h, w] -> [B, D, h, w]
 
 
-class DenseSIFT(nn.Module):
+class DenseSIFT(OpModule):
     """A trunk for :func:`dense_descriptors` that needs no weights. See :func:`dense_sift`.
 
     Attributes:
@@ -195,11 +196,4 @@ class DenseSIFT(nn.Module):
             angular_bins=self.angular_bins,
             clip=self.clip,
             root=self.root,
-        )
-
-    def extra_repr(self) -> str:
-        """Return the options."""
-        return (
-            f"stride={self.stride}, bin_size={self.bin_size}, spatial_bins={self.spatial_bins}, "
-            f"angular_bins={self.angular_bins}, clip={self.clip}, root={self.root}"
         )

@@ -6,11 +6,12 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from diar_ops._checks import check_floating, check_option, check_shapes, solve_dtype
 from diar_ops._errors import ShapeError
+from diar_ops._module import OpModule
 from diar_ops._types import FeatureMap
 
 __all__ = ["ImagePyramid", "PyramidLevel", "image_pyramid", "level_features"]
@@ -114,7 +115,7 @@ def level_features(features: FeatureMap, *, scale: tuple[float, float]) -> Featu
     )
 
 
-class ImagePyramid(nn.Module):
+class ImagePyramid(OpModule):
     """See :func:`image_pyramid`."""
 
     def __init__(
@@ -127,7 +128,3 @@ class ImagePyramid(nn.Module):
     def forward(self, images: Tensor) -> tuple[PyramidLevel, ...]:
         """See :func:`image_pyramid`."""
         return image_pyramid(images, scales=self.scales, antialias=self.antialias)
-
-    def extra_repr(self) -> str:
-        """Print the options."""
-        return f"scales={self.scales}, antialias={self.antialias}"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from diar_ops._types import FeatureMap, Matches
-from diar_ops.matching._cells import as_cells, check_dense_options, check_levels, match_cells
-from diar_ops.matching.mutual_nearest import check_match_options
+from diar_ops.matching._cells import CellMatcher, MatchOptions, match_cells
 
 __all__ = ["MatchDense", "match_dense"]
 
@@ -47,45 +46,16 @@ def match_dense(
         DeviceError: The tensors are on different devices.
         OptionError: An option of :func:`mutual_nearest` is out of range, or ``max_matches`` < 1.
     """
-    features0, features1 = _as_map(features0), _as_map(features1)
-    check_levels("match_dense", [features0], [features1])
-    check_match_options("match_dense", threshold, ratio, temperature)
-    check_dense_options("match_dense", max_matches)
-    return match_cells(
-        as_cells([features0]),
-        as_cells([features1]),
-        threshold=threshold,
-        ratio=ratio,
-        temperature=temperature,
-        subpixel=subpixel,
-        max_matches=max_matches,
-    )
+    options = MatchOptions(threshold, ratio, temperature, subpixel, max_matches)
+    return match_cells("match_dense", [_as_map(features0)], [_as_map(features1)], options)
 
 
 def _as_map(features: FeatureMap | Tensor) -> FeatureMap:
     return features if isinstance(features, FeatureMap) else FeatureMap(features)
 
 
-class MatchDense(nn.Module):
+class MatchDense(CellMatcher):
     """See :func:`match_dense`."""
-
-    def __init__(
-        self,
-        *,
-        threshold: float | None = None,
-        ratio: float | None = None,
-        temperature: float | None = None,
-        subpixel: bool = False,
-        max_matches: int | None = None,
-    ) -> None:
-        super().__init__()
-        check_match_options("MatchDense", threshold, ratio, temperature)
-        check_dense_options("MatchDense", max_matches)
-        self.threshold = threshold
-        self.ratio = ratio
-        self.temperature = temperature
-        self.subpixel = subpixel
-        self.max_matches = max_matches
 
     def forward(self, features0: FeatureMap | Tensor, features1: FeatureMap | Tensor) -> Matches:
         """See :func:`match_dense`."""
@@ -97,11 +67,4 @@ class MatchDense(nn.Module):
             temperature=self.temperature,
             subpixel=self.subpixel,
             max_matches=self.max_matches,
-        )
-
-    def extra_repr(self) -> str:
-        """Print the options."""
-        return (
-            f"threshold={self.threshold}, ratio={self.ratio}, temperature={self.temperature}, "
-            f"subpixel={self.subpixel}, max_matches={self.max_matches}"
         )

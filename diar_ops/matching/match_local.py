@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from diar_ops._checks import (
@@ -15,6 +17,7 @@ from diar_ops._checks import (
     solve_dtype,
 )
 from diar_ops._errors import DtypeError, ShapeError
+from diar_ops._module import OpModule
 from diar_ops._types import FeatureMap, Matches
 from diar_ops.matching._unit import unit_descriptors
 
@@ -55,44 +58,103 @@ def match_local(
         >>> match_local(features, features).valid.sum()  # all cells but the rim
         tensor(20)
     """
-    for features in (features0, features1):
-        if not isinstance(features, FeatureMap):
-            raise DtypeError(f"match_local: expected a FeatureMap, got {type(features).__name__}")
-    d0, d1 = features0.descriptors, features1.descriptors
-    check_shapes(
-        "match_local",
-        features0=(d0, "B C h w"),
-        features1=(d1, "B C h w"),
-        valid0=(features0.valid, "B h w"),
-        valid1=(features1.valid, "B h w"),
-    )
-    check_floating("match_local", features0=d0, features1=d1)
-    check_bool("match_local", valid0=features0.valid, valid1=features1.valid)
-    check_option("match_local", type(radius) is int and radius >= 1, "radius >= 1", radius)
-    check_option("match_local", type(step) is int and step >= 1, "step >= 1", step)
-    if features0.stride != features1.stride or features0.offset != features1.offset:
-        raise ShapeError(
-            f"match_local: the maps must lie on one grid, got stride {features0.stride} and "
-            f"{features1.stride}, offset {features0.offset} and {features1.offset}"
-        )
+    _check(features0, features1, radius, step)
+    d0 = features0.descriptors
     B, _, h, w = d0.shape
     dtype = solve_dtype(d0.dtype)
     unit0, usable0 = _unit(d0.to(dtype), features0.valid)
-    unit1, usable1 = _unit(d1.to(dtype), features1.valid)
-
-    # One similarity per displacement; cells outside map 1 are zero vectors there.
-    side = 2 * radius + 1
+    unit1, usable1 = _unit(features1.descriptors.to(dtype), features1.valid)
     unit0, usable0 = unit0[:, ::step, ::step].contiguous(), usable0[:, ::step, ::step]
+    peak = _find_peak(_similarity_volume(unit0, unit1, radius, step), 2 * radius + 1)
+
+    (sx, sy), (ox, oy) = features0.stride, features0.offset
+    cell_y, cell_x = torch.meshgrid(
+        torch.arange(0, h, step, device=d0.device, dtype=dtype),
+        torch.arange(0, w, step, device=d0.device, dtype=dtype),
+        indexing="ij",
+    )
+    cell_x, cell_y = cell_x.reshape(1, -1), cell_y.reshape(1, -1)
+    x1 = cell_x + (peak.column - radius) + peak.shift_x
+    y1 = cell_y + (peak.row - radius) + peak.shift_y
+    points0 = torch.stack([ox + sx * cell_x, oy + sy * cell_y], dim=-1).expand(B, -1, -1)
+    points1 = torch.stack([ox + sx * x1, oy + sy * y1], dim=-1)
+
+    row1 = (cell_y + peak.row - radius).clamp(0, h - 1)
+    column1 = (cell_x + peak.column - radius).clamp(0, w - 1)
+    index1 = (row1 * w + column1).long()
+    supported = _with_neighbours(usable1).flatten(1).gather(1, index1)
+    valid = peak.interior & usable0.flatten(1) & supported & (peak.value > 0)
+    score = torch.where(valid, peak.value, torch.zeros_like(peak.value))
+    return Matches(points0, points1, score.to(d0.dtype), valid)
+
+
+def _check(features0: FeatureMap, features1: FeatureMap, radius: int, step: int) -> None:
+    op = "match_local"
+    for features in (features0, features1):
+        if not isinstance(features, FeatureMap):
+            raise DtypeError(f"{op}: expected a FeatureMap, got {type(features).__name__}")
+    check_shapes(
+        op,
+        features0=(features0.descriptors, "B C h w"),
+        features1=(features1.descriptors, "B C h w"),
+        valid0=(features0.valid, "B h w"),
+        valid1=(features1.valid, "B h w"),
+    )
+    check_floating(op, features0=features0.descriptors, features1=features1.descriptors)
+    check_bool(op, valid0=features0.valid, valid1=features1.valid)
+    check_option(op, type(radius) is int and radius >= 1, "radius >= 1", radius)
+    check_option(op, type(step) is int and step >= 1, "step >= 1", step)
+    if features0.stride != features1.stride or features0.offset != features1.offset:
+        raise ShapeError(
+            f"{op}: the maps must lie on one grid, got stride {features0.stride} and "
+            f"{features1.stride}, offset {features0.offset} and {features1.offset}"
+        )
+
+
+def _unit(descriptors: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Return unit descriptors (B, h, w, C), 0 where unusable, and what is usable (B, h, w)."""
+    unit, usable = unit_descriptors(descriptors, 1)
+    if valid is not None:
+        usable = usable & valid
+        unit = torch.where(valid.unsqueeze(1), unit, 0.0)
+    return unit.permute(0, 2, 3, 1).contiguous(), usable
+
+
+def _similarity_volume(unit0: Tensor, unit1: Tensor, radius: int, step: int) -> Tensor:
+    """Return (B, N, side * side), the similarity of each cell of map 0 at every displacement.
+
+    Args:
+        unit0: (B, ceil(h / step), ceil(w / step), C).
+        unit1: (B, h, w, C); cells outside are zero vectors.
+        radius: Half of ``side - 1``, in cells.
+        step: Distance of the cells of map 0, in those of map 1.
+    """
+    h, w = unit1.shape[1:3]
+    side = 2 * radius + 1
     padded = F.pad(unit1, (0, 0, radius, radius, radius, radius))
-    volume = torch.stack(
+    return torch.stack(
         [
             torch.linalg.vecdot(unit0, padded[:, dy : dy + h : step, dx : dx + w : step])
             for dy in range(side)
             for dx in range(side)
         ],
         dim=-1,
-    ).flatten(1, 2)  # [B, N, side * side]
+    ).flatten(1, 2)
 
+
+class _Peak(NamedTuple):
+    """The best displacement of each cell, (B, N) each."""
+
+    row: Tensor  # int64, clamped to the inside of the window
+    column: Tensor
+    interior: Tensor  # bool, the best displacement lies inside
+    value: Tensor  # similarity
+    shift_x: Tensor  # from the cell to the peak, in cells
+    shift_y: Tensor
+
+
+def _find_peak(volume: Tensor, side: int) -> _Peak:
+    """Return the peak of each window (B, N, side * side), refined by a fit per axis."""
     best = volume.detach().argmax(dim=-1)  # [B, N]
     row = torch.div(best, side, rounding_mode="floor")
     column = best - row * side
@@ -103,41 +165,17 @@ def match_local(
         index = ((row + dy) * side + column + dx).unsqueeze(-1)
         return torch.gather(volume, -1, index).squeeze(-1)
 
-    peak = similarity(0, 0)
-    shift_x = _peak_shift(similarity(0, -1), peak, similarity(0, 1))
-    shift_y = _peak_shift(similarity(-1, 0), peak, similarity(1, 0))
+    value = similarity(0, 0)
+    shift_x = _peak_shift(similarity(0, -1), value, similarity(0, 1))
+    shift_y = _peak_shift(similarity(-1, 0), value, similarity(1, 0))
+    return _Peak(row, column, interior, value, shift_x, shift_y)
 
-    (sx, sy), (ox, oy) = features0.stride, features0.offset
-    cell_y, cell_x = torch.meshgrid(
-        torch.arange(0, h, step, device=d0.device, dtype=dtype),
-        torch.arange(0, w, step, device=d0.device, dtype=dtype),
-        indexing="ij",
-    )
-    cell_x, cell_y = cell_x.reshape(1, -1), cell_y.reshape(1, -1)
-    x1 = cell_x + (column - radius) + shift_x
-    y1 = cell_y + (row - radius) + shift_y
-    points0 = torch.stack([ox + sx * cell_x, oy + sy * cell_y], dim=-1).expand(B, -1, -1)
-    points1 = torch.stack([ox + sx * x1, oy + sy * y1], dim=-1)
 
-    # The peak and its neighbours must stand on usable cells of map 1, not on padding.
-    rim = F.pad(usable1, (1, 1, 1, 1), value=False)
+def _with_neighbours(usable: Tensor) -> Tensor:
+    """Return the cells (B, h, w) that are usable like their four neighbours: no padding."""
+    rim = F.pad(usable, (1, 1, 1, 1), value=False)
     across = rim[:, 1:-1, :-2] & rim[:, 1:-1, 1:-1] & rim[:, 1:-1, 2:]
-    supported = (across & rim[:, :-2, 1:-1] & rim[:, 2:, 1:-1]).flatten(1)  # [B, N]
-    target = (cell_y + row - radius).clamp(0, h - 1) * w + (cell_x + column - radius).clamp(
-        0, w - 1
-    )
-    valid = interior & usable0.flatten(1) & supported.gather(1, target.long()) & (peak > 0)
-    score = torch.where(valid, peak, torch.zeros_like(peak))
-    return Matches(points0, points1, score.to(d0.dtype), valid)
-
-
-def _unit(descriptors: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Return unit descriptors (B, h, w, C), 0 where unusable, and what is usable (B, h, w)."""
-    unit, usable = unit_descriptors(descriptors, 1)
-    if valid is not None:
-        usable = usable & valid
-        unit = torch.where(valid.unsqueeze(1), unit, 0.0)
-    return unit.permute(0, 2, 3, 1).contiguous(), usable
+    return across & rim[:, :-2, 1:-1] & rim[:, 2:, 1:-1]
 
 
 def _peak_shift(before: Tensor, peak: Tensor, after: Tensor) -> Tensor:
@@ -152,7 +190,7 @@ def _peak_shift(before: Tensor, peak: Tensor, after: Tensor) -> Tensor:
     return torch.where(flat, torch.zeros_like(shift), shift).clamp(-0.5, 0.5)
 
 
-class MatchLocal(nn.Module):
+class MatchLocal(OpModule):
     """See :func:`match_local`."""
 
     def __init__(self, *, radius: int = 2, step: int = 1) -> None:
@@ -162,7 +200,3 @@ class MatchLocal(nn.Module):
     def forward(self, features0: FeatureMap, features1: FeatureMap) -> Matches:
         """See :func:`match_local`."""
         return match_local(features0, features1, radius=self.radius, step=self.step)
-
-    def extra_repr(self) -> str:
-        """Return the options."""
-        return f"radius={self.radius}, step={self.step}"

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torch import nn
-
 from diar_ops._types import FeatureMap, Matches
-from diar_ops.matching._cells import as_cells, check_dense_options, check_levels, match_cells
-from diar_ops.matching.mutual_nearest import check_match_options
+from diar_ops.matching._cells import CellMatcher, MatchOptions, match_cells
 
 __all__ = ["MatchPyramid", "match_pyramid"]
 
@@ -50,40 +47,12 @@ def match_pyramid(
         DeviceError: The tensors are on different devices.
         OptionError: No levels, or an option of :func:`match_dense` is out of range.
     """
-    check_levels("match_pyramid", levels0, levels1)
-    check_match_options("match_pyramid", threshold, ratio, temperature)
-    check_dense_options("match_pyramid", max_matches)
-    return match_cells(
-        as_cells(levels0),
-        as_cells(levels1),
-        threshold=threshold,
-        ratio=ratio,
-        temperature=temperature,
-        subpixel=subpixel,
-        max_matches=max_matches,
-    )
+    options = MatchOptions(threshold, ratio, temperature, subpixel, max_matches)
+    return match_cells("match_pyramid", levels0, levels1, options)
 
 
-class MatchPyramid(nn.Module):
+class MatchPyramid(CellMatcher):
     """See :func:`match_pyramid`."""
-
-    def __init__(
-        self,
-        *,
-        threshold: float | None = None,
-        ratio: float | None = None,
-        temperature: float | None = None,
-        subpixel: bool = False,
-        max_matches: int | None = None,
-    ) -> None:
-        super().__init__()
-        check_match_options("MatchPyramid", threshold, ratio, temperature)
-        check_dense_options("MatchPyramid", max_matches)
-        self.threshold = threshold
-        self.ratio = ratio
-        self.temperature = temperature
-        self.subpixel = subpixel
-        self.max_matches = max_matches
 
     def forward(self, levels0: Sequence[FeatureMap], levels1: Sequence[FeatureMap]) -> Matches:
         """See :func:`match_pyramid`."""
@@ -95,11 +64,4 @@ class MatchPyramid(nn.Module):
             temperature=self.temperature,
             subpixel=self.subpixel,
             max_matches=self.max_matches,
-        )
-
-    def extra_repr(self) -> str:
-        """Print the options."""
-        return (
-            f"threshold={self.threshold}, ratio={self.ratio}, temperature={self.temperature}, "
-            f"subpixel={self.subpixel}, max_matches={self.max_matches}"
         )

@@ -6,12 +6,13 @@ import math
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from diar_ops._checks import check_bool, check_floating, check_option, check_shapes, solve_dtype
 from diar_ops._errors import DtypeError
-from diar_ops.matching._dual_softmax import dual_logsumexp
-from diar_ops.matching._nearest import Nearest, nearest_both_ways
+from diar_ops._module import OpModule
+from diar_ops.matching._mutual_nearest.dual_softmax import dual_logsumexp
+from diar_ops.matching._mutual_nearest.nearest import Nearest, nearest_both_ways
 from diar_ops.matching._unit import unit_descriptors
 
 __all__ = ["MutualNearest", "NearestPairs", "mutual_nearest"]
@@ -96,13 +97,13 @@ def mutual_nearest(
     usable0 = usable0 if valid0 is None else usable0 & valid0
     usable1 = usable1 if valid1 is None else usable1 & valid1
     if sizes["N"] == 0 or sizes["M"] == 0:
-        nothing = usable0.new_zeros(usable0.shape)
+        no_match = usable0.new_zeros(usable0.shape)
         score = (unit0.sum(2) * 0 + unit1.sum() * 0).to(descriptors0.dtype)
-        return NearestPairs(nothing.long(), score, nothing)
+        return NearestPairs(no_match.long(), score, no_match)
 
     # An unusable element stays in place, below every usable one.
-    shut = -4.0 if temperature is None else -(8.0 / temperature + 1e3)
-    bias0, bias1 = (torch.where(u, 0.0, shut).to(dtype) for u in (usable0, usable1))
+    excluded = -4.0 if temperature is None else -(8.0 / temperature + 1e3)
+    bias0, bias1 = (torch.where(u, 0.0, excluded).to(dtype) for u in (usable0, usable1))
     if temperature is None:
         nearest = nearest_both_ways(unit0, bias0, unit1, bias1, second=ratio is not None)
     else:
@@ -133,7 +134,7 @@ def mutual_nearest(
 def check_match_options(
     op: str, threshold: float | None, ratio: float | None, temperature: float | None
 ) -> None:
-    """Raise ``OptionError`` for options that no matcher takes."""
+    """Raise ``OptionError`` for values that no matcher takes."""
     if threshold is not None:
         check_option(op, math.isfinite(threshold), "a finite threshold", threshold)
     if ratio is not None:
@@ -160,13 +161,14 @@ def _passes_ratio(nearest: Nearest, ratio: float) -> Tensor:
 
 
 def _distinct(best: Tensor, second: Tensor, ratio: float) -> Tensor:
+    """Return which best similarities pass Lowe's ratio test."""
     # Squared distance of unit descriptors: 2 - 2 cos. Below -2 lie only unusable elements, and a
     # descriptor without a usable rival is distinct.
     rival = torch.where(second < -2, torch.inf, (2 - 2 * second).clamp(min=0))
     return (2 - 2 * best).clamp(min=0) < ratio**2 * rival
 
 
-class MutualNearest(nn.Module):
+class MutualNearest(OpModule):
     """See :func:`mutual_nearest`."""
 
     def __init__(
@@ -199,7 +201,3 @@ class MutualNearest(nn.Module):
             ratio=self.ratio,
             temperature=self.temperature,
         )
-
-    def extra_repr(self) -> str:
-        """Print the options."""
-        return f"threshold={self.threshold}, ratio={self.ratio}, temperature={self.temperature}"

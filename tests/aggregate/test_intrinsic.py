@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from diar_ops import OptionError, intrinsic_aggregate
-from diar_ops.aggregate._poisson import divergence, solve_poisson
+from diar_ops.aggregate._intrinsic.poisson import divergence, solve_poisson
 from tests.aggregate.contract import DifferentiableTests, frames
 from tests.harness import Call, assert_close, generator
 

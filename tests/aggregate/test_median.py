@@ -14,7 +14,7 @@ from torch import Tensor
 
 import diar_ops.aggregate.median as median_module
 from diar_ops import median_aggregate
-from diar_ops.aggregate._sorting import comparators, sort_slices
+from diar_ops.aggregate._median.sorting import comparators, sort_slices
 from tests.aggregate.contract import AggregateTests, frames
 from tests.harness import Call, assert_close
 

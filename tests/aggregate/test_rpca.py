@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-import diar_ops.aggregate._alm as alm
+import diar_ops.aggregate._rpca.alm as alm
 from diar_ops import OptionError, mean_aggregate, median_aggregate, rpca_aggregate
 from tests.aggregate.contract import ContractTests, frames
 from tests.harness import Call, assert_close, generator

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from diar_ops import SwinBlock, swin_block
-from diar_ops.aggregate._window_attention import window_attention
+from diar_ops.aggregate._swin.attention import window_attention
 from tests.aggregate.contract import frames
 from tests.aggregate.textbook_swin import SwinTests, textbook_block
 from tests.harness import Call, assert_close, generator
@@ -114,7 +114,7 @@ class TestSwinBlock(SwinTests):
         features, valid = frames("block chunks", 2, 3, 4, 11, 9)
         leaf = features.requires_grad_()
         params = self.make_params(4, "chunks", window=(None, 2, 2), heads=2)
-        module = sys.modules["diar_ops.aggregate._window_attention"]
+        module = sys.modules["diar_ops.aggregate._swin.attention"]
         results = []
         for scores in (1, 700, 2**30):
             monkeypatch.setattr(module, "SCORES", scores)
@@ -128,7 +128,7 @@ class TestSwinBlock(SwinTests):
         features, valid = frames("block devices", 2, 3, 4, 7, 9)
         params = self.make_params(4, "devices", window=(2, 4, 4), heads=2)
         leaves = [x.requires_grad_() for x in (features, *params.values())]
-        module = sys.modules["diar_ops.aggregate._window_attention"]
+        module = sys.modules["diar_ops.aggregate._swin.attention"]
         results = []
         for fast in ("cpu", "none"):
             monkeypatch.setattr(module, "FAST_DEVICE", fast)

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from diar_ops import corner_error, distort_points, homography_dlt, transform_points
+from diar_ops import (
+    BundleAdjustment,
+    bundle_adjust_homographies,
+    corner_error,
+    distort_points,
+    homography_dlt,
+    transform_points,
+    undistort_points,
+)
 from tests.harness import generator
 
 F64 = torch.float64
@@ -122,3 +130,19 @@ def spoil(
 def error(homography: Tensor, truth: Tensor) -> Tensor:
     """Mean corner error (..., T) in pixels of the reference."""
     return corner_error(homography.to(F64), truth, size=SIZE)
+
+
+def corners_in_reference(homography: Tensor, k: Tensor | float = 0.0) -> Tensor:
+    """Return (B, T, 4, 2), the corners of frames with distortion k in the reference."""
+    flat = homography.to(F64).reshape(-1, 3, 3)
+    k = torch.as_tensor(k, dtype=F64).expand(len(homography)).repeat_interleave(homography.shape[1])
+    points = undistort_points(corners().expand(len(flat), 4, 2), k, size=SIZE).points
+    return transform_points(points, flat).points.view(*homography.shape[:-2], 4, 2)
+
+
+def adjust(s: Scene, **options: Any) -> BundleAdjustment:
+    return bundle_adjust_homographies(*s.args, **options)
+
+
+def with_points1(s: Scene, points1: Tensor) -> Scene:
+    return s._replace(points1=points1)

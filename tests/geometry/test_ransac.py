@@ -14,56 +14,15 @@ from torch import Tensor
 
 from diar_ops import (
     DtypeError,
-    HomographyEstimate,
     OptionError,
     RansacHomography,
     Reason,
     ShapeError,
     corner_error,
-    homography_dlt,
     ransac_homography,
-    transform_points,
 )
+from tests.geometry.ransac_scene import F64, SIZE, pairs, project
 from tests.harness import Call, OpTests, assert_close, generator
-
-F64 = torch.float64
-SIZE = 512
-
-
-def project(homography: Tensor, points: Tensor) -> Tensor:
-    mapped = points.to(F64) @ homography[..., :2].to(F64).mT + homography[:, None, :, 2].to(F64)
-    return mapped[..., :2] / mapped[..., 2:]
-
-
-def pairs(
-    name: str, batch: int, number: int, outliers: float, noise: float = 0.5
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return points_src, points_dst, the true homography, and which pairs are true."""
-    gen = generator(name)
-
-    def uniform(*shape: int) -> Tensor:
-        return torch.rand(*shape, generator=gen, dtype=F64)
-
-    corners = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]], dtype=F64)
-    corners = (corners * (SIZE - 1)).expand(batch, 4, 2)
-    truth = homography_dlt(corners, corners + (uniform(batch, 4, 2) - 0.5) * 160)
-    src = uniform(batch, number, 2) * (SIZE - 1)
-    dst = project(truth, src) + noise * torch.randn(batch, number, 2, generator=gen, dtype=F64)
-    wrong = uniform(batch, number).argsort(-1) < round(outliers * number)
-    dst = torch.where(wrong[..., None], uniform(batch, number, 2) * (SIZE - 1), dst)
-    return src, dst, truth, ~wrong
-
-
-def line(number: int = 30, batch: int = 1) -> Tensor:
-    x = torch.linspace(10, 500, number)
-    return torch.stack([x, 0.3 * x + 20], -1).expand(batch, -1, -1)
-
-
-def assert_failed(estimate: HomographyEstimate, reason: Reason) -> None:
-    assert estimate.reason.tolist() == [reason] * len(estimate.reason)
-    assert not estimate.success.any()
-    assert not estimate.inliers.any()
-    assert (estimate.homography == torch.eye(3)).all()
 
 
 class TestRansacHomography(OpTests):
@@ -277,119 +236,6 @@ class TestRansacHomography(OpTests):
         ransac_homography(src, dst, generator=used)
         assert not torch.equal(state, used.get_state())
 
-    def test_scores_find_rare_inliers_early(self) -> None:
-        """Three true pairs in a hundred, but with good scores: hopeless without them."""
-        src, dst, truth, true = pairs("scores", 4, 1000, 0.97)
-        rank = torch.rand(4, 1000, generator=generator("scores"), dtype=F64)
-        score = rank + true.to(F64) * 0.9
-        score[:, 0] = torch.nan
-        result = ransac_homography(src, dst, score=score, max_iterations=4096)
-        assert result.success.all()
-        assert (corner_error(result.homography, truth, size=(SIZE, SIZE)) < 3).all()
-        assert not ransac_homography(src, dst, max_iterations=4096).success.any()
-
-    def test_misleading_scores_cost_only_time(self) -> None:
-        src, dst, truth, true = pairs("misleading", 4, 300, 0.5)
-        result = ransac_homography(src, dst, score=-true.to(F64))
-        assert (corner_error(result.homography, truth, size=(SIZE, SIZE)) < 3).all()
-
-    def test_stops_early(self) -> None:
-        easy = ransac_homography(*pairs("easy", 2, 200, 0.2)[:2])
-        hard = ransac_homography(*pairs("hard", 2, 200, 0.8)[:2])
-        assert (easy.iterations < 300).all()
-        assert (hard.iterations > 1000).all()
-        capped = ransac_homography(*pairs("hard", 2, 200, 0.8)[:2], max_iterations=77)
-        assert (capped.iterations == 77).all()
-
-    def test_random_pairs_are_chance_level(self) -> None:
-        """Every peer returns a homography here, with 5 inliers or more."""
-        gen = generator("random pairs")
-        src, dst = (torch.rand(200, 200, 2, generator=gen) * SIZE for _ in range(2))
-        result = ransac_homography(src, dst, max_iterations=4096, generator=gen)
-        assert_failed(result, Reason.CHANCE_LEVEL)
-        assert_failed(ransac_homography(src[:8], dst[:8]), Reason.CHANCE_LEVEL)
-
-    def test_clustered_random_pairs_are_chance_level(self) -> None:
-        """Points in ten clumps, as keypoints are, meet by accident more often."""
-        gen = generator("clumps")
-        centres = torch.rand(40, 10, 2, generator=gen) * SIZE
-        src, dst = (
-            centres[:, torch.randint(10, (200,), generator=gen)]
-            + 8 * torch.randn(40, 200, 2, generator=gen)
-            for _ in range(2)
-        )
-        assert_failed(ransac_homography(src, dst, max_iterations=4096), Reason.CHANCE_LEVEL)
-
-    def test_few_true_pairs_are_more_than_chance(self) -> None:
-        """15 of 200: significant, though as few as some peers find among random pairs."""
-        src, dst, truth, _ = pairs("few", 2, 200, 0.925)
-        result = ransac_homography(src, dst, max_iterations=400_000)
-        assert result.success.all()
-        assert (corner_error(result.homography, truth, size=(SIZE, SIZE)) < 3).all()
-
-    @pytest.mark.parametrize("noise", [0.0, 0.5])
-    @pytest.mark.parametrize("strays", [0, 1, 2])
-    @pytest.mark.parametrize("true_strays", [True, False])
-    def test_collinear_pairs(self, noise: float, strays: int, true_strays: bool) -> None:
-        gen = generator("collinear")
-        extra = torch.rand(20, strays, 2, generator=gen) * SIZE
-        src = torch.cat([line(30, 20), extra], 1)
-        dst = torch.cat([line(30, 20), extra if true_strays else extra.roll(1, 0)], 1)
-        dst = dst + 5 + noise * torch.randn(dst.shape, generator=gen)
-        assert_failed(ransac_homography(src, dst, max_iterations=4096), Reason.COLLINEAR)
-
-    def test_collinear_pairs_among_random_ones(self) -> None:
-        gen = generator("collinear and random")
-        src, dst = (
-            torch.cat([line(30, 20), torch.rand(20, 100, 2, generator=gen) * SIZE], 1)
-            for _ in range(2)
-        )
-        assert_failed(ransac_homography(src, dst, max_iterations=4096), Reason.COLLINEAR)
-
-    def test_enough_pairs_beside_a_line_are_believed(self) -> None:
-        extra = torch.rand(20, 6, 2, generator=generator("beside")) * SIZE
-        points = torch.cat([line(30, 20), extra], 1)
-        result = ransac_homography(points, points + 5)
-        assert result.success.all()
-        assert result.inliers.all()
-
-    def test_coincident_pairs(self) -> None:
-        point = torch.full((2, 30, 2), 7.0)
-        spread = torch.rand(2, 30, 2, generator=generator("spread")) * SIZE
-        for src, dst in ((point, point + 2), (spread, point), (point, spread)):
-            assert_failed(ransac_homography(src, dst, max_iterations=1024), Reason.COLLINEAR)
-
-    def test_too_few_and_not_finite(self) -> None:
-        points = torch.rand(1, 20, 2, generator=generator("few")) * SIZE
-        valid = torch.zeros(1, 20, dtype=torch.bool)
-        assert_failed(ransac_homography(points, points, valid), Reason.TOO_FEW)
-        valid[:, 5:8] = True
-        assert_failed(ransac_homography(points, points, valid), Reason.TOO_FEW)
-        spoiled = points.clone()
-        spoiled[:, :17] = torch.nan
-        assert_failed(ransac_homography(points, spoiled), Reason.TOO_FEW)
-        spoiled[:] = torch.nan
-        assert_failed(ransac_homography(points, spoiled), Reason.NOT_FINITE)
-        assert_failed(ransac_homography(spoiled, points, valid), Reason.NOT_FINITE)
-
-    def test_mirrored_pairs_are_not_believed(self) -> None:
-        points = torch.rand(4, 100, 2, generator=generator("mirror")) * SIZE
-        mirrored = points * torch.tensor([-1.0, 1.0])
-        result = ransac_homography(points, mirrored, max_iterations=2048)
-        assert_failed(result, Reason.CHANCE_LEVEL)
-
-    def test_pairs_behind_the_camera_are_no_inliers(self) -> None:
-        """The algebra agrees with them, but no photo shows what lies beyond the horizon."""
-        src, _, _, _ = pairs("horizon", 1, 200, 0.0)
-        src[..., 0] = torch.where(src[..., 0] < 350, src[..., 0] * 250 / 350, src[..., 0] + 80)
-        h = torch.tensor([[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [-3e-3, 0.0, 1.0]]], dtype=F64)
-        behind = src[..., 0] > 1 / 3e-3
-        assert 20 < behind.sum() < 100
-        result = ransac_homography(src, project(h, src))
-        assert result.success.all()
-        assert not (result.inliers & behind).any()
-        assert (result.inliers | behind).all()
-
     @pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
     def test_half_precision(self, half: torch.dtype) -> None:
         src, dst, _, _ = pairs("half", 2, 100, 0.3)
@@ -408,39 +254,3 @@ class TestRansacHomography(OpTests):
         actual, expected = compiled(*args), ransac_homography(*args, **kwargs)
         assert_close(actual.homography, expected.homography)
         assert torch.equal(actual.inliers, expected.inliers)
-
-
-def test_the_verdict_does_not_depend_on_other_items() -> None:
-    """Borderline items, alone and beside random pairs that make the search draw much longer."""
-    random = generator("ransac-borderline")
-    H = torch.tensor([[[1.05, 0.02, 5], [-0.03, 0.97, 8], [1e-5, 2e-5, 1]]])
-    for _ in range(12):
-        x = torch.rand(1, 24, 1, generator=random) * 512
-        y = 0.5 * x + 30 + 2.6 * torch.randn(1, 24, 1, generator=random)
-        src = torch.cat([x, y], -1)
-        dst = transform_points(src, H).points + 0.3 * torch.randn(1, 24, 2, generator=random)
-        other = torch.rand(2, 24, 2, generator=random) * 512
-        alone = ransac_homography(src, dst, max_iterations=20_000)
-        beside = ransac_homography(
-            torch.cat([src, other[:1]]), torch.cat([dst, other[1:]]), max_iterations=20_000
-        )
-        assert alone.reason[0] == beside.reason[0]
-        assert torch.equal(alone.homography[0], beside.homography[0])
-
-
-@pytest.mark.parametrize(("distinct", "copies"), [(66, 3), (40, 5), (4, 50)])
-def test_repeated_correspondences_are_one_piece_of_evidence(distinct: int, copies: int) -> None:
-    random = generator("ransac-repeated")
-    src, dst = (torch.rand(2, 8, distinct, 2, generator=random) * 512).repeat(1, 1, copies, 1)
-    estimate = ransac_homography(src, dst, max_iterations=8192)
-    assert not estimate.success.any()
-
-
-def test_independence_asks_for_support_that_is_spread_out() -> None:
-    """Sixty matches within one highlight against sixty all over the picture."""
-    random = generator("ransac-highlight")
-    noise = torch.rand(2, 1, 300, 2, generator=random) * 512
-    for extent, trusted in ((40.0, False), (400.0, True)):
-        good = 50 + extent * torch.rand(1, 60, 2, generator=random)
-        src, dst = torch.cat([noise[0], good], 1), torch.cat([noise[1], good + 9], 1)
-        assert ransac_homography(src, dst, independence=64.0).success[0] == trusted

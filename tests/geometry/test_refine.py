@@ -11,12 +11,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
-from torch.nn import functional as F
 
 from diar_ops import (
     DtypeError,
     OptionError,
-    RefinedHomography,
     ShapeError,
     corner_error,
     homography_dlt,
@@ -24,59 +22,10 @@ from diar_ops import (
     transform_points,
     warp_homography,
 )
+from tests.geometry.refine_scene import SIZE, error, moved_corners, pair, spoil, texture
 from tests.harness import Call, OpTests, generator
 
 NAN = float("nan")
-SIZE = (120, 150)
-
-
-def texture(name: str, *shape: int) -> Tensor:
-    """Pictures with detail of every size, in [0.1, 0.9]."""
-    seeded = generator(name)
-    picture = torch.zeros(*shape, dtype=torch.float64)
-    for cell in (4, 8, 16, 32):
-        coarse = torch.rand(
-            *shape[:-2], *(n // cell + 2 for n in shape[-2:]), generator=seeded, dtype=torch.float64
-        )
-        picture += F.interpolate(coarse, shape[-2:], mode="bicubic", align_corners=True)
-    return 0.1 + 0.8 * (picture / 4).clamp(0, 1)
-
-
-def moved_corners(name: str, pixels: float, count: int = 1) -> Tensor:
-    """Homographies (count, 3, 3) that move each corner by about so many pixels."""
-    right, bottom = SIZE[1] - 1.0, SIZE[0] - 1.0
-    corners = torch.tensor([[0, 0], [right, 0], [right, bottom], [0, bottom]], dtype=torch.float64)
-    angle = 6.2832 * torch.rand(count, 4, generator=generator(name), dtype=torch.float64)
-    moves = pixels * torch.stack((angle.cos(), angle.sin()), -1)
-    return homography_dlt(corners.expand(count, 4, 2), corners + moves)
-
-
-def pair(name: str, pixels: float = 6.0) -> tuple[Tensor, Tensor, Tensor]:
-    """Return source, destination (1, 3, h, w) and the true homography."""
-    larger = texture(name, 1, 3, SIZE[0] + 60, SIZE[1] + 60)
-    shift = torch.tensor([[1.0, 0, -30], [0, 1, -30], [0, 0, 1]], dtype=torch.float64)[None]
-    truth = moved_corners(name + " truth", pixels)
-    source = warp_homography(larger, torch.linalg.inv(truth) @ shift, size=SIZE, mode="bicubic")
-    destination = warp_homography(larger, shift, size=SIZE, mode="bicubic")
-    return source.image, destination.image, truth
-
-
-def spoil(image: Tensor, name: str) -> Tensor:
-    """Shade it, darken it, cast a shadow, glare, and put a thing in front of a fifth of it."""
-    seeded = generator(name)
-    h, w = image.shape[-2:]
-    ramp = torch.linspace(0.5, 1.1, w, dtype=image.dtype)
-    image = image * ramp + 0.05
-    image[..., : h // 3, w // 2 :] *= 0.5
-    image[..., h // 2 : h // 2 + 12, 10:30] = 1.0
-    thing = texture(name + " thing", 1, 3, h // 2, w * 2 // 5)
-    image[..., h // 2 :, w * 3 // 5 :] = thing
-    noise = torch.randn(image.shape, generator=seeded, dtype=image.dtype)
-    return (image + 0.004 * noise).clamp(0, 1)
-
-
-def error(found: RefinedHomography, truth: Tensor) -> Tensor:
-    return corner_error(found.homography, truth, size=SIZE)
 
 
 class TestRefineHomography(OpTests):
@@ -284,61 +233,3 @@ class TestRefineHomography(OpTests):
         assert source.grad.isfinite().all()
         assert start.grad is not None
         assert start.grad[:2].isfinite().all()
-
-
-def test_unrelated_pictures_do_not_agree() -> None:
-    one, two = texture("refine one", 1, 3, *SIZE), texture("refine two", 1, 3, *SIZE)
-    found = refine_homography(one, two, moved_corners("nowhere", 3.0, 6))
-    assert (found.agreement < 0.1).all()
-
-
-@pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
-def test_flat_pictures_say_nothing(level: float) -> None:
-    flat, picture = torch.full((1, 3, *SIZE), level), texture("beside flat", 1, 3, *SIZE).float()
-    start = moved_corners("flat start", 2.0).float()
-    for pair_of in ((flat, picture), (picture, flat), (flat, flat)):
-        found = refine_homography(*pair_of, start)
-        assert not found.success
-        torch.testing.assert_close(found.homography, start / start[:, 2:, 2:])
-
-
-def test_a_small_source_in_a_large_destination() -> None:
-    source, destination, truth = pair("refine small", 2.0)
-    small = F.interpolate(source, (30, 38), mode="area")
-    sy, sx = SIZE[0] / 30, SIZE[1] / 38
-    grow = torch.tensor([[sx, 0, sx / 2 - 0.5], [0, sy, sy / 2 - 0.5], [0, 0, 1]]).double()
-    large = F.interpolate(destination, scale_factor=4, mode="bicubic").clamp(0, 1)
-    four = torch.tensor([[4, 0, 1.5], [0, 4, 1.5], [0, 0, 1]], dtype=torch.float64)
-    found = refine_homography(small, large, four @ truth @ grow)
-    assert found.homography.isfinite().all()
-
-
-def test_masks_keep_pixels_out() -> None:
-    source, destination, truth = pair("refine masks", 4.0)
-    spoiled = source.clone()
-    spoiled[..., 40:] = texture("something else", 1, 3, *SIZE)[..., 40:]
-    valid = torch.ones(1, 1, *SIZE, dtype=torch.bool)
-    valid[..., 40:] = False
-    found = refine_homography(spoiled, destination, truth, valid, levels=1)
-    assert found.success
-    assert found.agreement > 0.8
-    assert not found.matches.points0[0, found.matches.valid[0], 0].gt(40).any()
-
-
-def test_other_features_can_be_compared() -> None:
-    source, destination, truth = pair("refine features", 3.0)
-
-    def colours(image: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-        return (image - 0.5) / 0.2, valid
-
-    found = refine_homography(source, destination, torch.eye(3).double()[None], features=colours)
-    assert error(found, truth) < 0.05
-
-
-def test_photos_of_other_sizes() -> None:
-    source, destination, truth = pair("refine other sizes", 4.0)
-    twice = F.interpolate(source, scale_factor=2, mode="bicubic").clamp(0, 1)
-    shrink = torch.tensor([[0.5, 0, -0.25], [0, 0.5, -0.25], [0, 0, 1]], dtype=torch.float64)
-    found = refine_homography(twice, destination, (moved_corners("b", 2.0) @ truth @ shrink))
-    off = corner_error(found.homography, truth @ shrink, size=(2 * SIZE[0], 2 * SIZE[1]))
-    assert off < 0.1

@@ -20,56 +20,9 @@ from diar_ops import (
     ShapeError,
     dense_descriptors,
     dense_sift,
-    dense_stages,
 )
-from diar_ops.matching._texture import window_mean
-from tests.harness import Call, OpTests, assert_close, generator
-
-
-def noise(name: str, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
-    return torch.rand(*shape, generator=generator(name), dtype=dtype)
-
-
-class Ramps(nn.Module):
-    """A user's network: each cell of each stage knows its own (x, y), by block averages."""
-
-    stride = {"fine": 2, "coarse": 6}
-    offset = {"fine": 0.5, "coarse": 2.5}
-
-    def forward(self, images: Tensor) -> dict[str, Tensor]:
-        one = torch.ones_like(images[:, :1])
-        y = torch.arange(images.shape[-2]).to(one)[:, None] * one
-        x = torch.arange(images.shape[-1]).to(one) * one
-        maps = torch.cat([x + 1, y + 1], dim=1)
-        return {name: F.avg_pool2d(maps, int(s)) for name, s in self.stride.items()}
-
-
-class Blocks(nn.Module):
-    """One stage of learnt features, a convolution over blocks of 4 x 4 pixels."""
-
-    stride = 4
-    offset = 1.5
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(3, 6, 4, stride=4)
-        with torch.no_grad():
-            for parameter in self.parameters():
-                parameter.copy_(torch.randn(parameter.shape, generator=generator("blocks")))
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.conv(images)
-
-
-class Lists(nn.Module):
-    """Two stages in a list, square roots of SIFT bins, one stride and window for both."""
-
-    stride = (4, 8)
-    offset = (7.5, 7.5)
-    window = 16
-
-    def forward(self, images: Tensor) -> list[Tensor]:
-        return [dense_sift(images, stride=s) for s in self.stride]
+from tests.harness import Call, OpTests, assert_close
+from tests.matching.trunks import Blocks, Lists, Ramps, noise
 
 
 class TestDenseDescriptors(OpTests):
@@ -271,87 +224,7 @@ class TestDenseDescriptors(OpTests):
         assert torch.equal(features.valid[0], expected)
 
 
-class TestDenseStages(OpTests):
-    op = "dense_stages"
-
-    def call(self, device: torch.device, dtype: torch.dtype) -> Call:
-        images = noise("dense_stages", 2, 3, 37, 30).to(device, dtype)
-        return Call((images,), {"trunk": Blocks().to(device, dtype), "min_contrast": 0.01})
-
-    def gradcheck_call(self, device: torch.device) -> tuple[Callable[..., Any], tuple[Tensor, ...]]:
-        images = noise("dense_stages gradcheck", 1, 3, 8, 8, dtype=torch.float64).to(device)
-        trunk = Blocks().to(device, torch.float64)
-        images.requires_grad_()
-        return lambda x: dense_stages(x, trunk)[0].descriptors, (images,)
-
-    def test_exception(self) -> None:
-        images = torch.zeros(1, 3, 32, 32)
-        with pytest.raises(ShapeError, match="dense_stages: images must have shape"):
-            dense_stages(images[0], Ramps())
-        with pytest.raises(DtypeError, match="floating point"):
-            dense_stages(images.to(torch.uint8), Ramps())
-        with pytest.raises(OptionError, match=r"dense_stages: .* states its stride"):
-            dense_stages(images, nn.Identity())
-        with pytest.raises(OptionError, match=r"dense_stages: .*'coarse'\], got 'deep'"):
-            dense_stages(images, Ramps(), stages=("deep",))
-
-    def test_cardinality(self) -> None:
-        found = dense_stages(noise("cardinality", 0, 3, 36, 48), Ramps())
-        assert {key: f.descriptors.shape for key, f in found.items()} == {
-            "fine": (0, 2, 18, 24),
-            "coarse": (0, 2, 6, 8),
-        }
-
-    def test_oracle_each_stage_alone(self) -> None:
-        images = noise("stages alone", 2, 3, 48, 48)
-        images[1, 0, 20, 20] = float("nan")
-        for trunk, stages in ((Ramps(), ("coarse", "fine")), (Lists(), (1,)), (Lists(), None)):
-            found = dense_stages(images, trunk, stages=stages)
-            assert tuple(found) == (stages or (0, 1))
-            for key, features in found.items():
-                alone = dense_descriptors(images, trunk, stages=key)
-                assert torch.equal(features.descriptors, alone.descriptors)
-                assert features.valid is not None
-                assert alone.valid is not None
-                assert torch.equal(features.valid, alone.valid)
-                assert (features.stride, features.offset) == (alone.stride, alone.offset)
-
-    def test_property_the_trunk_runs_once(self) -> None:
-        runs = []
-
-        class Counted(Ramps):
-            def forward(self, images: Tensor) -> dict[str, Tensor]:
-                runs.append(len(images))
-                return super().forward(images)
-
-        dense_stages(noise("once", 1, 3, 48, 48), Counted())
-        assert runs == [1]
-
-    def test_nan(self) -> None:
-        images = noise("nan stages", 2, 3, 48, 48)
-        clean = dense_stages(images, Ramps())
-        images[0, 1, 5, 5] = float("nan")
-        for key, features in dense_stages(images, Ramps()).items():
-            assert features.descriptors.isfinite().all()
-            assert features.valid is not None
-            assert not features.valid[0].all()
-            assert torch.equal(features.descriptors[1], clean[key].descriptors[1])
-
-
 def test_twin_owns_the_trunk() -> None:
     twin = DenseDescriptor(Blocks())
     assert len(list(twin.parameters())) == 2
     assert twin(noise("twin", 1, 1, 16, 16)).descriptors.requires_grad
-
-
-@pytest.mark.parametrize(("stride", "offset", "window"), [(4, 7.5, 16), (3, 0.0, 5), (8, -2.0, 20)])
-def test_window_mean_averages_the_part_inside(stride: int, offset: float, window: int) -> None:
-    images = noise("window mean", 2, 2, 41, 50)
-    actual = window_mean(images, stride=stride, offset=offset, window=window, size=(5, 6))
-    for i in range(5):
-        for j in range(6):
-            x, y = offset + stride * j, offset + stride * i
-            rows = [r for r in range(41) if y - window / 2 <= r < y + window / 2]
-            columns = [c for c in range(50) if x - window / 2 <= c < x + window / 2]
-            expected = images[:, :, rows][..., columns].mean(dim=(2, 3))
-            assert_close(actual[:, :, i, j], expected)

@@ -15,34 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import normalize
 
-import diar_ops.matching._nearest as search
 from diar_ops import DtypeError, OptionError, ShapeError, mutual_nearest
 from tests.harness import Call, OpTests, assert_close, generator
-
-
-def random_sets(name, *shapes, dtype=torch.float32):
-    g = generator(name)
-    return tuple(torch.randn(shape, generator=g, dtype=torch.float64).to(dtype) for shape in shapes)
-
-
-def full_matrix(descriptors0, descriptors1, valid0=None, valid1=None):
-    """Partner, cosine and mutuality from the whole matrix of one item, in NumPy."""
-    a, b = (normalize(d.double(), dim=1).numpy() for d in (descriptors0, descriptors1))
-    similarity = a @ b.T
-    for valid, axis in ((valid0, 0), (valid1, 1)):
-        if valid is not None:
-            hidden = ~valid.numpy()
-            similarity[(hidden, slice(None)) if axis == 0 else (slice(None), hidden)] = -2
-    partner, back = similarity.argmax(1), similarity.argmax(0)
-    score = similarity.max(1)
-    return partner, score, (back[partner] == np.arange(len(a))) & (score > -2)
-
-
-@pytest.fixture
-def small_tiles(monkeypatch):
-    """Shrink the tiles, so that small sets cross many tile borders."""
-    monkeypatch.setattr(search, "TILE_CPU", 64 * 128)
-    monkeypatch.setattr(search, "GROUP", 8)
+from tests.matching.descriptor_sets import full_matrix, random_sets
 
 
 class TestMutualNearest(OpTests):
@@ -129,18 +104,6 @@ class TestMutualNearest(OpTests):
             assert (pairs.valid[item].numpy() == mutual).all()
             assert_close(pairs.score[item], torch.from_numpy(np.where(mutual, score, 0)))
 
-    @pytest.mark.parametrize(("N", "M"), [(64, 128), (200, 300), (700, 70), (9, 600)])
-    def test_oracle_full_matrix_over_many_tiles(self, N, M, small_tiles):
-        a, b = random_sets("tiles", (3, N, 8), (3, M, 8))
-        valid0, valid1 = (torch.rand(3, n, generator=generator("tile masks")) > 0.3 for n in (N, M))
-        pairs = mutual_nearest(a, b, valid0, valid1)
-        for item in range(3):
-            partner, score, mutual = full_matrix(a[item], b[item], valid0[item], valid1[item])
-            assert (pairs.valid[item].numpy() == mutual).all()
-            usable = valid0[item].numpy()
-            assert (pairs.index1[item].numpy() == partner)[usable].all()
-            assert_close(pairs.score[item], torch.from_numpy(np.where(mutual, score, 0)))
-
     @given(st.integers(0, 2**32 - 1), st.integers(1, 90), st.integers(1, 90))
     def test_oracle_ties_go_to_the_lowest_index(self, seed, N, M):
         """Signed unit vectors: every similarity is -1, 0 or 1 exactly, and ties abound."""
@@ -154,13 +117,6 @@ class TestMutualNearest(OpTests):
         partner, _, mutual = full_matrix(a, b)
         assert (pairs.index1[0].numpy() == partner).all()
         assert (pairs.valid[0].numpy() == mutual).all()
-
-    def test_oracle_ties_across_tiles(self, small_tiles):
-        a, b = torch.ones(1, 300, 4), torch.ones(1, 500, 4)
-        pairs = mutual_nearest(a, b)
-        assert (pairs.index1 == 0).all()
-        assert pairs.valid[0].nonzero().tolist() == [[0]]
-        assert not mutual_nearest(a, b, ratio=0.99).valid.any()  # ambiguous
 
     def test_oracle_kornia(self):
         a, b = random_sets("kornia", (500, 32), (400, 32))
@@ -191,35 +147,6 @@ class TestMutualNearest(OpTests):
         assert {(m.queryIdx, m.trainIdx) for m in found} == {
             (i, int(pairs.index1[0, i])) for i in rows
         }
-
-    @pytest.mark.parametrize("masked", [False, True])
-    @pytest.mark.parametrize("temperature", [1.0, 0.1, 0.01])
-    def test_oracle_dual_softmax(self, temperature, masked, small_tiles):
-        a, b = random_sets("dual", (2, 150, 6), (2, 170, 6), dtype=torch.float64)
-        valid0, valid1 = torch.ones(2, 150).bool(), torch.ones(2, 170).bool()
-        if masked:
-            valid0[:, ::3] = False
-            valid1[1, 1::2] = False
-        inputs = [x.clone().requires_grad_() for x in (a, b)]
-        pairs = mutual_nearest(*inputs, valid0, valid1, temperature=temperature)
-
-        dense = [x.clone().requires_grad_() for x in (a, b)]
-        logits = normalize(dense[0], dim=2) @ normalize(dense[1], dim=2).transpose(1, 2)
-        both = valid0[:, :, None] & valid1[:, None]
-        logits = (logits / temperature).masked_fill(~both, -1e6)
-        probability = (logits.softmax(1) * logits.softmax(2)).masked_fill(~both, 0)
-        best, partner = probability.max(2)
-        mutual = probability.argmax(1).gather(1, partner) == torch.arange(150)
-        mutual &= both.gather(2, partner[..., None])[..., 0]
-        assert torch.equal(pairs.valid, mutual)
-        assert torch.equal(pairs.index1[mutual], partner[mutual])
-        expected = torch.where(mutual, best, 0)
-        assert_close(pairs.score, expected)
-        weight = torch.rand(expected.shape, generator=generator("dual weight"), dtype=torch.float64)
-        (pairs.score * weight).sum().backward()
-        (expected * weight).sum().backward()
-        for mine, theirs in zip(inputs, dense, strict=True):
-            assert_close(mine.grad, theirs.grad, rtol=1e-7, atol=1e-9)
 
     def test_oracle_cosine_gradient(self):
         a, b = random_sets("cosine grad", (1, 20, 6), (1, 25, 6), dtype=torch.float64)

@@ -1,8 +1,8 @@
 """Levenberg-Marquardt over all frames of each item at once, on dense normal equations.
 
 The normal matrix has 8 T + 1 rows: eight entries of each frame's normalised homography, and the
-coefficient of the lens. Entries that are not free have the row and column of the identity. Solving
-takes (8 T)^3 / 3 multiplications: 20 million for 50 frames, 170 million for 100.
+coefficient of distortion. Entries that are not free have the row and column of the identity.
+Solving takes (8 T)^3 / 3 multiplications: 20 million for 50 frames, 170 million for 100.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ import torch
 from torch import Tensor
 
 from diar_ops._checks import read_number
-from diar_ops.geometry._bundle.sampson import Pairs, PairTerms, pair_terms, per_item
+from diar_ops.geometry._bundle.pairs import Pairs, PairTerms, per_item
+from diar_ops.geometry._bundle.sampson import pair_terms
 
 __all__ = [
-    "LENS_PRIOR",
+    "DISTORTION_PRIOR",
     "State",
     "System",
     "assemble",
@@ -28,10 +29,10 @@ __all__ = [
 ]
 
 #: Largest coefficient of distortion, either way.
-_MAX_LENS = 0.5
-#: What lenses have, as a prior: standard deviation 0.1. It decides only what the views leave open.
+_MAX_DISTORTION = 0.5
+#: Prior of the coefficient: standard deviation 0.1. It decides only what the views leave open.
 #: Near its minimum, half the robust cost is a twelfth of the exponent of the normal density.
-LENS_PRIOR = 1 / (12 * 0.1**2)
+DISTORTION_PRIOR = 1 / (12 * 0.1**2)
 #: Damping relative to the diagonal: at first, per step, and where an item gives up.
 _FIRST_DAMPING, _LESS, _MORE, _MOST_DAMPING = 1e-4, 0.1, 10.0, 1e10
 #: Step, in normalised coordinates, that ends the search: 1e-5 px, nearly.
@@ -50,8 +51,13 @@ class State(NamedTuple):
     """The estimate: all of it, in normalised coordinates."""
 
     homography: Tensor  # (B, T, 3, 3)
-    lens: Tensor  # (B,)
+    distortion: Tensor  # (B,) coefficient of the lens
     iterations: Tensor  # (B,) int64
+
+    def per_frame(self) -> tuple[Tensor, Tensor]:
+        """Return homographies (F, 3, 3) and coefficients (F,) of the frames of all items."""
+        count = self.homography.shape[1]
+        return self.homography.flatten(0, 1), self.distortion.repeat_interleave(count)
 
 
 def minimise(pairs: Pairs, start: State, free: Tensor, reach: Tensor, steps: int) -> State:
@@ -68,9 +74,9 @@ def minimise(pairs: Pairs, start: State, free: Tensor, reach: Tensor, steps: int
         return start
     state, batch = start, len(free)
 
-    def linearise(at: State) -> System:
-        terms = evaluate(pairs, at, reach)
-        system = assemble(terms, pairs, at.lens, free)
+    def linearise(state: State) -> System:
+        terms = evaluate(pairs, state, reach)
+        system = assemble(terms, pairs, state.distortion, free)
         curvature = mean_curvature(terms, batch, reach)[:, None, None]
         return system._replace(normal=system.normal * curvature)
 
@@ -80,14 +86,14 @@ def minimise(pairs: Pairs, start: State, free: Tensor, reach: Tensor, steps: int
     for _ in range(steps):
         step, solved = _solve(system, damping)
         h = _to_entries(state.homography) - step[:, :-1].reshape(batch, free.shape[1] // 8, 8)
-        trial = State(_from_entries(h), state.lens - step[:, -1], state.iterations + 1)
-        found = linearise(trial)
-        better = (found.cost < system.cost) & (trial.lens.abs() <= _MAX_LENS)
-        better = better & found.normal.isfinite().flatten(1).all(-1) & ~done
+        trial = State(_from_entries(h), state.distortion - step[:, -1], state.iterations + 1)
+        new = linearise(trial)
+        better = (new.cost < system.cost) & (trial.distortion.abs() <= _MAX_DISTORTION)
+        better = better & new.normal.isfinite().flatten(1).all(-1) & ~done
         iterations = torch.where(done, state.iterations, trial.iterations)
         state = State(*(_pick(better, a, b) for a, b in zip(trial, state, strict=True)))
         state = state._replace(iterations=iterations)
-        system = System(*(_pick(better, a, b) for a, b in zip(found, system, strict=True)))
+        system = System(*(_pick(better, a, b) for a, b in zip(new, system, strict=True)))
         damping = (damping * torch.where(better, _LESS, _MORE)).clamp_min(1e-12)
         # A step this small is the end, whether rounding lets the cost fall or not.
         small = solved & (step.abs().amax(1) < _TOLERANCE)
@@ -114,18 +120,20 @@ def _from_entries(entries: Tensor) -> Tensor:
 
 def evaluate(pairs: Pairs, state: State, reach: Tensor) -> PairTerms:
     """Return the terms of all pairs at a state."""
-    count = state.homography.shape[1]
-    lens = state.lens.repeat_interleave(count)
-    return pair_terms(pairs, state.homography.flatten(0, 1), lens, reach)
+    return pair_terms(pairs, *state.per_frame(), reach)
 
 
-def cost_of(cost: Tensor, lens: Tensor) -> Tensor:
+def cost_of(cost: Tensor, distortion: Tensor) -> Tensor:
     """Return half the cost (B,) of every item from that (Q,) of its pairs and the prior."""
-    return per_item(cost, len(lens)).sum(1) + LENS_PRIOR * lens.square() / 2
+    return per_item(cost, len(distortion)).sum(1) + DISTORTION_PRIOR * distortion.square() / 2
 
 
 def assemble(
-    terms: PairTerms, pairs: Pairs, lens: Tensor, free: Tensor, prior: float = LENS_PRIOR
+    terms: PairTerms,
+    pairs: Pairs,
+    distortion: Tensor,
+    free: Tensor,
+    prior: float = DISTORTION_PRIOR,
 ) -> System:
     """Add the terms (Q,) of all pairs up to the normal equations of the items."""
     batch, n = free.shape
@@ -149,22 +157,24 @@ def assemble(
     corner = per_item(terms.lens_normal, batch).sum(1) + prior
     top = torch.cat((dense, cross[:, :, None]), 2)
     normal = torch.cat((top, torch.cat((cross, corner[:, None]), 1)[:, None]), 1)
-    slope = per_item(terms.lens_gradient, batch).sum(1) + prior * lens
+    slope = per_item(terms.lens_gradient, batch).sum(1) + prior * distortion
     gradient = torch.where(free, torch.cat((gradient, slope[:, None]), 1), 0.0)
     both = free[:, :, None] & free[:, None, :]
     normal = torch.where(both, normal, torch.diag_embed((~free).to(normal.dtype)))
-    return System(cost_of(terms.cost, lens), gradient, normal)
+    return System(cost_of(terms.cost, distortion), gradient, normal)
 
 
 def mean_curvature(terms: PairTerms, batch: int, reach: Tensor) -> Tensor:
-    """Return (B,) by how much the cost curves less than the normal matrix says, in (0, 1].
+    """Return (B,) the curvature of the cost over that of the normal matrix, in (0, 1].
 
     The normal matrix takes the weights for constants; they fall along the residual. The mean of
     ``w + t dw/dt`` over that of w turns the step of Gauss and Newton into one of Fisher's scoring.
     """
     pull = per_item(terms.sums[:, :2] / reach.square()[:, None], batch).sum(1)
-    some = pull[:, 0] > 0
-    return torch.where(some, pull[:, 1] / torch.where(some, pull[:, 0], 1.0), 1.0).clamp(0.3, 1.0)
+    total, curved = pull.unbind(1)
+    positive = total > 0
+    ratio = curved / torch.where(positive, total, 1.0)
+    return torch.where(positive, ratio, 1.0).clamp(0.3, 1.0)
 
 
 def jacobi_scaled(normal: Tensor) -> tuple[Tensor, Tensor]:

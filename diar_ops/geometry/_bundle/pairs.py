@@ -1,194 +1,42 @@
-"""Prepare matches for the joint adjustment: what counts, who is tied to whom, coordinates."""
+"""The pairs of frames of a joint adjustment, and what each adds to the normal equations."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
-from diar_ops._checks import read_number
-from diar_ops.geometry._bundle.laid import Lens
-from diar_ops.geometry._bundle.sampson import Pairs, per_item
-from diar_ops.geometry._matrix3 import scale_to_unit
+from diar_ops.geometry._bundle.projection import LensNormalization
 
-__all__ = ["MIN_SUPPORT", "Prepared", "prepare", "some_matches", "tied_to_reference"]
-
-#: Matches that agree, below which a pair does not tie its frames.
-MIN_SUPPORT = 4
-#: Smallest depth of a frame's centre, relative to the largest entry of its homography.
-_MIN_CENTRE_DEPTH = 1e-9
-#: Smallest change of area at the centre of a frame's points, in normalised coordinates.
-_MIN_DETERMINANT = 1e-12
+__all__ = ["PairTerms", "Pairs", "per_item"]
 
 
-class Prepared(NamedTuple):
-    """The problem in normalised coordinates; F = B T frames, Q = B P pairs."""
+class Pairs(NamedTuple):
+    """All pairs of all items, Q in number, between all frames, F in number."""
 
-    pairs: Pairs
-    homography: Tensor  # (B, T, 3, 3) normalised, H[2, 2] = 1; the identity where not usable
-    normaliser: Tensor  # (B, T, 3, 3) normalised ~ N @ pixels (undistorted, with a lens)
-    local: Tensor  # (B, P, 2) frames of each pair within its item, clamped into range
-    order: Tensor  # (Q, N) index of each match into the input
-    connected: Tensor  # (B, T) bool, tied to the reference by pairs of usable matches
-    sound: Tensor  # (B, T) bool, whether the initial homography is one
-    centre: Tensor  # (B, T, 2) of the images, in pixels
-    half_diagonal: Tensor  # (B, T) in pixels
-    total: Tensor  # (B,) sum of the weights, as they came, of the matches that have a say
+    first: Tensor  # (Q,) int64 frame i of each, out of F
+    second: Tensor  # (Q,)
+    points0: Tensor  # (Q, 2, N) normalised positions in frame i; with a lens, in its units
+    points1: Tensor  # (Q, 2, N)
+    weight: Tensor  # (Q, N), 0 where a match does not count
+    scale: Tensor  # (F,) normalised units per pixel of each frame
+    lens: LensNormalization | None
 
 
-def prepare(
-    frames: Tensor,
-    points0: Tensor,
-    points1: Tensor,
-    homography: Tensor,
-    sizes: Tensor,
-    valid: Tensor,
-    weights: Tensor | None,
-    reference: Tensor,
-    *,
-    with_lens: bool,
-    wide: torch.dtype,
-) -> Prepared:
-    """Normalise everything; all arguments with one leading size B."""
-    batch, count = homography.shape[:2]
-    in_range = ((frames >= 0) & (frames < count)).all(-1) & (frames[..., 0] != frames[..., 1])
-    local = frames.clamp(0, count - 1)
-    offset = torch.arange(batch, device=frames.device)[:, None, None] * count
-    index = (local + offset).flatten(0, 1)
-    usable = (points0.isfinite() & points1.isfinite()).all(-1) & in_range[..., None] & valid
-    if weights is not None:
-        usable = usable & weights.isfinite() & (weights > 0)
-    weight = torch.where(usable, 1 if weights is None else weights, 0).to(wide)
+class PairTerms(NamedTuple):
+    """The share of each pair's matches in half the cost. 8: entries of H, by rows."""
 
-    sizes = sizes.to(wide)
-    centre = (sizes.flip(-1) - 1) / 2
-    half_diagonal = (sizes.norm(dim=-1) / 2).clamp_min(1.0)
-    points, usable, weight, order = _usable_first(
-        [p.flatten(0, 1) for p in (points0, points1)], usable.flatten(0, 1), weight.flatten(0, 1)
-    )
-    xy = [torch.where(usable[..., None], p, 0).to(wide).mT for p in points]  # [Q, 2, N]
-    mean, scale = _normalisers(xy, usable, index, centre.flatten(0, 1), half_diagonal.flatten())
-    origin, unit, lens = mean, scale, None
-    if with_lens:
-        origin, unit = centre.flatten(0, 1), 1 / half_diagonal.flatten()
-        lens = Lens(scale / unit, (origin - mean) * scale[:, None])
-    moved = [
-        torch.where(usable[:, None], (p - origin[i][..., None]) * unit[i][:, None, None], 0.0)
-        for p, i in zip(xy, index.unbind(1), strict=True)
-    ]
-    normaliser = _similarity(mean, scale).view(batch, count, 3, 3)
-    start, sound = _from_reference(homography.to(wide), normaliser, reference)
-
-    tied = (usable.sum(-1) >= MIN_SUPPORT).view(local.shape[:2])
-    tied = tied & torch.gather(sound, 1, local.flatten(1)).view(local.shape).all(-1)
-    connected = tied_to_reference(local, tied, reference, count) & sound
-    active = (tied & torch.gather(connected, 1, local[..., 0])).flatten()
-    weight = weight * active[:, None]
-    # Weights are relative: their mean is 1.
-    total = per_item(weight, batch).sum((1, 2))
-    counting = per_item(weight > 0, batch).sum((1, 2))
-    mean_weight = torch.where(total > 0, total / counting.clamp_min(1), 1.0)
-    weight = weight / mean_weight.repeat_interleave(local.shape[1])[:, None]
-    pairs = Pairs(index[:, 0], index[:, 1], moved[0], moved[1], weight, scale, lens)
-    return Prepared(
-        pairs, start, normaliser, local, order, connected, sound, centre, half_diagonal, total
-    )
+    cost: Tensor  # (Q,)
+    gradient: Tensor  # (Q, 2, 8) by H_i and H_j
+    normal: Tensor  # (Q, 3, 8, 8) blocks ii, jj, ij
+    lens_gradient: Tensor  # (Q,) by k
+    lens_cross: Tensor  # (Q, 2, 8) between k and H_i, H_j
+    lens_normal: Tensor  # (Q,)
+    #: (Q, 5) sums over matches; w: their weight relative to least squares, t = e / reach^2:
+    #: w, (w + t dw/dt), w t, squared weights times t, number within reach.
+    sums: Tensor
 
 
-def _from_reference(
-    homography: Tensor, normaliser: Tensor, reference: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return homographies into the reference, normalised with H[2, 2] = 1, and which are sound.
-
-    An unsound one, which is singular, not finite, or has the centre of the frame's points on its
-    horizon, becomes the identity; where that is the reference's own, all of its item are.
-    """
-    matrix, sound = scale_to_unit(homography)
-    chosen = torch.arange(len(matrix), device=matrix.device)
-    inverse, error = torch.linalg.inv_ex(matrix[chosen, reference])
-    inverse = normaliser[chosen, reference] @ inverse
-    matrix = inverse[:, None] @ matrix @ torch.linalg.inv_ex(normaliser)[0]
-    depth = matrix[..., 2:, 2:]
-    ahead = depth.abs() > _MIN_CENTRE_DEPTH * matrix.abs().amax((-2, -1), keepdim=True)
-    matrix = matrix / torch.where(ahead, depth, 1.0)
-    regular = torch.linalg.det(matrix).abs() > _MIN_DETERMINANT
-    sound = sound & ahead[..., 0, 0] & regular & ((error == 0) & sound[chosen, reference])[:, None]
-    identity = torch.eye(3, dtype=matrix.dtype, device=matrix.device)
-    return torch.where(sound[..., None, None], matrix, identity), sound
-
-
-def tied_to_reference(local: Tensor, tied: Tensor, reference: Tensor, count: int) -> Tensor:
-    """Return (B, T), which frames a path of ``tied`` (B, P) pairs leads to the reference."""
-    batch = len(local)
-    flat = local[..., 0] * count + local[..., 1]
-    link = torch.zeros(batch, count * count, dtype=torch.float32, device=local.device)
-    link = link.scatter_add(1, flat, tied.float()).view(batch, count, count)
-    reach = (link + link.mT + torch.eye(count, device=local.device) > 0).float()
-    for _ in range(max(count - 1, 1).bit_length()):
-        reach = (reach @ reach > 0).float()
-    return reach[torch.arange(batch, device=local.device), reference] > 0
-
-
-def _usable_first(
-    points: list[Tensor], usable: Tensor, weight: Tensor
-) -> tuple[list[Tensor], Tensor, Tensor, Tensor]:
-    """Sort usable matches to the front; cut the padding that no pair needs, where it can be read.
-
-    Also returns the order (Q, n).
-    """
-    count = usable.sum(1, keepdim=True)
-    place = torch.where(usable, usable.cumsum(1) - 1, count - 1 + (~usable).cumsum(1))
-    numbers = torch.arange(usable.shape[1], device=usable.device).expand_as(place)
-    order = torch.empty_like(place).scatter_(1, place, numbers)
-    if usable.numel() > 0 and usable.device.type == "cpu":
-        most = read_number(count.max())
-        order = order if most is None else order[:, : int(most)]
-    picked = [p.gather(1, order[..., None].expand(-1, -1, 2)) for p in points]
-    return picked, usable.gather(1, order), weight.gather(1, order), order
-
-
-def some_matches(pairs: Pairs, most: int) -> Pairs:
-    """Return pairs with no more than ``most`` matches each, spread over all that count."""
-    number = pairs.weight.shape[1]
-    if number <= most:
-        return pairs
-    step = torch.arange(most, device=pairs.weight.device)
-    count = (pairs.weight > 0).sum(1, keepdim=True)
-    index = torch.where(count > most, step * count // most, step)  # [Q, most]
-    weight = pairs.weight.gather(1, index)
-    both = index[:, None].expand(-1, 2, -1)
-    return pairs._replace(
-        points0=pairs.points0.gather(2, both), points1=pairs.points1.gather(2, both), weight=weight
-    )
-
-
-def _normalisers(
-    xy: list[Tensor], usable: Tensor, index: Tensor, centre: Tensor, half_diagonal: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return the mean (F, 2) and the scale (F,) that give each frame's points unit variance.
-
-    Source: Hartley, In defense of the eight-point algorithm, PAMI 1997. Frames without points take
-    the image's centre and half its diagonal.
-    """
-    count = usable.sum(1, keepdim=True).to(xy[0].dtype)
-    total = torch.zeros(len(centre), 1, dtype=count.dtype, device=count.device)
-    sums, squares = torch.zeros_like(centre), torch.zeros_like(total)
-    for p, i in zip(xy, index.unbind(1), strict=True):
-        # Counted from the image's centre, so that the squares do not cancel.
-        near = torch.where(usable[:, None], p - centre[i][..., None], 0.0)
-        total = total.index_add(0, i, count)
-        sums = sums.index_add(0, i, near.sum(-1))
-        squares = squares.index_add(0, i, near.square().sum((1, 2))[:, None])
-    mean = sums / total.clamp_min(1)
-    spread = (squares / total.clamp_min(1) - mean.square().sum(1, keepdim=True)) / 2
-    # Points in one spot have no spread; an image has at least a pixel.
-    spread = torch.where(total > 0, spread.clamp_min(1e-6), half_diagonal[:, None].square())
-    return centre + mean, spread.rsqrt()[:, 0]
-
-
-def _similarity(mean: Tensor, scale: Tensor) -> Tensor:
-    """Return (F, 3, 3) that moves ``mean`` to the origin and multiplies by ``scale``."""
-    zero, one = torch.zeros_like(scale), torch.ones_like(scale)
-    rows = (scale, zero, -scale * mean[:, 0], zero, scale, -scale * mean[:, 1], zero, zero, one)
-    return torch.stack(rows, -1).view(-1, 3, 3)
+def per_item(x: Tensor, batch: int) -> Tensor:
+    """Return what (B P, ...) holds of all pairs as (B, P, ...), also where one of them is 0."""
+    return x.reshape(batch, len(x) // max(batch, 1), *x.shape[1:])

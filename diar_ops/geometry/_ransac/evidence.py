@@ -1,4 +1,4 @@
-"""Is the support of a homography more than chance, and does it pin the homography down?"""
+"""Tests of the support of a homography: against chance, and against degenerate points."""
 
 from __future__ import annotations
 
@@ -7,14 +7,85 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["chance_probability", "first_of_each", "log_false_alarms", "off_line_counts"]
+from diar_ops._types import Reason
+from diar_ops.geometry._ransac.normalize import NormalizedMatches
+from diar_ops.geometry._ransac.score import plausible_depths
+
+__all__ = ["LINE_PROPOSALS", "find_inliers", "judge_support"]
+
+#: log10 of the expected number of equally good fits to random pairs above which a fit is chance.
+_MAX_LOG_FALSE_ALARMS = -3.0
+#: Half the width of the band, in thresholds, within which points count as lying on a line.
+_LINE_BAND = 2.0
+#: How many pairs propose a line.
+LINE_PROPOSALS = 32
+
+
+def find_inliers(homography: Tensor, data: NormalizedMatches, threshold: float) -> Tensor:
+    """Return (B, n), which correspondences agree with homographies (B, 3, 3) of determinant 1."""
+    projected = torch.baddbmm(homography[:, None, :, 2], data.src, homography[..., :2].mT)
+    w = projected[..., 2]
+    error = (projected[..., :2] / w[..., None] - data.dst).square().sum(-1)
+    # det H = 1: the change of area is 1 / w^3, relative to the scale of the two sets.
+    low, high = plausible_depths(homography.flatten(1))
+    relative = ((data.dst_scale / data.src_scale) ** (2 / 3))[:, None]
+    low, high = low * relative, high * relative
+    return data.usable & (error < threshold**2) & (w > low) & (w < high)
+
+
+def judge_support(
+    inliers: Tensor,
+    data: NormalizedMatches,
+    draws: Tensor,
+    *,
+    threshold: float,
+    independence: float,
+    has_input: Tensor | bool,
+) -> Tensor:
+    """Return (B,) the :class:`Reason` of each item.
+
+    Args:
+        inliers: (B, n) bool, the support of each item's homography.
+        data: The correspondences.
+        draws: (3, K) uniform random numbers in [0, 1), for lines through pairs of points.
+        threshold: Largest error of an inlier, in pixels of the destination.
+        independence: Correspondences nearer than this many pixels are one piece of evidence.
+        has_input: (B,) bool, False for items that came without any correspondence.
+    """
+    # Correspondences of the same two places are one piece of evidence.
+    src_cell = (independence * data.dst_scale / data.src_scale)[:, None, None]
+    cells = torch.cat([data.src / src_cell, data.dst / independence], -1)
+    usable = data.usable
+    chance = _chance_probability(data.dst, usable, threshold)
+    independent = _first_of_each(cells, usable, inliers)
+    inliers, usable = inliers & independent, usable & independent
+    support, number = inliers.sum(-1), usable.sum(-1)
+    significant = _log_false_alarms(number, support, chance) < _MAX_LOG_FALSE_ALARMS
+
+    # Support that is significant must not hang on a line; without it, all usable points are asked.
+    members = torch.where(significant[:, None], inliers, usable)
+    band = _LINE_BAND * threshold * torch.ones_like(data.dst_scale)
+    on_line = torch.zeros_like(significant)
+    for points, width in ((data.dst, band), (data.src, band * data.dst_scale / data.src_scale)):
+        off, off_all = _off_line_counts(points, members, usable, width, draws.to(points.dtype))
+        # A line's image fixes five of eight parameters: one and a half pairs come for nothing.
+        beyond = _log_false_alarms(off_all, off, chance, free=1.5, sample=2)
+        mostly_on_line = (off <= 1) | (off * 5 <= number)
+        by_chance = beyond >= _MAX_LOG_FALSE_ALARMS
+        on_line = on_line | torch.where(significant, by_chance, mostly_on_line)
+
+    reason = torch.full_like(data.number, int(Reason.OK))
+    reason = torch.where(significant, reason, int(Reason.CHANCE_LEVEL))
+    reason = torch.where(on_line, int(Reason.COLLINEAR), reason)
+    reason = torch.where(data.number < 4, int(Reason.TOO_FEW), reason)
+    return torch.where((data.number == 0) & has_input, int(Reason.NOT_FINITE), reason)
 
 
 def _log_choose(n: Tensor, k: Tensor) -> Tensor:
     return torch.lgamma(n + 1) - torch.lgamma(k + 1) - torch.lgamma(n - k + 1)
 
 
-def chance_probability(dst: Tensor, count: Tensor, threshold: float) -> Tensor:
+def _chance_probability(dst: Tensor, usable: Tensor, threshold: float) -> Tensor:
     """Return (B,), how likely a random destination point falls within ``threshold`` of another.
 
     The points' covariance gives the area that they spread over: ``12 sqrt(det)`` is exact for a
@@ -22,13 +93,12 @@ def chance_probability(dst: Tensor, count: Tensor, threshold: float) -> Tensor:
 
     Args:
         dst: (B, N, 2) points in pixels, 0 where they do not count.
-        count: (B,) number of those that count, the first ones of each item.
+        usable: (B, N) bool, which points count.
         threshold: Radius in pixels.
     """
-    counts = torch.arange(dst.shape[1], device=dst.device) < count[:, None]
-    total = count.clamp_min(1).to(dst.dtype)
+    total = usable.sum(-1).clamp_min(1).to(dst.dtype)
     mean = dst.sum(1) / total[:, None]
-    centred = torch.where(counts[..., None], dst - mean[:, None], 0.0)
+    centred = torch.where(usable[..., None], dst - mean[:, None], 0.0)
     covariance = centred.mT @ centred / total[:, None, None]
     determinant: Tensor = torch.linalg.det(covariance).clamp_min(0.0)
     area = 12.0 * determinant.sqrt()
@@ -36,7 +106,7 @@ def chance_probability(dst: Tensor, count: Tensor, threshold: float) -> Tensor:
     return area.clamp_min(disc).reciprocal().mul(disc)
 
 
-def log_false_alarms(
+def _log_false_alarms(
     count: Tensor, support: Tensor, probability: Tensor, free: float = 4.0, sample: int = 4
 ) -> Tensor:
     """Return (B,) log10 of the number of false alarms of ``support`` among ``count`` pairs.
@@ -57,12 +127,12 @@ def log_false_alarms(
     return torch.where(k > free, result, torch.inf)
 
 
-def first_of_each(cells: Tensor, counts: Tensor, preferred: Tensor) -> Tensor:
+def _first_of_each(cells: Tensor, usable: Tensor, preferred: Tensor) -> Tensor:
     """Return (B, N) bool: one representative of the correspondences that share a cell.
 
     Args:
         cells: (B, N, 4) coordinates in units of the cell's side.
-        counts: (B, N) bool, which correspondences take part.
+        usable: (B, N) bool, which correspondences take part.
         preferred: (B, N) bool, which to choose first as a representative.
     """
     # Cells beyond any image share one number; the products wrap around, as hashes do.
@@ -71,17 +141,17 @@ def first_of_each(cells: Tensor, counts: Tensor, preferred: Tensor) -> Tensor:
     for axis in range(1, 4):
         key = key * 0x5851F42D4C957F2D + whole[..., axis]
     key = (key << 1) | (~preferred).to(torch.int64)
-    key = torch.where(counts, key, torch.iinfo(torch.int64).max)
+    key = torch.where(usable, key, torch.iinfo(torch.int64).max)
     ordered, order = key.sort(dim=-1)
-    new = torch.ones_like(counts)
+    new = torch.ones_like(usable)
     new[..., 1:] = (ordered[..., 1:] >> 1) != (ordered[..., :-1] >> 1)
-    return torch.zeros_like(counts).scatter(-1, order, new) & counts
+    return torch.zeros_like(usable).scatter(-1, order, new) & usable
 
 
-def off_line_counts(
-    points: Tensor, members: Tensor, counts: Tensor, band: Tensor, draws: Tensor
+def _off_line_counts(
+    points: Tensor, members: Tensor, usable: Tensor, band: Tensor, draws: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Return (B,) how many ``members`` and how many points lie off the members' best line.
+    """Return (B,) how many ``members`` and how many usable points lie off the members' best line.
 
     Lines through pairs of members are tried on other members; the best is measured on all points.
     Two coincident points count as a line that has no extent.
@@ -89,7 +159,7 @@ def off_line_counts(
     Args:
         points: (B, N, 2).
         members: (B, N) bool.
-        counts: (B, N) bool, the points to count.
+        usable: (B, N) bool, the points to count.
         band: (B,) distance up to which a point lies on a line.
         draws: (3, K) uniform random numbers in [0, 1): both points of the pairs, and members.
     """
@@ -97,8 +167,8 @@ def off_line_counts(
         nothing = members.sum(-1)
         return nothing, nothing
     rank = members.cumsum(-1)  # (B, N)
-    wanted = (draws.flatten() * rank[:, -1:]).floor() + 1.0  # (B, 3 K), in 1 .. number of members
-    index = torch.searchsorted(rank.to(wanted.dtype), wanted).clamp(max=points.shape[1] - 1)
+    position = (draws.flatten() * rank[:, -1:]).floor() + 1.0  # [B, 3 K], from 1 on
+    index = torch.searchsorted(rank.to(position.dtype), position).clamp(max=points.shape[1] - 1)
     drawn = points.gather(1, index[..., None].expand(-1, -1, 2))
     first, second, others = drawn.chunk(3, dim=1)  # (B, K, 2)
     along = second - first
@@ -110,7 +180,7 @@ def off_line_counts(
     best = (near <= limit[:, None, None]).sum(-1).argmax(-1)[:, None, None].expand(-1, 1, 2)
     square = _square_distance(points, first.gather(1, best), along.gather(1, best))
     off = square > limit[:, None]
-    return (off & members).sum(-1), (off & counts).sum(-1)
+    return (off & members).sum(-1), (off & usable).sum(-1)
 
 
 def _square_distance(points: Tensor, anchor: Tensor, along: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""How much source one output pixel of a warp covers, and which samples average it.
+"""Footprints of output pixels in the source of a warp, and the samples that average them.
 
 An output pixel's footprint is the parallelogram of its two steps in the source. It is averaged by
 ``n_u x n_v`` samples, no further than one source pixel apart, on a level of a box pyramid. All of
@@ -26,7 +26,7 @@ MAX_TAPS = 8
 
 
 class Footprint(NamedTuple):
-    """What :func:`footprint` returns; (B, h, w) each.
+    """The parts of the source that output pixels cover; (B, h, w) each.
 
     Attributes:
         step_u: (B, h, w, 2) move of the normalised source position per output column.
@@ -82,7 +82,15 @@ def footprint(
         spreads.append(relative.clamp(0, 1))
         count = (length / unit - 1e-3).ceil().clamp(1, MAX_TAPS)
         taps.append(torch.where(length <= NO_SHRINK * unit, 1, count).long())
-    return Footprint(steps[0], steps[1], spreads[0], spreads[1], taps[0], taps[1], level.long())
+    return Footprint(
+        step_u=steps[0],
+        step_v=steps[1],
+        spread_u=spreads[0],
+        spread_v=spreads[1],
+        taps_u=taps[0],
+        taps_v=taps[1],
+        level=level.long(),
+    )
 
 
 def shrink_bound(
@@ -110,7 +118,7 @@ def shrink_bound(
     steps = (m[:, :2, :2].abs() + (far if reach is None else far * reach[..., None])) * side
     longest = torch.linalg.vector_norm(steps, dim=1).amax(-1)
     bound = torch.where(w > 0, longest / w, torch.inf)
-    # An item whose matrix says "nowhere" has no valid pixel at all.
+    # An item whose matrix is "nowhere" has no valid pixel at all.
     nowhere = m[:, :2].abs().amax((-2, -1)) == 0
     bound = torch.where(nowhere, 0, bound)
     return bound.amax() if len(bound) else bound.sum()

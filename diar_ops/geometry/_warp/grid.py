@@ -1,4 +1,4 @@
-"""Where each output pixel of a warp samples its source, in chunks of rows."""
+"""Sampling positions of the output pixels of a warp, in chunks of rows."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class SamplingGrid(NamedTuple):
             them: -1 and 1 are the outer edges of the first and last pixel.
         w: (B, h, w) homogeneous denominator, positive everywhere.
         valid: (B, h, w) bool; inside the source's pixel area and in front of the horizon.
-        straight: (B, h, w, 2) the positions before the lens of the source bends them; ``grid``
+        straight: (B, h, w, 2) the positions before the lens of the source distorts them; ``grid``
             itself without a lens.
     """
 
@@ -78,14 +78,14 @@ def sampling_grid(
 ) -> SamplingGrid:
     """Evaluate ``matrix`` (B, 3, 3) at the centred pixel positions ``rows`` x ``columns``.
 
-    With the ``lens`` of the source the matrix leads to undistorted positions, which it bends.
+    With the ``lens`` of the source the matrix leads to undistorted positions, which it distorts.
     """
     eps = eps_of(matrix.dtype)
     along_columns = matrix[:, :, 0, None] * columns  # [B, 3, w]
     along_rows = matrix[:, :, 1, None] * rows + matrix[:, :, 2, None]  # [B, 3, h]
     projected = along_columns[:, :, None, :] + along_rows[:, :, :, None]  # [B, 3, h, w]
     x, y, w = projected.unbind(1)
-    # |x| <= w and |y| <= w says inside and in front at once, before any division. The slack of
+    # |x| <= w and |y| <= w means inside and in front at once, before any division. The slack of
     # a few roundings keeps samples that lie exactly on the outer edge.
     inside = torch.maximum(x.detach().abs(), y.detach().abs()) <= w.detach() * (1 + eps)
     noise = eps * (
@@ -98,6 +98,6 @@ def sampling_grid(
     straight = torch.stack((x / w, y / w), dim=-1)
     if lens is None:
         return SamplingGrid(straight, w, inside & ahead, straight)
-    bent, exists = lens.bend(straight)
-    inside = bent.detach().abs().amax(-1) <= 1 + eps
-    return SamplingGrid(bent, w, ahead & exists & inside, straight)
+    distorted, exists = lens.distort(straight)
+    inside = distorted.detach().abs().amax(-1) <= 1 + eps
+    return SamplingGrid(distorted, w, ahead & exists & inside, straight)

@@ -1,4 +1,4 @@
-"""Draw samples from an image that may have holes, on any level of its box pyramid."""
+"""Sample an image that may have holes, on any level of its box pyramid."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from torch import Tensor
 from diar_ops._checks import read_number
 from diar_ops.geometry._warp.footprint import Footprint
 
-__all__ = ["Source", "average", "exact_plan"]
+__all__ = ["SourcePyramid", "average", "exact_plan"]
 
 
-class Source:
+class SourcePyramid:
     """An image (B or 1, C, H, W) without non-finite values, its holes, and their pyramids.
 
     Level l halves the size l times by exact 2 x 2 box averages (odd sizes repeat the last row or
@@ -27,8 +27,8 @@ class Source:
         self.mode = mode
 
     @classmethod
-    def of(cls, image: Tensor, valid: Tensor | None, mode: str) -> Source:
-        """Zero what is invalid or not finite, and remember where that was."""
+    def from_image(cls, image: Tensor, valid: Tensor | None, mode: str) -> SourcePyramid:
+        """Zero pixels that are invalid or not finite, and mark them as holes."""
         on_cpu = image.device.type == "cpu"
         if valid is None and on_cpu:
             # One cheap pass spares the common case all work on holes; a GPU would have to wait.
@@ -73,7 +73,7 @@ class Source:
 
 
 def average(
-    source: Source, grid: Tensor, cover: Footprint, plan: list[tuple[int, int, int]]
+    source: SourcePyramid, grid: Tensor, cover: Footprint, plan: list[tuple[int, int, int]]
 ) -> tuple[Tensor, Tensor | None]:
     """Average ``source`` over the footprints ``cover`` of the output pixels at ``grid``.
 
@@ -105,8 +105,8 @@ def exact_plan(cover: Footprint) -> list[tuple[int, int, int]]:
     """Return the shortest plan that serves ``cover``, by reading it."""
     plan = []
     for level in range(int(cover.level.min()), int(cover.level.max()) + 1):
-        here = cover.level == level
-        most_u, most_v = (int((taps * here).max()) for taps in (cover.taps_u, cover.taps_v))
+        on_level = cover.level == level
+        most_u, most_v = (int((taps * on_level).max()) for taps in (cover.taps_u, cover.taps_v))
         if most_u > 0:
             plan.append((level, most_u, most_v))
     return plan

@@ -8,9 +8,10 @@ from torch import Tensor
 
 from diar_ops import undistort_points
 from diar_ops.geometry._bundle import sampson
-from diar_ops.geometry._bundle.laid import Lens, lay
-from diar_ops.geometry._bundle.levenberg import LENS_PRIOR, State, assemble
-from diar_ops.geometry._bundle.sampson import Pairs, pair_terms, robust_cost, squared_distances
+from diar_ops.geometry._bundle.levenberg import DISTORTION_PRIOR, State, assemble
+from diar_ops.geometry._bundle.pairs import Pairs
+from diar_ops.geometry._bundle.projection import LensNormalization, project
+from diar_ops.geometry._bundle.sampson import pair_terms, robust_cost, squared_distances
 from tests.harness import assert_close, generator
 
 F64 = torch.float64
@@ -29,7 +30,7 @@ def some_pairs(name: str, *, with_lens: bool, number: int = 30) -> tuple[Pairs, 
     homography[:, 2, :2] *= 0.5
     homography[:, 2, 2] = 1
     points = 1.2 * (torch.rand(3, 2, number, generator=rng, dtype=F64) - 0.5)
-    lens = Lens(torch.tensor([1.7, 1.9, 2.1], dtype=F64), 0.1 * randn(3, 2))
+    lens = LensNormalization(torch.tensor([1.7, 1.9, 2.1], dtype=F64), 0.1 * randn(3, 2))
     weight = torch.rand(3, number, generator=rng, dtype=F64)
     weight[0, :5] = 0
     return (
@@ -62,7 +63,7 @@ class TestDerivatives:
         terms = pair_terms(pairs, homography, k.detach().expand(3), REACH)
         state = State(homography[None], k.detach()[None], torch.zeros(1, dtype=torch.int64))
         free = torch.ones(1, 25, dtype=torch.bool)
-        system = assemble(terms, pairs, state.lens, free)
+        system = assemble(terms, pairs, state.distortion, free)
         assert_close(terms.cost.sum(), cost.detach())
         assert_close(system.gradient[0, :24].view(3, 8), slope)
         if with_lens:
@@ -75,10 +76,10 @@ class TestDerivatives:
         pairs, homography = some_pairs("jacobian", with_lens=with_lens)
         k = torch.tensor([-0.1], dtype=F64)
 
-        def residual(entries: Tensor, lens_k: Tensor) -> Tensor:
-            h, lens_k = full(entries), lens_k.expand(3)
+        def residual(entries: Tensor, distortion: Tensor) -> Tensor:
+            h, distortion = full(entries), distortion.expand(3)
             sides = (
-                lay(points, index, h, SCALE, pairs.lens, lens_k)
+                project(points, index, h, SCALE, pairs.lens, distortion)
                 for points, index in ((pairs.points0, pairs.first), (pairs.points1, pairs.second))
             )
             a, b = sides
@@ -88,7 +89,7 @@ class TestDerivatives:
         by_h, by_k = torch.autograd.functional.jacobian(residual, (entries, k))
         columns = torch.cat((by_h.flatten(-2), by_k), -1)  # [3, N, 2, 25]
         sides = [
-            lay(points, index, homography, SCALE, pairs.lens, k.expand(3)).image
+            project(points, index, homography, SCALE, pairs.lens, k.expand(3)).by_pixel
             for points, index in ((pairs.points0, pairs.first), (pairs.points1, pairs.second))
         ]
         g = [torch.stack(s, -1).unflatten(-1, (2, 2)) for s in sides]
@@ -101,7 +102,7 @@ class TestDerivatives:
         terms = pair_terms(pairs, homography, k.expand(3), REACH)
         free = torch.ones(1, 25, dtype=torch.bool)
         normal = assemble(terms, pairs, k, free).normal[0]
-        normal[24, 24] -= LENS_PRIOR
+        normal[24, 24] -= DISTORTION_PRIOR
         assert_close(normal, expected, rtol=1e-9, atol=1e-12)
 
     def test_image_of_a_pixel(self, with_lens: bool) -> None:
@@ -114,8 +115,8 @@ class TestDerivatives:
             moved = [pairs.points0.clone() for _ in range(2)]
             moved[0][:, axis] += step
             moved[1][:, axis] -= step
-            plus, minus = (lay(m, pairs.first, homography, SCALE, pairs.lens, k) for m in moved)
-            found = lay(pairs.points0, pairs.first, homography, SCALE, pairs.lens, k).image
+            plus, minus = (project(m, pairs.first, homography, SCALE, pairs.lens, k) for m in moved)
+            found = project(pairs.points0, pairs.first, homography, SCALE, pairs.lens, k).by_pixel
             assert_close(found[axis], (plus.qx - minus.qx) / 2e-6, rtol=1e-5, atol=1e-8)
             assert_close(found[2 + axis], (plus.qy - minus.qy) / 2e-6, rtol=1e-5, atol=1e-8)
 
@@ -125,12 +126,12 @@ def test_lens_is_that_of_undistort_points() -> None:
     size, k = (240, 320), torch.tensor(-0.09, dtype=F64)
     half, centre = 200.0, torch.tensor([159.5, 119.5], dtype=F64)
     points = torch.rand(1, 7, 2, generator=generator("lens"), dtype=F64) * 200
-    lens = Lens(torch.tensor([half], dtype=F64), centre[None])
+    lens = LensNormalization(torch.tensor([half], dtype=F64), centre[None])
     index, eye = torch.zeros(1, dtype=torch.int64), torch.eye(3, dtype=F64)[None]
     own = (points - centre).mT / half
-    laid = lay(own, index, eye, torch.ones(1, dtype=F64), lens, k[None])
+    projected = project(own, index, eye, torch.ones(1, dtype=F64), lens, k[None])
     expected = undistort_points(points, k, size=size).points
-    assert_close(torch.stack((laid.qx, laid.qy), -1), expected)
+    assert_close(torch.stack((projected.qx, projected.qy), -1), expected)
 
 
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,7 +153,7 @@ def test_swapping_the_frames_of_a_pair_changes_no_distance() -> None:
     assert_close(squared_distances(swapped, homography, k), expected)
 
 
-def test_points_behind_the_horizon_have_no_say() -> None:
+def test_points_behind_the_horizon_do_not_count() -> None:
     pairs, homography = some_pairs("horizon", with_lens=False)
     homography[0, 2] = torch.tensor([2.0, 0.0, 1.0])  # w = 0 at x = -0.5
     behind = 1 + 2 * pairs.points0[0, 0] <= 0.05

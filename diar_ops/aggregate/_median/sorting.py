@@ -8,12 +8,12 @@ from torch import Tensor
 __all__ = ["comparators", "sort_slices"]
 
 
-def comparators(count: int, wanted: tuple[int, ...] | None = None) -> tuple[tuple[int, int], ...]:
+def comparators(count: int, ranks: tuple[int, ...] | None = None) -> tuple[tuple[int, int], ...]:
     """Return Batcher's odd-even merge sort network of ``count`` wires.
 
     Args:
         count: Number of wires, at least 1.
-        wanted: Ranks that are read afterwards; comparators that cannot reach them are left out.
+        ranks: Ranks that are read afterwards; comparators that cannot reach them are left out.
             ``None`` keeps all.
 
     Returns:
@@ -32,9 +32,9 @@ def comparators(count: int, wanted: tuple[int, ...] | None = None) -> tuple[tupl
                         pairs.append((i, i + step))
             step //= 2
         half *= 2
-    if wanted is None:
+    if ranks is None:
         return tuple(pairs)
-    live, kept = set(wanted), []
+    live, kept = set(ranks), []
     for i, j in reversed(pairs):
         if i in live or j in live:
             live |= {i, j}
@@ -42,10 +42,10 @@ def comparators(count: int, wanted: tuple[int, ...] | None = None) -> tuple[tupl
     return tuple(reversed(kept))
 
 
-def sort_slices(slices: list[Tensor], wanted: tuple[int, ...] | None = None) -> list[Tensor]:
-    """Return the slices sorted elementwise, smallest first; exact at the ranks ``wanted``."""
+def sort_slices(slices: list[Tensor], ranks: tuple[int, ...] | None = None) -> list[Tensor]:
+    """Return the slices sorted elementwise, smallest first; exact at ``ranks``."""
     slices = list(slices)
-    for i, j in comparators(len(slices), wanted):
+    for i, j in comparators(len(slices), ranks):
         low = torch.minimum(slices[i], slices[j])
         slices[j] = torch.maximum(slices[i], slices[j])
         slices[i] = low

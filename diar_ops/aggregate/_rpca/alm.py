@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import torch
 from torch import Tensor
+
+from diar_ops.aggregate._vmap import fold_into_batch, unfold_batch
 
 __all__ = ["low_rank_part"]
 
@@ -61,15 +65,13 @@ def low_rank_part(
 
 
 @low_rank_part.register_fake
-def _(
-    data: Tensor, observed: Tensor | None, sparsity: float, tolerance: float, max_iterations: int
-) -> Tensor:
+def _(data: Tensor, *_: object) -> Tensor:
     return torch.empty_like(data, memory_format=torch.contiguous_format)
 
 
 @low_rank_part.register_vmap
 def _(
-    info: object,
+    info: Any,
     in_dims: tuple[int | None, ...],
     data: Tensor,
     observed: Tensor | None,
@@ -77,15 +79,19 @@ def _(
     tolerance: float,
     max_iterations: int,
 ) -> tuple[Tensor, int]:
-    size = info.batch_size  # type: ignore[attr-defined]
-    folded = []
-    for tensor, dim in zip((data, observed), in_dims, strict=False):
-        if tensor is not None:
-            front = tensor.expand(size, *tensor.shape) if dim is None else tensor.movedim(dim, 0)
-            tensor = front.flatten(0, 1)
-        folded.append(tensor)
-    out = low_rank_part(*folded, sparsity, tolerance, max_iterations)
-    return out.unflatten(0, (size, -1)), 0
+    size = info.batch_size
+    tensors = zip((data, observed), in_dims[:2], strict=True)
+    folded = [fold_into_batch(x, dim, size) for x, dim in tensors]
+    return unfold_batch(low_rank_part(*folded, sparsity, tolerance, max_iterations), size)
+
+
+class _Chunk(NamedTuple):
+    """Some pixels of the scaled data, and the buffers that an iteration touches: (B, T, C * n)."""
+
+    data: Tensor
+    matrix: Tensor  # M = D - S + U
+    residual: Tensor  # the last multiplier, then D - L - S, then the next M
+    observed: Tensor | None  # (B, T, 1, n) 0 or 1
 
 
 def _solve(
@@ -94,72 +100,104 @@ def _solve(
     B, T, C, P = data.shape
     step = P if data.is_cuda else max(1, CHUNK_ELEMENTS // (B * T * C))
     spans = [slice(start, start + step) for start in range(0, P, step)]
-    gram = data.new_zeros(B, T, T, dtype=torch.float64)
     wide = data.new_empty(B * T * C * min(step, P), dtype=torch.float64)
-    for span in spans:
-        _add_gram(gram, data[..., span].flatten(2), wide)
-    # Items of spectral norm 1 share one sequence of penalties and thresholds.
-    norm = torch.linalg.eigvalsh(gram)[:, -1].clamp_min(0).sqrt()
-    norm = torch.where(norm > 0, norm, 1)
-    total = gram.diagonal(dim1=1, dim2=2).sum(1).sqrt() / norm
-    scale = norm.reciprocal().to(data.dtype).view(B, 1, 1)
-    largest = data.abs().amax((1, 2, 3)) / norm
-    dual = 1 / largest.div(sparsity).clamp_min(1).to(data.dtype).view(B, 1, 1)
-
+    norm, total = _norms(data, spans, wide)
     rate = GROWTH if observed is None and T > FEW_COLUMNS else SLOW_GROWTH
     penalty, growth = FIRST_PENALTY, rate
-    limit = sparsity / penalty
-    fill = None if observed is None else _mean_of_observed(data, observed)
-    D, M, R, seen = [], [], [], []
-    gram.zero_()
-    for span in spans:
-        D.append(data[..., span].flatten(2) * scale)  # [B, T, C * n]
-        R.append(D[-1] * dual * (growth / penalty))
-        M.append((D[-1] * (1 + dual / penalty)).clamp_(-limit, limit))
-        if observed is not None and fill is not None:
-            seen.append(observed[..., span].to(data.dtype).contiguous())
-            _keep(M[-1], seen[-1])
-            M[-1] += (fill[..., span].flatten(2)) * scale
-        _add_gram(gram, M[-1], None)
+    chunks = _first_chunks(data, observed, spans, norm, sparsity, rate)
+    gram = data.new_zeros(B, T, T, dtype=torch.float64)
+    for chunk in chunks:
+        _add_gram(gram, chunk.matrix, None)
 
     out = torch.empty_like(data, memory_format=torch.contiguous_format)
     waiting = list(range(B))
     finished: list[int] = []
-    buffer = data.new_empty(D[0].numel())
+    buffer = data.new_empty(chunks[0].data.numel())
     for iteration in range(max_iterations + 1):
-        values, vectors = torch.linalg.eigh(gram)
-        kept = (1 - values.clamp_min(0).rsqrt() / penalty).clamp_min(0)
-        shrink = ((vectors * kept.unsqueeze(1)) @ vectors.mT).to(data.dtype)
+        shrink = _singular_value_shrinkage(gram, penalty).to(data.dtype)
         if iteration == max_iterations:
             finished = waiting
         for b in finished:
-            for span, m in zip(spans, M, strict=True):
-                part = out[b, ..., span]
-                part.copy_((shrink[b] @ m[b]).view_as(part)).mul_(norm[b].to(data.dtype))
+            for span, chunk in zip(spans, chunks, strict=True):
+                low = out[b, ..., span]
+                low.copy_((shrink[b] @ chunk.matrix[b]).view_as(low)).mul_(norm[b].to(data.dtype))
         waiting = [b for b in waiting if b not in finished]
         if not waiting:
             break
         following = min(penalty * rate, LARGEST_PENALTY)
         before, growth, penalty = growth, following / penalty, following
-        limit = sparsity / penalty
         gram.zero_()
-        residual = torch.zeros_like(norm)
-        for i, (d, m, r) in enumerate(zip(D, M, R, strict=True)):
-            low = torch.bmm(shrink, m, out=buffer[: m.numel()].view_as(m))
-            m.sub_(low)  # the multiplier before it is rescaled to the next penalty
-            torch.sub(m, r, alpha=1 / before, out=r)  # D - L - S
-            residual += torch.linalg.vector_norm(r.flatten(1), dim=1).double().square()
-            if seen:
-                _keep(m, seen[i])
-            torch.add(d, m, alpha=1 / growth, out=r).sub_(low).clamp_(-limit, limit)
-            if seen:
-                _keep(r, seen[i])
-            r.add_(low)
-            _add_gram(gram, r, wide if penalty >= EXACT_PENALTY else None)
-            M[i], R[i] = r, m
-        done = (residual.sqrt() <= tolerance * total).tolist()
+        square = torch.zeros_like(norm)
+        for i, chunk in enumerate(chunks):
+            chunks[i], part = _iterate(chunk, shrink, before, growth, sparsity / penalty, buffer)
+            square += part
+            _add_gram(gram, chunks[i].matrix, wide if penalty >= EXACT_PENALTY else None)
+        done = (square.sqrt() <= tolerance * total).tolist()
         finished = [b for b in waiting if done[b]]
     return out
+
+
+def _norms(data: Tensor, spans: list[slice], wide: Tensor) -> tuple[Tensor, Tensor]:
+    """Return (B,) float64 spectral norms, 1 instead of 0, and Frobenius norms relative to them."""
+    B, T = data.shape[:2]
+    gram = data.new_zeros(B, T, T, dtype=torch.float64)
+    for span in spans:
+        _add_gram(gram, data[..., span].flatten(2), wide)
+    norm = torch.linalg.eigvalsh(gram)[:, -1].clamp_min(0).sqrt()
+    norm = torch.where(norm > 0, norm, 1)
+    return norm, gram.diagonal(dim1=1, dim2=2).sum(1).sqrt() / norm
+
+
+def _first_chunks(
+    data: Tensor,
+    observed: Tensor | None,
+    spans: list[slice],
+    norm: Tensor,
+    sparsity: float,
+    growth: float,
+) -> list[_Chunk]:
+    """Return the data at spectral norm 1, so that all items share one sequence of penalties."""
+    scale = norm.reciprocal().to(data.dtype).view(-1, 1, 1)
+    largest = data.abs().amax((1, 2, 3)) / norm
+    dual = 1 / largest.div(sparsity).clamp_min(1).to(data.dtype).view(-1, 1, 1)
+    limit = sparsity / FIRST_PENALTY
+    fill = None if observed is None else _mean_of_observed(data, observed)
+    chunks = []
+    for span in spans:
+        part = data[..., span].flatten(2) * scale
+        matrix = (part * (1 + dual / FIRST_PENALTY)).clamp_(-limit, limit)
+        shown = None
+        if observed is not None and fill is not None:
+            shown = observed[..., span].to(data.dtype).contiguous()
+            _zero_unobserved(matrix, shown)
+            matrix += fill[..., span].flatten(2) * scale
+        chunks.append(_Chunk(part, matrix, part * dual * (growth / FIRST_PENALTY), shown))
+    return chunks
+
+
+def _singular_value_shrinkage(gram: Tensor, penalty: float) -> Tensor:
+    """Return W (B, T, T) that shrinks the singular values of M by 1 / penalty: L = W M."""
+    values, vectors = torch.linalg.eigh(gram)
+    kept = (1 - values.clamp_min(0).rsqrt() / penalty).clamp_min(0)
+    shrink: Tensor = (vectors * kept.unsqueeze(1)) @ vectors.mT
+    return shrink
+
+
+def _iterate(
+    chunk: _Chunk, shrink: Tensor, before: float, growth: float, limit: float, buffer: Tensor
+) -> tuple[_Chunk, Tensor]:
+    """Do an iteration in place; return the next chunk and (B,) the square of |D - L - S|."""
+    d, m, r, observed = chunk
+    low = torch.bmm(shrink, m, out=buffer[: m.numel()].view_as(m))
+    m.sub_(low)  # the multiplier before it is rescaled to the next penalty
+    torch.sub(m, r, alpha=1 / before, out=r)  # D - L - S
+    square = torch.linalg.vector_norm(r.flatten(1), dim=1).double().square()
+    if observed is not None:
+        _zero_unobserved(m, observed)
+    torch.add(d, m, alpha=1 / growth, out=r).sub_(low).clamp_(-limit, limit)
+    if observed is not None:
+        _zero_unobserved(r, observed)
+    return _Chunk(d, r.add_(low), m, observed), square
 
 
 def _add_gram(gram: Tensor, matrix: Tensor, wide: Tensor | None) -> None:
@@ -171,13 +209,13 @@ def _add_gram(gram: Tensor, matrix: Tensor, wide: Tensor | None) -> None:
     gram.baddbmm_(exact, exact.mT)
 
 
-def _keep(matrix: Tensor, seen: Tensor) -> None:
-    """Zero what is not seen: (B, T, C * n) by (B, T, 1, n)."""
-    matrix.view(*seen.shape[:2], -1, seen.shape[3]).mul_(seen)
+def _zero_unobserved(matrix: Tensor, observed: Tensor) -> None:
+    """Multiply (B, T, C * n) by (B, T, 1, n) in place."""
+    matrix.view(*observed.shape[:2], -1, observed.shape[3]).mul_(observed)
 
 
 def _mean_of_observed(data: Tensor, observed: Tensor) -> Tensor:
-    """Return (B, T, C, P) with the mean of what is observed of a pixel where it is missing.
+    """Return (B, T, C, P), at missing values the mean of the observed ones of the pixel.
 
     A frame of which nothing is observed stays 0: it must not add to the rank.
     """

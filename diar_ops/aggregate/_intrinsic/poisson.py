@@ -1,4 +1,4 @@
-"""Pictures from weighted differences of neighbours: the discrete Poisson problem."""
+"""The discrete Poisson problem: images from weighted differences of neighbours."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from diar_ops.aggregate._vmap import fold_into_batch, unfold_batch
 
 __all__ = ["divergence", "solve_poisson"]
 
@@ -41,31 +43,29 @@ def solve_poisson(
         return torch.zeros_like(right)
     H, W = right.shape[2:]
     spectrum = 4 - 2 * _cosines(H, right).unsqueeze(1) - 2 * _cosines(W, right)
-    spectrum[0, 0] = torch.inf  # the mean, which no difference tells
+    spectrum[0, 0] = torch.inf  # the mean, which no difference determines
     if weight_across is None or weight_down is None:
         return _unweighted(right, spectrum)
     u = torch.zeros_like(right)
-    rest = right - right.mean((2, 3), keepdim=True)
-    step = _unweighted(rest, spectrum)
-    energy = start = (rest * step).sum((2, 3), keepdim=True)
+    residual = right - right.mean((2, 3), keepdim=True)
+    step = _unweighted(residual, spectrum)
+    energy = start = (residual * step).sum((2, 3), keepdim=True)
     for _ in range(MAX_STEPS):
-        image = divergence(weight_across * step.diff(dim=3), weight_down * step.diff(dim=2))
-        size = energy / (step * image).sum((2, 3), keepdim=True)
+        product = divergence(weight_across * step.diff(dim=3), weight_down * step.diff(dim=2))
+        size = energy / (step * product).sum((2, 3), keepdim=True)
         size = torch.where(energy > tolerance**2 * start, size, 0)  # solved items stand still
         if not bool((size != 0).any()):
             break
         u += size * step
-        rest -= size * image
-        ahead = _unweighted(rest, spectrum)
-        before, energy = energy, (rest * ahead).sum((2, 3), keepdim=True)
-        step = ahead + torch.where(before > 0, energy / before, 0) * step
+        residual -= size * product
+        preconditioned = _unweighted(residual, spectrum)
+        before, energy = energy, (residual * preconditioned).sum((2, 3), keepdim=True)
+        step = preconditioned + torch.where(before > 0, energy / before, 0) * step
     return u
 
 
 @solve_poisson.register_fake
-def _(
-    right: Tensor, weight_across: Tensor | None, weight_down: Tensor | None, tolerance: float
-) -> Tensor:
+def _(right: Tensor, *_: object) -> Tensor:
     return torch.empty_like(right)
 
 
@@ -90,18 +90,10 @@ def _(
     weight_down: Tensor | None,
     tolerance: float,
 ) -> tuple[Tensor, int]:
-    folded = []
-    for tensor, dim in zip((right, weight_across, weight_down), in_dims, strict=False):
-        if tensor is not None:
-            front = (
-                tensor.expand(info.batch_size, *tensor.shape)
-                if dim is None
-                else tensor.movedim(dim, 0)
-            )
-            tensor = front.flatten(0, 1)
-        folded.append(tensor)
-    out = solve_poisson(*folded, tolerance)
-    return out.unflatten(0, (info.batch_size, -1)), 0
+    size = info.batch_size
+    tensors = zip((right, weight_across, weight_down), in_dims[:3], strict=True)
+    folded = [fold_into_batch(x, dim, size) for x, dim in tensors]
+    return unfold_batch(solve_poisson(*folded, tolerance), size)
 
 
 def _unweighted(right: Tensor, spectrum: Tensor) -> Tensor:
@@ -113,7 +105,7 @@ def _cosines(n: int, like: Tensor) -> Tensor:
     return torch.cos(torch.arange(n, device=like.device, dtype=like.dtype) * (math.pi / n))
 
 
-def _turn(n: int, sign: int, like: Tensor) -> Tensor:
+def _phase(n: int, sign: int, like: Tensor) -> Tensor:
     """Return exp(sign * i * pi * k / (2 n)) for k = 0..n // 2."""
     angle = torch.arange(n // 2 + 1, device=like.device, dtype=like.dtype) * (math.pi / (2 * n))
     return torch.polar(torch.ones_like(angle), sign * angle)
@@ -127,7 +119,7 @@ def _cosine_transform(x: Tensor, dim: int) -> Tensor:
     """
     x = x.movedim(dim, -1)
     n = x.shape[-1]
-    F = torch.fft.rfft(torch.cat((x[..., ::2], x[..., 1::2].flip(-1)), dim=-1)) * _turn(n, -1, x)
+    F = torch.fft.rfft(torch.cat((x[..., ::2], x[..., 1::2].flip(-1)), dim=-1)) * _phase(n, -1, x)
     return torch.cat((F.real, -F.imag[..., 1 : (n + 1) // 2].flip(-1)), dim=-1).movedim(-1, dim)
 
 
@@ -135,7 +127,7 @@ def _inverse_cosine_transform(X: Tensor, dim: int) -> Tensor:
     X = X.movedim(dim, -1)
     n = X.shape[-1]
     mirrored = torch.nn.functional.pad(X[..., (n + 1) // 2 :].flip(-1), (1, 0))
-    F = torch.complex(X[..., : n // 2 + 1], -mirrored) * _turn(n, 1, X)
+    F = torch.complex(X[..., : n // 2 + 1], -mirrored) * _phase(n, 1, X)
     y = torch.fft.irfft(F, n=n)
     x = torch.empty_like(y)
     x[..., ::2] = y[..., : (n + 1) // 2]

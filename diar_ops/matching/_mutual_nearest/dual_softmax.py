@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from diar_ops.matching._nearest import augment, tiles
+from diar_ops.matching._mutual_nearest.nearest import augment, tiles
 
 __all__ = ["dual_logsumexp"]
 
 
+_Slices = tuple[slice, slice]
+
+
+def _tile_slices(set0: Tensor, set1: Tensor) -> Iterator[tuple[_Slices, _Slices]]:
+    """Yield the slices of both sets, (items, elements) each, whose product is a tile."""
+    (B, N), M = set0.shape[:2], set1.shape[1]
+    tb, tr, tc = tiles(B, N, M, set0.device)
+    for b, i, j in itertools.product(range(0, B, tb), range(0, N, tr), range(0, M, tc)):
+        items = slice(b, b + tb)
+        yield (items, slice(i, i + tr)), (items, slice(j, j + tc))
+
+
 @torch.library.custom_op("diar_ops::dual_logsumexp", mutates_args=())
 def _dual_logsumexp(set0: Tensor, set1: Tensor) -> tuple[Tensor, Tensor]:
-    B, N, M = set0.shape[0], set0.shape[1], set1.shape[1]
-    lse0, lse1 = (set0.new_full((B, n), -torch.inf) for n in (N, M))
-    tb, tr, tc = tiles(B, N, M, set0.device)
-    for b in range(0, B, tb):
-        for i in range(0, N, tr):
-            for j in range(0, M, tc):
-                at0, at1 = (
-                    (slice(b, b + tb), slice(i, i + tr)),
-                    (slice(b, b + tb), slice(j, j + tc)),
-                )
-                tile = set0[at0] @ set1[at1].transpose(1, 2)
-                lse0[at0] = torch.logaddexp(lse0[at0], tile.logsumexp(2))
-                lse1[at1] = torch.logaddexp(lse1[at1], tile.logsumexp(1))
+    lse0, lse1 = (x.new_full(x.shape[:2], -torch.inf) for x in (set0, set1))
+    for rows, columns in _tile_slices(set0, set1):
+        tile = set0[rows] @ set1[columns].transpose(1, 2)
+        lse0[rows] = torch.logaddexp(lse0[rows], tile.logsumexp(2))
+        lse1[columns] = torch.logaddexp(lse1[columns], tile.logsumexp(1))
     return lse0, lse1
 
 
@@ -40,20 +46,13 @@ def _backward(
     grad0: Tensor, grad1: Tensor, set0: Tensor, set1: Tensor, lse0: Tensor, lse1: Tensor
 ) -> tuple[Tensor, Tensor]:
     out0, out1 = torch.zeros_like(set0), torch.zeros_like(set1)
-    tb, tr, tc = tiles(set0.shape[0], set0.shape[1], set1.shape[1], set0.device)
-    for b in range(0, set0.shape[0], tb):
-        for i in range(0, set0.shape[1], tr):
-            for j in range(0, set1.shape[1], tc):
-                at0, at1 = (
-                    (slice(b, b + tb), slice(i, i + tr)),
-                    (slice(b, b + tb), slice(j, j + tc)),
-                )
-                logits = set0[at0] @ set1[at1].transpose(1, 2)
-                share0 = (logits - lse0[at0].unsqueeze(2)).exp_() * grad0[at0].unsqueeze(2)
-                share1 = (logits - lse1[at1].unsqueeze(1)).exp_() * grad1[at1].unsqueeze(1)
-                share = share0.add_(share1)  # d / d logits
-                out0[at0] += share @ set1[at1]
-                out1[at1] += share.transpose(1, 2) @ set0[at0]
+    for rows, columns in _tile_slices(set0, set1):
+        logits = set0[rows] @ set1[columns].transpose(1, 2)
+        share0 = (logits - lse0[rows].unsqueeze(2)).exp_() * grad0[rows].unsqueeze(2)
+        share1 = (logits - lse1[columns].unsqueeze(1)).exp_() * grad1[columns].unsqueeze(1)
+        share = share0.add_(share1)  # d / d logits
+        out0[rows] += share @ set1[columns]
+        out1[columns] += share.transpose(1, 2) @ set0[rows]
     return out0, out1
 
 

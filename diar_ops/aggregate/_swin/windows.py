@@ -1,4 +1,4 @@
-"""How a (T, H, W) map is cut into windows, and the relative position bias of their tokens."""
+"""Windows of a (T, H, W) map, and the relative position bias of their tokens."""
 
 from __future__ import annotations
 
@@ -84,8 +84,8 @@ def _relative_index(size: tuple[int, ...], table: Tensor, device: torch.device) 
     """Return the (n, n) index of the true offset of each query and key in the flat ``table``."""
     flat = torch.zeros((1, 1), dtype=torch.int64, device=device)
     for length, entries in zip(size, table.shape[1:], strict=True):
-        place = torch.arange(length, device=device)
-        offset = place[:, None] - place[None] + (entries - 1) // 2  # [length, length]
+        position = torch.arange(length, device=device)
+        offset = position[:, None] - position[None] + (entries - 1) // 2  # [length, length]
         n = flat.shape[0]
         flat = flat[:, None, :, None] * entries + offset[None, :, None, :]
         flat = flat.reshape(n * length, n * length)

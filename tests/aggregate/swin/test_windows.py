@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diar_ops.aggregate._windows import cut_axis, cut_map, to_windows
+from diar_ops.aggregate._swin.windows import cut_axis, cut_map, to_windows
 from tests.aggregate.textbook_swin import window_number
 
 

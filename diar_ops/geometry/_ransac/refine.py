@@ -1,4 +1,4 @@
-"""Robust Gauss-Newton on the reprojection error, batched over homographies of one item and items.
+"""Refine hypotheses: robust Gauss-Newton on the reprojection error, many homographies at once.
 
 The cost is ``sum_i weight_i rho(|r_i|^2)``, Tukey's biweight of scale ``reach``: it is quadratic
 near zero, so that it keeps the efficiency of least squares, and constant beyond ``reach``.
@@ -9,11 +9,56 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["gauss_newton_step", "newton_step", "robust_gradient"]
+from diar_ops._checks import widest_dtype
+from diar_ops.geometry._ransac.normalize import NormalizedMatches
 
+__all__ = ["newton_step", "refine_locally", "refit"]
 
 #: Smallest depth, for homographies of unit norm, at which a point is projected.
 _MIN_DEPTH = 1e-4
+#: Reach of the local optimisation, step by step, in thresholds.
+_LOCAL_REACH = (3.0, 1.5)
+#: Steps of the final refit.
+_FINAL_STEPS = 4
+
+
+def refine_locally(h: Tensor, points: Tensor, threshold: Tensor) -> Tensor:
+    """Return hypotheses (B, L, 9) after a step of each reach on all points.
+
+    Args:
+        h: (B, L, 9) homographies of unit norm.
+        points: (B, 4, N) x, y, x', y'.
+        threshold: (B,) inlier threshold in units of the points.
+
+    Source: Chum, Matas & Kittler, Locally optimized RANSAC, DAGM 2003.
+    """
+    monomials = _source_monomials(points)
+    wide = widest_dtype(h.device)
+    for reach in _LOCAL_REACH:
+        scale = (reach * threshold)[:, None, None]
+        h, _ = _gauss_newton_step(h, points, monomials, scale, wide)
+    return h
+
+
+def refit(h: Tensor, data: NormalizedMatches, reach: Tensor) -> Tensor:
+    """Return ``h`` (B, 9) at the minimum of the robust cost next to it, or as it was."""
+    monomials = _source_monomials(data.points)
+    scale = reach[:, None, None]
+    start = current = h[:, None]
+    costs = []
+    for _ in range(_FINAL_STEPS + 1):
+        previous = current
+        current, cost = _gauss_newton_step(
+            current, data.points, monomials, scale, data.points.dtype, data.weight[:, None]
+        )
+        costs.append(cost)
+    return torch.where((costs[-1] <= costs[0])[..., None], previous, start).squeeze(1)
+
+
+def _source_monomials(points: Tensor) -> Tensor:
+    """Return (B, 6, N) x^2, xy, x, y^2, y, 1 of the source of ``points`` (B, 4, N)."""
+    x, y = points[:, 0], points[:, 1]
+    return torch.stack([x * x, x * y, x, y * y, y, torch.ones_like(x)], 1)
 
 
 def _normal_matrix(moments: Tensor) -> Tensor:
@@ -33,7 +78,7 @@ def _normal_matrix(moments: Tensor) -> Tensor:
     return torch.cat(rows, -2)
 
 
-def gauss_newton_step(
+def _gauss_newton_step(
     h: Tensor,
     points: Tensor,
     monomials: Tensor,
@@ -98,7 +143,7 @@ def gauss_newton_step(
     return moved.to(h.dtype), cost.sum(-1)
 
 
-def robust_gradient(h: Tensor, src: Tensor, dst: Tensor, weight: Tensor, reach: Tensor) -> Tensor:
+def _robust_gradient(h: Tensor, src: Tensor, dst: Tensor, weight: Tensor, reach: Tensor) -> Tensor:
     """Return the gradient (B, 9) of the cost by ``h`` (B, 9), differentiable by all arguments.
 
     Args:
@@ -130,7 +175,7 @@ def newton_step(h: Tensor, src: Tensor, dst: Tensor, weight: Tensor, reach: Tens
     with torch.enable_grad():
         variable = h.clone().requires_grad_()
         fixed = [value.detach() for value in (src, dst, weight, reach)]
-        slope = robust_gradient(variable, *fixed)
+        slope = _robust_gradient(variable, *fixed)
         columns = [
             torch.autograd.grad(slope[:, i].sum(), variable, retain_graph=i < 8)[0]
             for i in range(9)
@@ -138,7 +183,7 @@ def newton_step(h: Tensor, src: Tensor, dst: Tensor, weight: Tensor, reach: Tens
     hessian = torch.stack(columns, 1)
     trace = hessian.diagonal(dim1=-2, dim2=-1).abs().sum(-1)[:, None, None]
     gauge = torch.where(trace > 0, trace, 1.0) * h[:, :, None] * h[:, None, :]
-    gradient = robust_gradient(h, src, dst, weight, reach)
+    gradient = _robust_gradient(h, src, dst, weight, reach)
     # A constant, and finite also where nothing counts: then the step and all its gradients are 0.
     inverse = torch.linalg.inv_ex(hessian + gauge)[0]
     sound = inverse.isfinite().flatten(1).all(-1)

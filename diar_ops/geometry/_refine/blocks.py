@@ -1,4 +1,4 @@
-"""Gauss-Newton steps of a homography between two feature images, from sums over small blocks."""
+"""The normal equations of a homography between two feature images, from sums over small blocks."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ __all__ = [
     "BLOCK",
     "Blocks",
     "block_weights",
-    "blocks_of",
     "corner_variance",
     "correlation",
     "displacement",
     "solve_step",
     "step_covariance",
     "step_matrix",
+    "sum_blocks",
     "textured",
 ]
 
 #: Side of a block, in pixels of a level.
 BLOCK = 6
-#: Pixels lose their say where the difference around them is this many medians (of its square).
+#: Pixels lose their weight where the difference around them is this many medians (of its square).
 _REACH = 1.0
-#: Blocks lose their say that want to move this many times as far as the median block.
+#: Blocks lose their weight that want to move this many times as far as the median block.
 _BLOCK_REACH = 3.0
 #: Shortest distance, in pixels, that counts as far.
-_LEAST_DISTANCE = 1e-3
-#: Share of the mean texture from which on a block says something.
-_LEAST_TEXTURE = 0.1
+_MIN_DISTANCE = 1e-3
+#: Share of the mean texture from which on a block counts.
+_MIN_TEXTURE = 0.1
 
 
 class Blocks(NamedTuple):
@@ -57,22 +57,22 @@ class Blocks(NamedTuple):
     known: Tensor
 
 
-def blocks_of(moving: Tensor, fixed: Tensor, inside: Tensor) -> Blocks:
-    """Sum up, block by block, how two feature images differ and which motion explains it.
+def sum_blocks(moving: Tensor, fixed: Tensor, inside: Tensor) -> Blocks:
+    """Sum the gradients and the differences of two feature images over blocks.
 
     Args:
-        moving: (B, F, h, w) features of the image that moves, as it lies now.
+        moving: (B, F, h, w) features of the image that moves, warped.
         fixed: (B or 1, F, h, w) features of the other.
-        inside: (B, 1, h, w) bool, where both hold.
+        inside: (B, 1, h, w) bool, where both are valid.
     """
     h, w = fixed.shape[-2:]
     fixed = fixed.expand_as(moving)
     share = inside.to(moving.dtype)
     difference = (moving - fixed) * share
     local = box_sum(difference.square().sum(1, keepdim=True), 5)
-    some = (slice(None), slice(None, None, 3))
-    seen = torch.where(inside.flatten(1)[some], local.flatten(1)[some], torch.nan)
-    median = seen.nanmedian(1).values.nan_to_num(1.0).clamp_min(1e-12)
+    sample = (slice(None), slice(None, None, 3))
+    sampled = torch.where(inside.flatten(1)[sample], local.flatten(1)[sample], torch.nan)
+    median = sampled.nanmedian(1).values.nan_to_num(1.0).clamp_min(1e-12)
     weight = share / (1 + local / (_REACH * median[:, None, None, None])).square()
     # The mean gradient of both is right to second order (Malis's ESM).
     dx, dy = _gradient((moving + fixed) / 2)
@@ -81,8 +81,8 @@ def blocks_of(moving: Tensor, fixed: Tensor, inside: Tensor) -> Blocks:
     sums = torch.stack([_block_sums(p).flatten(1) for p in pulls], -1)  # [B, n, 5]
     own, other = moving * share, fixed * share
     products = (own * fixed, own * moving, other * fixed)
-    alike = box_sum(torch.stack([_block_sums(p) for p in products], 1), 3)
-    product, own, other = alike.flatten(2).unbind(1)
+    around = box_sum(torch.stack([_block_sums(p) for p in products], 1), 3)
+    product, own, other = around.flatten(2).unbind(1)
     x, y = (
         (torch.arange(n // BLOCK, dtype=moving.dtype, device=moving.device) + 0.5) * BLOCK - 0.5
         for n in (w, h)
@@ -91,7 +91,9 @@ def blocks_of(moving: Tensor, fixed: Tensor, inside: Tensor) -> Blocks:
     tensor = sums[..., [0, 1, 1, 2]].reshape(*sums.shape[:2], 2, 2)
     power = (own * other).clamp_min(1e-24).sqrt()
     known = _block_sums(share).flatten(1) > BLOCK**2 / 2
-    return Blocks(centre, tensor, sums[..., 3:], product, power, known)
+    return Blocks(
+        centre=centre, tensor=tensor, pull=sums[..., 3:], product=product, power=power, known=known
+    )
 
 
 def _block_sums(planes: Tensor) -> Tensor:
@@ -123,22 +125,22 @@ def displacement(blocks: Blocks) -> Tensor:
 
 
 def textured(blocks: Blocks) -> Tensor:
-    """Return (B, n) bool, which blocks say something."""
+    """Return (B, n) bool, which blocks have enough texture."""
     trace = blocks.tensor.diagonal(dim1=-2, dim2=-1).sum(-1)
-    return trace > _LEAST_TEXTURE * trace.mean(1, keepdim=True)
+    return trace > _MIN_TEXTURE * trace.mean(1, keepdim=True)
 
 
 def correlation(blocks: Blocks) -> Tensor:
-    """Return (B, n), how alike the features are in each block and around it, -1 to 1."""
+    """Return (B, n), the correlation of the features in each block and around it, -1 to 1."""
     return blocks.product / blocks.power
 
 
 def block_weights(blocks: Blocks) -> Tensor:
-    """Return (B, n): blocks that should move farther than most lose their say."""
+    """Return (B, n), low where a block should move farther than most."""
     square = displacement(blocks).square().sum(-1)
     median = torch.where(textured(blocks), square, torch.nan).nanmedian(1).values.nan_to_num(1.0)
-    far = _BLOCK_REACH**2 * median[:, None] + _LEAST_DISTANCE**2
-    return 1 / (1 + square / far).square()
+    far_square = _BLOCK_REACH**2 * median[:, None] + _MIN_DISTANCE**2
+    return 1 / (1 + square / far_square).square()
 
 
 def solve_step(blocks: Blocks, weight: Tensor, size: tuple[int, int]) -> Tensor:
@@ -156,7 +158,7 @@ def solve_step(blocks: Blocks, weight: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def step_covariance(blocks: Blocks, weight: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return the covariance (B, 8, 8) of :func:`solve_step` if each block is a witness of its own.
+    """Return the covariance (B, 8, 8) of :func:`solve_step` for independent errors of the blocks.
 
     The sandwich estimate; see there for the arguments.
     """
@@ -164,8 +166,8 @@ def step_covariance(blocks: Blocks, weight: Tensor, size: tuple[int, int]) -> Te
     by_x, by_y = normal.design
     explained = normal.stretch(normal.step @ by_x.mT, normal.step @ by_y.mT)
     x, y = normal.pull - torch.stack(explained)
-    left = x[..., None] * by_x + y[..., None] * by_y  # [B, n, 8]
-    covariance: Tensor = normal.inverse @ (left.mT @ left) @ normal.inverse
+    scores = x[..., None] * by_x + y[..., None] * by_y  # [B, n, 8]
+    covariance: Tensor = normal.inverse @ (scores.mT @ scores) @ normal.inverse
     return covariance
 
 
@@ -225,9 +227,9 @@ def step_matrix(step: Tensor, size: tuple[int, int]) -> Tensor:
     delta = torch.cat((step, last), 1).reshape(-1, 3, 3)
     eye = torch.eye(3, dtype=step.dtype, device=step.device)
     x, y = (size[1] - 1) / 2, (size[0] - 1) / 2
-    there = step.new_tensor([[1 / scale, 0, -x / scale], [0, 1 / scale, -y / scale], [0, 0, 1]])
-    back = step.new_tensor([[scale, 0, x], [0, scale, y], [0, 0, 1]])
-    return back @ (eye + delta) @ there
+    normalise = step.new_tensor([[1 / scale, 0, -x / scale], [0, 1 / scale, -y / scale], [0, 0, 1]])
+    denormalise = step.new_tensor([[scale, 0, x], [0, scale, y], [0, 0, 1]])
+    return denormalise @ (eye + delta) @ normalise
 
 
 def corner_variance(blocks: Blocks, covariance: Tensor, size: tuple[int, int]) -> Tensor:

@@ -130,10 +130,10 @@ class _Running:
         best = self.best[part]
         if self.second is not None:
             # Hide the tile's best, look again, put it back for the other direction.
-            where = index.unsqueeze(dim)
-            tile.scatter_(dim, where, -torch.inf)
+            position = index.unsqueeze(dim)
+            tile.scatter_(dim, position, -torch.inf)
             runner_up = tile.amax(dim)
-            tile.scatter_(dim, where, value.unsqueeze(dim))
+            tile.scatter_(dim, position, value.unsqueeze(dim))
             second = torch.maximum(self.second[part], runner_up)
             self.second[part] = torch.maximum(second, torch.minimum(best, value))
         # Strictly greater: of equals the first, that is the lowest index, stays.
@@ -187,7 +187,7 @@ def nearest_both_ways(
     Returns:
         :class:`Nearest`; among equals the partner of the lowest index. Not differentiable.
     """
-    found = _nearest_both_ways(
+    nearest = _nearest_both_ways(
         unit0.detach(), bias0.detach(), unit1.detach(), bias1.detach(), second
     )
-    return Nearest(*found)
+    return Nearest(*nearest)

@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from diar_ops.aggregate._windows import Region, cut_map, expand_bias, reduce_bias, to_windows
+from diar_ops.aggregate._swin.windows import Region, cut_map, expand_bias, reduce_bias, to_windows
+from diar_ops.aggregate._vmap import fold_into_batch, unfold_batch
 
 __all__ = ["window_attention"]
 
@@ -89,12 +90,12 @@ def _mask(bias: Tensor, keys: Tensor) -> Tensor:
 def _chunks(grid: tuple[int, ...], scores: int) -> Iterator[tuple[int | slice, ...]]:
     """Yield indices into the windows (B, nt, nh, nw) that keep one axis, a few windows long."""
     axis = max(range(4), key=lambda i: grid[i])
-    most = max(1, SCORES // scores)
+    largest = max(1, SCORES // scores)
     # Equal shares: a short rest costs as much overhead as a whole chunk.
-    step = -(-grid[axis] // -(-grid[axis] // most))
-    places: list[list[int | slice]] = [list(range(n)) for n in grid]
-    places[axis] = [slice(i, i + step) for i in range(0, grid[axis], step)]
-    yield from itertools.product(*places)
+    step = -(-grid[axis] // -(-grid[axis] // largest))
+    index: list[list[int | slice]] = [list(range(n)) for n in grid]
+    index[axis] = [slice(i, i + step) for i in range(0, grid[axis], step)]
+    yield from itertools.product(*index)
 
 
 def _regions(qkv: Tensor, window: tuple[int, int, int], shift: bool) -> Iterator[Region]:
@@ -124,7 +125,7 @@ def _scatter(target: Tensor, values: Tensor) -> None:
 
 
 def _chunk_mask(bias: Tensor, keys: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """Return the bias (1 or m, heads, N, N), and (m, 1, 1, 1) which windows have a key."""
+    """Return the bias (1 or m, heads, N, N), and (m, 1, 1, 1) where windows have a key."""
     if keys is None or keys.all():
         return bias[None], None
     flat = keys.reshape(len(keys), 1, 1, -1)
@@ -150,23 +151,14 @@ def _attend(
         keys = None if usable is None else to_windows(usable, region)
         for index in _chunks(source.shape[:4], bias.numel()):
             q, k, v = _gather(source[index])
-            mask, some = _chunk_mask(bias, None if keys is None else keys[index])
+            mask, any_key = _chunk_mask(bias, None if keys is None else keys[index])
             part = F.scaled_dot_product_attention(q, k, v, mask.expand(len(q), -1, -1, -1))
-            _scatter(target[index], part if some is None else part * some)
+            _scatter(target[index], part if any_key is None else part * any_key)
     return out
 
 
 @_attend.register_fake
-def _(
-    qkv: Tensor,
-    table: Tensor,
-    usable: Tensor | None,
-    t: int,
-    h: int,
-    w: int,
-    shift: bool,
-    heads: int,
-) -> Tensor:
+def _(qkv: Tensor, *_: object) -> Tensor:
     return qkv.new_empty(*qkv.shape[:-1], qkv.shape[-1] // 3)
 
 
@@ -188,15 +180,14 @@ def _attend_backward(
         grad_bias = torch.zeros_like(bias)
         source = to_windows(_by_head(qkv, 3, heads), region)
         target = to_windows(_by_head(grad_qkv, 3, heads), region)
-        above = to_windows(_by_head(grad, 1, heads), region)
+        grad_windows = to_windows(_by_head(grad, 1, heads), region)
         keys = None if usable is None else to_windows(usable, region)
         scratch: list[Tensor] = []
         for index in _chunks(source.shape[:4], bias.numel()):
-            mask, some = _chunk_mask(bias, None if keys is None else keys[index])
-            (g,) = _gather(above[index])
-            parts = _differentiate_chunk(
-                g if some is None else g * some, _gather(source[index]), mask, grad_bias, scratch
-            )
+            mask, any_key = _chunk_mask(bias, None if keys is None else keys[index])
+            (g,) = _gather(grad_windows[index])
+            g = g if any_key is None else g * any_key
+            parts = _differentiate_chunk(g, _gather(source[index]), mask, grad_bias, scratch)
             for i, part in enumerate(parts):
                 _scatter(target[index][..., i, :, :], part)
         grad_table += reduce_bias(grad_bias, table, region)
@@ -239,17 +230,7 @@ def _differentiate_chunk(
 
 
 @_attend_backward.register_fake
-def _(
-    grad: Tensor,
-    qkv: Tensor,
-    table: Tensor,
-    usable: Tensor | None,
-    t: int,
-    h: int,
-    w: int,
-    shift: bool,
-    heads: int,
-) -> tuple[Tensor, Tensor]:
+def _(grad: Tensor, qkv: Tensor, table: Tensor, *_: object) -> tuple[Tensor, Tensor]:
     return torch.empty_like(qkv), torch.empty_like(table)
 
 
@@ -269,18 +250,10 @@ _attend.register_autograd(_differentiate, setup_context=_save)
 @_attend.register_vmap
 def _(info: Any, in_dims: tuple[Any, ...], *args: Any) -> tuple[Tensor, int]:
     if in_dims[1] is None:  # one table: mapped items are further batch items
-        qkv, usable = (_merge(args[i], in_dims[i], info.batch_size) for i in (0, 2))
-        out = _attend(qkv, args[1], usable, *args[3:])
-        return out.view(info.batch_size, len(out) // info.batch_size, *out.shape[1:]), 0
+        qkv, usable = (fold_into_batch(args[i], in_dims[i], info.batch_size) for i in (0, 2))
+        return unfold_batch(_attend(qkv, args[1], usable, *args[3:]), info.batch_size)
     parts = [_attend(*_item(args, in_dims, i)) for i in range(info.batch_size)]
     return torch.stack(parts), 0
-
-
-def _merge(x: Tensor | None, dim: int | None, count: int) -> Tensor | None:
-    if x is None:
-        return None
-    x = x.expand(count, *x.shape) if dim is None else x.movedim(dim, 0)
-    return x.flatten(0, 1)
 
 
 def _item(args: tuple[Any, ...], in_dims: tuple[Any, ...], i: int) -> list[Any]:

@@ -1,12 +1,12 @@
-"""The noise of right matches, found among mostly wrong ones.
+"""Robust scale of the residuals: the noise of right matches, found among mostly wrong ones.
 
 Of a right match, whose coordinates err normally by s, the squared Sampson distance e is
 exponentially distributed with mean 2 s^2. Wrong matches lie anywhere: their distances are those of
-points spread evenly over the plane, so that about 0 the density of e is flat. The scale of a crowd
-on such a ground is found as an astronomer measures a star: what the ring around a disc holds says
-how much of the ground the disc holds. With both taken in proportion to a candidate s, the mean of
-e over the disc, less the ground, is what the exponential distribution says if s is right, more if
-s is too small, and less if it is too large.
+points spread evenly over the plane, so that about 0 the density of e is flat. The scale of the
+right ones is found as an astronomer measures a star (aperture photometry): the count in the ring
+around a disc tells the background in the disc. With both taken in proportion to a candidate s, the
+mean of e over the disc, less the background, is what the exponential distribution says if s is
+right, more if s is too small, and less if it is too large.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from diar_ops.geometry._bundle.sampson import per_item
+from diar_ops.geometry._bundle.pairs import per_item
 
-__all__ = ["LEAST_NOISE", "Noise", "noise_of_pairs"]
+__all__ = ["MIN_SCALE", "PairScales", "estimate_scales"]
 
-#: Smallest noise, in pixels; candidates: four per octave, up to 400 px.
-LEAST_NOISE = 0.01
+#: Smallest scale, in pixels; candidates: four per octave, up to 400 px.
+MIN_SCALE = 0.01
 _PER_OCTAVE, _CANDIDATES = 4, 62
 #: Radii of the disc and of the ring around it: 2^1.5 and 2^2.5 s.
 _DISC, _RING = round(1.5 * _PER_OCTAVE), round(2.5 * _PER_OCTAVE)
@@ -34,88 +34,90 @@ _IN_DISC = 1 - math.exp(-_DISC_EXPONENT)
 _IN_RING = math.exp(-_DISC_EXPONENT) - math.exp(-_RING_EXPONENT)
 _MOMENT = 1 - (1 + _DISC_EXPONENT) * math.exp(-_DISC_EXPONENT)
 _RING_AREA = _RING_EXPONENT / _DISC_EXPONENT - 1
-#: A crowd stands out by as many standard deviations of the count, and holds this share of all.
-_SIGNIFICANT, _LEAST_SHARE, _LEAST_POOLED_SHARE = 5.0, 0.15, 0.05
-#: A pair whose crowd is wider than this share of half its photo's diagonal lies wrong.
-_WIDEST_CROWD = 0.05
-#: The share of the matches whose spread stands for the noise where nothing stands out: the
+#: A scale is significant if the count of right matches exceeds as many of its standard deviations
+#: and this share of all matches, of a pair or of all pairs.
+_SIGNIFICANT, _MIN_SHARE, _MIN_POOLED_SHARE = 5.0, 0.15, 0.05
+#: A pair whose scale is more than this share of half its photo's diagonal is misaligned.
+_MAX_SCALE = 0.05
+#: The share of the matches whose spread stands for the scale where none is significant: the
 #: quantile of their distances, over that of the length of a normal vector in the plane.
 _QUANTILE = 0.3
 _NORMAL_QUANTILE = math.sqrt(-2 * math.log(1 - _QUANTILE))
 
 
-class Noise(NamedTuple):
-    """The noise of Q = B P pairs, in pixels."""
+class PairScales(NamedTuple):
+    """Standard deviations of a coordinate of right matches, of Q = B P pairs, in pixels."""
 
     own: Tensor  # (Q,) of each pair by itself; inf without matches
-    stands_out: Tensor  # (Q,) bool, whether a crowd of its matches says so
-    middle: Tensor  # (Q,) of the pairs of its item
+    significant: Tensor  # (Q,) bool, whether enough of its matches support it
+    typical: Tensor  # (Q,) median over the pairs of its item
 
 
-def noise_of_pairs(squares: Tensor, half_diagonal: Tensor, batch: int) -> Noise:
-    """Find the noise of every pair from the squared distances of its matches.
+def estimate_scales(squares: Tensor, half_diagonal: Tensor, batch: int) -> PairScales:
+    """Estimate the scale of every pair from the squared distances of its matches.
 
     Args:
-        squares: (Q, N) in px^2; inf for matches without a say.
+        squares: (Q, N) in px^2; inf for matches that do not count.
         half_diagonal: (Q,) of a photo of the pair, in pixels.
         batch: B, the number of items; Q = B P.
     """
     if squares.numel() == 0:
         nothing = squares.new_full((len(squares),), torch.inf)
-        return Noise(nothing, torch.zeros_like(nothing, dtype=torch.bool), torch.ones_like(nothing))
+        insignificant = torch.zeros_like(nothing, dtype=torch.bool)
+        return PairScales(nothing, insignificant, torch.ones_like(nothing))
     ordered = squares.sort(dim=1)[0]
     number = ordered.isfinite().sum(1)
     counts, sums = _below(ordered)
-    crowd, right = _crowd(counts, sums, number, _LEAST_SHARE)
-    stands_out = crowd.isfinite()
+    scale, right = _supported_scale(counts, sums, number, _MIN_SHARE)
+    significant = scale.isfinite()
     index = (_QUANTILE * number).to(torch.int64).clamp_max(squares.shape[1] - 1)
     spread = ordered.gather(1, index[:, None])[:, 0].sqrt() / _NORMAL_QUANTILE
-    own = torch.where(stands_out, crowd, spread)
+    own = torch.where(significant, scale, spread)
 
-    narrow = stands_out & (crowd < _WIDEST_CROWD * half_diagonal)
-    middle = _weighted_median(per_item(own, batch), per_item(torch.where(narrow, right, 0), batch))
+    narrow = significant & (scale < _MAX_SCALE * half_diagonal)
+    typical = _weighted_median(per_item(own, batch), per_item(torch.where(narrow, right, 0), batch))
     whole, sizes, total = (per_item(x, batch).sum(1) for x in (counts, sums, number))
-    pooled, _ = _crowd(whole, sizes, total, _LEAST_POOLED_SHARE)
+    pooled, _ = _supported_scale(whole, sizes, total, _MIN_POOLED_SHARE)
     plain = _weighted_median(per_item(own, batch), per_item(own.isfinite().to(own.dtype), batch))
     for fallback in (pooled, plain, torch.ones_like(plain)):
-        middle = torch.where(middle.isfinite(), middle, fallback)
-    middle = middle.clamp_min(LEAST_NOISE)
-    return Noise(own, stands_out, middle.repeat_interleave(len(squares) // max(batch, 1)))
+        typical = torch.where(typical.isfinite(), typical, fallback)
+    typical = typical.clamp_min(MIN_SCALE)
+    return PairScales(own, significant, typical.repeat_interleave(len(squares) // max(batch, 1)))
 
 
 def _below(ordered: Tensor) -> tuple[Tensor, Tensor]:
     """Return the number and the sum (Q, candidates + ring) of distances below each radius."""
     steps = torch.arange(_CANDIDATES + _RING, dtype=ordered.dtype, device=ordered.device)
-    radii = LEAST_NOISE**2 * 2 ** (2 * steps / _PER_OCTAVE)
-    place = torch.searchsorted(ordered, radii.expand(len(ordered), -1).contiguous())
+    radii = MIN_SCALE**2 * 2 ** (2 * steps / _PER_OCTAVE)
+    index = torch.searchsorted(ordered, radii.expand(len(ordered), -1).contiguous())
     total = torch.where(ordered.isfinite(), ordered, 0.0).cumsum(1)
     total = torch.nn.functional.pad(total, (1, 0))
-    return place.to(ordered.dtype), total.gather(1, place)
+    return index.to(ordered.dtype), total.gather(1, index)
 
 
-def _crowd(
+def _supported_scale(
     counts: Tensor, sums: Tensor, number: Tensor, least_share: float
 ) -> tuple[Tensor, Tensor]:
-    """Return the noise (...,) of the narrowest crowd that stands out, inf if none, and its size."""
+    """Return the smallest scale (...,) that is significant, inf if none, and its right matches."""
     disc = counts[..., _DISC : _DISC + _CANDIDATES]
     ring = counts[..., _RING : _RING + _CANDIDATES] - disc
     right = (disc - ring / _RING_AREA) / (_IN_DISC - _IN_RING / _RING_AREA)
-    ground = (ring - right * _IN_RING) / _RING_AREA
+    background = (ring - right * _IN_RING) / _RING_AREA
     steps = torch.arange(_CANDIDATES, dtype=counts.dtype, device=counts.device)
-    scale = LEAST_NOISE * 2 ** (steps / _PER_OCTAVE)
+    scale = MIN_SCALE * 2 ** (steps / _PER_OCTAVE)
     measured = sums[..., _DISC : _DISC + _CANDIDATES] / (2 * scale.square())
-    expected = _MOMENT * right + _DISC_EXPONENT / 2 * ground
+    expected = _MOMENT * right + _DISC_EXPONENT / 2 * background
     deviation = (disc + ring / _RING_AREA**2).clamp_min(1).sqrt()
-    stands_out = (right > _SIGNIFICANT * deviation) & (right > least_share * number[..., None])
-    fits = stands_out & (measured <= expected)
+    significant = (right > _SIGNIFICANT * deviation) & (right > least_share * number[..., None])
+    fits = significant & (measured <= expected)
     last = fits.to(torch.uint8).argmax(-1, keepdim=True)
     # Between this candidate, which is too wide, and the one before, which is too narrow.
     before = (last - 1).clamp_min(0)
     excess, lack = ((measured - expected).gather(-1, i)[..., 0] for i in (before, last))
     part = (excess / (excess - lack).clamp_min(1e-30)).clamp(0, 1)
     part = torch.where((last > 0)[..., 0], part, 1.0)
-    noise = scale[last[..., 0]] * 2 ** ((part - 1) / _PER_OCTAVE)
-    return torch.where(fits.any(-1), noise, torch.inf), right.gather(-1, last)[..., 0]
+    estimate = scale[last[..., 0]] * 2 ** ((part - 1) / _PER_OCTAVE)
+    return torch.where(fits.any(-1), estimate, torch.inf), right.gather(-1, last)[..., 0]
 
 
 def _weighted_median(x: Tensor, weight: Tensor) -> Tensor:

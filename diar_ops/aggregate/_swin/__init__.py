@@ -1,0 +1,1 @@
+"""The parts that the Swin ops share: blocks, stacks of them, attention within windows."""

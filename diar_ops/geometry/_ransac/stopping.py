@@ -1,0 +1,52 @@
+"""The stopping rule of RANSAC, and the number of hypotheses between two looks at it."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+__all__ = ["hypotheses_needed", "is_unfinished", "round_ends"]
+
+#: Hypotheses drawn per item up to the end of each round; later rounds are as long as the last.
+_ROUND_ENDS = (192, 1024, 4096, 8192)
+
+
+def hypotheses_needed(inliers: Tensor, count: Tensor, confidence: float) -> Tensor:
+    """Return (B,), how many samples hold one of inliers only with probability ``confidence``.
+
+    ``N = log(1 - confidence) / log(1 - e)``, where ``e = k (k - 1) (k - 2) (k - 3) / n^4`` is the
+    probability that a sample of four out of n correspondences, of which k are inliers, holds
+    inliers only: samples are drawn with replacement, and those with a repeated point are unsound.
+
+    Args:
+        inliers: (B,) k, inliers of the best homography so far.
+        count: (B,) n, usable correspondences.
+        confidence: In (0, 1).
+
+    Source: Fischler & Bolles, Random sample consensus, CACM 1981; Hartley & Zisserman, 2nd ed.,
+    equation 4.18.
+    """
+    k, n = inliers.to(torch.float32), count.to(torch.float32)
+    only_inliers = (k * (k - 1) * (k - 2) * (k - 3) / n**4).clamp(1e-12, 1.0 - 1e-6)
+    return math.log(1.0 - confidence) / torch.log1p(-only_inliers)
+
+
+def is_unfinished(
+    inliers: Tensor, count: Tensor, drawn: int, *, confidence: float, ordered: bool
+) -> Tensor:
+    """Return (B,) bool, the items that need more than the ``drawn`` hypotheses.
+
+    Of ``ordered`` correspondences every other sample prefers the first ones: the rule counts only
+    the others, which are drawn from all.
+    """
+    drawn_from_all = drawn // 2 if ordered else drawn
+    return hypotheses_needed(inliers, count, confidence) > drawn_from_all
+
+
+def round_ends(max_iterations: int) -> list[int]:
+    """Return how many hypotheses have been drawn by the end of each round, at most."""
+    ends = [end for end in _ROUND_ENDS if end < max_iterations]
+    ends += range(2 * _ROUND_ENDS[-1], max_iterations, _ROUND_ENDS[-1])
+    return [*ends, max_iterations]

@@ -1,0 +1,56 @@
+"""Image pyramids with validity."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from diar_ops._checks import solve_dtype
+
+__all__ = ["PyramidLevel", "build_pyramids", "first_level"]
+
+#: Shorter side of the coarsest level of the destination, in pixels, at least; of the source, half.
+_MIN_SIDE = 48
+
+
+class PyramidLevel(NamedTuple):
+    """An image of a pyramid, 0 where it is not valid."""
+
+    image: Tensor
+    valid: Tensor
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) in pixels."""
+        return self.image.shape[-2], self.image.shape[-1]
+
+    def half(self) -> PyramidLevel:
+        """Return the image at half the size, without an odd last row or column."""
+        valid = F.avg_pool2d(self.valid.to(self.image.dtype), 2) == 1
+        return PyramidLevel(F.avg_pool2d(self.image, 2) * valid, valid)
+
+
+def first_level(image: Tensor, valid: Tensor | None, *, grey: bool) -> PyramidLevel:
+    """Return the level of full resolution, in at least float32; the mean of channels if grey."""
+    known = image.isfinite().all(1, keepdim=True)
+    known = known if valid is None else known & valid
+    image = image.to(solve_dtype(image.dtype))
+    image = image.mean(1, keepdim=True) if grey else image
+    return PyramidLevel(torch.where(known, image, 0), known)
+
+
+def build_pyramids(
+    source: PyramidLevel, destination: PyramidLevel, levels: int | None
+) -> list[tuple[PyramidLevel, PyramidLevel]]:
+    """Return source and destination of each level, finest first; ``None``: as many as fit."""
+    pyramid = [(source, destination)]
+    while levels != len(pyramid):
+        source, destination = pyramid[-1]
+        small = min(destination.size) < 2 * _MIN_SIDE or min(source.size) < _MIN_SIDE
+        if levels is None and small:
+            break
+        pyramid.append((source.half(), destination.half()))
+    return pyramid

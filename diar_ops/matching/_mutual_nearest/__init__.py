@@ -1,0 +1,1 @@
+"""The parts of :func:`mutual_nearest`."""
