@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from diar_ops.aggregate._swin.block import BlockOptions, Window
-from diar_ops.aggregate._swin.stack import SwinStack, swin_stack
+from diar_ops.aggregate._swin_stack import SwinStack, swin_stack
 from diar_ops.aggregate.mean import mean_aggregate
 
 __all__ = ["EmbeddedMeanAggregate", "embedded_mean_aggregate"]
