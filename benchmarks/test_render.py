@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from diar_ops import RenderError, render_planar_scene
+from diar_ops import render_planar_scene
 from diar_ops._files import write_image
+from diar_ops.cycles import RenderError
 from diar_ops.cycles.worker import BlenderProcess, blender_command
 from diar_ops.scene import PlanarScene, sample_planar_scene, scene_to_document
 

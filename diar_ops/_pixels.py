@@ -12,6 +12,7 @@ from diar_ops._errors import DtypeError
 __all__ = [
     "FULL_SCALE",
     "fit_size",
+    "image_gradient",
     "image_size",
     "image_to_float",
     "resize_matrix",
@@ -103,3 +104,11 @@ def shrink_alike(image: Tensor, longest: int) -> Tensor:
 def shrink_valid(valid: Tensor, size: tuple[int, int]) -> Tensor:
     """Return a mask (..., 1, H, W) at a smaller ``size``: True where all but 1 % of it is True."""
     return F.interpolate(valid.float(), size, mode="area") > 0.99
+
+
+def image_gradient(images: Tensor) -> tuple[Tensor, Tensor]:
+    """Return central differences along x and y, half of them at the border, per pixel."""
+    padded = F.pad(images, (1, 1, 1, 1), mode="replicate")
+    dx = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
+    dy = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
+    return dx, dy

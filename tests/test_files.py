@@ -12,9 +12,9 @@ import pytest
 import torch
 from PIL import Image, ImageCms
 
-from diar_ops import DtypeError, ImageError, OptionError, OutputError, ShapeError
+from diar_ops import DtypeError, OptionError, OutputError, ShapeError
 from diar_ops._files import atomic_path, write_image, write_text_atomic
-from diar_ops.data import read_image
+from diar_ops.data import ImageError, read_image
 from tests.harness import generator
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

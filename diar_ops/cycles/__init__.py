@@ -1,5 +1,6 @@
 """Sets of sequences rendered with Blender Cycles, in processes of their own."""
 
+from diar_ops._errors import RenderError
 from diar_ops.cycles.contact_sheet import contact_sheet, mask_overlay, write_contact_sheet
 from diar_ops.cycles.render import RenderedSet, render_dataset
 from diar_ops.cycles.settings import DEVICES, RenderSettings
@@ -9,6 +10,7 @@ from diar_ops.cycles.texture import prepare_texture
 __all__ = [
     "DEVICES",
     "DatasetStatistics",
+    "RenderError",
     "RenderSettings",
     "RenderedSet",
     "contact_sheet",

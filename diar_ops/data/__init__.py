@@ -1,5 +1,6 @@
 """Image files and sequences on disk."""
 
+from diar_ops._errors import ImageError
 from diar_ops.data.dataset import SequenceDataset, SequenceItem
 from diar_ops.data.images import Photo, read_image
 from diar_ops.data.masks import read_flags, read_mask, write_flags, write_mask
@@ -15,6 +16,7 @@ from diar_ops.data.sequence_writer import DOCUMENT, format_document, frame_names
 
 __all__ = [
     "DOCUMENT",
+    "ImageError",
     "Photo",
     "RenderedFrame",
     "RenderedSequence",

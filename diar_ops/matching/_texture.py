@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["grey", "image_gradient", "window_mean"]
+__all__ = ["grey", "window_mean"]
 
 #: ITU-R BT.601 luma, the grey of OpenCV and Pillow.
 _LUMA = (0.299, 0.587, 0.114)
@@ -18,14 +18,6 @@ def grey(images: Tensor) -> Tensor:
         return images
     red, green, blue = (images[:, c : c + 1] * weight for c, weight in enumerate(_LUMA))
     return red + green + blue
-
-
-def image_gradient(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Return central differences along x and y, half of them at the border, per pixel."""
-    padded = F.pad(images, (1, 1, 1, 1), mode="replicate")
-    dx = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
-    dy = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
-    return dx, dy
 
 
 def window_mean(

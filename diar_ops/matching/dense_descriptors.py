@@ -28,8 +28,9 @@ from torch import Tensor, nn
 from diar_ops._checks import check_floating, check_option, check_shapes, solve_dtype
 from diar_ops._errors import OptionError, ShapeError
 from diar_ops._module import OpModule
+from diar_ops._pixels import image_gradient
 from diar_ops._types import FeatureMap
-from diar_ops.matching._texture import grey, image_gradient, window_mean
+from diar_ops.matching._texture import grey, window_mean
 
 __all__ = ["DenseDescriptor", "dense_descriptors", "dense_stages"]
 

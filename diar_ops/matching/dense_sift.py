@@ -11,7 +11,8 @@ from torch import Tensor
 
 from diar_ops._checks import check_floating, check_option, check_shapes, solve_dtype
 from diar_ops._module import OpModule
-from diar_ops.matching._texture import grey, image_gradient
+from diar_ops._pixels import image_gradient
+from diar_ops.matching._texture import grey
 
 __all__ = ["DenseSIFT", "dense_sift"]
 

@@ -1,5 +1,6 @@
 """Networks and their weights."""
 
+from diar_ops._types import Restored, Whole
 from diar_ops.models.deep_sets import DeepResidualSets, DeepResidualSetsConfig
 from diar_ops.models.diar import DIAR, DIARConfig
 from diar_ops.models.dual_descriptor import DualDescriptor, DualDescriptorConfig
@@ -25,6 +26,8 @@ __all__ = [
     "FaithfulDIARConfig",
     "Light",
     "ResNetTrunk",
+    "Restored",
+    "Whole",
     "compensate",
     "load_descriptor",
     "load_pretrained",

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from diar_ops import RenderError
-from diar_ops.cycles import render_dataset
+from diar_ops.cycles import RenderError, render_dataset
 from diar_ops.cycles.worker import BlenderProcess, blender_command
 from tests.cycles.sets import SETTINGS
 

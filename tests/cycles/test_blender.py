@@ -8,10 +8,9 @@ import psutil
 import pytest
 import torch
 
-from diar_ops import RenderError
 from diar_ops._files import write_image
 from diar_ops._pixels import image_to_float
-from diar_ops.cycles import RenderSettings, render_dataset
+from diar_ops.cycles import RenderError, RenderSettings, render_dataset
 from diar_ops.cycles.exr import read_exr
 from diar_ops.cycles.light import plane_points, unshadowed_radiance
 from diar_ops.cycles.texture import prepare_texture

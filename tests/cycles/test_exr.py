@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from diar_ops import ImageError
 from diar_ops.cycles.exr import read_exr
+from diar_ops.data import ImageError
 from tests.cycles.fake_blender import write_exr
 
 

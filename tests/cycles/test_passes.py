@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from diar_ops import ImageError
 from diar_ops.colour import linear_to_srgb
 from diar_ops.cycles.light import plane_points, unshadowed_radiance
 from diar_ops.cycles.passes import frame_masks, frame_picture
+from diar_ops.data import ImageError
 from diar_ops.scene import FrameFlag, sample_planar_scene
 from tests.harness import generator
 

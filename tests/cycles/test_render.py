@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import pytest
 
-from diar_ops import ImageError, OptionError, OutputError
+from diar_ops import OptionError, OutputError
 from diar_ops.cycles import render as driver
 from diar_ops.cycles import write_contact_sheet
-from diar_ops.data import SequenceDataset, read_sequence
+from diar_ops.data import ImageError, SequenceDataset, read_sequence
 from tests.cycles.sets import SETTINGS, alive, contents
 
 

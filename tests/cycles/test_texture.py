@@ -5,10 +5,9 @@ import pytest
 import torch
 from PIL import Image, ImageCms
 
-from diar_ops import ImageError
 from diar_ops._seeds import generator_for
 from diar_ops.cycles.texture import TextureChoice, prepare_texture
-from diar_ops.data import Photo, read_image
+from diar_ops.data import ImageError, Photo, read_image
 
 
 def photo(pixels, **more):

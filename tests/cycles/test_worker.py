@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from diar_ops import RenderError
-from diar_ops.cycles import worker
+from diar_ops.cycles import RenderError, worker
 from tests.cycles.sets import SETTINGS
 
 

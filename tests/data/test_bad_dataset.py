@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from diar_ops import ImageError, OptionError
+from diar_ops import OptionError
 from diar_ops._files import write_image
-from diar_ops.data import SequenceDataset
+from diar_ops.data import ImageError, SequenceDataset
 from tests.data.dataset_items import MASKS, WORKERS
 from tests.sequences import write_dataset, write_sequence
 

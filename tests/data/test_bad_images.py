@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFile
 
-from diar_ops import ImageError
+from diar_ops.data import ImageError, read_image
 from diar_ops.data import images as images_module
-from diar_ops.data import read_image
 from tests.data.image_files import RGB8, RGB16, RNG, H, W, chunk, png
 
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from diar_ops import ImageError, transform_points, warp_homography
+from diar_ops import transform_points, warp_homography
 from diar_ops._files import write_image
-from diar_ops.data import SequenceDataset
+from diar_ops.data import ImageError, SequenceDataset
 from diar_ops.data.crop import crop_homography, frame_corners
 from tests.data.dataset_items import CROP, MASKS, assert_same
 from tests.harness import assert_close

@@ -12,9 +12,8 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from diar_ops import ImageError
 from diar_ops._pixels import image_to_float
-from diar_ops.data import SequenceDataset, read_flags, read_image, read_mask
+from diar_ops.data import ImageError, SequenceDataset, read_flags, read_image, read_mask
 from tests.data.dataset_items import CROP, MASKS, WORKERS, assert_same
 from tests.sequences import SIZE, write_sequence
 

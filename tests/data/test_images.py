@@ -13,8 +13,7 @@ import pytest
 import torch
 from PIL import Image, ImageFile
 
-from diar_ops import ImageError
-from diar_ops.data import read_image
+from diar_ops.data import ImageError, read_image
 from tests.data.image_files import RGB8, RGB16, RNG, SRGB, H, W, channels_last, chunk, png, smooth
 
 

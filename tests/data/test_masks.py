@@ -8,9 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
-from diar_ops import DtypeError, ImageError, OptionError, ShapeError
+from diar_ops import DtypeError, OptionError, ShapeError
 from diar_ops._files import write_image
-from diar_ops.data import read_flags, read_mask, write_flags, write_mask
+from diar_ops.data import ImageError, read_flags, read_mask, write_flags, write_mask
 from tests.harness import generator
 
 

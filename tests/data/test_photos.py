@@ -10,9 +10,9 @@ import cv2
 import pytest
 import torch
 
-from diar_ops import ImageError, OptionError
+from diar_ops import OptionError
 from diar_ops._files import write_image
-from diar_ops.data import find_photo, list_images, read_photos
+from diar_ops.data import ImageError, find_photo, list_images, read_photos
 from tests.harness import generator
 from tests.sequences import write_dataset, write_sequence
 

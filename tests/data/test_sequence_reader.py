@@ -14,8 +14,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diar_ops import ImageError
-from diar_ops.data import check_sequence_document, format_document, is_sequence, read_sequence
+from diar_ops.data import (
+    ImageError,
+    check_sequence_document,
+    format_document,
+    is_sequence,
+    read_sequence,
+)
 from tests.harness import assert_close
 from tests.sequences import write_sequence
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.quality import Disturbance, aligned, load_aligned
-from diar_ops import Alignment, ImageError, psnr
-from diar_ops.data import SequenceDataset
+from diar_ops import Alignment, psnr
+from diar_ops.data import ImageError, SequenceDataset
 from tests.photos import exact_alignment
 from tests.sequences import write_sequence
 

@@ -12,9 +12,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from diar_ops import ImageError, Reason, Reconstruction, psnr
+from diar_ops import Reason, Reconstruction, psnr
 from diar_ops._files import write_image
-from diar_ops.data import Photo
+from diar_ops.data import ImageError, Photo
 from diar_ops.results import GroundTruth, read_ground_truth, score_against
 from tests import photos
 from tests.harness import assert_close

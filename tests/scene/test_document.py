@@ -15,8 +15,7 @@ from typing import Any
 import pytest
 import torch
 
-from diar_ops import ImageError
-from diar_ops.data import format_document
+from diar_ops.data import ImageError, format_document
 from diar_ops.scene import (
     Finish,
     LightKind,

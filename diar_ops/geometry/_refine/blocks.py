@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from diar_ops._checks import widest_dtype
+from diar_ops._pixels import image_gradient
 from diar_ops.geometry._boxes import box_sum
 
 __all__ = [
@@ -75,7 +75,7 @@ def sum_blocks(moving: Tensor, fixed: Tensor, inside: Tensor) -> Blocks:
     median = sampled.nanmedian(1).values.nan_to_num(1.0).clamp_min(1e-12)
     weight = share / (1 + local / (_REACH * median[:, None, None, None])).square()
     # The mean gradient of both is right to second order (Malis's ESM).
-    dx, dy = _gradient((moving + fixed) / 2)
+    dx, dy = image_gradient((moving + fixed) / 2)
     by_x, by_y = dx * weight, dy * weight
     pulls = (by_x * dx, by_x * dy, by_y * dy, by_x * difference, by_y * difference)
     sums = torch.stack([_block_sums(p).flatten(1) for p in pulls], -1)  # [B, n, 5]
@@ -104,14 +104,6 @@ def _block_sums(planes: Tensor) -> Tensor:
     planes = planes[..., : rows * BLOCK, : columns * BLOCK]
     planes = planes.reshape(batch, features, rows, BLOCK, columns * BLOCK).sum((1, 3))
     return planes.reshape(batch, rows, columns, BLOCK).sum(-1)
-
-
-def _gradient(image: Tensor) -> tuple[Tensor, Tensor]:
-    """Return central differences along x and y, per pixel, half of them at the border."""
-    padded = F.pad(image, (1, 1, 1, 1), mode="replicate")
-    dx = (padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]) / 2
-    dy = (padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]) / 2
-    return dx, dy
 
 
 def displacement(blocks: Blocks) -> Tensor:

@@ -7,8 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diar_ops import RenderedScene
-from diar_ops.scene import PlanarScene, sample_planar_scene, scene_from_document, scene_to_document
+from diar_ops.scene import (
+    PlanarScene,
+    RenderedScene,
+    sample_planar_scene,
+    scene_from_document,
+    scene_to_document,
+)
 from tests.harness import assert_close, generator
 
 SIZE = (64, 64)

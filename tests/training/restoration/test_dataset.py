@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from diar_ops import ImageError, OptionError, psnr
+from diar_ops import OptionError, psnr
+from diar_ops.data import ImageError
 from diar_ops.textures import TextureSource
 from diar_ops.training.rendered import RenderedSequences
 from diar_ops.training.restoration.augment import AugmentRanges

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from diar_ops import ImageError
+from diar_ops.data import ImageError
 from diar_ops.training import TrainConfig
 from diar_ops.training.restoration.dataset import CyclesSource, RenderedSource
 from diar_ops.training.restoration.task import training_sequences, validation_sets
