@@ -4,34 +4,46 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from tqdm import tqdm
+from diar_ops import DiarError, OptionError
 
-from diar_ops import DiarError
+__all__ = ["WORKERS", "argument_parser", "check_minimum", "exit_code"]
 
-__all__ = ["argument_parser", "exit_code", "progress_bar"]
+#: The option ``--workers``.
+WORKERS: dict[str, Any] = {
+    "type": int,
+    "default": 1,
+    "metavar": "W",
+    "help": "processes side by side, one core each (default: %(default)s)",
+}
 
 
-def argument_parser(doc: str | None) -> argparse.ArgumentParser:
-    """Return a parser whose help is a script's docstring, options after its first paragraph."""
+def argument_parser(
+    doc: str | None, arguments: Mapping[str, Mapping[str, Any]] | None = None
+) -> argparse.ArgumentParser:
+    """Return a parser whose help is a script's docstring, options after its first paragraph.
+
+    Args:
+        doc: The docstring.
+        arguments: Arguments by name, as ``add_argument`` takes them.
+    """
     summary, _, rest = (doc or "").partition("\n\n")
-    return argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         description=summary, epilog=rest, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    for name, settings in (arguments or {}).items():
+        parser.add_argument(name, **settings)
+    return parser
 
 
-@contextmanager
-def progress_bar(words: str, unit: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar that is called with (done, in all); none where nobody watches, as in a log."""
-    with tqdm(desc=words, unit=unit, disable=None) as bar:
-
-        def show(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        yield show
+def check_minimum(options: argparse.Namespace, **least: int) -> None:
+    """Raise :class:`OptionError` unless each named option is as large as it must be."""
+    for name, bound in least.items():
+        value = getattr(options, name)
+        if value < bound:
+            raise OptionError(f"--{name} must be {bound} or more, got {value}")
 
 
 def exit_code(run: Callable[[], str], *, less_memory: str, stopped: str) -> int:

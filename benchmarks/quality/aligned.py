@@ -1,4 +1,4 @@
-"""The frames of a rendered sequence, laid over its label."""
+"""The frames of a rendered sequence, warped to its label."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ __all__ = [
     "GROSS",
     "Aligned",
     "Disturbance",
-    "lay_frames",
     "load_aligned",
     "load_prefixes",
     "random_homography",
+    "warp_to_label",
 ]
 
 
@@ -42,21 +42,21 @@ class Aligned(NamedTuple):
     valid: Tensor | None
     label: Tensor
 
-    def first(self, count: int) -> Aligned:
+    def prefix(self, count: int) -> Aligned:
         """Return the first frames only."""
         valid = None if self.valid is None else self.valid[:, :count]
         return Aligned(self.frames[:, :count], valid, self.label)
 
     @property
-    def shown(self) -> Tensor | None:
-        """(1, 1, H, W) bool, where any frame shows the picture; None if that is everywhere."""
+    def covered(self) -> Tensor | None:
+        """Where any frame shows the picture, (1, 1, H, W) bool; None if that is everywhere."""
         return None if self.valid is None else self.valid.any(dim=1)
 
 
 def load_aligned(
     folder: str | PathLike[str], count: int, disturbance: Disturbance | None = None
 ) -> Aligned:
-    """Read a sequence and lay its first frames over the label.
+    """Read a sequence and warp its first frames to the label.
 
     By their exact homographies, or as ``disturbance`` says.
 
@@ -80,16 +80,16 @@ def load_aligned(
     H_label_frame = torch.linalg.inv(item["homography_frame_label"])
     placed = torch.ones(count, dtype=torch.bool)
     if disturbance.self_aligned:
-        found = align_sequence(frames, reference=0)
-        H_label_frame = H_label_frame[0] @ found.homography_reference_frame
-        placed = found.success
-    return lay_frames(frames, moved @ H_label_frame, label, placed)
+        alignment = align_sequence(frames, reference=0)
+        H_label_frame = H_label_frame[0] @ alignment.homography_reference_frame
+        placed = alignment.success
+    return warp_to_label(frames, moved @ H_label_frame, label, placed)
 
 
-def lay_frames(
+def warp_to_label(
     frames: Tensor, homography_label_frame: Tensor, label: Tensor, placed: Tensor
 ) -> Aligned:
-    """Lay frames over a label; as they are, where they lie there already.
+    """Warp frames to a label; those of a set that lie over it already stay as they are.
 
     Args:
         frames: (T, 3, H, W) floating point in [0, 1].
@@ -102,24 +102,24 @@ def lay_frames(
     if bool(still) and frames.shape[-2:] == label.shape[-2:]:
         return Aligned(frames[None], None, label[None])
     size = (label.shape[-2], label.shape[-1])
-    laid = warp_homography(frames, H.to(frames.dtype), size=size)
-    valid = laid.valid & placed[:, None, None, None]
-    return Aligned((laid.image * valid).clamp(0, 1)[None], valid[None], label[None])
+    warped = warp_homography(frames, H.to(frames.dtype), size=size)
+    valid = warped.valid & placed[:, None, None, None]
+    return Aligned((warped.image * valid).clamp(0, 1)[None], valid[None], label[None])
 
 
 def load_prefixes(
     folder: str | PathLike[str], counts: Iterable[int], disturbance: Disturbance
 ) -> dict[int, Aligned]:
-    """Return :func:`load_aligned` of each number of frames, reading and laying no frame twice.
+    """Return :func:`load_aligned` of each number of frames, reading and warping no frame twice.
 
     Self-aligned frames are aligned for each number anew: more frames are aligned otherwise, and a
-    result must not depend on what else is wanted.
+    result must not depend on what else is computed.
     """
     numbers = sorted(set(counts))
     if disturbance.self_aligned:
         return {count: load_aligned(folder, count, disturbance) for count in numbers}
     longest = load_aligned(folder, numbers[-1], disturbance)
-    return {count: longest.first(count) for count in numbers}
+    return {count: longest.prefix(count) for count in numbers}
 
 
 #: Mean corner errors of grossly misaligned frames, as shares of the longer side.

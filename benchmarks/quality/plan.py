@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 
 from benchmarks.quality.aligned import Disturbance
-from benchmarks.quality.rows import RowKey
+from benchmarks.quality.rows import RowKey, group_by
 from benchmarks.quality.run import Task
 from diar_ops._errors import OptionError
 from diar_ops.data import RenderedSequence, SequenceDataset, read_sequence
@@ -36,7 +36,7 @@ class Plan:
 
     Raises:
         OptionError: A number is not positive, or no sequence has so many frames.
-        ImageError: There is no sequence, or one is not as it should be.
+        ImageError: There is no sequence, or one is damaged.
     """
 
     def __init__(
@@ -71,8 +71,8 @@ class Plan:
             for name in dict.fromkeys(name for name, _ in self.folders)
             for count in sorted(set(lengths.values() if frames is None else frames))
             for method in methods
-            for (of, sequence), length in lengths.items()
-            if of == name and (length == count if frames is None else length >= count)
+            for (owner, sequence), length in lengths.items()
+            if owner == name and (length == count if frames is None else length >= count)
             if length >= least
         ]
         if not self.keys:
@@ -97,13 +97,12 @@ class Plan:
 
     def tasks(self, done: Collection[RowKey]) -> Iterator[Task]:
         """Yield what is still to be computed, sequence by sequence."""
-        wanted: dict[tuple[str, str], list[RowKey]] = {place: [] for place in self.folders}
-        for key in self.keys:
-            if key not in done:
-                wanted[key.set, key.sequence].append(key)
-        for place, keys in wanted.items():
-            if keys:
-                yield Task(self.folders[place], tuple(keys))
+        missing = group_by(
+            (key for key in self.keys if key not in done), lambda key: (key.set, key.sequence)
+        )
+        for place, folder in self.folders.items():
+            if place in missing:
+                yield Task(folder, tuple(missing[place]))
 
 
 def _picture(sequence: RenderedSequence) -> str:
@@ -133,7 +132,7 @@ def unaligned_sets(sets: Mapping[str, Path]) -> dict[str, Path]:
     """Return those sets of which a frame does not lie over its label, and is to be aligned.
 
     Raises:
-        ImageError: There is no sequence, or one is not as it should be.
+        ImageError: There is no sequence, or one is damaged.
     """
     return {
         name: path

@@ -12,32 +12,34 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import torch
+from tqdm import tqdm
 
-from benchmarks.quality.record import Results, continue_results, keep_pictures
-from benchmarks.quality.rows import RowKey, RowT, write_rows
+from benchmarks.quality.record import add_pictures, continue_results
+from benchmarks.quality.rows import Results, Row, RowKey, group_by, write_rows
 from diar_ops._errors import DiarError
 
 __all__ = [
-    "AnyPlan",
-    "AnyTask",
     "Begin",
+    "ResultPlan",
+    "ResultTask",
     "Task",
     "TaskT",
     "complete_results",
     "one_thread",
+    "progress_bar",
     "run_tasks",
 ]
 
 
-class AnyTask(Protocol):
-    """What is to be computed at one go."""
+class ResultTask(Protocol):
+    """What is to be computed at one go, such as :class:`Task`."""
 
     @property
-    def wanted(self) -> tuple[RowKey, ...]:
-        """Results of it, at least one."""
+    def keys(self) -> tuple[RowKey, ...]:
+        """The results to compute, at least one."""
 
 
-TaskT = TypeVar("TaskT", bound=AnyTask)
+TaskT = TypeVar("TaskT", bound=ResultTask)
 
 
 class Task(NamedTuple):
@@ -45,21 +47,21 @@ class Task(NamedTuple):
 
     Attributes:
         folder: Of the sequence.
-        wanted: Results of it, at least one.
+        keys: The results to compute, at least one.
     """
 
     folder: Path
-    wanted: tuple[RowKey, ...]
+    keys: tuple[RowKey, ...]
 
 
 #: Called once per process: loads what the work needs and returns the work, the rows of a task.
-Begin: TypeAlias = Callable[[], Callable[[TaskT], list[RowT]]]
+Begin: TypeAlias = Callable[[], Callable[[TaskT], list[Row]]]
 
 
 def run_tasks(
-    tasks: Sequence[TaskT], begin: Begin[TaskT, RowT], *, workers: int
-) -> Iterator[tuple[TaskT, list[RowT]]]:
-    """Yield each task and its rows as soon as they are there.
+    tasks: Sequence[TaskT], begin: Begin[TaskT], *, workers: int
+) -> Iterator[tuple[TaskT, list[Row]]]:
+    """Yield each task and its rows as soon as they are computed.
 
     They do not depend on the number of workers: each works with one thread.
 
@@ -114,10 +116,10 @@ def one_thread() -> Iterator[None]:
         cv2.setNumThreads(others)
 
 
-_worker: list[Callable[[Any], list[Any]]] = []
+_worker: list[Callable[[Any], list[Row]]] = []
 
 
-def _begin_worker(begin: Begin[Any, Any]) -> None:
+def _begin_worker(begin: Begin[Any]) -> None:
     import cv2
 
     # Ctrl-C ends a worker at once and without a word.
@@ -127,15 +129,27 @@ def _begin_worker(begin: Begin[Any, Any]) -> None:
     _worker[:] = [begin()]
 
 
-def _work(task: AnyTask) -> list[Any]:
+def _work(task: ResultTask) -> list[Row]:
     return _worker[0](task)
 
 
-_TaskT = TypeVar("_TaskT", bound=AnyTask, covariant=True)
+@contextmanager
+def progress_bar(words: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar that is called with (done, in all); none where nobody watches, as in a log."""
+    with tqdm(desc=words, unit=unit, disable=None) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        yield show
 
 
-class AnyPlan(Protocol[_TaskT]):
-    """Which results are wanted, such as :class:`Plan`."""
+_TaskT = TypeVar("_TaskT", bound=ResultTask, covariant=True)
+
+
+class ResultPlan(Protocol[_TaskT]):
+    """Which results are to be computed, such as :class:`Plan`."""
 
     @property
     def keys(self) -> Sequence[RowKey]:
@@ -151,42 +165,44 @@ class AnyPlan(Protocol[_TaskT]):
 
 def complete_results(
     out: Path,
-    results: Results[RowT],
-    plan: AnyPlan[TaskT],
+    results: Results,
+    plan: ResultPlan[TaskT],
     record: dict[str, Any],
-    begin: Begin[TaskT, RowT],
+    begin: Begin[TaskT],
     *,
+    title: str,
+    unit: str = "sequence",
     workers: int = 1,
     overwrite: bool = False,
-    progress: Callable[[int, int], object] | None = None,
-) -> list[RowT]:
+) -> list[Row]:
     """Compute what a folder lacks of a plan, and keep it there after each task.
 
     Args:
         out: The folder of the results.
         results: What they are.
-        plan: Which are wanted.
+        plan: Which are to be computed.
         record: Their :func:`settings_record`.
         begin: See :data:`Begin`.
+        title: Of the progress bar.
+        unit: What a task is called there.
         workers: Processes side by side.
         overwrite: Begin anew, whatever is there.
-        progress: Called with (tasks done, in all) of those that were to do.
 
     Returns:
-        The rows that are wanted, in the order of the plan.
+        The rows of the plan, in its order.
 
     Raises:
         DiarError: Of :func:`continue_results` and :func:`run_tasks`.
     """
-    rows: dict[RowKey, list[RowT]] = {}
-    for row in continue_results(out, results, record, overwrite=overwrite):
-        rows.setdefault(row.key, []).append(row)
+    rows = group_by(
+        continue_results(out, results, record, overwrite=overwrite), lambda row: row.key
+    )
     if plan.pictures:
-        keep_pictures(out, plan.pictures)
+        add_pictures(out, plan.pictures)
     tasks = list(plan.tasks(rows))
-    for done, (task, found) in enumerate(run_tasks(tasks, begin, workers=workers)):
-        rows.update((key, [row for row in found if row.key == key]) for key in task.wanted)
-        write_rows(out / results.table, (r for of in rows.values() for r in of), results.row)
-        if progress is not None:
-            progress(done + 1, len(tasks))
+    with progress_bar(title, unit) as progress:
+        for done, (task, computed) in enumerate(run_tasks(tasks, begin, workers=workers), 1):
+            rows.update({key: [] for key in task.keys} | group_by(computed, lambda row: row.key))
+            write_rows(out / results.table, (r for group in rows.values() for r in group), results)
+            progress(done, len(tasks))
     return [row for key in plan.keys for row in rows[key]]

@@ -4,37 +4,35 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
-from benchmarks.quality.page import Block, CasePicture, Section, section_markdown
-from benchmarks.quality.pictures import choose_cases, picture_file
-from benchmarks.quality.plots import new_figure, plot_score, plot_score_boxes, save_figure
+from benchmarks.quality.cases import choose_cases, picture_file
+from benchmarks.quality.page import Block, Section, case_pictures, write_section
 from benchmarks.quality.record import PICTURES
-from benchmarks.quality.rows import Keyed, Pictures, Scored
-from benchmarks.quality.scores import DECIMALS, SCORES
-from benchmarks.quality.summary import (
-    compare_alignments,
-    compare_methods,
-    count_pictures,
-    scores_of,
-    summarise,
+from benchmarks.quality.rows import Pictures, Row, count_pictures, group_by
+from benchmarks.quality.score_plots import (
+    measured_columns,
+    plot_curves,
+    plot_score,
+    plot_score_boxes,
 )
+from benchmarks.quality.scores import SCORES
+from benchmarks.quality.summaries import compare_alignments, compare_methods, scores_of, summarise
 from benchmarks.quality.tables import (
     Seconds,
     Table,
     comparison_csv,
     comparison_tables,
-    counted,
+    count_words,
     summary_csv,
     summary_tables,
 )
-from diar_ops._files import write_text_atomic
-from diar_ops.training.curve import MEASURED, Curve
+from diar_ops.training.curve import Curve
 
 __all__ = [
     "alignment_costs_section",
     "describe_rows",
-    "plot_curves",
     "score_section",
     "training_section",
     "training_table",
@@ -65,25 +63,21 @@ PAIRED = (
 )
 
 
-def describe_rows(rows: Sequence[Keyed], pictures: Pictures) -> str:
+def describe_rows(rows: Sequence[Row], pictures: Pictures) -> str:
     """Return sets, numbers of sequences, pictures and frames, and methods of results in words."""
-    said = []
-    for name in dict.fromkeys(row.key.set for row in rows):
-        of = [row for row in rows if row.key.set == name]
-        frames = sorted({row.key.frames for row in of})
-        said.append(
-            f"{name}: {counted([count_pictures(of, pictures)])}, "
-            f"{' '.join(map(str, frames))} frames"
-        )
-    methods = len({row.key.method for row in rows})
-    return f"{'; '.join(said)}; {methods} method{'s' * (methods != 1)}"
+    sets = []
+    for name, group in group_by(rows, lambda row: row.set).items():
+        frames = " ".join(map(str, sorted({row.frames for row in group})))
+        sets.append(f"{name}: {count_words([count_pictures(group, pictures)])}, {frames} frames")
+    methods = len({row.method for row in rows})
+    return f"{'; '.join(sets)}; {methods} method{'s' * (methods != 1)}"
 
 
 def score_section(
     part: str,
     folder: Path,
     figures: Path,
-    rows: Sequence[Scored],
+    rows: Sequence[Row],
     pictures: Pictures,
     *,
     against: str | None = None,
@@ -95,12 +89,11 @@ def score_section(
 
     Args:
         part: Of :data:`WORDS`.
-        folder: Where its results are; ``summary.md``, ``summary.csv`` and ``comparisons.csv`` are
-            written there.
+        folder: Where its results are; the files of :func:`write_section` are written there.
         figures: Folder of the figures, ``PART_SCORE.png`` and ``.svg``: scores against the number
             of frames, where a set has several.
         rows: All results to show.
-        pictures: What sequences show.
+        pictures: Which picture each sequence shows.
         against: See :func:`compare_methods`.
         cases: How many worst, median and best sequences are shown, of those with a picture.
         seconds: What methods took, if it was measured.
@@ -112,59 +105,50 @@ def score_section(
     blocks = [Block("", "", summary_tables(summaries, seconds))]
     if comparisons:
         blocks.append(Block("Compared in pairs", PAIRED, comparison_tables(comparisons)))
-    drawn = []
-    several = {
-        name
-        for name in {row.set for row in rows}
-        if len({row.frames for row in rows if row.set == name}) > 1
+    frames = {
+        name: {s.frames for s in group}
+        for name, group in group_by(summaries, lambda s: s.set).items()
     }
+    several = [s for s in summaries if len(frames[s.set]) > 1]
+    drawn = []
     for score in scores_of(rows) if several else ():
         path = figures / f"{part}_{score}"
-        plot_score(path, [s for s in summaries if s.set in several], score)
-        drawn.append(
-            (
-                path,
-                f"{title}: {SCORES[score]} against the number of frames, with the 95 % "
-                "intervals of the means.",
-            )
-        )
-    shown: dict[str, list[CasePicture]] = {}
-    for kind, row in choose_cases(rows, cases) if cases else ():
-        file = picture_file(folder / PICTURES, row.key)
-        if file.exists():
-            numbers = ", ".join(
-                f"{SCORES[s].split(' [')[0]} {getattr(row, s):.{DECIMALS[s]}f}"
-                for s in scores_of(rows)
-            )
-            said = f"{row.set}/{row.sequence}, {row.frames} frames: {numbers}"
-            shown.setdefault(row.method, []).append(CasePicture(kind, said, file))
+        plot_score(path, several, score)
+        caption = f"{title}: {SCORES[score].title} against the number of frames, with the 95 % "
+        drawn.append((path, caption + "intervals of the means."))
     section = Section(
         title,
         words + (f", then {disturbed}" if disturbed else "") + MEANS,
         blocks,
         drawn,
-        shown,
+        case_pictures(
+            choose_cases(rows, cases),
+            lambda row: picture_file(folder / PICTURES, *row.key),
+            partial(_case_caption, scores_of(rows)),
+        ),
         "By PSNR, of the most frames. Above: the first, the middle and the last frame as the "
         "method got them; below: its picture, the label, and their difference, white from a "
         "quarter of white on.",
-        [],
     )
-    write_text_atomic(folder / "summary.md", section_markdown(section) + "\n", overwrite=True)
-    write_text_atomic(folder / "summary.csv", summary_csv(summaries, seconds), overwrite=True)
-    write_text_atomic(folder / "comparisons.csv", comparison_csv(comparisons), overwrite=True)
+    write_section(folder, section, summary_csv(summaries, seconds), comparison_csv(comparisons))
     return section
 
 
+def _case_caption(scores: Sequence[str], row: Row) -> str:
+    numbers = ", ".join(f"{SCORES[s].name} {SCORES[s].format(row.values[s])}" for s in scores)
+    return f"{row.set}/{row.sequence}, {row.frames} frames: {numbers}"
+
+
 def alignment_costs_section(
-    figures: Path, exact: Sequence[Scored], own: Sequence[Scored], pictures: Pictures
+    figures: Path, exact: Sequence[Row], own: Sequence[Row], pictures: Pictures
 ) -> Section:
     """Draw exact and own alignment side by side, and return what there is to show.
 
     Args:
         figures: Folder of the figures, ``boxes_SCORE.png`` and ``.svg``.
-        exact: Results of frames laid over the label by their exact homographies.
+        exact: Results of frames warped to the label by their exact homographies.
         own: Results of self-aligned frames; there may be none.
-        pictures: What sequences show.
+        pictures: Which picture each sequence shows.
     """
     parts = {"exact alignment": exact, "own alignment": own}
     parts = {part: rows for part, rows in parts.items() if rows}
@@ -173,22 +157,15 @@ def alignment_costs_section(
     for score in scores_of([*exact, *own]):
         path = figures / f"boxes_{score}"
         plot_score_boxes(path, parts, score, pictures)
-        drawn.append(
-            (
-                path,
-                f"{SCORES[score]} of each method. Box: the middle half; line: the "
-                "median; whiskers: 5 and 95 % of all sequences.",
-            )
-        )
+        caption = f"{SCORES[score].title} of each method. Box: the middle half; line: the "
+        drawn.append((path, caption + "median; whiskers: 5 and 95 % of all sequences."))
     costs = compare_alignments(exact, own, pictures)
     words = (
         "Own minus exact alignment, sequence by sequence; in brackets 95 % intervals (bootstrap "
         "over pictures), and on how many of the n sequences own alignment is better."
     )
     blocks = [Block("What own alignment costs", words, comparison_tables(costs))] if costs else []
-    return Section(
-        title, "The spread over sequences, at the most frames.", blocks, drawn, {}, "", []
-    )
+    return Section(title, "The spread over sequences, at the most frames.", blocks, drawn)
 
 
 def training_section(figures: Path, curves: Mapping[str, Curve]) -> Section:
@@ -205,55 +182,20 @@ def training_section(figures: Path, curves: Mapping[str, Curve]) -> Section:
         "Scores of validation while the networks were trained, as examples/train.py measured them.",
         [Block("", "", [training_table(curves)])],
         [(path, "Scores of validation against the steps of training.")],
-        {},
-        "",
-        [],
     )
-
-
-def plot_curves(path: Path, curves: Mapping[str, Curve]) -> None:
-    """Draw the scores of validation against the steps of training, a line per run.
-
-    Args:
-        path: Without ending: ``.png`` and ``.svg`` are written.
-        curves: Of :func:`read_curves`.
-    """
-    columns = _columns(curves)
-    figure, panels = new_figure(len(columns), (4.6, 4.2), margin=1.8, sharey=False)
-    for axes, (validation, measure) in zip(panels, columns, strict=True):
-        for name, curve in curves.items():
-            column = f"{validation}_{measure}"
-            if column in curve:
-                axes.plot(curve["step"], curve[column], marker=".", label=name)
-        axes.set(xlabel="training step", ylabel=SCORES[measure])
-        axes.set_title(f"validation: {validation}", fontsize="medium")
-        axes.grid(alpha=0.3)
-    figure.legend(
-        *panels[0].get_legend_handles_labels(), fontsize="small", loc="outside right upper"
-    )
-    save_figure(figure, path)
 
 
 def training_table(curves: Mapping[str, Curve]) -> Table:
     """Return where each run ended: steps, hours, last and best scores of validation."""
-    columns = _columns(curves)
+    columns = measured_columns(curves)
     heads = ["run", "steps", "hours"]
-    heads += [f"{SCORES[m]}, {v}: last (best)" for v, m in columns]
+    heads += [f"{SCORES[measure].title}, {name}: last (best)" for name, measure in columns]
     rows = []
     for name, curve in curves.items():
         cells = [name, f"{curve['step'][-1]:.0f}", f"{curve['seconds'][-1] / 3600:.2f}"]
         for validation, measure in columns:
             values = [v for v in curve.get(f"{validation}_{measure}", []) if not math.isnan(v)]
-            digits = DECIMALS[measure]
-            cells.append(f"{values[-1]:.{digits}f} ({max(values):.{digits}f})" if values else "-")
+            text = SCORES[measure].format
+            cells.append(f"{text(values[-1])} ({text(max(values))})" if values else "-")
         rows.append(cells)
     return Table("Runs of training", 1, heads, rows)
-
-
-def _columns(curves: Mapping[str, Curve]) -> list[tuple[str, str]]:
-    """Return (validation, measure) of what the curves have, in order of appearance."""
-    names = dict.fromkeys(head for curve in curves.values() for head in curve)
-    found = [
-        (name.rpartition("_")[0], m) for m in MEASURED for name in names if name.endswith(f"_{m}")
-    ]
-    return list(dict.fromkeys(found))

@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple, TypeAlias
 
-from benchmarks.quality.scores import DECIMALS, LOWER_IS_BETTER, SCORES
-from benchmarks.quality.summary import Comparison, Mean, Summary
+from benchmarks.quality.intervals import Mean
+from benchmarks.quality.rows import group_by
+from benchmarks.quality.scores import SCORES, Measure
+from benchmarks.quality.summaries import Summary
 from diar_ops._files import to_csv
 
 __all__ = [
+    "Column",
+    "Seconds",
     "Table",
     "comparison_csv",
     "comparison_tables",
-    "counted",
-    "markdown_head",
-    "markdown_line",
-    "mean_words",
+    "count_cell",
+    "count_words",
+    "interval_cells",
+    "interval_heads",
+    "markdown_grid",
+    "mean_cell",
+    "summaries_csv",
     "summary_csv",
     "summary_tables",
     "tables_markdown",
+    "tables_of",
 ]
 
 #: Median seconds by (set, frames, method).
-Seconds = Mapping[tuple[str, int, str], float]
+Seconds: TypeAlias = Mapping[tuple[str, int, str], float]
+#: Head of a column, and what its cells say of a summary.
+Column: TypeAlias = tuple[str, Callable[[Summary], str]]
 
 
 class Table(NamedTuple):
@@ -49,118 +58,158 @@ class Table(NamedTuple):
 
 def tables_markdown(tables: Iterable[Table]) -> str:
     """Return tables as Markdown, one below the other."""
-    parts = []
-    for table in tables:
-        lines = [f"**{table.title}**", "", *markdown_head(table.heads, table.words)]
-        lines += map(markdown_line, table.rows)
-        parts.append("\n".join(lines))
-    return "\n\n".join(parts)
+    return "\n\n".join(
+        f"**{table.title}**\n\n{markdown_grid(table.heads, table.rows, table.words)}"
+        for table in tables
+    )
+
+
+def markdown_grid(heads: Sequence[str], rows: Iterable[Sequence[str]], words: int = 1) -> str:
+    """Return heads and cells as Markdown; the first ``words`` columns are words."""
+    rule = ["---"] * words + ["---:"] * (len(heads) - words)
+    return "\n".join(
+        f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+        for cells in (heads, rule, *rows)
+    )
+
+
+def tables_of(
+    summaries: Iterable[Summary],
+    columns: Sequence[Column],
+    title: Callable[[Sequence[Summary]], str],
+    *,
+    words: int,
+) -> list[Table]:
+    """Return one table per set and number of frames, with a row per summary."""
+    return [
+        Table(
+            title(group),
+            words,
+            [head for head, _ in columns],
+            [[cell(summary) for _, cell in columns] for summary in group],
+            *place,
+        )
+        for place, group in group_by(summaries, lambda s: (s.set, s.frames)).items()
+    ]
+
+
+def summaries_csv(
+    summaries: Sequence[Summary],
+    labels: Sequence[str],
+    counts: Sequence[str],
+    scores: Sequence[str],
+    seconds: Seconds | None = None,
+) -> str:
+    """Return summaries as CSV.
+
+    Args:
+        summaries: Each makes a line.
+        labels: Fields that come first.
+        counts: Counts that come next.
+        scores: Scores, each with the ends of its interval, and, where it was counted, on how many
+            sequences the method is better.
+        seconds: What methods took, in a last column.
+    """
+    first = summaries[0].counts if summaries else {}
+    better = {score: [f"{score}_better"] * (f"{score}_better" in first) for score in scores}
+    heads = [*labels, *counts]
+    for score in scores:
+        heads += [*interval_heads([score]), *better[score]]
+    lines = []
+    for summary in summaries:
+        line = [getattr(summary, label) for label in labels]
+        line += [summary.counts[count] for count in counts]
+        for score in scores:
+            line += interval_cells(summary.scores[score])
+            line += [summary.counts[name] for name in better[score]]
+        if seconds:
+            measured = seconds.get(summary[:3])
+            line.append("" if measured is None else f"{measured:.4g}")
+        lines.append(line)
+    return to_csv(heads + ["seconds"] * bool(seconds), lines)
+
+
+def interval_heads(scores: Iterable[str]) -> list[str]:
+    """Return the heads of the columns of scores and the ends of their intervals."""
+    return [f"{score}{end}" for score in scores for end in ("", "_low", "_high")]
+
+
+def interval_cells(mean: Mean | None) -> list[str]:
+    """Return a mean and the ends of its interval as cells of a CSV file; empty for none."""
+    return ["", "", ""] if mean is None else [f"{value:.6f}" for value in mean]
 
 
 def summary_csv(summaries: Sequence[Summary], seconds: Seconds | None = None) -> str:
-    """Return means and ends of intervals as CSV; a column of seconds only if there are some."""
-    names = list(summaries[0].scores) if summaries else []
-    columns = [f"{score}{end}" for score in names for end in ("", "_low", "_high")]
-    time = ["seconds"] if seconds else []
-    rows = []
-    for s in summaries:
-        values = [f"{value:.6f}" for score in names for value in s.scores[score]]
-        if seconds:
-            taken = seconds.get((s.set, s.frames, s.method))
-            values.append("" if taken is None else f"{taken:.4g}")
-        rows.append([s.set, s.frames, s.method, s.sequences, s.pictures, *values])
-    return to_csv(["set", "frames", "method", "sequences", "pictures", *columns, *time], rows)
+    """Return the scores of methods as CSV; a column of seconds only if there are some."""
+    labels, counts = ("set", "frames", "method"), ("sequences", "pictures")
+    return summaries_csv(summaries, labels, counts, _scores(summaries), seconds)
+
+
+def comparison_csv(comparisons: Sequence[Summary]) -> str:
+    """Return differences, their intervals, and how often each method is better, as CSV."""
+    labels, counts = ("set", "frames", "method", "against"), ("sequences", "pictures")
+    return summaries_csv(comparisons, labels, counts, _scores(comparisons))
 
 
 def summary_tables(summaries: Sequence[Summary], seconds: Seconds | None = None) -> list[Table]:
-    """Return one table per set and number of frames."""
-    tables = []
-    for name, frames in dict.fromkeys((s.set, s.frames) for s in summaries):
-        shown = [s for s in summaries if (s.set, s.frames) == (name, frames)]
-        scores = list(shown[0].scores)
-        heads = ["method", "n", *(SCORES[score] for score in scores)]
-        heads += ["time [s]"] if seconds else []
-        rows = []
-        for s in shown:
-            cells = [s.method, str(s.sequences)]
-            cells += [mean_words(s.scores[score], DECIMALS[score]) for score in scores]
-            if seconds:
-                taken = seconds.get((name, frames, s.method))
-                cells.append("" if taken is None else f"{taken:.3g}")
-            rows.append(cells)
-        counts = [(s.sequences, s.pictures) for s in shown]
-        title = f"{name}, {_frames(frames)}, {counted(counts)}"
-        tables.append(Table(title, 1, heads, rows, name, frames))
-    return tables
+    """Return the scores of methods, one table per set and number of frames."""
+
+    def time(summary: Summary) -> str:
+        measured = (seconds or {}).get(summary[:3])
+        return "" if measured is None else f"{measured:.3g}"
+
+    columns: list[Column] = [("method", lambda s: s.method), ("n", count_cell("sequences"))]
+    columns += [(SCORES[score].title, mean_cell(SCORES, score)) for score in _scores(summaries)]
+    columns += [("time [s]", time)] if seconds else []
+    return tables_of(summaries, columns, _title, words=1)
 
 
-def comparison_csv(comparisons: Sequence[Comparison]) -> str:
-    """Return differences, their intervals, and how often each method is better, as CSV."""
-    names = list(comparisons[0].scores) if comparisons else []
-    columns = [f"{score}{end}" for score in names for end in ("", "_low", "_high", "_better")]
-    rows = [
-        [
-            *c[:6],
-            *(
-                cell
-                for score in names
-                for cell in (*(f"{x:.6f}" for x in c.scores[score].mean), c.scores[score].better)
-            ),
-        ]
-        for c in comparisons
-    ]
-    return to_csv(["set", "frames", "method", "against", "sequences", "pictures", *columns], rows)
-
-
-def comparison_tables(comparisons: Sequence[Comparison]) -> list[Table]:
+def comparison_tables(comparisons: Sequence[Summary]) -> list[Table]:
     """Return one table per set and number of frames.
 
     Cells hold the mean difference, its interval, and on how many sequences the method is better.
     """
-    tables = []
-    for name, frames in dict.fromkeys((c.set, c.frames) for c in comparisons):
-        shown = [c for c in comparisons if (c.set, c.frames) == (name, frames)]
-        scores = list(shown[0].scores)
-        heads = ["method", "against", "n"]
-        heads += [f"{SCORES[s]}{' (less is better)' * (s in LOWER_IS_BETTER)}" for s in scores]
-        rows = []
-        for c in shown:
-            cells = [c.method, c.against, str(c.sequences)]
-            for score in scores:
-                mean, better = c.scores[score]
-                said = mean_words(mean, DECIMALS[score], "+")
-                cells.append(f"{said}, better on {better}")
-            rows.append(cells)
-        counts = [(c.sequences, c.pictures) for c in shown]
-        title = f"{name}, {_frames(frames)}, {counted(counts)}"
-        tables.append(Table(title, 2, heads, rows, name, frames))
-    return tables
+    columns: list[Column] = [
+        ("method", lambda s: s.method),
+        ("against", lambda s: s.against),
+        ("n", count_cell("sequences")),
+    ]
+    for score in _scores(comparisons):
+        note = " (less is better)" if SCORES[score].lower_is_better else ""
+        columns.append((SCORES[score].title + note, _difference_cell(score)))
+    return tables_of(comparisons, columns, _title, words=2)
 
 
-def counted(counts: Iterable[tuple[int, int]]) -> str:
+def _scores(summaries: Sequence[Summary]) -> list[str]:
+    return list(summaries[0].scores) if summaries else []
+
+
+def count_cell(name: str) -> Callable[[Summary], str]:
+    """Return what reads a count of a summary."""
+    return lambda summary: str(summary.counts[name])
+
+
+def mean_cell(
+    measures: Mapping[str, Measure], name: str, sign: str = ""
+) -> Callable[[Summary], str]:
+    """Return what reads a score of a summary with its interval, as its measure is written."""
+    return lambda summary: measures[name].format_mean(summary.scores[name], sign)
+
+
+def _difference_cell(score: str) -> Callable[[Summary], str]:
+    mean, better = mean_cell(SCORES, score, "+"), count_cell(f"{score}_better")
+    return lambda summary: f"{mean(summary)}, better on {better(summary)}"
+
+
+def _title(summaries: Sequence[Summary]) -> str:
+    name, frames, *_ = summaries[0]
+    return f"{name}, {frames} frame{'s' * (frames != 1)}, {count_words(s.size for s in summaries)}"
+
+
+def count_words(sizes: Iterable[tuple[int, int]]) -> str:
     """Return numbers of (sequences, pictures) in words; several where methods differ in them."""
     return " or ".join(
         f"n = {n} sequence{'s' * (n != 1)}"
         + ("" if n == pictures else f" of {pictures} picture{'s' * (pictures != 1)}")
-        for n, pictures in sorted(set(counts))
+        for n, pictures in sorted(set(sizes))
     )
-
-
-def mean_words(mean: Mean, decimals: int, sign: str = "") -> str:
-    """Return a mean and its interval in words."""
-    value, low, high = (f"{x:{sign}.{decimals}f}" for x in mean)
-    return value if math.isnan(mean.low) else f"{value} [{low}, {high}]"
-
-
-def _frames(count: int) -> str:
-    return f"{count} frame{'s' * (count != 1)}"
-
-
-def markdown_head(cells: Sequence[str], words: int) -> list[str]:
-    """Return the first two lines of a table, whose first ``words`` columns are words."""
-    return [markdown_line(cells), markdown_line(["---"] * words + ["---:"] * (len(cells) - words))]
-
-
-def markdown_line(cells: Sequence[str]) -> str:
-    """Return a row of a table."""
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"

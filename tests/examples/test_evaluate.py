@@ -14,10 +14,13 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks.quality import CLASSICAL, LpipsFiles, PerceptualRow, Row, plots, read_rows
-from benchmarks.quality import run as run_module
-from benchmarks.quality import score as reconstruction_module
-from benchmarks.quality.alignment import plots as alignment_plots
+from benchmarks.quality import figures
+from benchmarks.quality import reconstruction as reconstruction_module
+from benchmarks.quality.lpips import LpipsFiles
+from benchmarks.quality.methods import CLASSICAL
+from benchmarks.quality.reconstruction import PERCEPTUAL, RECONSTRUCTION
+from benchmarks.quality.rows import Row, read_rows
+from benchmarks.quality.run import Task
 from diar_ops import DeepResidualSets, DeepResidualSetsConfig, save_pretrained
 from tests.quality.test_lpips import files
 from tests.results.test_report import Page
@@ -60,8 +63,7 @@ def no_plots(monkeypatch: pytest.MonkeyPatch) -> None:
         for ending in (".png", ".svg"):
             path.with_name(path.name + ending).write_text("<svg/>", encoding="utf-8")
 
-    for module in (plots, alignment_plots):
-        monkeypatch.setattr(module, "save_figure", save)
+    monkeypatch.setattr(figures, "save_figure", save)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +92,7 @@ def assert_one_error(result: Run, *words: str) -> None:
 
 
 def rows_of(out: Path) -> list[Row]:
-    return read_rows(out / "reconstruction" / "scores.csv")
+    return read_rows(out / "reconstruction" / "scores.csv", RECONSTRUCTION)
 
 
 def table_of(out: Path) -> bytes:
@@ -106,15 +108,16 @@ def test_the_bundled_sequences(run: Callable[..., Run], tmp_path: Path) -> None:
     rows = rows_of(out)
     assert len(rows) == 2 * 2 * len(methods)
     rows = [r for r in rows if r.frames == 4]
-    quality = {(r.set, r.method): r for r in rows}
+    quality = {(r.set, r.method): r.values for r in rows}
     for name in ("aligned", "misaligned"):
-        assert quality[name, "median"].psnr > quality[name, "mean"].psnr
+        assert quality[name, "median"]["psnr"] > quality[name, "mean"]["psnr"]
         for row in (r for r in rows if r.set == name):
             assert row.frames == 4
-            assert row.psnr_gain >= row.psnr - 0.1
-            assert row.rmse == pytest.approx(10 ** (-row.psnr / 20), abs=1e-5)
-            assert 12 < row.psnr < 40, row
-            assert 0.3 < row.ssim < 1, row
+            scores = row.values
+            assert scores["psnr_gain"] >= scores["psnr"] - 0.1
+            assert scores["rmse"] == pytest.approx(10 ** (-scores["psnr"] / 20), abs=1e-5)
+            assert 12 < scores["psnr"] < 40, row
+            assert 0.3 < scores["ssim"] < 1, row
     summary = (out / "reconstruction" / "summary.md").read_text(encoding="utf-8")
     assert "time" not in summary
     for name in methods:
@@ -134,7 +137,7 @@ def test_the_demo_sequence_is_a_set(
     assert done.code == 0, done.err
     rows = rows_of(tmp_path / "out")
     assert {r.set for r in rows} == {"demo_sequence"}
-    by = {(r.method, r.frames): r.psnr for r in rows}
+    by = {(r.method, r.frames): r.values["psnr"] for r in rows}
     assert by["median+exposure", 10] > by["median+exposure", 3]
     assert by["median+exposure", 10] > by["mean", 10] + 1
 
@@ -158,8 +161,8 @@ def test_what_is_done_is_not_done_again(
     out, computed = tmp_path / "out", []
     original = reconstruction_module.score_sequence
 
-    def score(task: run_module.Task, **given: object) -> object:
-        computed.extend(task.wanted)
+    def score(task: Task, **given: object) -> object:
+        computed.extend(task.keys)
         return original(task, **given)
 
     monkeypatch.setattr(reconstruction_module, "score_sequence", score)
@@ -191,7 +194,7 @@ def test_stopped_it_keeps_what_is_done(
 ) -> None:
     out, original, left = tmp_path / "out", reconstruction_module.score_sequence, [2]
 
-    def score(task: run_module.Task, **given: object) -> object:
+    def score(task: Task, **given: object) -> object:
         if not left[0]:
             raise KeyboardInterrupt
         left[0] -= 1
@@ -256,9 +259,9 @@ def test_methods_are_compared_timed_and_shown(
     )
     done = run(*command)
     assert done.code == 0, done.err
-    rows = {(r.sequence, r.frames, r.method): r for r in rows_of(out)}
+    rows = {(r.sequence, r.frames, r.method): r.values["psnr"] for r in rows_of(out)}
     names = [f"{i:06d}" for i in range(3)]
-    lead = [rows[n, 3, "net"].psnr - rows[n, 3, "mean"].psnr for n in names]
+    lead = [rows[n, 3, "net"] - rows[n, 3, "mean"] for n in names]
     assert f"| net | mean | 3 | {sum(lead) / 3:+.2f} [" in done.out
     with (out / "reconstruction" / "comparisons.csv").open(encoding="utf-8") as file:
         against = {(line["frames"], line["method"]): line for line in csv.DictReader(file)}
@@ -287,8 +290,8 @@ def test_lpips_is_a_column_where_its_weights_are(
     done = run(*command)
     assert done.code == 0, done.err
     assert "| RMSE | SSIM | LPIPS |" in done.out
-    rows = read_rows(out / "reconstruction" / "scores.csv", PerceptualRow)
-    assert all(row.lpips > 0 for row in rows)
+    rows = read_rows(out / "reconstruction" / "scores.csv", PERCEPTUAL)
+    assert all(row.values["lpips"] > 0 for row in rows)
     assert (out / "boxes_lpips.svg").is_file()
     assert_one_error(run(*command[:-3]), "other settings", "lpips")
     assert_one_error(run(*command[:-1], "nowhere.pth"), "cannot read nowhere.pth")

@@ -10,38 +10,34 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.quality import (
-    SCORES,
-    Mean,
-    PerceptualRow,
-    Row,
-    RowKey,
-    compare_alignments,
-    compare_methods,
+from benchmarks.quality.intervals import Mean, mean_of
+from benchmarks.quality.reconstruction import PERCEPTUAL, RECONSTRUCTION
+from benchmarks.quality.rows import KEY_COLUMNS, Row, read_rows, write_rows
+from benchmarks.quality.scores import SCORES, score_picture
+from benchmarks.quality.summaries import compare_alignments, compare_methods, summarise
+from benchmarks.quality.tables import (
     comparison_csv,
     comparison_tables,
-    mean_of,
-    read_rows,
-    score_picture,
-    summarise,
     summary_csv,
     summary_tables,
     tables_markdown,
-    write_rows,
 )
 from diar_ops import OutputError
 from tests.harness import generator
 
+HEAD = ",".join(RECONSTRUCTION.columns)
+
 
 def row(sequence: int, method: str, psnr: float, frames: int = 3) -> Row:
-    return Row("set", f"{sequence:06d}", frames, method, psnr, psnr + 2, 10 ** (-psnr / 20), 0.9)
+    scores = {"psnr": psnr, "psnr_gain": psnr + 2, "rmse": 10 ** (-psnr / 20), "ssim": 0.9}
+    return Row("set", f"{sequence:06d}", frames, method, scores)
 
 
 def test_known_scores() -> None:
     label = torch.rand(1, 3, 24, 24, generator=generator("label")) * 0.4 + 0.2
     scores = score_picture(label + 0.1, label, None)
-    assert list(scores) == [*SCORES][:-1] == [*Row._fields[len(RowKey._fields) :]]
-    assert PerceptualRow._fields == (*Row._fields, "lpips")
+    assert list(scores) == [*SCORES][:-1] == [*RECONSTRUCTION.columns][len(KEY_COLUMNS) :]
+    assert [*PERCEPTUAL.columns] == [*RECONSTRUCTION.columns, "lpips"]
     assert scores["psnr"] == pytest.approx(20, abs=1e-3)
     assert scores["rmse"] == pytest.approx(0.1, abs=1e-6)
     exact = score_picture(label, label, None)
@@ -61,9 +57,9 @@ def test_only_what_is_shown_counts_and_values_are_clipped() -> None:
 
 def test_rows_survive_the_file(tmp_path: Path) -> None:
     rows = [row(1, 'odd, "name"', 20.123456), row(0, "mean", math.inf), row(0, "mean", 1.0, 10)]
-    write_rows(tmp_path / "a.csv", rows)
-    write_rows(tmp_path / "b.csv", reversed(rows))
-    assert read_rows(tmp_path / "a.csv") == sorted(rows)
+    write_rows(tmp_path / "a.csv", rows, RECONSTRUCTION)
+    write_rows(tmp_path / "b.csv", reversed(rows), RECONSTRUCTION)
+    assert read_rows(tmp_path / "a.csv", RECONSTRUCTION) == sorted(rows, key=lambda r: r.key)
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
     assert rows[1].key == ("set", "000000", 3, "mean")
 
@@ -73,14 +69,14 @@ def test_rows_survive_the_file(tmp_path: Path) -> None:
     [
         ("", "must begin with"),
         ("a,b\n", "must begin with"),
-        (",".join(Row._fields) + "\nset,s,3,mean,1,2\n", "line 2 is not a result"),
-        (",".join(Row._fields) + "\nset,s,x,mean,1,2,3,4\n", "line 2 is not a result"),
+        (HEAD + "\nset,s,3,mean,1,2\n", "line 2 is not a result"),
+        (HEAD + "\nset,s,x,mean,1,2,3,4\n", "line 2 is not a result"),
     ],
 )
 def test_a_damaged_table_is_one_sentence(tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / "a.csv").write_text(text, encoding="utf-8")
     with pytest.raises(OutputError, match=words):
-        read_rows(tmp_path / "a.csv")
+        read_rows(tmp_path / "a.csv", RECONSTRUCTION)
 
 
 def test_the_interval_of_a_mean_is_that_of_the_normal_law() -> None:
@@ -126,9 +122,9 @@ def test_summaries() -> None:
     rows = [row(i, "mean", 20 + i) for i in range(4)]
     rows += [row(i, "net", 25 + i) for i in range(3)]
     mean, net = summarise(rows, {("set", f"{i:06d}"): f"{i // 2}.jpg" for i in range(4)})
-    assert [(s.sequences, s.pictures) for s in (mean, net)] == [(4, 2), (3, 2)]
+    assert [s.size for s in (mean, net)] == [(4, 2), (3, 2)]
     assert mean.scores["psnr"].mean == pytest.approx(21.5)
-    assert summarise(rows)[0].pictures == 4
+    assert summarise(rows)[0].counts["pictures"] == 4
 
 
 def test_methods_are_compared_on_the_sequences_that_both_have() -> None:
@@ -137,16 +133,16 @@ def test_methods_are_compared_on_the_sequences_that_both_have() -> None:
     rows += [row(i, "diar", 25 + i + 0.1 * (i % 2)) for i in range(3)]
     mean, median, diar = compare_methods(rows)
     assert [c.against for c in (mean, median, diar)] == ["diar", "diar", "median"]
-    assert (diar.sequences, median.sequences) == (3, 3)
+    assert [s.counts["sequences"] for s in (diar, median)] == [3, 3]
     # Paired: sequences differ by far more than methods do.
-    difference, better = diar.scores["psnr"]
+    difference = diar.scores["psnr"]
     assert difference.mean == pytest.approx(3 + 0.1 / 3)
     assert 2.99 < difference.low < difference.high < 3.11
-    assert better == 3
+    assert diar.counts["psnr_better"] == 3
     # Less is better of the RMSE.
-    assert diar.scores["rmse"].mean.mean < 0
-    assert diar.scores["rmse"].better == 3
-    assert (mean.scores["psnr"].better, mean.scores["ssim"].better) == (0, 0)
+    assert diar.scores["rmse"].mean < 0
+    assert diar.counts["rmse_better"] == 3
+    assert (mean.counts["psnr_better"], mean.counts["ssim_better"]) == (0, 0)
     assert [c.against for c in compare_methods(rows, against="mean")] == ["diar", "mean", "mean"]
     assert [c.against for c in compare_methods(rows[:8])] == ["median", "mean"]
     assert compare_methods(rows[:4]) == []
@@ -156,15 +152,18 @@ def test_methods_are_compared_on_the_sequences_that_both_have() -> None:
 
 def test_equal_infinite_scores_differ_by_nothing() -> None:
     rows = [row(i, m, math.inf) for i in range(2) for m in ("mean", "median")]
-    assert compare_methods(rows)[0].scores["psnr"] == (Mean(0, 0, 0), 0)
+    comparison = compare_methods(rows)[0]
+    assert comparison.scores["psnr"] == Mean(0, 0, 0)
+    assert comparison.counts["psnr_better"] == 0
 
 
 def test_own_alignment_is_compared_with_the_exact_one() -> None:
     exact = [row(i, "mean", 20 + i) for i in range(4)]
     own = [row(i, "mean", 19.5 + i) for i in range(1, 4)] + [row(0, "median", 21)]
     (cost,) = compare_alignments(exact, own)
-    assert (cost.method, cost.against, cost.sequences) == ("mean", "exact", 3)
-    assert cost.scores["psnr"] == (Mean(-0.5, -0.5, -0.5), 0)
+    assert (cost.method, cost.against, cost.counts["sequences"]) == ("mean", "exact", 3)
+    assert cost.scores["psnr"] == Mean(-0.5, -0.5, -0.5)
+    assert cost.counts["psnr_better"] == 0
 
 
 def test_tables_say_what_summaries_hold() -> None:

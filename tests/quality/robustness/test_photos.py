@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.quality.robustness import FACTORS, Photos, choose_pictures, take_photos
+from benchmarks.quality.robustness.factors import FACTORS
+from benchmarks.quality.robustness.photos import Photos, choose_pictures, take_photos
 from benchmarks.quality.robustness.scenes import mild_scene, search_scales, thumbnail
 from diar_ops import OptionError, corner_error, warp_homography
 from diar_ops._files import write_image

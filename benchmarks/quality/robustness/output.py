@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
 from benchmarks.quality.methods import Method
-from benchmarks.quality.robustness.photos import choose_pictures, take_photos
-from benchmarks.quality.robustness.plan import (
-    ALIGNMENT_SCORES,
-    FACTORS,
-    PICTURE_SCORES,
-    ROBUSTNESS,
-    RobustnessRow,
-)
-from benchmarks.quality.robustness.plots import plot_alignment, plot_reconstruction
-from benchmarks.quality.robustness.score import ALIGNED, exactly_laid
-from benchmarks.quality.robustness.summary import (
+from benchmarks.quality.robustness.cells import ALIGNED, align_exactly
+from benchmarks.quality.robustness.factors import FACTORS, Factor
+from benchmarks.quality.robustness.level_plan import ALIGNMENT_SCORES, PICTURE_SCORES, ROBUSTNESS
+from benchmarks.quality.robustness.level_plots import plot_alignment, plot_reconstruction
+from benchmarks.quality.robustness.levels import (
     LOST,
     PLACED,
     RULES,
@@ -28,9 +22,17 @@ from benchmarks.quality.robustness.summary import (
     find_breaking_points,
     summarise_robustness,
 )
+from benchmarks.quality.robustness.photos import choose_pictures, take_photos
+from benchmarks.quality.rows import Row, group_by
 from benchmarks.quality.run import one_thread
-from benchmarks.quality.summary import Mean
-from benchmarks.quality.tables import markdown_head, markdown_line
+from benchmarks.quality.scores import Measure
+from benchmarks.quality.tables import (
+    Table,
+    interval_cells,
+    interval_heads,
+    markdown_grid,
+    tables_markdown,
+)
 from diar_ops._files import to_csv, write_image, write_text_atomic
 from diar_ops.cycles import contact_sheet
 
@@ -42,8 +44,18 @@ __all__ = [
     "write_robustness",
 ]
 
+ColumnT = TypeVar("ColumnT", bound=str | float)
+#: Side of the pictures on a sheet, in pixels.
+TILE = 112
+#: How shares of alignment are written.
+SHARES = {
+    "below_1": Measure("frames within 1 px [%]", 0, 100),
+    "below_3": Measure("frames within 3 px [%]", 0, 100),
+    "accepted_foreign": Measure("photos of another picture taken for aligned [%]", 0, 100),
+}
 
-def write_robustness(out: Path, rows: Sequence[RobustnessRow]) -> str:
+
+def write_robustness(out: Path, rows: Sequence[Row]) -> str:
     """Write summary and plots of results, and return what there is to read.
 
     Args:
@@ -67,8 +79,8 @@ def write_robustness(out: Path, rows: Sequence[RobustnessRow]) -> str:
             breaking_markdown(find_breaking_points(summaries)),
             "## Levels",
             *(
-                factor_markdown([s for s in summaries if s.factor == factor])
-                for factor in dict.fromkeys(s.factor for s in summaries)
+                factor_markdown(levels)
+                for levels in group_by(summaries, lambda s: s.factor).values()
             ),
         )
     )
@@ -79,9 +91,6 @@ def write_robustness(out: Path, rows: Sequence[RobustnessRow]) -> str:
     if any("psnr" not in s.scores for s in summaries):
         plot_alignment(out / "alignment", summaries)
     return f"{text}\n\nwrote {out / ROBUSTNESS.table}, {', '.join(ROBUSTNESS.others)}"
-
-
-TILE = 112
 
 
 def write_level_sheets(
@@ -118,9 +127,9 @@ def write_level_sheets(
             rows = []
             for level in FACTORS[name].levels:
                 photos = take_photos(name, level, sequence, pictures, frames)
-                laid = exactly_laid(photos)
-                made = [m.restore(laid.frames, laid.valid).float().clamp(0, 1) for m in shown]
-                rows.append((photos.label, torch.cat((photos.frames, *made))))
+                exact = align_exactly(photos)
+                restored = [m.restore(exact.frames, exact.valid).float().clamp(0, 1) for m in shown]
+                rows.append((photos.label, torch.cat((photos.frames, *restored))))
             files.append(folder / f"{name}_{sequence}.png")
             write_image(files[-1], contact_sheet(rows, tile=TILE), overwrite=True)
             if progress is not None:
@@ -128,92 +137,69 @@ def write_level_sheets(
     return files
 
 
-#: Words of the tables of alignment.
-SHARES = {
-    "below_1": "frames within 1 px [%]",
-    "below_3": "frames within 3 px [%]",
-    "accepted_foreign": "photos of another picture taken for aligned [%]",
-}
-
-
 def robustness_csv(summaries: Iterable[LevelSummary]) -> str:
     """Return means and the ends of their intervals as CSV, empty where there is no such score."""
     names = [*PICTURE_SCORES, "lost", *ALIGNMENT_SCORES]
-    columns = [f"{name}{end}" for name in names for end in ("", "_low", "_high")]
-    rows = []
+    lines = []
     for s in summaries:
-        means: list[Mean | None] = [s.scores.get(name) for name in PICTURE_SCORES]
-        means += [s.lost, *(s.scores.get(name) for name in ALIGNMENT_SCORES)]
-        cells = [
-            "" if mean is None else f"{value:.6f}"
-            for mean in means
-            for value in mean or (None,) * 3
-        ]
-        rows.append([s.factor, f"{s.level:g}", f"{s.measured:.6f}", s.method, s.sequences, *cells])
-    return to_csv(["factor", "level", "measured", "method", "sequences", *columns], rows)
+        line = [s.factor, f"{s.level:g}", f"{s.measured:.6f}", s.method, str(s.sequences)]
+        lines.append([*line, *(cell for n in names for cell in interval_cells(s.scores.get(n)))])
+    heads = ["factor", "level", "measured", "method", "sequences", *interval_heads(names)]
+    return to_csv(heads, lines)
 
 
 def breaking_markdown(points: Sequence[BreakingPoint]) -> str:
     """Return the breaking points of all methods, a table of reconstruction and one of alignment."""
-    parts = []
-    for score, words in RULES.items():
-        of = [p for p in points if p.score == score]
-        if not of:
-            continue
-        factors = list(dict.fromkeys(p.factor for p in of))
-        lines = [f"**Where {words}:**", ""]
-        lines += markdown_head(["method", *(FACTORS[f].words for f in factors)], 1)
-        for method in dict.fromkeys(p.method for p in of):
-            found = {p.factor: p for p in of if p.method == method}
-            cells = [_breaks(found[f]) if f in found else "" for f in factors]
-            lines.append(markdown_line([method, *cells]))
-        parts.append("\n".join(lines))
-    return "\n\n".join(parts)
+    tables = []
+    for score, rule in RULES.items():
+        selected = [point for point in points if point.score == score]
+        factors = list(dict.fromkeys(point.factor for point in selected))
+        cells = {(p.method, p.factor): _breaking_cell(FACTORS[p.factor], p) for p in selected}
+        if selected:
+            heads = ["method", *(FACTORS[factor].words for factor in factors)]
+            tables.append(Table(f"Where {rule}:", 1, heads, _pivot(cells, factors)))
+    return tables_markdown(tables)
+
+
+def _breaking_cell(factor: Factor, point: BreakingPoint) -> str:
+    if point.position is None:
+        return f"none up to {factor.format(point.last)}"
+    return factor.format(point.position, 1 if point.position * factor.scale < 10 else 0)
 
 
 def factor_markdown(summaries: Sequence[LevelSummary]) -> str:
     """Return the tables of one factor: PSNR of the pictures, shares of the frames."""
     factor = FACTORS[summaries[0].factor]
     levels = {s.level: s.measured for s in summaries}
-    heads = [factor.format(measured, 1) for measured in levels.values()]
-    lines = [f"### {factor.words[0].upper()}{factor.words[1:]}", "", factor.what]
-    pictures = [s for s in summaries if "psnr" in s.scores]
-    if pictures:
-        lines += ["", "PSNR after one colour gain, in parentheses plain [dB]:", ""]
-        lines += markdown_head(["method", *heads], 1)
-        lines += _lines(pictures, levels, _picture_cell)
-    frames = [s for s in summaries if "psnr" not in s.scores]
-    for name, words in SHARES.items():
-        of = [s for s in frames if name in s.scores]
-        if of:
-            lines += ["", f"{words[0].upper()}{words[1:]}:", ""]
-            lines += markdown_head(["method", *heads], 1)
-            lines += _lines(of, levels, partial(_share_cell, name))
-    return "\n".join(lines)
+    heads = ["method", *(factor.format(measured, 1) for measured in levels.values())]
+    tables = {
+        "PSNR after one colour gain, in parentheses plain [dB]": {
+            (s.method, s.level): f"{s.scores['psnr_gain'].mean:.1f} ({s.scores['psnr'].mean:.1f})"
+            for s in summaries
+            if "psnr" in s.scores
+        }
+    }
+    for name, share in SHARES.items():
+        tables[_capitalise(share.title)] = {
+            (s.method, s.level): share.format(s.scores[name].mean)
+            for s in summaries
+            if name in s.scores
+        }
+    parts = [f"### {_capitalise(factor.words)}", factor.what]
+    for title, cells in tables.items():
+        if cells:
+            parts += [f"{title}:", markdown_grid(heads, _pivot(cells, levels))]
+    return "\n\n".join(parts)
 
 
-def _picture_cell(summary: LevelSummary) -> str:
-    scores = summary.scores
-    return f"{scores['psnr_gain'].mean:.1f} ({scores['psnr'].mean:.1f})"
+def _capitalise(words: str) -> str:
+    return words[0].upper() + words[1:]
 
 
-def _share_cell(name: str, summary: LevelSummary) -> str:
-    return f"{100 * summary.scores[name].mean:.0f}"
-
-
-def _lines(
-    summaries: Sequence[LevelSummary], levels: Iterable[float], cell: Callable[[LevelSummary], str]
-) -> list[str]:
-    """Return a line per method, a cell per level."""
-    lines = []
-    for method in dict.fromkeys(s.method for s in summaries):
-        found = {s.level: cell(s) for s in summaries if s.method == method}
-        lines.append(markdown_line([method, *(found.get(level, "") for level in levels)]))
-    return lines
-
-
-def _breaks(point: BreakingPoint) -> str:
-    factor = FACTORS[point.factor]
-    if point.at is None:
-        return f"none up to {factor.format(point.last)}"
-    return factor.format(point.at, 1 if point.at * factor.scale < 10 else 0)
+def _pivot(cells: Mapping[tuple[str, ColumnT], str], columns: Iterable[ColumnT]) -> list[list[str]]:
+    """Return a row per method from cells by (method, column), empty where there is none."""
+    columns = list(columns)
+    return [
+        [method, *(cells.get((method, column), "") for column in columns)]
+        for method in dict.fromkeys(name for name, _ in cells)
+    ]

@@ -5,19 +5,16 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmarks.quality.alignment import Estimate
-from benchmarks.quality.robustness import (
-    FACTORS,
-    PICTURE_SCORES,
-    Photos,
-    RobustnessPlan,
-    choose_pictures,
+from benchmarks.quality.alignment.pairwise import Estimate
+from benchmarks.quality.robustness.cells import (
+    align_exactly,
     find_compared,
     score_alignment,
     score_cell,
-    take_photos,
 )
-from benchmarks.quality.robustness import score as score_module
+from benchmarks.quality.robustness.factors import FACTORS
+from benchmarks.quality.robustness.level_plan import PICTURE_SCORES, RobustnessPlan
+from benchmarks.quality.robustness.photos import Photos, choose_pictures, take_photos
 from benchmarks.quality.scores import score_picture
 from diar_ops import OptionError
 
@@ -55,9 +52,9 @@ def test_plan() -> None:
     tasks = list(plan.tasks(()))
     assert len(tasks) == 2 * count
     assert [t.sequence for t in tasks] == [0] * count + [1] * count, "every level early"
-    rest = list(plan.tasks([*tasks[0].wanted, tasks[1].wanted[0]]))
+    rest = list(plan.tasks([*tasks[0].keys, tasks[1].keys[0]]))
     assert len(rest) == 2 * count - 1
-    assert rest[0].wanted == tasks[1].wanted[1:]
+    assert rest[0].keys == tasks[1].keys[1:]
     assert not list(plan.tasks(plan.keys))
 
 
@@ -105,11 +102,11 @@ def test_pictures_of_frames_as_ours_lays_them(monkeypatch: pytest.MonkeyPatch) -
     compared = compared._replace(ours=ours, aligners={"ours": ours})
     rows = score_cell(task, compared, [], SIDE)
     assert len(calls) == 1, "frames are aligned once"
-    assert {row.measured for row in rows} == {0.5}
-    scores = {(row.method, row.score): row.value for row in rows}
+    assert {row.values["measured"] for row in rows} == {0.5}
+    scores = {(row.method, row.values["score"]): row.values["value"] for row in rows}
     assert scores["ours", "below_1"] == 1
     assert scores["ours", "accepted_foreign"] == 0
-    exact = score_module.exactly_laid(photos)
+    exact = align_exactly(photos)
     made = exact.frames.mean(dim=1)
     for name in PICTURE_SCORES:
         if bool(exact.valid.all()):

@@ -1,0 +1,352 @@
+"""The parts of an evaluation, each with rows of its own, and the report of all of them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tqdm import tqdm
+
+from benchmarks.quality.aligned import Disturbance
+from benchmarks.quality.alignment.aligners import DEFAULT_ALIGNERS, AlignerFiles, find_aligners
+from benchmarks.quality.alignment.frame_errors import ALIGNMENT, begin_alignment
+from benchmarks.quality.alignment.frame_pictures import choose_frames, write_frames
+from benchmarks.quality.alignment.pairwise import Aligner
+from benchmarks.quality.alignment.section import alignment_section
+from benchmarks.quality.cases import choose_cases, write_cases
+from benchmarks.quality.lpips import LpipsFiles, lpips_digest
+from benchmarks.quality.methods import DEFAULT, DEFAULT_METHODS, Method, find_methods
+from benchmarks.quality.page import Section, render_evaluation, section_markdown
+from benchmarks.quality.plan import Plan, name_sets, unaligned_sets
+from benchmarks.quality.reconstruction import (
+    PERCEPTUAL,
+    RECONSTRUCTION,
+    begin_reconstruction,
+    read_scores,
+    time_methods,
+)
+from benchmarks.quality.record import PICTURES, read_pictures, read_results, settings_record
+from benchmarks.quality.rows import Row
+from benchmarks.quality.run import complete_results, progress_bar
+from benchmarks.quality.sections import (
+    alignment_costs_section,
+    describe_rows,
+    score_section,
+    training_section,
+)
+from benchmarks.quality.tables import Seconds
+from diar_ops._errors import OptionError, OutputError
+from diar_ops._files import write_text_atomic
+from diar_ops.training.curve import read_curves
+
+__all__ = ["FRAMES", "PARTS", "REPORT", "evaluate"]
+
+PARTS = ("reconstruction", "self-aligned", "alignment")
+RECONSTRUCTED, SELF_ALIGNED, ALIGNED = PARTS
+REPORT = "report.html"
+FRAMES = (1, 2, 3, 5, 10, 20, 50)
+
+
+class Candidates(NamedTuple):
+    """What is compared.
+
+    Attributes:
+        words: The methods of reconstruction, as :func:`find_methods` takes them.
+        methods: These methods; none where no part reconstructs.
+        aligners: The methods of alignment; none where no part aligns.
+        files: Weights of the aligners.
+    """
+
+    words: Sequence[str]
+    methods: Sequence[Method]
+    aligners: Sequence[Aligner]
+    files: AlignerFiles
+
+    def names(self, part: str) -> list[str]:
+        """Return the names of those that a part compares."""
+        return [x.name for x in (self.aligners if part == ALIGNED else self.methods)]
+
+
+def evaluate(options: argparse.Namespace, command: str) -> str:
+    """Compute what is asked for, write the report, and return what there is to read.
+
+    Args:
+        options: Of examples/evaluate.py.
+        command: How it was called, for the report.
+
+    Raises:
+        DiarError: An option is wrong, or a file cannot be read or written.
+    """
+    out = Path(options.out)
+    sets = name_sets(options.sets)
+    curves = read_curves(options.curves)
+    parts = _select_parts(options, sets)
+    _check_report(out, overwrite=options.overwrite)
+    # Everything is looked up before anything takes long.
+    candidates = _find_candidates(options, parts)
+    _check_against(options.against, candidates, out)
+    plans = {part: _plan(options, part, parts[part], candidates.names(part)) for part in parts}
+    seconds: dict[tuple[str, int, str], float] = {}
+    for part, plan in plans.items():
+        if part == ALIGNED:
+            _align(options, out / part, plan, candidates)
+        else:
+            _reconstruct(options, out / part, plan, candidates)
+            if options.timing and part == RECONSTRUCTED:
+                with progress_bar("timing", "method") as progress:
+                    seconds = time_methods(plan, candidates.methods, progress=progress)
+    sections, about = _sections(options, candidates, seconds)
+    if curves:
+        sections.append(training_section(out, curves))
+    page = render_evaluation(sections, about=about, command=command)
+    write_text_atomic(out / REPORT, page, overwrite=True)
+    text = "\n\n".join(
+        f"## {section.title}\n\n{section_markdown(section, brief=True)}" for section in sections
+    )
+    return f"{text}\n\nwrote {out / REPORT}, figures beside it, tables in {', '.join(parts)}"
+
+
+def _select_parts(options: argparse.Namespace, sets: dict[str, Path]) -> dict[str, dict[str, Path]]:
+    """Return the sets of each part that is asked for and has some; print which are left out."""
+    requested = [part for part in PARTS if part in (options.parts or PARTS)]
+    if options.frames and set(options.frames) == {1} and not options.parts:
+        requested.remove(ALIGNED)
+        print("alignment is left out: one frame is laid over none", file=sys.stderr)
+    unaligned = unaligned_sets(sets)
+    parts = {part: sets if part == RECONSTRUCTED else unaligned for part in requested}
+    left_out = [part for part, selected in parts.items() if selected != sets]
+    if left_out:
+        names = ", ".join(name for name in sets if name not in unaligned)
+        print(
+            f"{names}: left out of {' and '.join(left_out)}, since all frames lie over their label",
+            file=sys.stderr,
+        )
+    parts = {part: selected for part, selected in parts.items() if selected}
+    if not parts:
+        raise OptionError(f"there is no set to evaluate for {' and '.join(requested)}")
+    return parts
+
+
+def _check_report(out: Path, *, overwrite: bool) -> None:
+    """Raise unless a report that exists is one of results."""
+    begun = any((out / part).is_dir() for part in PARTS)
+    if (out / REPORT).exists() and not (begun or overwrite):
+        raise OutputError(
+            f"{out} holds a {REPORT}, but no results; choose another folder or begin anew "
+            "(--overwrite)"
+        )
+
+
+def _find_candidates(options: argparse.Namespace, parts: Mapping[str, object]) -> Candidates:
+    """Return what the parts compare; print what is left out."""
+    words = options.methods or [DEFAULT]
+    files = AlignerFiles(
+        options.resnet18, options.kornia_loftr, options.kornia_disk, options.kornia_lightglue
+    )
+    methods: list[Method] = []
+    aligners: list[Aligner] = []
+    if parts.keys() - {ALIGNED}:
+        methods, skipped = find_methods(words)
+        _print_lines(skipped)
+    if ALIGNED in parts:
+        aligners, skipped = find_aligners(options.aligners or [DEFAULT], files)
+        _print_lines(skipped)
+    return Candidates(words, methods, aligners, files)
+
+
+def _print_lines(sentences: Sequence[str]) -> None:
+    for sentence in sentences:
+        print(sentence, file=sys.stderr)
+
+
+def _check_against(names: Sequence[str], candidates: Candidates, out: Path) -> None:
+    """Raise unless methods that others are to be compared with have results or will have."""
+    known = {*candidates.names(RECONSTRUCTED), *candidates.names(ALIGNED)}
+    for part in PARTS:
+        known |= {row.method for row in _read(out, part)[0]}
+    for name in names:
+        if name not in known:
+            raise OptionError(f"--against {name}: there is no such method among those compared")
+
+
+def _read(out: Path, part: str) -> tuple[list[Row], dict[str, Any]]:
+    """Return the rows of a part and their record, none where it has no results."""
+    return read_results(out / part, ALIGNMENT) if part == ALIGNED else read_scores(out / part)
+
+
+def _plan(
+    options: argparse.Namespace, part: str, sets: dict[str, Path], names: Sequence[str]
+) -> Plan:
+    """Return which results of a part are asked for."""
+    if part == ALIGNED:
+        frames = options.frames and [count for count in options.frames if count != 1]
+        return Plan(sets, names, frames, sequences=options.sequences, least=2)
+    exact = part == RECONSTRUCTED
+    disturbance = Disturbance(
+        options.jitter if exact else 0.0, options.misalign if exact else 0, self_aligned=not exact
+    )
+    return Plan(
+        sets, names, options.frames or FRAMES, sequences=options.sequences, disturbance=disturbance
+    )
+
+
+def _reconstruct(
+    options: argparse.Namespace, out: Path, plan: Plan, candidates: Candidates
+) -> None:
+    """Complete the scores of reconstruction and their pictures."""
+    disturbance = plan.disturbance
+    lpips = LpipsFiles(*options.lpips) if options.lpips else None
+    results = PERCEPTUAL if lpips else RECONSTRUCTION
+    record = settings_record(
+        results,
+        plan.first_folders,
+        lpips=lpips and lpips_digest(lpips),
+        jitter=float(disturbance.jitter),
+        misaligned=disturbance.misaligned,
+        self_aligned=disturbance.self_aligned,
+        weights={method.name: method.digest for method in candidates.methods if method.digest},
+    )
+    complete_results(
+        out,
+        results,
+        plan,
+        record,
+        partial(begin_reconstruction, candidates.words, disturbance, lpips),
+        title=out.name,
+        workers=options.workers,
+        overwrite=options.overwrite,
+    )
+    cases = [
+        case
+        for case in choose_cases(read_scores(out)[0], options.pictures)
+        if _is_planned(case.row, plan, candidates.names(RECONSTRUCTED))
+    ]
+    with progress_bar("pictures", "sequence") as progress:
+        write_cases(
+            out / PICTURES,
+            cases,
+            plan.folders,
+            candidates.words,
+            disturbance,
+            workers=options.workers,
+            progress=progress,
+        )
+
+
+def _align(options: argparse.Namespace, out: Path, plan: Plan, candidates: Candidates) -> None:
+    """Complete the errors of alignment, and pictures of them."""
+    names = candidates.names(ALIGNED)
+    methods = {aligner.name: aligner.settings for aligner in candidates.aligners}
+    record = settings_record(ALIGNMENT, plan.first_folders, methods=methods)
+    complete_results(
+        out,
+        ALIGNMENT,
+        plan,
+        record,
+        partial(begin_alignment, names, candidates.files),
+        title=out.name,
+        workers=options.workers,
+        overwrite=options.overwrite,
+    )
+    cases = choose_frames(read_results(out, ALIGNMENT)[0], options.pictures)
+    rows = [case.row for case in cases if _is_planned(case.row, plan, names)]
+    with tqdm(total=len(rows), desc="pictures", unit="frame", disable=None) as bar:
+        write_frames(out / PICTURES, rows, plan.folders, progress=bar.update)
+
+
+def _is_planned(row: Row, plan: Plan, names: Sequence[str]) -> bool:
+    return row.method in names and (row.set, row.sequence) in plan.folders
+
+
+def _sections(
+    options: argparse.Namespace, candidates: Candidates, seconds: Seconds
+) -> tuple[list[Section], list[tuple[str, str]]]:
+    """Write tables and figures of all that the folder holds.
+
+    Returns:
+        What there is to show, and what was measured, label and value.
+    """
+    out = Path(options.out)
+    sets = [*name_sets(options.sets)]
+    sections: list[Section] = []
+    about: list[tuple[str, str]] = []
+    scores: list[list[Row]] = []
+    pictures: dict[tuple[str, str], str] = {}
+    for part in (RECONSTRUCTED, SELF_ALIGNED):
+        rows, record = _read(out, part)
+        rows.sort(key=_order(sets, [*candidates.names(part), *DEFAULT_METHODS]))
+        scores.append(rows)
+        if rows:
+            shown = read_pictures(out / part)
+            pictures.update(shown)
+            about.append((part, describe_rows(rows, shown)))
+            section = score_section(
+                part,
+                out / part,
+                out,
+                rows,
+                shown,
+                against=_against(options, rows),
+                cases=options.pictures,
+                seconds=seconds if part == RECONSTRUCTED else None,
+                disturbed=_describe_disturbance(record),
+            )
+            sections.append(section)
+    if any(scores):
+        sections.append(alignment_costs_section(out, scores[0], scores[1], pictures))
+    rows, _ = _read(out, ALIGNED)
+    if rows:
+        rows.sort(key=_order(sets, [*candidates.names(ALIGNED), *DEFAULT_ALIGNERS]))
+        shown = read_pictures(out / ALIGNED)
+        about.append((ALIGNED, describe_rows(rows, shown)))
+        section = alignment_section(
+            out / ALIGNED,
+            out,
+            rows,
+            shown,
+            {aligner.name: aligner.words for aligner in candidates.aligners},
+            against=_against(options, rows),
+            cases=options.pictures,
+        )
+        sections.append(section)
+    return sections, about
+
+
+def _against(options: argparse.Namespace, rows: Sequence[Row]) -> str | None:
+    """Return what others are compared with, of the names that were given."""
+    methods = {row.method for row in rows}
+    return next((name for name in options.against if name in methods), None)
+
+
+def _order(sets: Sequence[str], methods: Sequence[str]) -> Callable[[Row], tuple[Any, ...]]:
+    """Return the key that sorts rows: sets and methods as they were named, then by name."""
+    set_places, method_places = (
+        {name: place for place, name in reversed([*enumerate(names)])} for names in (sets, methods)
+    )
+
+    def key(row: Row) -> tuple[Any, ...]:
+        return (
+            set_places.get(row.set, len(sets)),
+            row.set,
+            row.frames,
+            method_places.get(row.method, len(methods)),
+            row.method,
+            row.sequence,
+            row.values.get("frame", 0),
+        )
+
+    return key
+
+
+def _describe_disturbance(record: Mapping[str, Any]) -> str:
+    """Return in words how frames were moved off their place."""
+    words = []
+    if record.get("jitter"):
+        words.append(f"each moved by {record['jitter']:g} px")
+    if record.get("misaligned"):
+        words.append(f"{record['misaligned']} of each sequence moved by 5 to 30 % of its size")
+    return " and ".join(words)
