@@ -4,37 +4,50 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 from diar_ops import DiarError, OptionError
 
-__all__ = ["WORKERS", "argument_parser", "check_minimum", "exit_code"]
-
-#: The option ``--workers``.
-WORKERS: dict[str, Any] = {
-    "type": int,
-    "default": 1,
-    "metavar": "W",
-    "help": "processes side by side, one core each (default: %(default)s)",
-}
+__all__ = ["OUT", "WORKERS", "Argument", "argument_parser", "check_minimum", "exit_code"]
 
 
-def argument_parser(
-    doc: str | None, arguments: Mapping[str, Mapping[str, Any]] | None = None
-) -> argparse.ArgumentParser:
-    """Return a parser whose help is a script's docstring, options after its first paragraph.
+class Argument(NamedTuple):
+    """An argument of a script, as ``add_argument`` takes it; a flag without ``metavar``."""
 
-    Args:
-        doc: The docstring.
-        arguments: Arguments by name, as ``add_argument`` takes them.
-    """
+    name: str
+    metavar: str | tuple[str, ...] | None
+    help: str
+    type: Callable[[str], Any] | None = None
+    nargs: str | int | None = None
+    default: Any = None
+    choices: Sequence[str] | None = None
+    required: bool = False
+
+
+OUT = Argument("--out", "DIR", "output folder; what is there is continued", required=True)
+WORKERS = Argument(
+    "--workers",
+    "W",
+    "processes side by side, one core each (default: %(default)s)",
+    type=int,
+    default=1,
+)
+
+
+def argument_parser(doc: str | None, *arguments: Argument) -> argparse.ArgumentParser:
+    """Return a parser whose help is a script's docstring, options after its first paragraph."""
     summary, _, rest = (doc or "").partition("\n\n")
     parser = argparse.ArgumentParser(
         description=summary, epilog=rest, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    for name, settings in (arguments or {}).items():
-        parser.add_argument(name, **settings)
+    for name, metavar, words, *values in arguments:
+        if metavar is None:
+            parser.add_argument(name, help=words, action="store_true")
+            continue
+        settings = dict(zip(Argument._fields[3:], values, strict=True))
+        given = {k: v for k, v in settings.items() if v is not None and v is not False}
+        parser.add_argument(name, metavar=metavar, help=words, **given)
     return parser
 
 

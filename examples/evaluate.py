@@ -68,9 +68,8 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
 
-from _cli import WORKERS, argument_parser, check_minimum, exit_code
+from _cli import OUT, WORKERS, Argument, argument_parser, check_minimum, exit_code
 from benchmarks.quality.evaluation import FRAMES, PARTS, evaluate
 from benchmarks.quality.methods import CLASSICAL, DEFAULT
 from benchmarks.quality.reconstruction import TIMED
@@ -82,99 +81,101 @@ WEIGHTS = {
     "--kornia-disk": "DISK, such as depth-save.pth",
     "--kornia-lightglue": "LightGlue for DISK, such as disk_lightglue.pth",
 }
-ARGUMENTS: dict[str, dict[str, Any]] = {
-    "sets": {"nargs": "+", "metavar": "SETS", "help": "folders of sets, or of single sequences"},
-    "--out": {
-        "required": True,
-        "metavar": "DIR",
-        "help": "output folder; what is there is continued",
-    },
-    "--parts": {
-        "nargs": "+",
-        "choices": PARTS,
-        "metavar": "PART",
-        "help": f"what to measure: {', '.join(PARTS)} (default: all)",
-    },
-    "--methods": {
-        "nargs": "+",
-        "metavar": "METHOD",
-        "help": f"of the first two parts: {', '.join(CLASSICAL)}, each also followed by +exposure; "
-        f"diar and PATH or NAME=PATH of weights, each also followed by +settled; {DEFAULT} "
-        "for the paper's classical four, all classical ones with +exposure, and diar "
+ARGUMENTS = (
+    Argument("sets", "SETS", "folders of sets, or of single sequences", nargs="+"),
+    OUT,
+    Argument(
+        "--parts",
+        "PART",
+        f"what to measure: {', '.join(PARTS)} (default: all)",
+        nargs="+",
+        choices=PARTS,
+    ),
+    Argument(
+        "--methods",
+        "METHOD",
+        f"of the first two parts: {', '.join(CLASSICAL)}, each also followed by +exposure; diar "
+        f"and PATH or NAME=PATH of weights, each also followed by +settled; {DEFAULT} for the "
+        f"paper's classical four, all classical ones with +exposure, and diar (default: {DEFAULT})",
+        nargs="+",
+    ),
+    Argument(
+        "--aligners",
+        "ALIGNER",
+        f"of alignment, see above; {DEFAULT} for all that are here, of the +pairs only sift's "
         f"(default: {DEFAULT})",
-    },
-    "--aligners": {
-        "nargs": "+",
-        "metavar": "ALIGNER",
-        "help": f"of alignment, see above; {DEFAULT} for all that are here, of the +pairs only "
-        f"sift's (default: {DEFAULT})",
-    },
-    "--frames": {
-        "nargs": "+",
-        "type": int,
-        "metavar": "T",
-        "help": "use the first T frames, for each T that a sequence has; alignment takes those "
-        f"from 2 on (default: {' '.join(map(str, FRAMES))}; for alignment all frames)",
-    },
-    "--against": {
-        "nargs": "+",
-        "default": [],
-        "metavar": "METHOD",
-        "help": "what the others are compared with in pairs: a method, an aligner, or one of each "
+        nargs="+",
+    ),
+    Argument(
+        "--frames",
+        "T",
+        "use the first T frames, for each T that a sequence has; alignment takes those from 2 on "
+        f"(default: {' '.join(map(str, FRAMES))}; for alignment all frames)",
+        type=int,
+        nargs="+",
+    ),
+    Argument(
+        "--against",
+        "METHOD",
+        "what the others are compared with in pairs: a method, an aligner, or one of each "
         "(default: diar, ours); where it has no results, the best of the others",
-    },
-    "--sequences": {"type": int, "metavar": "N", "help": "only the first N of each set"},
-    "--jitter": {
-        "type": float,
-        "default": 0.0,
-        "metavar": "PX",
-        "help": "reconstruction: move every frame by a homography of this mean corner error, in "
-        "pixels (default: %(default)s)",
-    },
-    "--misalign": {
-        "type": int,
-        "default": 0,
-        "metavar": "N",
-        "help": "reconstruction: move N frames of each sequence, but not its first, by 5 to 30 %% "
-        "of its size (default: %(default)s)",
-    },
-    "--workers": WORKERS,
-    "--timing": {
-        "action": "store_true",
-        "help": "reconstruction: also time the methods, with all cores, on "
-        f"{TIMED} sequences per set",
-    },
-    "--pictures": {
-        "type": int,
-        "default": 1,
-        "metavar": "N",
-        "help": "show the N worst, median and best sequences of each method, and frames of each "
-        "aligner (default: %(default)s)",
-    },
-    "--curves": {
-        "nargs": "+",
-        "default": [],
-        "metavar": "RUN",
-        "help": "folders of runs of examples/train.py, whose curve.csv is drawn",
-    },
-    "--lpips": {
-        "nargs": 2,
-        "type": Path,
-        "metavar": ("ALEXNET", "LINEAR"),
-        "help": "also measure LPIPS: torchvision's file of AlexNet, and that of the linear layers "
-        "of LPIPS 0.1 for it, alex.pth",
-    },
-    **{
-        option: {"type": Path, "metavar": "FILE", "help": f"weights of {words}"}
-        for option, words in WEIGHTS.items()
-    },
-    "--overwrite": {"action": "store_true", "help": "forget the results that are there"},
-}
+        nargs="+",
+        default=[],
+    ),
+    Argument("--sequences", "N", "only the first N of each set", type=int),
+    Argument(
+        "--jitter",
+        "PX",
+        "reconstruction: move every frame by a homography of this mean corner error, in pixels "
+        "(default: %(default)s)",
+        type=float,
+        default=0.0,
+    ),
+    Argument(
+        "--misalign",
+        "N",
+        "reconstruction: move N frames of each sequence, but not its first, by 5 to 30 %% of its "
+        "size (default: %(default)s)",
+        type=int,
+        default=0,
+    ),
+    WORKERS,
+    Argument(
+        "--timing",
+        None,
+        f"reconstruction: also time the methods, with all cores, on {TIMED} sequences per set",
+    ),
+    Argument(
+        "--pictures",
+        "N",
+        "show the N worst, median and best sequences of each method, and frames of each aligner "
+        "(default: %(default)s)",
+        type=int,
+        default=1,
+    ),
+    Argument(
+        "--curves",
+        "RUN",
+        "folders of runs of examples/train.py, whose curve.csv is drawn",
+        nargs="+",
+        default=[],
+    ),
+    Argument(
+        "--lpips",
+        ("ALEXNET", "LINEAR"),
+        "also measure LPIPS: torchvision's file of AlexNet, and that of the linear layers of "
+        "LPIPS 0.1 for it, alex.pth",
+        type=Path,
+        nargs=2,
+    ),
+    *(Argument(name, "FILE", f"weights of {words}", type=Path) for name, words in WEIGHTS.items()),
+    Argument("--overwrite", None, "forget the results that are there"),
+)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the script and return its exit code."""
-    options = argument_parser(__doc__, ARGUMENTS).parse_args(argv)
+    options = argument_parser(__doc__, *ARGUMENTS).parse_args(argv)
     command = shlex.join(
         ["python", "examples/evaluate.py", *(sys.argv[1:] if argv is None else argv)]
     )

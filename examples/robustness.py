@@ -42,77 +42,61 @@ written to the output folder:
 from __future__ import annotations
 
 import sys
-from typing import Any
 
-from _cli import WORKERS, argument_parser, check_minimum, exit_code
+from _cli import OUT, WORKERS, Argument, argument_parser, check_minimum, exit_code
 from benchmarks.quality.robustness.cells import COMPARED_ALIGNERS, COMPARED_METHODS
 from benchmarks.quality.robustness.evaluation import evaluate_robustness
 from benchmarks.quality.robustness.factors import FACTORS
 
 #: Sides that all methods can work on: the pyramid of alignment halves them.
 LEAST_SIDE = 64
-ARGUMENTS: dict[str, dict[str, Any]] = {
-    "--out": {
-        "required": True,
-        "metavar": "DIR",
-        "help": "output folder; what is there is continued",
-    },
-    "--textures": {
-        "nargs": "+",
-        "default": [],
-        "metavar": "DIR",
-        "help": "folders of images that are the pictures (default: procedural ones)",
-    },
-    "--factors": {
-        "nargs": "+",
-        "default": list(FACTORS),
-        "metavar": "FACTOR",
-        "help": "what grows (default: all)",
-    },
-    "--methods": {
-        "nargs": "*",
-        "default": list(COMPARED_METHODS),
-        "metavar": "METHOD",
-        "help": f"methods of reconstruction (default: {' '.join(COMPARED_METHODS)})",
-    },
-    "--aligners": {
-        "nargs": "*",
-        "default": list(COMPARED_ALIGNERS),
-        "metavar": "METHOD",
-        "help": f"methods of alignment (default: {' '.join(COMPARED_ALIGNERS)})",
-    },
-    "--sequences": {
-        "type": int,
-        "default": 4,
-        "metavar": "N",
-        "help": "sequences at each level (default: %(default)s)",
-    },
-    "--frames": {
-        "type": int,
-        "default": 8,
-        "metavar": "T",
-        "help": "frames of each (default: %(default)s)",
-    },
-    "--size": {
-        "type": int,
-        "default": 256,
-        "metavar": "PX",
-        "help": "side of frames and pictures (default: %(default)s)",
-    },
-    "--workers": WORKERS,
-    "--pictures": {
-        "type": int,
-        "default": 1,
-        "metavar": "N",
-        "help": "show the levels of the first N sequences (default: %(default)s)",
-    },
-    "--overwrite": {"action": "store_true", "help": "begin anew, whatever is there"},
-}
+ARGUMENTS = (
+    OUT,
+    Argument(
+        "--textures",
+        "DIR",
+        "folders of images that are the pictures (default: procedural ones)",
+        nargs="+",
+        default=[],
+    ),
+    Argument("--factors", "FACTOR", "what grows (default: all)", nargs="+", default=list(FACTORS)),
+    Argument(
+        "--methods",
+        "METHOD",
+        f"methods of reconstruction (default: {' '.join(COMPARED_METHODS)})",
+        nargs="*",
+        default=list(COMPARED_METHODS),
+    ),
+    Argument(
+        "--aligners",
+        "METHOD",
+        f"methods of alignment (default: {' '.join(COMPARED_ALIGNERS)})",
+        nargs="*",
+        default=list(COMPARED_ALIGNERS),
+    ),
+    *(
+        Argument(name, metavar, f"{words} (default: %(default)s)", type=int, default=default)
+        for name, metavar, words, default in (
+            ("--sequences", "N", "sequences at each level", 4),
+            ("--frames", "T", "frames of each", 8),
+            ("--size", "PX", "side of frames and pictures", 256),
+        )
+    ),
+    WORKERS,
+    Argument(
+        "--pictures",
+        "N",
+        "show the levels of the first N sequences (default: %(default)s)",
+        type=int,
+        default=1,
+    ),
+    Argument("--overwrite", None, "begin anew, whatever is there"),
+)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the script and return its exit code."""
-    options = argument_parser(__doc__, ARGUMENTS).parse_args(argv)
+    options = argument_parser(__doc__, *ARGUMENTS).parse_args(argv)
 
     def run() -> str:
         check_minimum(options, workers=1, pictures=0, size=LEAST_SIDE)

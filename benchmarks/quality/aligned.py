@@ -18,16 +18,6 @@ from diar_ops.data import SequenceDataset
 from diar_ops.geometry import corner_error, homography_dlt, warp_homography
 from diar_ops.pipeline import align_sequence
 
-__all__ = [
-    "GROSS",
-    "Aligned",
-    "Disturbance",
-    "load_aligned",
-    "load_prefixes",
-    "random_homography",
-    "warp_to_label",
-]
-
 
 class Aligned(NamedTuple):
     """The first T frames of a sequence and what they should show.

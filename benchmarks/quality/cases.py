@@ -14,20 +14,11 @@ from torch.nn import functional as F
 
 from benchmarks.quality.aligned import Aligned, Disturbance, load_prefixes
 from benchmarks.quality.methods import Method, find_methods
+from benchmarks.quality.plan import Task
 from benchmarks.quality.rows import Row, group_by, select_most_frames
-from benchmarks.quality.run import Task, run_tasks
+from benchmarks.quality.run import run_tasks
 from diar_ops._files import write_image
 from diar_ops._pixels import shrink
-
-__all__ = [
-    "Case",
-    "case_picture",
-    "choose_by_rank",
-    "choose_cases",
-    "picture_file",
-    "rank_cases",
-    "write_cases",
-]
 
 #: Frames that a picture shows.
 FRAMES = 3
@@ -133,16 +124,16 @@ def write_cases(
 
 def _begin(
     words: Sequence[str], disturbance: Disturbance, folder: Path
-) -> Callable[[Task], list[Row]]:
+) -> Callable[[Task[Path]], list[Row]]:
     methods = {method.name: method for method in find_methods(words)[0]}
     return partial(_draw, methods=methods, disturbance=disturbance, folder=folder)
 
 
 def _draw(
-    task: Task, methods: Mapping[str, Method], disturbance: Disturbance, folder: Path
+    task: Task[Path], methods: Mapping[str, Method], disturbance: Disturbance, folder: Path
 ) -> list[Row]:
     """Write the pictures of a sequence; there are no rows to return."""
-    prefixes = load_prefixes(task.folder, (key.frames for key in task.keys), disturbance)
+    prefixes = load_prefixes(task.source, (key.frames for key in task.keys), disturbance)
     for key in task.keys:
         aligned = prefixes[key.frames]
         restored = methods[key.method].restore(aligned.frames, aligned.valid)

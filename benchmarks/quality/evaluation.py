@@ -21,7 +21,7 @@ from benchmarks.quality.cases import choose_cases, write_cases
 from benchmarks.quality.lpips import LpipsFiles, lpips_digest
 from benchmarks.quality.methods import DEFAULT, DEFAULT_METHODS, Method, find_methods
 from benchmarks.quality.page import Section, render_evaluation, section_markdown
-from benchmarks.quality.plan import Plan, name_sets, unaligned_sets
+from benchmarks.quality.plan import Plan, name_sets, plan_sets, unaligned_sets
 from benchmarks.quality.reconstruction import (
     PERCEPTUAL,
     RECONSTRUCTION,
@@ -42,8 +42,6 @@ from benchmarks.quality.tables import Seconds
 from diar_ops._errors import OptionError, OutputError
 from diar_ops._files import write_text_atomic
 from diar_ops.training.curve import read_curves
-
-__all__ = ["FRAMES", "PARTS", "REPORT", "evaluate"]
 
 PARTS = ("reconstruction", "self-aligned", "alignment")
 RECONSTRUCTED, SELF_ALIGNED, ALIGNED = PARTS
@@ -98,7 +96,9 @@ def evaluate(options: argparse.Namespace, command: str) -> str:
             _reconstruct(options, out / part, plan, candidates)
             if options.timing and part == RECONSTRUCTED:
                 with progress_bar("timing", "method") as progress:
-                    seconds = time_methods(plan, candidates.methods, progress=progress)
+                    seconds = time_methods(
+                        plan, candidates.methods, _disturbance(options, part), progress=progress
+                    )
     sections, about = _sections(options, candidates, seconds)
     if curves:
         sections.append(training_section(out, curves))
@@ -180,30 +180,37 @@ def _read(out: Path, part: str) -> tuple[list[Row], dict[str, Any]]:
 
 def _plan(
     options: argparse.Namespace, part: str, sets: dict[str, Path], names: Sequence[str]
-) -> Plan:
+) -> Plan[Path]:
     """Return which results of a part are asked for."""
     if part == ALIGNED:
         frames = options.frames and [count for count in options.frames if count != 1]
-        return Plan(sets, names, frames, sequences=options.sequences, least=2)
-    exact = part == RECONSTRUCTED
-    disturbance = Disturbance(
-        options.jitter if exact else 0.0, options.misalign if exact else 0, self_aligned=not exact
+        return plan_sets(sets, names, frames, sequences=options.sequences, least=2)
+    return plan_sets(
+        sets,
+        names,
+        options.frames or FRAMES,
+        sequences=options.sequences,
+        disturbance=_disturbance(options, part),
     )
-    return Plan(
-        sets, names, options.frames or FRAMES, sequences=options.sequences, disturbance=disturbance
-    )
+
+
+def _disturbance(options: argparse.Namespace, part: str) -> Disturbance:
+    """Return how the frames of a part of reconstruction are moved off their place."""
+    if part == SELF_ALIGNED:
+        return Disturbance(self_aligned=True)
+    return Disturbance(options.jitter, options.misalign)
 
 
 def _reconstruct(
-    options: argparse.Namespace, out: Path, plan: Plan, candidates: Candidates
+    options: argparse.Namespace, out: Path, plan: Plan[Path], candidates: Candidates
 ) -> None:
     """Complete the scores of reconstruction and their pictures."""
-    disturbance = plan.disturbance
+    disturbance = _disturbance(options, out.name)
     lpips = LpipsFiles(*options.lpips) if options.lpips else None
     results = PERCEPTUAL if lpips else RECONSTRUCTION
     record = settings_record(
         results,
-        plan.first_folders,
+        plan.sources,
         lpips=lpips and lpips_digest(lpips),
         jitter=float(disturbance.jitter),
         misaligned=disturbance.misaligned,
@@ -229,7 +236,7 @@ def _reconstruct(
         write_cases(
             out / PICTURES,
             cases,
-            plan.folders,
+            plan.sources,
             candidates.words,
             disturbance,
             workers=options.workers,
@@ -237,11 +244,13 @@ def _reconstruct(
         )
 
 
-def _align(options: argparse.Namespace, out: Path, plan: Plan, candidates: Candidates) -> None:
+def _align(
+    options: argparse.Namespace, out: Path, plan: Plan[Path], candidates: Candidates
+) -> None:
     """Complete the errors of alignment, and pictures of them."""
     names = candidates.names(ALIGNED)
     methods = {aligner.name: aligner.settings for aligner in candidates.aligners}
-    record = settings_record(ALIGNMENT, plan.first_folders, methods=methods)
+    record = settings_record(ALIGNMENT, plan.sources, methods=methods)
     complete_results(
         out,
         ALIGNMENT,
@@ -255,11 +264,11 @@ def _align(options: argparse.Namespace, out: Path, plan: Plan, candidates: Candi
     cases = choose_frames(read_results(out, ALIGNMENT)[0], options.pictures)
     rows = [case.row for case in cases if _is_planned(case.row, plan, names)]
     with tqdm(total=len(rows), desc="pictures", unit="frame", disable=None) as bar:
-        write_frames(out / PICTURES, rows, plan.folders, progress=bar.update)
+        write_frames(out / PICTURES, rows, plan.sources, progress=bar.update)
 
 
-def _is_planned(row: Row, plan: Plan, names: Sequence[str]) -> bool:
-    return row.method in names and (row.set, row.sequence) in plan.folders
+def _is_planned(row: Row, plan: Plan[Path], names: Sequence[str]) -> bool:
+    return row.method in names and (row.set, row.sequence) in plan.sources
 
 
 def _sections(

@@ -11,8 +11,6 @@ from torch import Tensor
 
 from diar_ops._seeds import generator_for
 
-__all__ = ["Mean", "interval", "mean_of", "number_pictures", "resample"]
-
 #: Resamplings behind an interval, and how many are worked on at a time, which bounds the memory.
 RESAMPLES, CHUNK = 4000, 250
 

@@ -15,8 +15,6 @@ from diar_ops._checks import check_bool, check_floating, check_shapes
 from diar_ops._errors import ShapeError, WeightsError
 from diar_ops.models.weights.state import read_state, some
 
-__all__ = ["LpipsFiles", "load_lpips", "lpips_digest", "lpips_distance"]
-
 #: Layers of torchvision's AlexNet: name, stride, padding, and whether they are pooled before.
 LAYERS = (
     ("features.0", 4, 2, False),

@@ -29,19 +29,6 @@ from diar_ops.models.weights.load import SHIPPED
 from diar_ops.models.weights.registry import RESTORERS
 from diar_ops.pipeline import settle_frames
 
-__all__ = [
-    "CLASSICAL",
-    "DEFAULT",
-    "DEFAULT_METHODS",
-    "EXPOSURE",
-    "SETTLED",
-    "SHRINK",
-    "Method",
-    "compensate_exposure",
-    "expand_default",
-    "find_methods",
-]
-
 #: Maps frames (1, T, 3, H, W) and valid, (1, T, 1, H, W) or None for all, to (1, 3, H, W).
 Restore: TypeAlias = Callable[[Tensor, Tensor | None], Tensor]
 

@@ -19,16 +19,6 @@ from diar_ops.results import _pictures as pictures
 from diar_ops.results import _words as words
 from diar_ops.results.page import render_page
 
-__all__ = [
-    "Block",
-    "CasePicture",
-    "Section",
-    "case_pictures",
-    "render_evaluation",
-    "section_markdown",
-    "write_section",
-]
-
 #: Longest side of a picture on the page, in pixels, and the quality of its JPEG.
 _SIDE, _QUALITY = 612, 65
 #: Pixels in a point of an SVG, as browsers draw it.

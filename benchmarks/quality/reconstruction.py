@@ -15,22 +15,10 @@ from torch import Tensor
 from benchmarks.quality.aligned import Aligned, Disturbance, load_aligned, load_prefixes
 from benchmarks.quality.lpips import LpipsFiles, load_lpips
 from benchmarks.quality.methods import Method, find_methods
-from benchmarks.quality.plan import Plan
+from benchmarks.quality.plan import Plan, Task
 from benchmarks.quality.record import RECORD, read_record, read_results
 from benchmarks.quality.rows import KEY_COLUMNS, Results, Row, group_by
-from benchmarks.quality.run import Task
 from benchmarks.quality.scores import SCORES, score_picture
-
-__all__ = [
-    "PERCEPTUAL",
-    "RECONSTRUCTION",
-    "TIMED",
-    "begin_reconstruction",
-    "read_scores",
-    "score_sequence",
-    "time_method",
-    "time_methods",
-]
 
 #: Scores of reconstruction with LPIPS, and without.
 PERCEPTUAL = Results(
@@ -51,7 +39,7 @@ def read_scores(out: Path) -> tuple[list[Row], dict[str, Any]]:
 
 
 def score_sequence(
-    task: Task,
+    task: Task[Path],
     methods: Sequence[Method],
     disturbance: Disturbance,
     perceptual: Mapping[str, Tensor] | None = None,
@@ -65,7 +53,7 @@ def score_sequence(
         perceptual: Weights of :func:`load_lpips`, if rows have LPIPS.
     """
     restore = {method.name: method.restore for method in methods}
-    prefixes = load_prefixes(task.folder, (key.frames for key in task.keys), disturbance)
+    prefixes = load_prefixes(task.source, (key.frames for key in task.keys), disturbance)
     rows = []
     for key in task.keys:
         aligned = prefixes[key.frames]
@@ -76,7 +64,7 @@ def score_sequence(
 
 def begin_reconstruction(
     words: Sequence[str], disturbance: Disturbance, lpips: LpipsFiles | None = None
-) -> Callable[[Task], list[Row]]:
+) -> Callable[[Task[Path]], list[Row]]:
     """Return the work of :func:`run_tasks`.
 
     Args:
@@ -97,20 +85,26 @@ TIMED = 5
 
 
 def time_methods(
-    plan: Plan, methods: Sequence[Method], *, progress: Callable[[int, int], object] | None = None
+    plan: Plan[Path],
+    methods: Sequence[Method],
+    disturbance: Disturbance,
+    *,
+    progress: Callable[[int, int], object] | None = None,
 ) -> dict[tuple[str, int, str], float]:
     """Return :func:`time_method` by set, number of frames and method, on :data:`TIMED` sequences.
 
     Args:
         plan: Sets and numbers of frames.
         methods: What is timed.
+        disturbance: Of the alignment.
         progress: Called with (methods timed, in all).
     """
     groups = group_by(plan.keys, lambda key: (key.set, key.frames))
+    sources = plan.sources
     seconds: dict[tuple[str, int, str], float] = {}
     for (name, frames), keys in groups.items():
-        folders = [*dict.fromkeys(plan.folders[key.set, key.sequence] for key in keys)][:TIMED]
-        sequences = [load_aligned(folder, frames, plan.disturbance) for folder in folders]
+        folders = [*dict.fromkeys(sources[key.set, key.sequence] for key in keys)][:TIMED]
+        sequences = [load_aligned(folder, frames, disturbance) for folder in folders]
         for method in methods:
             seconds[name, frames, method.name] = time_method(method, sequences)
             if progress is not None:

@@ -15,17 +15,6 @@ from diar_ops._files import write_text_atomic
 from diar_ops._version import __version__
 from diar_ops.data import DOCUMENT
 
-__all__ = [
-    "PICTURES",
-    "RECORD",
-    "add_pictures",
-    "continue_results",
-    "read_pictures",
-    "read_record",
-    "read_results",
-    "settings_record",
-]
-
 RECORD = "settings.json"
 #: Which picture each sequence shows, by set.
 SHOWN = "sequences.json"
@@ -42,22 +31,22 @@ GROWING = {
 
 
 def settings_record(
-    results: Results, sets: Mapping[str, Path] | None = None, **settings: Any
+    results: Results, folders: Mapping[tuple[str, str], Path] | None = None, **settings: Any
 ) -> dict[str, Any]:
     """Return all that rows depend on beside what they name.
 
     Args:
         results: What they are.
-        sets: The folder of the first sequence of each set, by the name of the set;
-            None for results of no sets.
+        folders: Those of the sequences, by (set, sequence), of which the first of each set is
+            recorded; None for results of no sets.
         settings: Numbers and words; or, of those in :data:`GROWING`, words by name.
     """
     record: dict[str, Any] = {"format": results.format, "version": __version__, **settings}
-    if sets is not None:
-        record["sets"] = {
-            name: hashlib.sha256((folder / DOCUMENT).read_bytes()).hexdigest()
-            for name, folder in sets.items()
-        }
+    if folders is not None:
+        sets = record["sets"] = {}
+        for (name, _), folder in folders.items():
+            if name not in sets:
+                sets[name] = hashlib.sha256((folder / DOCUMENT).read_bytes()).hexdigest()
     return record
 
 

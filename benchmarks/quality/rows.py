@@ -14,21 +14,6 @@ from torch import Tensor
 from diar_ops._errors import OutputError
 from diar_ops._files import read_lines, to_csv, write_text_atomic
 
-__all__ = [
-    "KEY_COLUMNS",
-    "Pictures",
-    "Results",
-    "Row",
-    "RowKey",
-    "column",
-    "count_pictures",
-    "group_by",
-    "picture_of",
-    "read_rows",
-    "select_most_frames",
-    "write_rows",
-]
-
 
 class RowKey(NamedTuple):
     """What a result belongs to: the first ``frames`` frames of a sequence, by one method."""

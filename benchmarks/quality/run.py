@@ -4,63 +4,28 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 import torch
 from tqdm import tqdm
 
+from benchmarks.quality.plan import Plan, SourceT, Task
 from benchmarks.quality.record import add_pictures, continue_results
-from benchmarks.quality.rows import Results, Row, RowKey, group_by, write_rows
+from benchmarks.quality.rows import Results, Row, group_by, write_rows
 from diar_ops._errors import DiarError
 
-__all__ = [
-    "Begin",
-    "ResultPlan",
-    "ResultTask",
-    "Task",
-    "TaskT",
-    "complete_results",
-    "one_thread",
-    "progress_bar",
-    "run_tasks",
-]
-
-
-class ResultTask(Protocol):
-    """What is to be computed at one go, such as :class:`Task`."""
-
-    @property
-    def keys(self) -> tuple[RowKey, ...]:
-        """The results to compute, at least one."""
-
-
-TaskT = TypeVar("TaskT", bound=ResultTask)
-
-
-class Task(NamedTuple):
-    """What is to be computed of one sequence.
-
-    Attributes:
-        folder: Of the sequence.
-        keys: The results to compute, at least one.
-    """
-
-    folder: Path
-    keys: tuple[RowKey, ...]
-
-
 #: Called once per process: loads what the work needs and returns the work, the rows of a task.
-Begin: TypeAlias = Callable[[], Callable[[TaskT], list[Row]]]
+Begin: TypeAlias = Callable[[], Callable[[Task[SourceT]], list[Row]]]
 
 
 def run_tasks(
-    tasks: Sequence[TaskT], begin: Begin[TaskT], *, workers: int
-) -> Iterator[tuple[TaskT, list[Row]]]:
+    tasks: Sequence[Task[SourceT]], begin: Begin[SourceT], *, workers: int
+) -> Iterator[tuple[Task[SourceT], list[Row]]]:
     """Yield each task and its rows as soon as they are computed.
 
     They do not depend on the number of workers: each works with one thread.
@@ -116,7 +81,7 @@ def one_thread() -> Iterator[None]:
         cv2.setNumThreads(others)
 
 
-_worker: list[Callable[[Any], list[Row]]] = []
+_worker: list[Callable[[Task[Any]], list[Row]]] = []
 
 
 def _begin_worker(begin: Begin[Any]) -> None:
@@ -129,7 +94,7 @@ def _begin_worker(begin: Begin[Any]) -> None:
     _worker[:] = [begin()]
 
 
-def _work(task: ResultTask) -> list[Row]:
+def _work(task: Task[Any]) -> list[Row]:
     return _worker[0](task)
 
 
@@ -145,30 +110,12 @@ def progress_bar(words: str, unit: str) -> Iterator[Callable[[int, int], None]]:
         yield show
 
 
-_TaskT = TypeVar("_TaskT", bound=ResultTask, covariant=True)
-
-
-class ResultPlan(Protocol[_TaskT]):
-    """Which results are to be computed, such as :class:`Plan`."""
-
-    @property
-    def keys(self) -> Sequence[RowKey]:
-        """All of them, in order."""
-
-    @property
-    def pictures(self) -> Mapping[tuple[str, str], str]:
-        """Which picture each sequence of a set shows, where that is known."""
-
-    def tasks(self, done: Collection[RowKey]) -> Iterator[_TaskT]:
-        """Yield what is still to be computed."""
-
-
 def complete_results(
     out: Path,
     results: Results,
-    plan: ResultPlan[TaskT],
+    plan: Plan[SourceT],
     record: dict[str, Any],
-    begin: Begin[TaskT],
+    begin: Begin[SourceT],
     *,
     title: str,
     unit: str = "sequence",
@@ -199,7 +146,7 @@ def complete_results(
     )
     if plan.pictures:
         add_pictures(out, plan.pictures)
-    tasks = list(plan.tasks(rows))
+    tasks = list(plan.missing(rows))
     with progress_bar(title, unit) as progress:
         for done, (task, computed) in enumerate(run_tasks(tasks, begin, workers=workers), 1):
             rows.update({key: [] for key in task.keys} | group_by(computed, lambda row: row.key))

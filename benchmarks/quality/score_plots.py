@@ -15,8 +15,6 @@ from benchmarks.quality.summaries import Summary
 from benchmarks.quality.tables import count_words
 from diar_ops.training.curve import MEASURED, Curve
 
-__all__ = ["measured_columns", "plot_curves", "plot_score", "plot_score_boxes"]
-
 #: Where there are more numbers of frames, the axis names the round ones only.
 MOST_TICKS, ROUND = 10, (1, 2, 3, 5, 10, 20, 30, 50, 100, 200)
 #: Networks that have no colour of their own take these in turn.

@@ -12,8 +12,6 @@ from benchmarks.quality.intervals import Mean
 from benchmarks.quality.lpips import lpips_distance
 from diar_ops.metrics import colour_gain, psnr, rmse, ssim
 
-__all__ = ["SCORES", "Measure", "score_picture"]
-
 
 class Measure(NamedTuple):
     """How a measured value is written.

@@ -30,14 +30,6 @@ from benchmarks.quality.tables import (
 )
 from diar_ops.training.curve import Curve
 
-__all__ = [
-    "alignment_costs_section",
-    "describe_rows",
-    "score_section",
-    "training_section",
-    "training_table",
-]
-
 #: What the parts are called and what they measure.
 WORDS = {
     "reconstruction": (

@@ -9,17 +9,6 @@ from benchmarks.quality.intervals import Mean, mean_of
 from benchmarks.quality.rows import Pictures, Row, column, count_pictures, group_by, picture_of
 from benchmarks.quality.scores import SCORES
 
-__all__ = [
-    "Measured",
-    "Summary",
-    "compare_alignments",
-    "compare_methods",
-    "compare_pairs",
-    "scores_of",
-    "summarise",
-    "summarise_rows",
-]
-
 
 class Summary(NamedTuple):
     """What a method reaches on a set, or how far it is from another method there.

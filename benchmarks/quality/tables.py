@@ -11,25 +11,6 @@ from benchmarks.quality.scores import SCORES, Measure
 from benchmarks.quality.summaries import Summary
 from diar_ops._files import to_csv
 
-__all__ = [
-    "Column",
-    "Seconds",
-    "Table",
-    "comparison_csv",
-    "comparison_tables",
-    "count_cell",
-    "count_words",
-    "interval_cells",
-    "interval_heads",
-    "markdown_grid",
-    "mean_cell",
-    "summaries_csv",
-    "summary_csv",
-    "summary_tables",
-    "tables_markdown",
-    "tables_of",
-]
-
 #: Median seconds by (set, frames, method).
 Seconds: TypeAlias = Mapping[tuple[str, int, str], float]
 #: Head of a column, and what its cells say of a summary.

@@ -18,9 +18,9 @@ from benchmarks.quality import figures
 from benchmarks.quality import reconstruction as reconstruction_module
 from benchmarks.quality.lpips import LpipsFiles
 from benchmarks.quality.methods import CLASSICAL
+from benchmarks.quality.plan import Task
 from benchmarks.quality.reconstruction import PERCEPTUAL, RECONSTRUCTION
 from benchmarks.quality.rows import Row, read_rows
-from benchmarks.quality.run import Task
 from diar_ops import DeepResidualSets, DeepResidualSetsConfig, save_pretrained
 from tests.quality.test_lpips import files
 from tests.results.test_report import Page
@@ -161,7 +161,7 @@ def test_what_is_done_is_not_done_again(
     out, computed = tmp_path / "out", []
     original = reconstruction_module.score_sequence
 
-    def score(task: Task, **given: object) -> object:
+    def score(task: Task[Path], **given: object) -> object:
         computed.extend(task.keys)
         return original(task, **given)
 
@@ -194,7 +194,7 @@ def test_stopped_it_keeps_what_is_done(
 ) -> None:
     out, original, left = tmp_path / "out", reconstruction_module.score_sequence, [2]
 
-    def score(task: Task, **given: object) -> object:
+    def score(task: Task[Path], **given: object) -> object:
         if not left[0]:
             raise KeyboardInterrupt
         left[0] -= 1

@@ -12,8 +12,8 @@ import pytest
 
 from benchmarks.quality.alignment import frame_errors as errors_module
 from benchmarks.quality.alignment.frame_errors import ALIGNMENT
+from benchmarks.quality.plan import Task
 from benchmarks.quality.rows import Row, read_rows
-from benchmarks.quality.run import Task
 from tests.examples.test_evaluate import Run, assert_one_error, no_plots, program, run
 from tests.quality.alignment.pictures import write_views
 
@@ -84,7 +84,7 @@ def test_what_is_done_is_not_done_again(
     out, computed = tmp_path / "out", []
     original = errors_module.align_and_score
 
-    def score(task: Task, **given: object) -> object:
+    def score(task: Task[Path], **given: object) -> object:
         computed.extend(task.keys)
         return original(task, **given)
 

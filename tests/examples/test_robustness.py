@@ -10,9 +10,10 @@ from types import ModuleType
 import pytest
 from PIL import Image
 
+from benchmarks.quality.plan import Task
 from benchmarks.quality.robustness import cells as cells_module
 from benchmarks.quality.robustness.factors import FACTORS
-from benchmarks.quality.robustness.level_plan import ROBUSTNESS, RobustnessTask
+from benchmarks.quality.robustness.level_plan import ROBUSTNESS, Cell
 from benchmarks.quality.robustness.photos import choose_pictures
 from benchmarks.quality.rows import Row, read_rows
 from diar_ops._files import write_image
@@ -104,7 +105,7 @@ def test_what_is_done_is_not_done_again(
     out, computed = tmp_path / "out", []
     original = cells_module.score_cell
 
-    def score(task: RobustnessTask, **given: object) -> object:
+    def score(task: Task[Cell], **given: object) -> object:
         computed.extend(task.keys)
         return original(task, **given)
 
@@ -132,7 +133,7 @@ def test_ctrl_c_keeps_what_is_done(
 ) -> None:
     out, original, computed = tmp_path / "out", cells_module.score_cell, []
 
-    def score(task: RobustnessTask, **given: object) -> object:
+    def score(task: Task[Cell], **given: object) -> object:
         if len(computed) == 2:
             raise KeyboardInterrupt
         computed.append(task)

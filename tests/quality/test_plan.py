@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.quality.plan import Plan, name_sets, unaligned_sets
+from benchmarks.quality.plan import name_sets, plan_sets, unaligned_sets
 from benchmarks.quality.record import add_pictures, read_pictures
 from diar_ops import OptionError, OutputError
 from tests.sequences import write_dataset
@@ -25,14 +25,14 @@ def test_pictures_are_the_textures_of_the_documents(tmp_path: Path) -> None:
     for name in ("000000", "000002"):
         set_texture(folder / name, {"file": "same.jpg"})
     set_texture(folder / "000003", None)
-    plan = Plan(name_sets([folder]), ["mean"], [2])
+    plan = plan_sets(name_sets([folder]), ["mean"], [2])
     assert [plan.pictures["set", f"{i:06d}"] for i in range(4)] == [
         "same.jpg",
         "000001.jpg",
         "same.jpg",
         "sequence 000003",
     ]
-    assert Plan(name_sets([folder]), ["mean"], [2], sequences=1).pictures.keys() == {
+    assert plan_sets(name_sets([folder]), ["mean"], [2], sequences=1).pictures.keys() == {
         ("set", "000000")
     }
 

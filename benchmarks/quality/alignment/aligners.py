@@ -20,8 +20,6 @@ from benchmarks.quality.methods import expand_default
 from diar_ops._errors import OptionError
 from diar_ops.models.weights.load import SHIPPED
 
-__all__ = ["DEFAULT_ALIGNERS", "PEERS", "AlignerFiles", "find_aligners"]
-
 #: The methods of others, each also followed by :data:`PAIRS`.
 PEERS = (*PAPER, *KEYPOINTS, "loftr", "disk-lightglue")
 DEFAULT_ALIGNERS = (

@@ -15,8 +15,6 @@ from diar_ops.models import load_descriptor
 from diar_ops.models.resnet import ResNetTrunk
 from diar_ops.pipeline import align_sequence, chain_to_reference
 
-__all__ = ["CONFIGURATIONS", "Configuration", "align_configured", "configured_settings"]
-
 
 @dataclass(frozen=True)
 class Configuration:

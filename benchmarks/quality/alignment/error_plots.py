@@ -12,8 +12,6 @@ from benchmarks.quality.figures import box, draw_legend, draw_panels
 from benchmarks.quality.rows import Pictures, Row, column, count_pictures, group_by
 from benchmarks.quality.tables import count_words
 
-__all__ = ["plot_boxes", "plot_cumulative"]
-
 #: What can be drawn, and its title.
 TITLES = {"corner_error": "corner error [px]", "distance": "det-normalised distance"}
 #: Ends of the axis of box plots.

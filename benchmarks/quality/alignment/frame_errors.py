@@ -6,26 +6,18 @@ import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from benchmarks.quality.alignment.aligners import AlignerFiles, find_aligners
 from benchmarks.quality.alignment.pairwise import Aligner
+from benchmarks.quality.plan import Task
 from benchmarks.quality.rows import KEY_COLUMNS, Results, Row, RowKey, select_most_frames
-from benchmarks.quality.run import Task
 from diar_ops._seeds import generator_for
 from diar_ops.data import SequenceDataset
 from diar_ops.geometry import corner_error, homography_distance
-
-__all__ = [
-    "ALIGNMENT",
-    "align_and_score",
-    "begin_alignment",
-    "homography_of",
-    "of_most_frames",
-    "score_frame",
-]
 
 #: Columns of ``homography_reference_frame``, row by row.
 ENTRIES = tuple(f"h{row}{column}" for row in (1, 2, 3) for column in (1, 2, 3))
@@ -65,14 +57,14 @@ def of_most_frames(rows: Iterable[Row]) -> list[Row]:
     return select_most_frames(rows, lambda row: (row.set, row.sequence, row.method))
 
 
-def align_and_score(task: Task, aligners: Sequence[Aligner]) -> list[Row]:
+def align_and_score(task: Task[Path], aligners: Sequence[Aligner]) -> list[Row]:
     """Compute the results of a sequence, in the order of its keys.
 
     Frame 0 is the reference of every method, and has no row. The time is that of the processor,
     which does not count what else the machine does.
     """
     align = {aligner.name: aligner.align for aligner in aligners}
-    item = SequenceDataset(task.folder, frames=max(key.frames for key in task.keys))[0]
+    item = SequenceDataset(task.source, frames=max(key.frames for key in task.keys))[0]
     to_label = torch.linalg.inv(item["homography_frame_label"])
     true = item["homography_frame_label"][0] @ to_label
     size = (item["frames"].shape[-2], item["frames"].shape[-1])
@@ -96,7 +88,7 @@ def align_and_score(task: Task, aligners: Sequence[Aligner]) -> list[Row]:
     return rows
 
 
-def begin_alignment(words: Sequence[str], files: AlignerFiles) -> Callable[[Task], list[Row]]:
+def begin_alignment(words: Sequence[str], files: AlignerFiles) -> Callable[[Task[Path]], list[Row]]:
     """Return the work of :func:`run_tasks`.
 
     Args:

@@ -22,8 +22,6 @@ from diar_ops.geometry import transform_points, warp_homography
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["choose_frames", "frame_file", "frame_picture", "frame_rank", "write_frames"]
-
 #: Longest side of each part, in pixels.
 TILE = 320
 GAP, CAPTION, WHITE = 4, 18, 255

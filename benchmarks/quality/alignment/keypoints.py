@@ -10,8 +10,6 @@ from torch import Tensor
 
 from benchmarks.quality.alignment.pairwise import Matcher, Points
 
-__all__ = ["KEYPOINTS", "RATIO", "Keypoints", "keypoint_matcher", "missing_detector"]
-
 #: A match is kept if its distance is below so much of the second best.
 RATIO = 0.8
 

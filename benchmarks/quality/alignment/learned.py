@@ -15,8 +15,6 @@ from torch import Tensor, nn
 from benchmarks.quality.alignment.pairwise import Matcher, Points
 from diar_ops._errors import WeightsError
 
-__all__ = ["disk_lightglue_matcher", "has_kornia", "loftr_matcher"]
-
 #: Keypoints of DISK per frame.
 DISK_POINTS = 2048
 

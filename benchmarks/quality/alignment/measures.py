@@ -13,8 +13,6 @@ from benchmarks.quality.rows import Pictures, Row, group_by
 from benchmarks.quality.scores import Measure
 from benchmarks.quality.summaries import Measured, Summary, compare_pairs, summarise_rows
 
-__all__ = ["COMPARED", "FAR", "MEASURES", "compare_aligners", "summarise_alignment"]
-
 #: What methods are compared with by default.
 AGAINST = "ours"
 #: A frame that is called aligned and is off by more, in pixels, is a false accept.

@@ -12,17 +12,6 @@ from torch import Tensor
 
 from diar_ops.pipeline import chain_to_reference
 
-__all__ = [
-    "MIN_INLIERS",
-    "PAIRS",
-    "Align",
-    "Aligner",
-    "Estimate",
-    "Matcher",
-    "Points",
-    "align_pairwise",
-]
-
 #: A pair with fewer inliers is refused, as OpenCV's own tutorial does it.
 MIN_INLIERS = 10
 #: Behind the name of a method: all pairs are matched, and frames reach the reference over the

@@ -16,8 +16,6 @@ from diar_ops.matching import dense_descriptors, image_pyramid, level_features, 
 from diar_ops.models import load_pretrained
 from diar_ops.models.resnet import ResNetTrunk
 
-__all__ = ["PAPER", "Recipe", "find_resnet18", "load_resnet18", "paper_matcher"]
-
 STAGE = 3
 
 

@@ -30,14 +30,6 @@ from benchmarks.quality.tables import (
     tables_of,
 )
 
-__all__ = [
-    "alignment_comparison_csv",
-    "alignment_comparison_tables",
-    "alignment_csv",
-    "alignment_section",
-    "alignment_tables",
-]
-
 WORDS = (
     "How far off is each frame, laid over frame 0 of its sequence? All frames count but the "
     "references; those that a method refuses count as infinitely far off. Errors are those of the "

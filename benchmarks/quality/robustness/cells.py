@@ -13,24 +13,13 @@ from benchmarks.quality.aligned import Aligned, warp_to_label
 from benchmarks.quality.alignment.aligners import find_aligners
 from benchmarks.quality.alignment.pairwise import Aligner, Estimate
 from benchmarks.quality.methods import DEFAULT_METHODS, Method, find_methods
-from benchmarks.quality.robustness.level_plan import PICTURE_SCORES, RobustnessTask
+from benchmarks.quality.plan import Task
+from benchmarks.quality.robustness.level_plan import PICTURE_SCORES, Cell
 from benchmarks.quality.robustness.photos import Photos, choose_pictures, take_photos
 from benchmarks.quality.rows import Row
 from benchmarks.quality.scores import score_picture
 from diar_ops._errors import OptionError
 from diar_ops.geometry import corner_error
-
-__all__ = [
-    "ALIGNED",
-    "COMPARED_ALIGNERS",
-    "COMPARED_METHODS",
-    "Compared",
-    "align_exactly",
-    "begin_robustness",
-    "find_compared",
-    "score_alignment",
-    "score_cell",
-]
 
 #: Behind the name of a method of reconstruction: of frames that :func:`align_sequence` aligned to
 #: the first one, not of frames that lie where they belong.
@@ -93,7 +82,7 @@ def find_compared(restorers: Sequence[str], aligners: Sequence[str]) -> Compared
 
 def begin_robustness(
     restorers: Sequence[str], aligners: Sequence[str], textures: Sequence[str], side: int
-) -> Callable[[RobustnessTask], list[Row]]:
+) -> Callable[[Task[Cell]], list[Row]]:
     """Return the work of :func:`run_tasks`.
 
     Args:
@@ -107,11 +96,13 @@ def begin_robustness(
 
 
 def score_cell(
-    task: RobustnessTask, compared: Compared, textures: Sequence[str], side: int
+    task: Task[Cell], compared: Compared, textures: Sequence[str], side: int
 ) -> list[Row]:
     """Compute the results of a sequence at a level, in the order of its keys."""
-    pictures = choose_pictures(textures, task.sequence, (side, side))
-    photos = take_photos(task.factor, task.level, task.sequence, pictures, task.frames)
+    cell = task.source
+    pictures = choose_pictures(textures, cell.sequence, (side, side))
+    photos = take_photos(cell.factor, cell.level, cell.sequence, pictures, cell.frames)
+    measured = round(photos.measured, 6)
     exact = align_exactly(photos)
     estimates: dict[str, Estimate] = {}
 
@@ -129,8 +120,8 @@ def score_cell(
             scores = score_picture(picture, aligned.label, exact.covered, scores=PICTURE_SCORES)
         else:
             scores = score_alignment(photos, estimate(compared.aligners[key.method]))
-        cell = {"factor": task.factor, "level": task.level, "measured": round(photos.measured, 6)}
-        rows += [Row(*key, {**cell, "score": n, "value": v}) for n, v in scores.items()]
+        values = {"factor": cell.factor, "level": cell.level, "measured": measured}
+        rows += [Row(*key, {**values, "score": n, "value": v}) for n, v in scores.items()]
     return rows
 
 

@@ -13,12 +13,10 @@ from tqdm import tqdm
 from benchmarks.quality.record import PICTURES, settings_record
 from benchmarks.quality.robustness.cells import begin_robustness, find_compared
 from benchmarks.quality.robustness.factors import FACTORS
-from benchmarks.quality.robustness.level_plan import ROBUSTNESS, RobustnessPlan
+from benchmarks.quality.robustness.level_plan import ROBUSTNESS, plan_levels
 from benchmarks.quality.robustness.output import write_level_sheets, write_robustness
 from benchmarks.quality.robustness.photos import choose_pictures
 from benchmarks.quality.run import complete_results
-
-__all__ = ["evaluate_robustness"]
 
 
 def evaluate_robustness(options: argparse.Namespace) -> str:
@@ -33,7 +31,7 @@ def evaluate_robustness(options: argparse.Namespace) -> str:
     compared = find_compared(options.methods, options.aligners)
     for sentence in compared.skipped:
         print(sentence, file=sys.stderr)
-    plan = RobustnessPlan(options.factors, compared.names, options.sequences, options.frames)
+    plan = plan_levels(options.factors, compared.names, options.sequences, options.frames)
     size = (options.size, options.size)
     pictures = (choose_pictures(options.textures, i, size) for i in range(options.sequences))
     record = settings_record(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["FACTORS", "Factor"]
-
 
 class Factor(NamedTuple):
     """Something that grows while all else stays as it is.

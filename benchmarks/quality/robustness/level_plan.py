@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
+from benchmarks.quality.plan import Plan, Task
 from benchmarks.quality.robustness.factors import FACTORS
 from benchmarks.quality.rows import Results, RowKey
 from diar_ops._errors import OptionError
-
-__all__ = [
-    "ALIGNMENT_SCORES",
-    "PICTURE_SCORES",
-    "ROBUSTNESS",
-    "RobustnessPlan",
-    "RobustnessTask",
-    "set_name",
-]
 
 #: What is measured of a picture that a method made, see :data:`SCORES`.
 PICTURE_SCORES = ("psnr", "psnr_gain")
@@ -59,26 +51,26 @@ ROBUSTNESS = Results(
 )
 
 
-class RobustnessTask(NamedTuple):
-    """What is to be computed of one sequence at one level of a factor.
+class Cell(NamedTuple):
+    """One sequence at one level of a factor.
 
     Attributes:
         factor: Of :data:`FACTORS`.
         level: Of its levels.
         sequence: Number of the sequence.
         frames: How many it has.
-        keys: The results to compute, at least one.
     """
 
     factor: str
     level: float
     sequence: int
     frames: int
-    keys: tuple[RowKey, ...]
 
 
-class RobustnessPlan:
-    """All results of some factors and methods, sequence by sequence.
+def plan_levels(
+    factors: Sequence[str], methods: Sequence[str], sequences: int, frames: int
+) -> Plan[Cell]:
+    """Return all results of some factors and methods, sequence by sequence.
 
     Args:
         factors: Of :data:`FACTORS`.
@@ -86,45 +78,23 @@ class RobustnessPlan:
         sequences: How many.
         frames: How many each has.
 
-    Attributes:
-        keys: All results.
-        pictures: None are known: each sequence shows one of its own.
-
     Raises:
         OptionError: A factor is unknown, a number is too small, or there is nothing to do.
     """
-
-    def __init__(
-        self, factors: Sequence[str], methods: Sequence[str], sequences: int, frames: int
-    ) -> None:
-        for name in factors:
-            if name not in FACTORS:
-                raise OptionError(f"unknown factor {name}: expected some of {', '.join(FACTORS)}")
-        for option, least, value in (("sequences", 1, sequences), ("frames", 2, frames)):
-            if value < least:
-                raise OptionError(f"{option} must be {least} or more, got {value}")
-        self._tasks = [
-            RobustnessTask(
-                factor=factor,
-                level=level,
-                sequence=sequence,
-                frames=frames,
-                keys=tuple(
-                    RowKey(set_name(factor, level), str(sequence), frames, m) for m in methods
-                ),
-            )
-            for sequence in range(sequences)
-            for factor in dict.fromkeys(factors)
-            for level in FACTORS[factor].levels
-        ]
-        self.pictures: dict[tuple[str, str], str] = {}
-        self.keys = [key for task in self._tasks for key in task.keys]
-        if not self.keys:
-            raise OptionError("there is nothing to do: name factors and methods")
-
-    def tasks(self, done: Collection[RowKey]) -> Iterator[RobustnessTask]:
-        """Yield what is still to be computed, sequence by sequence."""
-        for task in self._tasks:
-            missing = tuple(key for key in task.keys if key not in done)
-            if missing:
-                yield task._replace(keys=missing)
+    for name in factors:
+        if name not in FACTORS:
+            raise OptionError(f"unknown factor {name}: expected some of {', '.join(FACTORS)}")
+    for option, least, value in (("sequences", 1, sequences), ("frames", 2, frames)):
+        if value < least:
+            raise OptionError(f"{option} must be {least} or more, got {value}")
+    if not (factors and methods):
+        raise OptionError("there is nothing to do: name factors and methods")
+    tasks = []
+    for sequence in range(sequences):
+        for factor in dict.fromkeys(factors):
+            for level in FACTORS[factor].levels:
+                name = set_name(factor, level)
+                keys = tuple(RowKey(name, str(sequence), frames, method) for method in methods)
+                tasks.append(Task(Cell(factor, level, sequence, frames), keys))
+    # Each sequence shows a picture of its own.
+    return Plan(tasks, {})

@@ -13,8 +13,6 @@ from benchmarks.quality.robustness.levels import LevelSummary
 from benchmarks.quality.rows import group_by
 from benchmarks.quality.scores import SCORES
 
-__all__ = ["plot_alignment", "plot_reconstruction"]
-
 COLUMNS = 3
 
 

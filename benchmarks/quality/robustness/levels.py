@@ -10,16 +10,6 @@ import torch
 from benchmarks.quality.intervals import Mean, mean_of
 from benchmarks.quality.rows import Row, group_by
 
-__all__ = [
-    "LOST",
-    "PLACED",
-    "RULES",
-    "BreakingPoint",
-    "LevelSummary",
-    "find_breaking_points",
-    "summarise_robustness",
-]
-
 #: A method of reconstruction breaks where it has lost so many dB, after one colour gain.
 LOST = 3.0
 #: A method of alignment breaks where it lays fewer of the frames within three pixels.

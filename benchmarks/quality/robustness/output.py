@@ -36,14 +36,6 @@ from benchmarks.quality.tables import (
 from diar_ops._files import to_csv, write_image, write_text_atomic
 from diar_ops.cycles import contact_sheet
 
-__all__ = [
-    "breaking_markdown",
-    "factor_markdown",
-    "robustness_csv",
-    "write_level_sheets",
-    "write_robustness",
-]
-
 ColumnT = TypeVar("ColumnT", bound=str | float)
 #: Side of the pictures on a sheet, in pixels.
 TILE = 112

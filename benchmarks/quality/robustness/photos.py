@@ -29,8 +29,6 @@ from diar_ops.scene import CameraRanges, PlanarScene, RenderedScene, photograph,
 from diar_ops.scene.flags import SATURATED
 from diar_ops.textures import TextureSource
 
-__all__ = ["Photos", "choose_pictures", "take_photos"]
-
 #: Side of the frames in which scales are searched, in pixels.
 SMALL = (64, 64)
 #: Standard deviation of the noise in the dark, over that of a just saturated pixel.

@@ -15,18 +15,6 @@ from diar_ops.scene._lighting import VARNISH
 from diar_ops.scene.sample import bounding_radius, sample_planar_scene
 from diar_ops.scene.types import Finish, LightKind, Objects
 
-__all__ = [
-    "CAMERA",
-    "MIRRORED",
-    "RANGES",
-    "glare_scene",
-    "mild_scene",
-    "search_scales",
-    "thumbnail",
-    "with_casters",
-    "with_things",
-]
-
 #: Every frame has one lamp far behind the camera, somewhat to one side, and little surrounding
 #: light; white paper stays below saturation, and the picture is matte, so that nothing glares.
 #: Three things and two that cast shadows are drawn, to be shown where they are the factor. The

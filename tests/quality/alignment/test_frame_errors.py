@@ -15,9 +15,9 @@ from benchmarks.quality.alignment.frame_errors import (
     score_frame,
 )
 from benchmarks.quality.alignment.pairwise import Aligner, Estimate
+from benchmarks.quality.plan import Task
 from benchmarks.quality.reconstruction import RECONSTRUCTION
 from benchmarks.quality.rows import Row, RowKey, read_rows, write_rows
-from benchmarks.quality.run import Task
 from diar_ops import OutputError
 from tests.quality.alignment.pictures import SIZE, row, views, write_views
 

@@ -13,7 +13,7 @@ from benchmarks.quality.robustness.cells import (
     score_cell,
 )
 from benchmarks.quality.robustness.factors import FACTORS
-from benchmarks.quality.robustness.level_plan import PICTURE_SCORES, RobustnessPlan
+from benchmarks.quality.robustness.level_plan import PICTURE_SCORES, plan_levels
 from benchmarks.quality.robustness.photos import Photos, choose_pictures, take_photos
 from benchmarks.quality.scores import score_picture
 from diar_ops import OptionError
@@ -46,16 +46,16 @@ def test_scores_of_alignment() -> None:
 
 
 def test_plan() -> None:
-    plan = RobustnessPlan(["tilt", "noise", "tilt"], ["mean", "ours"], 2, 5)
+    plan = plan_levels(["tilt", "noise", "tilt"], ["mean", "ours"], 2, 5)
     count = len(FACTORS["tilt"].levels) + len(FACTORS["noise"].levels)
     assert len(plan.keys) == len(set(plan.keys)) == 2 * 2 * count
-    tasks = list(plan.tasks(()))
+    tasks = list(plan.missing(()))
     assert len(tasks) == 2 * count
-    assert [t.sequence for t in tasks] == [0] * count + [1] * count, "every level early"
-    rest = list(plan.tasks([*tasks[0].keys, tasks[1].keys[0]]))
+    assert [t.source.sequence for t in tasks] == [0] * count + [1] * count, "every level early"
+    rest = list(plan.missing([*tasks[0].keys, tasks[1].keys[0]]))
     assert len(rest) == 2 * count - 1
     assert rest[0].keys == tasks[1].keys[1:]
-    assert not list(plan.tasks(plan.keys))
+    assert not list(plan.missing(plan.keys))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_bad_plans(
     factors: list[str], methods: list[str], sequences: int, frames: int, words: str
 ) -> None:
     with pytest.raises(OptionError, match=words):
-        RobustnessPlan(factors, methods, sequences, frames)
+        plan_levels(factors, methods, sequences, frames)
 
 
 def test_methods_by_name() -> None:
@@ -86,8 +86,8 @@ def test_methods_by_name() -> None:
 
 def test_pictures_of_frames_as_ours_lays_them(monkeypatch: pytest.MonkeyPatch) -> None:
     """Foreign frames count where they lie over the label, and not where ours refuses them."""
-    plan = RobustnessPlan(["foreign"], ["mean", "mean+aligned", "ours"], 1, 4)
-    task = list(plan.tasks(()))[-1]
+    plan = plan_levels(["foreign"], ["mean", "mean+aligned", "ours"], 1, 4)
+    task = list(plan.missing(()))[-1]
     pictures = choose_pictures([], 0, (SIDE, SIDE))
     photos = take_photos("foreign", 0.5, 0, pictures, 4)
     compared = find_compared(["mean", "mean+aligned"], ["ours"])
