@@ -13,6 +13,7 @@ from torch import Tensor
 
 from diar_ops._checks import check_option
 from diar_ops._errors import OptionError
+from diar_ops._pixels import image_size
 from diar_ops._seeds import generator_for
 from diar_ops.data import SequenceDataset
 from diar_ops.geometry import corner_error, homography_dlt, warp_homography
@@ -62,7 +63,7 @@ def load_aligned(
     dataset = SequenceDataset(folder, frames=count)
     item = dataset[0]
     frames, label = item["frames"], item["label"]
-    size = (label.shape[-2], label.shape[-1])
+    size = image_size(label)
     disturbance = disturbance or Disturbance()
     moved = disturbance.homographies(
         Path(folder).name, len(dataset.sequence(0).frames), count, size
@@ -91,7 +92,7 @@ def warp_to_label(
     still = (torch.eye(3, dtype=H.dtype) == H).all() & placed.all()
     if bool(still) and frames.shape[-2:] == label.shape[-2:]:
         return Aligned(frames[None], None, label[None])
-    size = (label.shape[-2], label.shape[-1])
+    size = image_size(label)
     warped = warp_homography(frames, H.to(frames.dtype), size=size)
     valid = warped.valid & placed[:, None, None, None]
     return Aligned((warped.image * valid).clamp(0, 1)[None], valid[None], label[None])
@@ -150,17 +151,17 @@ class Disturbance:
                 f"sequence {sequence} has {count} frames: at most {count - 1} can be misaligned"
             )
 
-    def homographies(self, sequence: str, count: int, taken: int, size: tuple[int, int]) -> Tensor:
-        """Return where the frames of a sequence are moved to.
+    def homographies(self, sequence: str, count: int, used: int, size: tuple[int, int]) -> Tensor:
+        """Return how the frames of a sequence are moved.
 
         Args:
             sequence: Its name.
             count: All frames that it has.
-            taken: How many of them, from the first on, are wanted.
+            used: How many of them, from the first on, to return.
             size: (height, width) of the label.
 
         Returns:
-            (taken, 3, 3) float64, disturbed ~ H @ label; the identity where nothing is disturbed.
+            (used, 3, 3) float64, disturbed ~ H @ label; the identity where nothing is disturbed.
 
         Raises:
             OptionError: The sequence has too few frames to misalign so many.
@@ -173,7 +174,7 @@ class Disturbance:
                 _gross(generator_for("gross", sequence, t), size)
                 if t in gross
                 else random_homography(self.jitter, size, generator_for("jitter", sequence, t))
-                for t in range(taken)
+                for t in range(used)
             ]
         )
 

@@ -48,8 +48,8 @@ class Block(NamedTuple):
     @property
     def folded(self) -> list[Table]:
         """The others."""
-        shown = self.shown
-        return [t for t in self.tables if not any(t is s for s in shown)]
+        shown = {id(table) for table in self.shown}
+        return [table for table in self.tables if id(table) not in shown]
 
 
 class CasePicture(NamedTuple):

@@ -81,7 +81,7 @@ def test_a_sequence_is_scored_against_its_homographies(tmp_path: Path) -> None:
         return Estimate(true[: len(frames)], torch.ones(len(frames), dtype=torch.bool))
 
     def none(frames: torch.Tensor) -> Estimate:
-        return Estimate.of({0: EYE}, len(frames))
+        return Estimate.from_chain({0: EYE}, len(frames))
 
     aligners = [Aligner("exact", "", "", exact), Aligner("none", "", "", none)]
     wanted = tuple(RowKey("set", "000000", t, m) for t in (2, 3) for m in ("none", "exact"))
