@@ -21,7 +21,7 @@ from diar_ops._files import write_image
 from diar_ops._pixels import shrink
 
 #: Frames that a picture shows.
-FRAMES = 3
+FRAMES_SHOWN = 3
 #: Longest side of each part, in pixels, and what is between them.
 TILE, GAP, WHITE = 200, 4, 255
 #: Mean error of the channels, as share of white, that is drawn white.
@@ -161,7 +161,7 @@ def case_picture(aligned: Aligned, restored: Tensor) -> Tensor:
         error = torch.where(aligned.covered[0], error, 0.5)
     last = len(frames) - 1
     chosen = [frames[t] for t in sorted({0, last // 2, last})]
-    chosen += [torch.full_like(label, 1.0)] * (FRAMES - len(chosen))
+    chosen += [torch.full_like(label, 1.0)] * (FRAMES_SHOWN - len(chosen))
     rows = [
         torch.cat([_tile(part) for part in row], dim=2)
         for row in (chosen, (restored, label, error))

@@ -13,14 +13,14 @@ from tqdm import tqdm
 
 from benchmarks.quality.aligned import Disturbance
 from benchmarks.quality.alignment.aligners import DEFAULT_ALIGNERS, AlignerFiles, find_aligners
+from benchmarks.quality.alignment.error_section import alignment_section
 from benchmarks.quality.alignment.frame_errors import ALIGNMENT, begin_alignment
 from benchmarks.quality.alignment.frame_pictures import choose_frames, write_frames
 from benchmarks.quality.alignment.pairwise import Aligner
-from benchmarks.quality.alignment.section import alignment_section
-from benchmarks.quality.cases import choose_cases, write_cases
+from benchmarks.quality.cases import Case, choose_cases, write_cases
+from benchmarks.quality.evaluation_page import Section, render_evaluation, section_markdown
 from benchmarks.quality.lpips import LpipsFiles, lpips_digest
 from benchmarks.quality.methods import DEFAULT, DEFAULT_METHODS, Method, find_methods
-from benchmarks.quality.page import Section, render_evaluation, section_markdown
 from benchmarks.quality.plan import Plan, name_sets, plan_sets, unaligned_sets
 from benchmarks.quality.reconstruction import (
     PERCEPTUAL,
@@ -29,16 +29,16 @@ from benchmarks.quality.reconstruction import (
     read_scores,
     time_methods,
 )
-from benchmarks.quality.record import PICTURES, read_pictures, read_results, settings_record
+from benchmarks.quality.record import PICTURES, StoredResults, read_results, settings_record
+from benchmarks.quality.result_tables import Seconds
 from benchmarks.quality.rows import Row
 from benchmarks.quality.run import complete_results, progress_bar
-from benchmarks.quality.sections import (
+from benchmarks.quality.score_sections import (
     alignment_costs_section,
-    describe_rows,
+    describe_results,
     score_section,
     training_section,
 )
-from benchmarks.quality.tables import Seconds
 from diar_ops._errors import OptionError, OutputError
 from diar_ops._files import write_text_atomic
 from diar_ops.training.curve import read_curves
@@ -167,14 +167,14 @@ def _check_against(names: Sequence[str], candidates: Candidates, out: Path) -> N
     """Raise unless methods that others are to be compared with have results or will have."""
     known = {*candidates.names(RECONSTRUCTED), *candidates.names(ALIGNED)}
     for part in PARTS:
-        known |= {row.method for row in _read(out, part)[0]}
+        known |= {row.method for row in _read(out, part).rows}
     for name in names:
         if name not in known:
             raise OptionError(f"--against {name}: there is no such method among those compared")
 
 
-def _read(out: Path, part: str) -> tuple[list[Row], dict[str, Any]]:
-    """Return the rows of a part and their record, none where it has no results."""
+def _read(out: Path, part: str) -> StoredResults:
+    """Return the results of a part, no rows where it has none."""
     return read_results(out / part, ALIGNMENT) if part == ALIGNED else read_scores(out / part)
 
 
@@ -227,15 +227,11 @@ def _reconstruct(
         workers=options.workers,
         overwrite=options.overwrite,
     )
-    cases = [
-        case
-        for case in choose_cases(read_scores(out)[0], options.pictures)
-        if _is_planned(case.row, plan, candidates.names(RECONSTRUCTED))
-    ]
+    cases = choose_cases(read_scores(out).rows, options.pictures)
     with progress_bar("pictures", "sequence") as progress:
         write_cases(
             out / PICTURES,
-            cases,
+            _planned(cases, plan, candidates.names(RECONSTRUCTED)),
             plan.sources,
             candidates.words,
             disturbance,
@@ -261,14 +257,17 @@ def _align(
         workers=options.workers,
         overwrite=options.overwrite,
     )
-    cases = choose_frames(read_results(out, ALIGNMENT)[0], options.pictures)
-    rows = [case.row for case in cases if _is_planned(case.row, plan, names)]
-    with tqdm(total=len(rows), desc="pictures", unit="frame", disable=None) as bar:
+    cases = choose_frames(read_results(out, ALIGNMENT).rows, options.pictures)
+    planned = _planned(cases, plan, names)
+    with tqdm(total=len(planned), desc="pictures", unit="frame", disable=None) as bar:
+        rows = [case.row for case in planned]
         write_frames(out / PICTURES, rows, plan.sources, progress=bar.update)
 
 
-def _is_planned(row: Row, plan: Plan[Path], names: Sequence[str]) -> bool:
-    return row.method in names and (row.set, row.sequence) in plan.sources
+def _planned(cases: Sequence[Case], plan: Plan[Path], names: Sequence[str]) -> list[Case]:
+    """Return the cases of methods and sequences that were asked for."""
+    sources = plan.sources
+    return [c for c in cases if c.row.method in names and (c.row.set, c.row.sequence) in sources]
 
 
 def _sections(
@@ -282,46 +281,33 @@ def _sections(
     out = Path(options.out)
     sets = [*name_sets(options.sets)]
     sections: list[Section] = []
-    about: list[tuple[str, str]] = []
-    scores: list[list[Row]] = []
-    pictures: dict[tuple[str, str], str] = {}
-    for part in (RECONSTRUCTED, SELF_ALIGNED):
-        rows, record = _read(out, part)
-        rows.sort(key=_order(sets, [*candidates.names(part), *DEFAULT_METHODS]))
-        scores.append(rows)
-        if rows:
-            shown = read_pictures(out / part)
-            pictures.update(shown)
-            about.append((part, describe_rows(rows, shown)))
+    stored = {part: _read(out, part) for part in PARTS}
+    for part, (_, rows, *_) in stored.items():
+        default = DEFAULT_ALIGNERS if part == ALIGNED else DEFAULT_METHODS
+        rows.sort(key=_order(sets, [*candidates.names(part), *default]))
+    exact, own, alignment = stored.values()
+    for results in (exact, own):
+        if results.rows:
             section = score_section(
-                part,
-                out / part,
+                results,
                 out,
-                rows,
-                shown,
-                against=_against(options, rows),
+                against=_against(options, results.rows),
                 cases=options.pictures,
-                seconds=seconds if part == RECONSTRUCTED else None,
-                disturbed=_describe_disturbance(record),
+                seconds=seconds if results is exact else None,
             )
             sections.append(section)
-    if any(scores):
-        sections.append(alignment_costs_section(out, scores[0], scores[1], pictures))
-    rows, _ = _read(out, ALIGNED)
-    if rows:
-        rows.sort(key=_order(sets, [*candidates.names(ALIGNED), *DEFAULT_ALIGNERS]))
-        shown = read_pictures(out / ALIGNED)
-        about.append((ALIGNED, describe_rows(rows, shown)))
+    if sections:
+        sections.append(alignment_costs_section(exact, own, out))
+    if alignment.rows:
         section = alignment_section(
-            out / ALIGNED,
+            alignment,
             out,
-            rows,
-            shown,
             {aligner.name: aligner.words for aligner in candidates.aligners},
-            against=_against(options, rows),
+            against=_against(options, alignment.rows),
             cases=options.pictures,
         )
         sections.append(section)
+    about = [(part, describe_results(results)) for part, results in stored.items() if results.rows]
     return sections, about
 
 
@@ -349,13 +335,3 @@ def _order(sets: Sequence[str], methods: Sequence[str]) -> Callable[[Row], tuple
         )
 
     return key
-
-
-def _describe_disturbance(record: Mapping[str, Any]) -> str:
-    """Return in words how frames were moved off their place."""
-    words = []
-    if record.get("jitter"):
-        words.append(f"each moved by {record['jitter']:g} px")
-    if record.get("misaligned"):
-        words.append(f"{record['misaligned']} of each sequence moved by 5 to 30 % of its size")
-    return " and ".join(words)

@@ -8,7 +8,6 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from torch import Tensor
 
@@ -16,7 +15,7 @@ from benchmarks.quality.aligned import Aligned, Disturbance, load_aligned, load_
 from benchmarks.quality.lpips import LpipsFiles, load_lpips
 from benchmarks.quality.methods import Method, find_methods
 from benchmarks.quality.plan import Plan, Task
-from benchmarks.quality.record import RECORD, read_record, read_results
+from benchmarks.quality.record import RECORD, StoredResults, read_record, read_results
 from benchmarks.quality.rows import KEY_COLUMNS, Results, Row, group_by
 from benchmarks.quality.scores import SCORES, score_picture
 
@@ -32,8 +31,8 @@ RECONSTRUCTION = replace(
 )
 
 
-def read_scores(out: Path) -> tuple[list[Row], dict[str, Any]]:
-    """Return the scores that a folder holds, with LPIPS or without, and their record."""
+def read_scores(out: Path) -> StoredResults:
+    """Return the scores that a folder holds, with LPIPS or without."""
     record = read_record(out, RECONSTRUCTION) if (out / RECORD).exists() else {}
     return read_results(out, PERCEPTUAL if record.get("lpips") else RECONSTRUCTION)
 

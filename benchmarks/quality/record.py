@@ -7,7 +7,7 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks.quality.rows import Pictures, Results, Row, read_rows, write_rows
 from diar_ops._errors import OutputError
@@ -28,6 +28,22 @@ GROWING = {
     "factors": "another factor called",
     "pictures": "other pictures of sequence",
 }
+
+
+class StoredResults(NamedTuple):
+    """What a folder of results holds.
+
+    Attributes:
+        folder: The folder.
+        rows: Its rows; none where it holds no results.
+        record: Their :func:`settings_record`.
+        pictures: Which picture each sequence shows.
+    """
+
+    folder: Path
+    rows: list[Row]
+    record: dict[str, Any]
+    pictures: Pictures
 
 
 def settings_record(
@@ -83,16 +99,17 @@ def continue_results(
     return rows
 
 
-def read_results(out: Path, results: Results) -> tuple[list[Row], dict[str, Any]]:
-    """Return the rows that a folder holds and their record, none where it holds no results.
+def read_results(out: Path, results: Results) -> StoredResults:
+    """Return the results that a folder holds.
 
     Raises:
         OutputError: They are of another kind or cannot be read.
     """
     if not (out / results.table).exists():
-        return [], {}
+        return StoredResults(out, [], {}, {})
     record = read_record(out, results)
-    return read_rows(out / results.table, results), record
+    rows = read_rows(out / results.table, results)
+    return StoredResults(out, rows, record, read_pictures(out))
 
 
 def add_pictures(out: Path, pictures: Pictures) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 
 from benchmarks.quality.figures import box, draw_legend, draw_panels
 from benchmarks.quality.methods import CLASSICAL, EXPOSURE
+from benchmarks.quality.result_tables import count_words
 from benchmarks.quality.rows import Pictures, Row, column, count_pictures, group_by
 from benchmarks.quality.scores import SCORES
 from benchmarks.quality.summaries import Summary
-from benchmarks.quality.tables import count_words
 from diar_ops.training.curve import MEASURED, Curve
 
 #: Where there are more numbers of frames, the axis names the round ones only.

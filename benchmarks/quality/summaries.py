@@ -95,13 +95,12 @@ def compare_pairs(
                 for name, results in methods.items()
                 if name != method
             }
-            rivals = {name: quality(shared) for name, shared in others.items() if shared}
-            other = (
-                against if against in others else max(rivals, key=rivals.__getitem__, default="")
-            )
-            if other in rivals:
+            shared = {name: results for name, results in others.items() if results}
+            best = max(shared, key=lambda name: quality(shared[name]), default="")
+            other = against if against in others else best
+            if other in shared:
                 ours = [row for s in sequences if s in methods[other] for row in sequences[s]]
-                comparisons.append(_compare(ours, others[other], other, measure, pictures))
+                comparisons.append(_compare(ours, shared[other], other, measure, pictures))
     return comparisons
 
 

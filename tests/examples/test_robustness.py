@@ -12,9 +12,9 @@ from PIL import Image
 
 from benchmarks.quality.plan import Task
 from benchmarks.quality.robustness import cells as cells_module
+from benchmarks.quality.robustness.degraded_photos import choose_pictures
 from benchmarks.quality.robustness.factors import FACTORS
 from benchmarks.quality.robustness.level_plan import ROBUSTNESS, Cell
-from benchmarks.quality.robustness.photos import choose_pictures
 from benchmarks.quality.rows import Row, read_rows
 from diar_ops._files import write_image
 from tests.examples.test_evaluate import Run, assert_one_error, run

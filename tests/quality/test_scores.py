@@ -12,16 +12,16 @@ import torch
 
 from benchmarks.quality.intervals import Mean, mean_of
 from benchmarks.quality.reconstruction import PERCEPTUAL, RECONSTRUCTION
-from benchmarks.quality.rows import KEY_COLUMNS, Row, read_rows, write_rows
-from benchmarks.quality.scores import SCORES, score_picture
-from benchmarks.quality.summaries import compare_alignments, compare_methods, summarise
-from benchmarks.quality.tables import (
+from benchmarks.quality.result_tables import (
     comparison_csv,
     comparison_tables,
     summary_csv,
     summary_tables,
     tables_markdown,
 )
+from benchmarks.quality.rows import KEY_COLUMNS, Row, read_rows, write_rows
+from benchmarks.quality.scores import SCORES, score_picture
+from benchmarks.quality.summaries import compare_alignments, compare_methods, summarise
 from diar_ops import OutputError
 from tests.harness import generator
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.quality.score_plots import plot_curves
-from benchmarks.quality.sections import training_table
+from benchmarks.quality.score_sections import training_table
 from diar_ops import OptionError, OutputError
 from diar_ops.training.curve import read_curve, read_curves, write_curve
 

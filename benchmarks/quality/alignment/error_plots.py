@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from benchmarks.quality.figures import box, draw_legend, draw_panels
+from benchmarks.quality.result_tables import count_words
 from benchmarks.quality.rows import Pictures, Row, column, count_pictures, group_by
-from benchmarks.quality.tables import count_words
 
 #: What can be drawn, and its title.
 TITLES = {"corner_error": "corner error [px]", "distance": "det-normalised distance"}

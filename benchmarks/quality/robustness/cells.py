@@ -14,8 +14,12 @@ from benchmarks.quality.alignment.aligners import find_aligners
 from benchmarks.quality.alignment.pairwise import Aligner, Estimate
 from benchmarks.quality.methods import DEFAULT_METHODS, Method, find_methods
 from benchmarks.quality.plan import Task
+from benchmarks.quality.robustness.degraded_photos import (
+    Photos,
+    choose_pictures,
+    render_degraded_photos,
+)
 from benchmarks.quality.robustness.level_plan import PICTURE_SCORES, Cell
-from benchmarks.quality.robustness.photos import Photos, choose_pictures, take_photos
 from benchmarks.quality.rows import Row
 from benchmarks.quality.scores import score_picture
 from diar_ops._errors import OptionError
@@ -101,7 +105,7 @@ def score_cell(
     """Compute the results of a sequence at a level, in the order of its keys."""
     cell = task.source
     pictures = choose_pictures(textures, cell.sequence, (side, side))
-    photos = take_photos(cell.factor, cell.level, cell.sequence, pictures, cell.frames)
+    photos = render_degraded_photos(cell.factor, cell.level, cell.sequence, pictures, cell.frames)
     measured = round(photos.measured, 6)
     exact = align_exactly(photos)
     estimates: dict[str, Estimate] = {}

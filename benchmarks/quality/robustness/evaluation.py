@@ -12,10 +12,10 @@ from tqdm import tqdm
 
 from benchmarks.quality.record import PICTURES, settings_record
 from benchmarks.quality.robustness.cells import begin_robustness, find_compared
+from benchmarks.quality.robustness.degraded_photos import choose_pictures
 from benchmarks.quality.robustness.factors import FACTORS
 from benchmarks.quality.robustness.level_plan import ROBUSTNESS, plan_levels
 from benchmarks.quality.robustness.output import write_level_sheets, write_robustness
-from benchmarks.quality.robustness.photos import choose_pictures
 from benchmarks.quality.run import complete_results
 
 

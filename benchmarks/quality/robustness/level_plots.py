@@ -16,7 +16,7 @@ from benchmarks.quality.scores import SCORES
 COLUMNS = 3
 
 
-class Curve(NamedTuple):
+class LevelCurve(NamedTuple):
     """A score of a method over the levels, and how it is drawn."""
 
     method: str
@@ -36,7 +36,7 @@ def plot_reconstruction(path: Path, summaries: Sequence[LevelSummary]) -> None:
         summaries: Of all factors and methods.
     """
     methods = list(dict.fromkeys(s.method for s in summaries if "psnr_gain" in s.scores))
-    curves = [Curve(m, "psnr_gain", m, *_style(methods, m)) for m in methods]
+    curves = [LevelCurve(m, "psnr_gain", m, *_style(methods, m)) for m in methods]
     _plot(path, summaries, curves, SCORES["psnr_gain"].title, 1)
 
 
@@ -50,9 +50,11 @@ def plot_alignment(path: Path, summaries: Sequence[LevelSummary]) -> None:
         summaries: Of all factors and methods.
     """
     methods = list(dict.fromkeys(s.method for s in summaries if "psnr" not in s.scores))
-    curves = [Curve(m, "below_3", m, f"C{i % 10}", "-") for i, m in enumerate(methods)]
+    curves = [LevelCurve(m, "below_3", m, f"C{i % 10}", "-") for i, m in enumerate(methods)]
     curves += [
-        Curve(m, "accepted_foreign", f"{m}: other picture taken for aligned", f"C{i % 10}", ":")
+        LevelCurve(
+            m, "accepted_foreign", f"{m}: other picture taken for aligned", f"C{i % 10}", ":"
+        )
         for i, m in enumerate(methods)
         if any(s.method == m and "accepted_foreign" in s.scores for s in summaries)
     ]
@@ -67,7 +69,11 @@ def _style(methods: Sequence[str], method: str) -> tuple[str, str]:
 
 
 def _plot(
-    path: Path, summaries: Sequence[LevelSummary], curves: Sequence[Curve], title: str, scale: float
+    path: Path,
+    summaries: Sequence[LevelSummary],
+    curves: Sequence[LevelCurve],
+    title: str,
+    scale: float,
 ) -> None:
     """Draw curves times ``scale``, a panel per factor."""
     factors = group_by(summaries, lambda s: s.factor)

@@ -9,7 +9,15 @@ from typing import TypeVar
 import torch
 
 from benchmarks.quality.methods import Method
+from benchmarks.quality.result_tables import (
+    Table,
+    interval_cells,
+    interval_heads,
+    markdown_grid,
+    tables_markdown,
+)
 from benchmarks.quality.robustness.cells import ALIGNED, align_exactly
+from benchmarks.quality.robustness.degraded_photos import choose_pictures, render_degraded_photos
 from benchmarks.quality.robustness.factors import FACTORS, Factor
 from benchmarks.quality.robustness.level_plan import ALIGNMENT_SCORES, PICTURE_SCORES, ROBUSTNESS
 from benchmarks.quality.robustness.level_plots import plot_alignment, plot_reconstruction
@@ -22,17 +30,9 @@ from benchmarks.quality.robustness.levels import (
     find_breaking_points,
     summarise_robustness,
 )
-from benchmarks.quality.robustness.photos import choose_pictures, take_photos
 from benchmarks.quality.rows import Row, group_by
 from benchmarks.quality.run import one_thread
 from benchmarks.quality.scores import Measure
-from benchmarks.quality.tables import (
-    Table,
-    interval_cells,
-    interval_heads,
-    markdown_grid,
-    tables_markdown,
-)
 from diar_ops._files import to_csv, write_image, write_text_atomic
 from diar_ops.cycles import contact_sheet
 
@@ -118,7 +118,7 @@ def write_level_sheets(
         for name in factors:
             rows = []
             for level in FACTORS[name].levels:
-                photos = take_photos(name, level, sequence, pictures, frames)
+                photos = render_degraded_photos(name, level, sequence, pictures, frames)
                 exact = align_exactly(photos)
                 restored = [m.restore(exact.frames, exact.valid).float().clamp(0, 1) for m in shown]
                 rows.append((photos.label, torch.cat((photos.frames, *restored))))

@@ -20,7 +20,7 @@ from benchmarks.quality.alignment.configurations import CONFIGURATIONS, configur
 from benchmarks.quality.alignment.pairwise import PAIRS, Matcher, align_pairwise
 from diar_ops import OptionError, WeightsError, align_sequence, corner_error
 from tests.harness import generator
-from tests.quality.alignment.pictures import SIZE, views
+from tests.quality.alignment.views import SIZE, views
 
 DETECTORS = ["sift", "orb", *(["akaze"] if hasattr(cv2, "AKAZE_create") else [])]
 EYE = torch.eye(3, dtype=torch.float64)

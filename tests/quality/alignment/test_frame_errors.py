@@ -19,7 +19,7 @@ from benchmarks.quality.plan import Task
 from benchmarks.quality.reconstruction import RECONSTRUCTION
 from benchmarks.quality.rows import Row, RowKey, read_rows, write_rows
 from diar_ops import OutputError
-from tests.quality.alignment.pictures import SIZE, row, views, write_views
+from tests.quality.alignment.views import SIZE, row, views, write_views
 
 INF = math.inf
 KEY = RowKey("set", "000000", 3, "any")

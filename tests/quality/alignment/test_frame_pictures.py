@@ -19,7 +19,7 @@ from benchmarks.quality.alignment.frame_pictures import (
     write_frames,
 )
 from benchmarks.quality.rows import RowKey
-from tests.quality.alignment.pictures import SIZE, row, views, write_views
+from tests.quality.alignment.views import SIZE, row, views, write_views
 
 INF = math.inf
 KEY = RowKey("set", "000000", 3, "any")

@@ -8,16 +8,16 @@ import math
 
 import pytest
 
-from benchmarks.quality.alignment.measures import MEASURES, compare_aligners, summarise_alignment
-from benchmarks.quality.alignment.section import (
+from benchmarks.quality.alignment.error_section import (
     alignment_comparison_csv,
     alignment_comparison_tables,
     alignment_csv,
     alignment_tables,
 )
+from benchmarks.quality.alignment.measures import MEASURES, compare_aligners, summarise_alignment
+from benchmarks.quality.result_tables import tables_markdown
 from benchmarks.quality.summaries import Summary
-from benchmarks.quality.tables import tables_markdown
-from tests.quality.alignment.pictures import row
+from tests.quality.alignment.views import row
 
 INF = math.inf
 

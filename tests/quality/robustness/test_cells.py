@@ -12,9 +12,13 @@ from benchmarks.quality.robustness.cells import (
     score_alignment,
     score_cell,
 )
+from benchmarks.quality.robustness.degraded_photos import (
+    Photos,
+    choose_pictures,
+    render_degraded_photos,
+)
 from benchmarks.quality.robustness.factors import FACTORS
 from benchmarks.quality.robustness.level_plan import PICTURE_SCORES, plan_levels
-from benchmarks.quality.robustness.photos import Photos, choose_pictures, take_photos
 from benchmarks.quality.scores import score_picture
 from diar_ops import OptionError
 
@@ -32,7 +36,7 @@ def estimate_off_by(photos: Photos, pixels: list[float | None]) -> Estimate:
 
 def test_scores_of_alignment() -> None:
     pictures = choose_pictures([], 0, (SIDE, SIDE))
-    photos = take_photos("tilt", 0.0, 0, pictures, 6)
+    photos = render_degraded_photos("tilt", 0.0, 0, pictures, 6)
     found = estimate_off_by(photos, [9.0, 0.5, 2.0, 5.0, None, 0.0])
     # The reference does not count.
     assert score_alignment(photos, found) == {"below_1": 0.4, "below_3": 0.6}
@@ -89,7 +93,7 @@ def test_pictures_of_frames_as_ours_lays_them(monkeypatch: pytest.MonkeyPatch) -
     plan = plan_levels(["foreign"], ["mean", "mean+aligned", "ours"], 1, 4)
     task = list(plan.missing(()))[-1]
     pictures = choose_pictures([], 0, (SIDE, SIDE))
-    photos = take_photos("foreign", 0.5, 0, pictures, 4)
+    photos = render_degraded_photos("foreign", 0.5, 0, pictures, 4)
     compared = find_compared(["mean", "mean+aligned"], ["ours"])
     calls = []
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.quality.cases import Case
+from benchmarks.quality.result_tables import Table, tables_markdown
 from benchmarks.quality.rows import Row, group_by
-from benchmarks.quality.tables import Table, tables_markdown
 from diar_ops._files import write_text_atomic
 from diar_ops.data import read_image
 from diar_ops.results import _pictures as pictures

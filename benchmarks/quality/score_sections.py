@@ -6,20 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from benchmarks.quality.cases import choose_cases, picture_file
-from benchmarks.quality.page import Block, Section, case_pictures, write_section
-from benchmarks.quality.record import PICTURES
-from benchmarks.quality.rows import Pictures, Row, count_pictures, group_by
-from benchmarks.quality.score_plots import (
-    measured_columns,
-    plot_curves,
-    plot_score,
-    plot_score_boxes,
-)
-from benchmarks.quality.scores import SCORES
-from benchmarks.quality.summaries import compare_alignments, compare_methods, scores_of, summarise
-from benchmarks.quality.tables import (
+from benchmarks.quality.evaluation_page import Block, Section, case_pictures, write_section
+from benchmarks.quality.record import PICTURES, StoredResults
+from benchmarks.quality.result_tables import (
     Seconds,
     Table,
     comparison_csv,
@@ -28,6 +20,15 @@ from benchmarks.quality.tables import (
     summary_csv,
     summary_tables,
 )
+from benchmarks.quality.rows import Row, count_pictures, group_by
+from benchmarks.quality.score_plots import (
+    measured_columns,
+    plot_curves,
+    plot_score,
+    plot_score_boxes,
+)
+from benchmarks.quality.scores import SCORES
+from benchmarks.quality.summaries import compare_alignments, compare_methods, scores_of, summarise
 from diar_ops.training.curve import Curve
 
 #: What the parts are called and what they measure.
@@ -55,45 +56,41 @@ PAIRED = (
 )
 
 
-def describe_rows(rows: Sequence[Row], pictures: Pictures) -> str:
+def describe_results(stored: StoredResults) -> str:
     """Return sets, numbers of sequences, pictures and frames, and methods of results in words."""
     sets = []
-    for name, group in group_by(rows, lambda row: row.set).items():
+    for name, group in group_by(stored.rows, lambda row: row.set).items():
+        count = count_words([count_pictures(group, stored.pictures)])
         frames = " ".join(map(str, sorted({row.frames for row in group})))
-        sets.append(f"{name}: {count_words([count_pictures(group, pictures)])}, {frames} frames")
-    methods = len({row.method for row in rows})
+        sets.append(f"{name}: {count}, {frames} frames")
+    methods = len({row.method for row in stored.rows})
     return f"{'; '.join(sets)}; {methods} method{'s' * (methods != 1)}"
 
 
 def score_section(
-    part: str,
-    folder: Path,
+    stored: StoredResults,
     figures: Path,
-    rows: Sequence[Row],
-    pictures: Pictures,
     *,
     against: str | None = None,
     cases: int = 1,
     seconds: Seconds | None = None,
-    disturbed: str = "",
 ) -> Section:
     """Write tables and figures of scores, and return what there is to show.
 
     Args:
-        part: Of :data:`WORDS`.
-        folder: Where its results are; the files of :func:`write_section` are written there.
+        stored: The results, in a folder that is called as one of :data:`WORDS`; the files of
+            :func:`write_section` are written there.
         figures: Folder of the figures, ``PART_SCORE.png`` and ``.svg``: scores against the number
             of frames, where a set has several.
-        rows: All results to show.
-        pictures: Which picture each sequence shows.
         against: See :func:`compare_methods`.
         cases: How many worst, median and best sequences are shown, of those with a picture.
         seconds: What methods took, if it was measured.
-        disturbed: How frames were moved off their place, in words.
     """
+    folder, rows, record, pictures = stored
+    disturbance = _describe_disturbance(record)
     summaries = summarise(rows, pictures)
     comparisons = compare_methods(rows, pictures, against)
-    title, words = WORDS[part]
+    title, words = WORDS[folder.name]
     blocks = [Block("", "", summary_tables(summaries, seconds))]
     if comparisons:
         blocks.append(Block("Compared in pairs", PAIRED, comparison_tables(comparisons)))
@@ -104,13 +101,13 @@ def score_section(
     several = [s for s in summaries if len(frames[s.set]) > 1]
     drawn = []
     for score in scores_of(rows) if several else ():
-        path = figures / f"{part}_{score}"
+        path = figures / f"{folder.name}_{score}"
         plot_score(path, several, score)
         caption = f"{title}: {SCORES[score].title} against the number of frames, with the 95 % "
         drawn.append((path, caption + "intervals of the means."))
     section = Section(
         title,
-        words + (f", then {disturbed}" if disturbed else "") + MEANS,
+        words + (f", then {disturbance}" if disturbance else "") + MEANS,
         blocks,
         drawn,
         case_pictures(
@@ -126,32 +123,40 @@ def score_section(
     return section
 
 
+def _describe_disturbance(record: Mapping[str, Any]) -> str:
+    """Return in words how frames were moved off their place."""
+    words = []
+    if record.get("jitter"):
+        words.append(f"each moved by {record['jitter']:g} px")
+    if record.get("misaligned"):
+        words.append(f"{record['misaligned']} of each sequence moved by 5 to 30 % of its size")
+    return " and ".join(words)
+
+
 def _case_caption(scores: Sequence[str], row: Row) -> str:
     numbers = ", ".join(f"{SCORES[s].name} {SCORES[s].format(row.values[s])}" for s in scores)
     return f"{row.set}/{row.sequence}, {row.frames} frames: {numbers}"
 
 
-def alignment_costs_section(
-    figures: Path, exact: Sequence[Row], own: Sequence[Row], pictures: Pictures
-) -> Section:
+def alignment_costs_section(exact: StoredResults, own: StoredResults, figures: Path) -> Section:
     """Draw exact and own alignment side by side, and return what there is to show.
 
     Args:
-        figures: Folder of the figures, ``boxes_SCORE.png`` and ``.svg``.
         exact: Results of frames warped to the label by their exact homographies.
         own: Results of self-aligned frames; there may be none.
-        pictures: Which picture each sequence shows.
+        figures: Folder of the figures, ``boxes_SCORE.png`` and ``.svg``.
     """
-    parts = {"exact alignment": exact, "own alignment": own}
+    pictures = {**exact.pictures, **own.pictures}
+    parts = {"exact alignment": exact.rows, "own alignment": own.rows}
     parts = {part: rows for part, rows in parts.items() if rows}
     title = "Exact and own alignment" if len(parts) > 1 else "How scores are distributed"
     drawn = []
-    for score in scores_of([*exact, *own]):
+    for score in scores_of([*exact.rows, *own.rows]):
         path = figures / f"boxes_{score}"
         plot_score_boxes(path, parts, score, pictures)
         caption = f"{SCORES[score].title} of each method. Box: the middle half; line: the "
         drawn.append((path, caption + "median; whiskers: 5 and 95 % of all sequences."))
-    costs = compare_alignments(exact, own, pictures)
+    costs = compare_alignments(exact.rows, own.rows, pictures)
     words = (
         "Own minus exact alignment, sequence by sequence; in brackets 95 % intervals (bootstrap "
         "over pictures), and on how many of the n sequences own alignment is better."

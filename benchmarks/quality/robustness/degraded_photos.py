@@ -88,7 +88,9 @@ def choose_pictures(textures: Sequence[str | Path], sequence: int, size: tuple[i
     return torch.cat([source.sample(1, size, generator) for source in sources])
 
 
-def take_photos(factor: str, level: float, sequence: int, pictures: Tensor, frames: int) -> Photos:
+def render_degraded_photos(
+    factor: str, level: float, sequence: int, pictures: Tensor, frames: int
+) -> Photos:
     """Render the photos of a sequence; all but the factor is the same at each level.
 
     Args:
@@ -101,7 +103,9 @@ def take_photos(factor: str, level: float, sequence: int, pictures: Tensor, fram
     Raises:
         OptionError: The factor is unknown.
     """
-    check_option("take_photos", factor in _FACTORS, f"one of {', '.join(_FACTORS)}", factor)
+    check_option(
+        "render_degraded_photos", factor in _FACTORS, f"one of {', '.join(_FACTORS)}", factor
+    )
     return _FACTORS[factor](_Sequence(str(sequence), pictures, frames), level)
 
 

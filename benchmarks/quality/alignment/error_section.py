@@ -16,11 +16,9 @@ from benchmarks.quality.alignment.measures import (
     compare_aligners,
     summarise_alignment,
 )
-from benchmarks.quality.page import Block, Section, case_pictures, write_section
-from benchmarks.quality.record import PICTURES
-from benchmarks.quality.rows import Pictures, Row
-from benchmarks.quality.summaries import Summary
-from benchmarks.quality.tables import (
+from benchmarks.quality.evaluation_page import Block, Section, case_pictures, write_section
+from benchmarks.quality.record import PICTURES, StoredResults
+from benchmarks.quality.result_tables import (
     Column,
     Table,
     count_cell,
@@ -29,6 +27,8 @@ from benchmarks.quality.tables import (
     summaries_csv,
     tables_of,
 )
+from benchmarks.quality.rows import Row
+from benchmarks.quality.summaries import Summary
 
 WORDS = (
     "How far off is each frame, laid over frame 0 of its sequence? All frames count but the "
@@ -51,10 +51,8 @@ FIGURES = {
 
 
 def alignment_section(
-    folder: Path,
+    stored: StoredResults,
     figures: Path,
-    rows: Sequence[Row],
-    pictures: Pictures,
     words: Mapping[str, str],
     *,
     against: str | None = None,
@@ -63,14 +61,13 @@ def alignment_section(
     """Write tables and figures of results, and return what there is to show.
 
     Args:
-        folder: Where the results are; the files of :func:`write_section` are written there.
+        stored: The results; the files of :func:`write_section` are written to their folder.
         figures: Folder of the figures, :data:`FIGURES` with ``.png`` and ``.svg``.
-        rows: All results to show.
-        pictures: Which picture each sequence shows.
         words: What methods do, by their names.
         against: See :func:`compare_aligners`.
         cases: How many worst, median and best frames are shown, of those with a picture.
     """
+    folder, rows, _, pictures = stored
     summaries = summarise_alignment(rows, pictures)
     comparisons = compare_aligners(rows, pictures, against)
     drawn = of_most_frames(rows)
