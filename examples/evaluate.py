@@ -70,7 +70,8 @@ import sys
 from pathlib import Path
 
 from _cli import OUT, WORKERS, Argument, argument_parser, check_minimum, exit_code
-from benchmarks.quality.evaluation import FRAMES, PARTS, evaluate
+from benchmarks.quality.candidates import PARTS
+from benchmarks.quality.evaluation import FRAMES, evaluate
 from benchmarks.quality.methods import CLASSICAL, DEFAULT
 from benchmarks.quality.reconstruction import TIMED
 

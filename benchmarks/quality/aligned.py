@@ -21,7 +21,7 @@ from diar_ops.pipeline import align_sequence
 
 
 class Aligned(NamedTuple):
-    """The first T frames of a sequence and what they should show.
+    """The first T frames of a sequence, and the label that they should show.
 
     Attributes:
         frames: (1, T, 3, H, W) float32 in [0, 1].

@@ -29,7 +29,7 @@ FULL_ERROR = 0.25
 
 
 class Case(NamedTuple):
-    """A result that is worth a look.
+    """A result to look at.
 
     Attributes:
         kind: ``"worst"``, ``"median"`` or ``"best"``.

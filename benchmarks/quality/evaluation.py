@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from tqdm import tqdm
 
 from benchmarks.quality.aligned import Disturbance
-from benchmarks.quality.alignment.aligners import DEFAULT_ALIGNERS, AlignerFiles, find_aligners
+from benchmarks.quality.alignment.aligners import DEFAULT_ALIGNERS
 from benchmarks.quality.alignment.error_section import alignment_section
 from benchmarks.quality.alignment.frame_errors import ALIGNMENT, begin_alignment
 from benchmarks.quality.alignment.frame_pictures import choose_frames, write_frames
-from benchmarks.quality.alignment.pairwise import Aligner
+from benchmarks.quality.candidates import (
+    ALIGNED,
+    PARTS,
+    RECONSTRUCTED,
+    SELF_ALIGNED,
+    Candidates,
+    check_against,
+    find_candidates,
+    read_part,
+)
 from benchmarks.quality.cases import Case, choose_cases, write_cases
 from benchmarks.quality.evaluation_page import Section, render_evaluation, section_markdown
 from benchmarks.quality.lpips import LpipsFiles, lpips_digest
-from benchmarks.quality.methods import DEFAULT, DEFAULT_METHODS, Method, find_methods
+from benchmarks.quality.methods import DEFAULT_METHODS
 from benchmarks.quality.plan import Plan, name_sets, plan_sets, unaligned_sets
 from benchmarks.quality.reconstruction import (
     PERCEPTUAL,
@@ -29,7 +38,7 @@ from benchmarks.quality.reconstruction import (
     read_scores,
     time_methods,
 )
-from benchmarks.quality.record import PICTURES, StoredResults, read_results, settings_record
+from benchmarks.quality.record import PICTURES, read_results, settings_record
 from benchmarks.quality.result_tables import Seconds
 from benchmarks.quality.rows import Row
 from benchmarks.quality.run import complete_results, progress_bar
@@ -43,30 +52,8 @@ from diar_ops._errors import OptionError, OutputError
 from diar_ops._files import write_text_atomic
 from diar_ops.training.curve import read_curves
 
-PARTS = ("reconstruction", "self-aligned", "alignment")
-RECONSTRUCTED, SELF_ALIGNED, ALIGNED = PARTS
 REPORT = "report.html"
 FRAMES = (1, 2, 3, 5, 10, 20, 50)
-
-
-class Candidates(NamedTuple):
-    """What is compared.
-
-    Attributes:
-        words: The methods of reconstruction, as :func:`find_methods` takes them.
-        methods: These methods; none where no part reconstructs.
-        aligners: The methods of alignment; none where no part aligns.
-        files: Weights of the aligners.
-    """
-
-    words: Sequence[str]
-    methods: Sequence[Method]
-    aligners: Sequence[Aligner]
-    files: AlignerFiles
-
-    def names(self, part: str) -> list[str]:
-        """Return the names of those that a part compares."""
-        return [x.name for x in (self.aligners if part == ALIGNED else self.methods)]
 
 
 def evaluate(options: argparse.Namespace, command: str) -> str:
@@ -85,8 +72,8 @@ def evaluate(options: argparse.Namespace, command: str) -> str:
     parts = _select_parts(options, sets)
     _check_report(out, overwrite=options.overwrite)
     # Everything is looked up before anything takes long.
-    candidates = _find_candidates(options, parts)
-    _check_against(options.against, candidates, out)
+    candidates = find_candidates(options, parts)
+    check_against(options.against, candidates, out)
     plans = {part: _plan(options, part, parts[part], candidates.names(part)) for part in parts}
     seconds: dict[tuple[str, int, str], float] = {}
     for part, plan in plans.items():
@@ -139,43 +126,6 @@ def _check_report(out: Path, *, overwrite: bool) -> None:
             f"{out} holds a {REPORT}, but no results; choose another folder or begin anew "
             "(--overwrite)"
         )
-
-
-def _find_candidates(options: argparse.Namespace, parts: Mapping[str, object]) -> Candidates:
-    """Return what the parts compare; print what is left out."""
-    words = options.methods or [DEFAULT]
-    files = AlignerFiles(
-        options.resnet18, options.kornia_loftr, options.kornia_disk, options.kornia_lightglue
-    )
-    methods: list[Method] = []
-    aligners: list[Aligner] = []
-    if parts.keys() - {ALIGNED}:
-        methods, skipped = find_methods(words)
-        _print_lines(skipped)
-    if ALIGNED in parts:
-        aligners, skipped = find_aligners(options.aligners or [DEFAULT], files)
-        _print_lines(skipped)
-    return Candidates(words, methods, aligners, files)
-
-
-def _print_lines(sentences: Sequence[str]) -> None:
-    for sentence in sentences:
-        print(sentence, file=sys.stderr)
-
-
-def _check_against(names: Sequence[str], candidates: Candidates, out: Path) -> None:
-    """Raise unless methods that others are to be compared with have results or will have."""
-    known = {*candidates.names(RECONSTRUCTED), *candidates.names(ALIGNED)}
-    for part in PARTS:
-        known |= {row.method for row in _read(out, part).rows}
-    for name in names:
-        if name not in known:
-            raise OptionError(f"--against {name}: there is no such method among those compared")
-
-
-def _read(out: Path, part: str) -> StoredResults:
-    """Return the results of a part, no rows where it has none."""
-    return read_results(out / part, ALIGNMENT) if part == ALIGNED else read_scores(out / part)
 
 
 def _plan(
@@ -281,7 +231,7 @@ def _sections(
     out = Path(options.out)
     sets = [*name_sets(options.sets)]
     sections: list[Section] = []
-    stored = {part: _read(out, part) for part in PARTS}
+    stored = {part: read_part(out, part) for part in PARTS}
     for part, (_, rows, *_) in stored.items():
         default = DEFAULT_ALIGNERS if part == ALIGNED else DEFAULT_METHODS
         rows.sort(key=_order(sets, [*candidates.names(part), *default]))

@@ -122,11 +122,7 @@ def section_markdown(section: Section, *, brief: bool = False) -> str:
 
 
 def render_evaluation(
-    sections: Sequence[Section],
-    *,
-    about: Sequence[tuple[str, str]],
-    command: str,
-    created: datetime | None = None,
+    sections: Sequence[Section], *, about: Sequence[tuple[str, str]], command: str
 ) -> str:
     """Render sections as one HTML page without external resources.
 
@@ -136,7 +132,6 @@ def render_evaluation(
         sections: What to show.
         about: What was measured, label and value.
         command: What the results were made with.
-        created: Date of the page; now if None.
 
     Returns:
         The page, to be written as UTF-8.
@@ -150,7 +145,7 @@ def render_evaluation(
         "page.html.j2",
         package=__package__,
         title="Methods compared",
-        created=(created or datetime.now().astimezone()).strftime("%d %B %Y, %H:%M"),
+        created=datetime.now().astimezone().strftime("%d %B %Y, %H:%M"),
         sections=[_template_section(section) for section in sections],
         about=[*about, ("versions", ", ".join(f"{n} {v}" for n, v in words.versions()))],
         command=command,

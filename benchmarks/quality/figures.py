@@ -62,7 +62,7 @@ def draw_legend(figure: Figure, panels: Sequence[Any], labels: Sequence[str]) ->
 
 
 def box(values: Tensor, label: str) -> dict[str, Any]:
-    """Return what matplotlib draws a box of: the :data:`QUANTILES` of (N,) values."""
+    """Return the statistics of (N,) values that matplotlib draws a box of."""
     shares = values.new_tensor([*QUANTILES.values()])
     ends = values.quantile(shares, interpolation="nearest").tolist()
     return {"label": label, "fliers": [], **dict(zip(QUANTILES, ends, strict=True))}

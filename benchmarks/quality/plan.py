@@ -1,4 +1,4 @@
-"""Which results there are to compute: sets, sequences, numbers of frames, methods."""
+"""Plans: which results to compute of sets, sequences, numbers of frames and methods."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ UNDISTURBED = Disturbance()
 
 @dataclass(frozen=True)
 class Task(Generic[SourceT]):
-    """What is to be computed at one go.
+    """One unit of work.
 
     Attributes:
         source: What it is computed from, such as the folder of a sequence.

@@ -1,4 +1,4 @@
-"""What a folder of results was made with: rows of other settings must not be mixed."""
+"""Folders of results and the record of their settings: rows of others must not be mixed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ GROWING = {
 
 
 class StoredResults(NamedTuple):
-    """What a folder of results holds.
+    """The contents of a folder of results.
 
     Attributes:
         folder: The folder.

@@ -166,14 +166,14 @@ def _scores(summaries: Sequence[Summary]) -> list[str]:
 
 
 def count_cell(name: str) -> Callable[[Summary], str]:
-    """Return what reads a count of a summary."""
+    """Return a function that formats a count of a summary."""
     return lambda summary: str(summary.counts[name])
 
 
 def mean_cell(
     measures: Mapping[str, Measure], name: str, sign: str = ""
 ) -> Callable[[Summary], str]:
-    """Return what reads a score of a summary with its interval, as its measure is written."""
+    """Return a function that formats a score of a summary with its interval."""
     return lambda summary: measures[name].format_mean(summary.scores[name], sign)
 
 

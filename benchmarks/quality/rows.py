@@ -16,7 +16,7 @@ from diar_ops._files import read_lines, to_csv, write_text_atomic
 
 
 class RowKey(NamedTuple):
-    """What a result belongs to: the first ``frames`` frames of a sequence, by one method."""
+    """Key of a result: the first ``frames`` frames of a sequence, by one method."""
 
     set: str
     sequence: str
@@ -43,7 +43,7 @@ class Row(NamedTuple):
 
     @property
     def key(self) -> RowKey:
-        """What it belongs to."""
+        """The key of the result."""
         return RowKey(*self[:4])
 
 

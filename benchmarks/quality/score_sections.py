@@ -1,4 +1,4 @@
-"""What is written and shown of the scores of reconstruction, and of training."""
+"""Sections of the report: scores of reconstruction, costs of alignment, training."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def score_section(
     cases: int = 1,
     seconds: Seconds | None = None,
 ) -> Section:
-    """Write tables and figures of scores, and return what there is to show.
+    """Write tables and figures of scores, and return their section.
 
     Args:
         stored: The results, in a folder that is called as one of :data:`WORDS`; the files of
@@ -139,7 +139,7 @@ def _case_caption(scores: Sequence[str], row: Row) -> str:
 
 
 def alignment_costs_section(exact: StoredResults, own: StoredResults, figures: Path) -> Section:
-    """Draw exact and own alignment side by side, and return what there is to show.
+    """Draw exact and own alignment side by side, and return their section.
 
     Args:
         exact: Results of frames warped to the label by their exact homographies.
@@ -166,7 +166,7 @@ def alignment_costs_section(exact: StoredResults, own: StoredResults, figures: P
 
 
 def training_section(figures: Path, curves: Mapping[str, Curve]) -> Section:
-    """Draw runs of training, and return what there is to show.
+    """Draw runs of training, and return their section.
 
     Args:
         figures: Folder of the figure, ``training.png`` and ``.svg``.

@@ -1,4 +1,4 @@
-"""How close a picture is to the label."""
+"""Scores of a picture against the label."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from diar_ops.metrics import colour_gain, psnr, rmse, ssim
 
 
 class Measure(NamedTuple):
-    """How a measured value is written.
+    """Title and number format of a measured value.
 
     Attributes:
         title: Name and unit.

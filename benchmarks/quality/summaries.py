@@ -1,4 +1,4 @@
-"""What methods reach on a set, and by how much they differ, sequence by sequence."""
+"""Summaries of methods per set, and comparisons of two, sequence by sequence."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks.quality.scores import SCORES
 
 
 class Summary(NamedTuple):
-    """What a method reaches on a set, or how far it is from another method there.
+    """Statistics of a method on a set, or of its differences from another method there.
 
     Attributes:
         set: Name of the set.

@@ -91,7 +91,7 @@ def find_aligners(
 
 
 def _missing(name: str, files: AlignerFiles) -> str | None:
-    """Return a sentence on what a method needs and is missing here, None where nothing is."""
+    """Return a sentence on what a method needs and lacks here, None if it lacks nothing."""
     if name in KEYPOINTS:
         return missing_detector(name)
     needs_resnet = name in PAPER or (name in CONFIGURATIONS and CONFIGURATIONS[name].resnet)

@@ -1,4 +1,4 @@
-"""What is written and shown of an evaluation of alignment."""
+"""Section of the report: errors of alignment."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def alignment_section(
     against: str | None = None,
     cases: int = 1,
 ) -> Section:
-    """Write tables and figures of results, and return what there is to show.
+    """Write tables and figures of errors, and return their section.
 
     Args:
         stored: The results; the files of :func:`write_section` are written to their folder.

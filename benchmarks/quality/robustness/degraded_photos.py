@@ -46,7 +46,7 @@ CORE = 0.6
 
 
 class Photos(NamedTuple):
-    """What a camera took of one picture, and what there is to know about it.
+    """Photos of one picture, and the ground truth about them.
 
     Attributes:
         frames: (T, 3, H, W) float32 in [0, 1].

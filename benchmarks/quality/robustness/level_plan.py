@@ -1,4 +1,4 @@
-"""Which results there are to compute: factors, levels, sequences, methods."""
+"""Plans: which results to compute of factors, levels, sequences and methods."""
 
 from __future__ import annotations
 

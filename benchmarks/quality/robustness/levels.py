@@ -22,7 +22,7 @@ RULES = {
 
 
 class LevelSummary(NamedTuple):
-    """What a method reaches at a level of a factor.
+    """Statistics of a method at a level of a factor.
 
     Attributes:
         factor: The factor.
@@ -43,7 +43,7 @@ class LevelSummary(NamedTuple):
 
 
 class BreakingPoint(NamedTuple):
-    """Where a method breaks as a factor grows.
+    """The point where a method breaks as a factor grows.
 
     Attributes:
         factor: The factor.

@@ -1,4 +1,4 @@
-"""What is written of an evaluation of robustness, beside its table of rows."""
+"""Tables, plots and sheets of an evaluation of robustness."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ SHARES = {
 
 
 def write_robustness(out: Path, rows: Sequence[Row]) -> str:
-    """Write summary and plots of results, and return what there is to read.
+    """Write summary and plots of results, and return the summary as Markdown.
 
     Args:
         out: Where to; see the attributes of :data:`ROBUSTNESS` for the names of the files.
