@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-from diar_ops import DiarError
+from diar_ops import DiarError, OptionError
 from diar_ops.results import Listener
-
-__all__ = ["TerminalListener", "argument_parser", "exit_code", "progress_bar"]
 
 
 class TerminalListener(Listener):
@@ -45,24 +44,51 @@ class TerminalListener(Listener):
                 bar.close()
 
 
-def argument_parser(doc: str | None) -> argparse.ArgumentParser:
+class Argument(NamedTuple):
+    """An argument of a script, as ``add_argument`` takes it; a flag without ``metavar``."""
+
+    name: str
+    metavar: str | tuple[str, ...] | None
+    help: str
+    type: Callable[[str], Any] | None = None
+    nargs: str | int | None = None
+    default: Any = None
+    choices: Sequence[str] | None = None
+    required: bool = False
+
+
+OUT = Argument("--out", "DIR", "output folder; what is there is continued", required=True)
+WORKERS = Argument(
+    "--workers",
+    "W",
+    "processes side by side, one core each (default: %(default)s)",
+    type=int,
+    default=1,
+)
+
+
+def argument_parser(doc: str | None, *arguments: Argument) -> argparse.ArgumentParser:
     """Return a parser whose help is a script's docstring, options after its first paragraph."""
     summary, _, rest = (doc or "").partition("\n\n")
-    return argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         description=summary, epilog=rest, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    for name, metavar, words, *values in arguments:
+        if metavar is None:
+            parser.add_argument(name, help=words, action="store_true")
+            continue
+        settings = dict(zip(Argument._fields[3:], values, strict=True))
+        given = {k: v for k, v in settings.items() if v is not None and v is not False}
+        parser.add_argument(name, metavar=metavar, help=words, **given)
+    return parser
 
 
-@contextmanager
-def progress_bar(words: str, unit: str) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar that is called with (done, in all); none where nobody watches, as in a log."""
-    with tqdm(desc=words, unit=unit, disable=None) as bar:
-
-        def show(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        yield show
+def check_minimum(options: argparse.Namespace, **least: int) -> None:
+    """Raise :class:`OptionError` unless each named option is as large as it must be."""
+    for name, bound in least.items():
+        value = getattr(options, name)
+        if value < bound:
+            raise OptionError(f"--{name} must be {bound} or more, got {value}")
 
 
 def exit_code(run: Callable[[], str], *, less_memory: str, stopped: str) -> int:

@@ -17,115 +17,141 @@ written to the output folder:
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from _cli import argument_parser, exit_code
+from _cli import Argument, argument_parser, exit_code
 from diar_ops import photograph, render_planar_scene, warp_homography
 from diar_ops._files import atomic_path, write_image, write_text_atomic
+from diar_ops._pixels import image_size
 from diar_ops.cycles import contact_sheet, prepare_texture
 from diar_ops.data import SequenceDataset, read_image
 from diar_ops.scene import CameraRanges, FrameFlag, scene_from_document
 
-#: Bins of the histograms of frame minus label, from -1 to 1; an odd number, so that none ends at 0.
-BINS = 81
-
-
-def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    """Parse the command line."""
-    parser = argument_parser(__doc__)
-    add = parser.add_argument
-    add("set", metavar="SET", help="folder that examples/render_dataset.py rendered")
-    add("images", metavar="IMAGES_DIR", help="folder of the pictures that it shows")
-    add("--out", metavar="DIR", default="comparison", help="output folder (default: %(default)s)")
-    add(
+ARGUMENTS = (
+    Argument("set", "SET", "folder that examples/render_dataset.py rendered"),
+    Argument("images", "IMAGES_DIR", "folder of the pictures that it shows"),
+    Argument("--out", "DIR", "output folder (default: %(default)s)", default="comparison"),
+    Argument(
         "--sequences",
+        "N",
+        "compare the first N sequences (default: %(default)s)",
         type=int,
         default=6,
-        metavar="N",
-        help="compare the first N sequences (default: %(default)s)",
-    )
-    add("--device", default="cpu", help="where torch renders (default: %(default)s)")
-    return parser.parse_args(argv)
+    ),
+    Argument("--device", "DEVICE", "where torch renders (default: %(default)s)", default="cpu"),
+)
+#: Bins of the histograms of frame minus label, from -1 to 1; an odd number, so that none ends at 0.
+BINS = 81
+#: As Cycles' frames are stored: what only rounding changes would else fall into other bins.
+CAMERA = replace(CameraRanges.plain(), eight_bits=True)
+
+
+class Comparison(NamedTuple):
+    """One sequence, rendered by Cycles and by torch.
+
+    Attributes:
+        rows: (label, frames) of a contact sheet.
+        figures: Numbers by name: one of both renderers together, or one of each.
+        histograms: (2, BINS), counts of frame minus label.
+    """
+
+    rows: list[tuple[Tensor, Tensor]]
+    figures: dict[str, tuple[float, ...]]
+    histograms: Tensor
+
+
+def compare_sequence(dataset: SequenceDataset, index: int, images: Path, device: str) -> Comparison:
+    """Render a sequence in torch and compare it with what Cycles made of the same scene."""
+    document = dataset.sequence(index).document
+    scene, item = scene_from_document(document), dataset[index]
+    picture = read_image(images / document["texture"]["file"])
+    texture = prepare_texture(picture, scene.size)[None].to(device).float() / 255
+    with torch.no_grad():
+        rendered = render_planar_scene(texture, scene)
+        frames = photograph(rendered.radiance, ranges=CAMERA)[0].cpu()
+    cycles, label, H = item["frames"], item["label"], item["homography_frame_label"]
+    rendered_label = rendered.label[0].cpu()
+    occluded = item["occluded"], rendered.occluded[0].cpu()
+    difference = (frames - cycles).abs()
+    free = ~(occluded[0] | occluded[1]).expand_as(frames)
+    figures: dict[str, tuple[float, ...]] = {
+        "mean absolute difference": (float(difference.mean()),),
+        "mean absolute difference, nothing in front": (float(difference[free].mean()),),
+        "mean brightness": (float(cycles.mean()), float(frames.mean())),
+    }
+    visible = rendered.visible[0].cpu()
+    for name, flag in (("shadow", FrameFlag.SHADOW), ("highlight", FrameFlag.HIGHLIGHT)):
+        masks = (item["flags"] & int(flag)) > 0, getattr(rendered, name)[0].cpu()
+        figures[f"share in {name}"] = _shares(masks, visible)
+    figures["share occluded"] = _shares(occluded, visible)
+    rows = [(label, cycles), (rendered_label, frames)]
+    rows.append(((rendered_label - label).abs() * 2, difference * 2))
+    histograms = [
+        torch.histc(residuals(pixels, label, H), BINS, -1, 1).double()
+        for pixels in (cycles, frames)
+    ]
+    return Comparison(rows, figures, torch.stack(histograms))
 
 
 def residuals(frames: Tensor, label: Tensor, homography_frame_label: Tensor) -> Tensor:
-    """Lay frames (T, 3, H, W) over the label (3, h, w) and return how they differ there."""
-    back = torch.linalg.inv(homography_frame_label).to(frames.dtype)
-    laid = warp_homography(frames, back, size=(label.shape[-2], label.shape[-1]))
-    return (laid.image - label)[laid.valid.expand(-1, 3, -1, -1)]
+    """Warp frames (T, 3, H, W) to the label (3, h, w) and return how they differ there."""
+    H = torch.linalg.inv(homography_frame_label).to(frames.dtype)
+    warped = warp_homography(frames, H, size=image_size(label))
+    return (warped.image - label)[warped.valid.expand(-1, 3, -1, -1)]
+
+
+def _shares(masks: tuple[Tensor, Tensor], visible: Tensor) -> tuple[float, float]:
+    first, second = (float((mask & visible).sum() / visible.sum()) for mask in masks)
+    return first, second
 
 
 def run(options: argparse.Namespace) -> str:
-    """Compare, and return the table."""
+    """Compare, write the results, and return the table."""
     dataset = SequenceDataset(options.set, masks=("occluded", "flags"))
-    count = min(options.sequences, len(dataset))
-    rows: list[tuple[Tensor, Tensor]] = []
-    sums: dict[str, list[tuple[float, ...]]] = {}
-    # As Cycles' frames are stored: what only rounding changes would else fall into other bins.
-    plain = replace(CameraRanges.plain(), eight_bits=True)
-    histograms = torch.zeros(2, BINS, dtype=torch.float64)
-    for index in tqdm(range(count), desc="rendering", unit="sequence", disable=None):
-        document = dataset.sequence(index).document
-        scene, item = scene_from_document(document), dataset[index]
-        picture = read_image(Path(options.images) / document["texture"]["file"])
-        texture = prepare_texture(picture, scene.size)[None].to(options.device).float() / 255
-        with torch.no_grad():
-            rendered = render_planar_scene(texture, scene)
-            frames = photograph(rendered.radiance, ranges=plain)[0].cpu()
-        cycles, label, H = item["frames"], item["label"], item["homography_frame_label"]
-        difference = (frames - cycles).abs()
-        free = ~(item["occluded"] | rendered.occluded[0].cpu()).expand_as(frames)
-        figures: dict[str, tuple[float, ...]] = {
-            "mean absolute difference": (float(difference.mean()),),
-            "mean absolute difference, nothing in front": (float(difference[free].mean()),),
-            "mean brightness": (float(cycles.mean()), float(frames.mean())),
-        }
-        seen = rendered.visible[0].cpu()
-        for name, flag in (("shadow", FrameFlag.SHADOW), ("highlight", FrameFlag.HIGHLIGHT)):
-            masks = (item["flags"] & int(flag)) > 0, getattr(rendered, name)[0].cpu()
-            figures[f"share in {name}"] = _shares(masks, seen)
-        figures["share occluded"] = _shares((item["occluded"], rendered.occluded[0].cpu()), seen)
-        for name, figure in figures.items():
-            sums.setdefault(name, []).append(figure)
-        for histogram, several in zip(histograms, (cycles, frames), strict=True):
-            histogram += torch.histc(residuals(several, label, H), BINS, -1, 1).double()
-        rows += [(label, cycles), (rendered.label[0].cpu(), frames)]
-        rows.append(((rendered.label[0].cpu() - label).abs() * 2, difference * 2))
-
-    histograms /= histograms.sum(dim=1, keepdim=True)
-    cumulated = (histograms[0] - histograms[1]).cumsum(0).abs()
-    report = {name: torch.tensor(values).mean(0).tolist() for name, values in sums.items()}
-    distances = {
-        "total variation": float((histograms[0] - histograms[1]).abs().sum() / 2),
-        "earth mover's": float(cumulated.sum() * 2 / BINS),
+    count, out = min(options.sequences, len(dataset)), Path(options.out)
+    comparisons = [
+        compare_sequence(dataset, index, Path(options.images), options.device)
+        for index in tqdm(range(count), desc="rendering", unit="sequence", disable=None)
+    ]
+    figures = {
+        name: torch.tensor([comparison.figures[name] for comparison in comparisons])
+        .mean(0)
+        .tolist()
+        for name in comparisons[0].figures
     }
-    out = Path(options.out)
+    histograms = torch.stack([comparison.histograms for comparison in comparisons]).sum(0)
+    histograms /= histograms.sum(dim=1, keepdim=True)
+    difference = histograms[0] - histograms[1]
+    distances = {
+        "total variation": float(difference.abs().sum() / 2),
+        "earth mover's": float(difference.cumsum(0).abs().sum() * 2 / BINS),
+    }
+    rows = [row for comparison in comparisons for row in comparison.rows]
     write_image(out / "frames.png", contact_sheet(rows), overwrite=True)
     plot_residuals(histograms, out / "residuals.png")
-    document = {"sequences": count, "cycles and torch, or both": report, "residuals": distances}
-    write_text_atomic(
-        out / "comparison.json", json.dumps(document, indent=1) + "\n", overwrite=True
-    )
+    document = {"sequences": count, "cycles and torch, or both": figures, "residuals": distances}
+    text = json.dumps(document, indent=1) + "\n"
+    write_text_atomic(out / "comparison.json", text, overwrite=True)
+    return f"{_table(figures, distances)}\n\n{count} sequences; see {out / 'frames.png'}"
+
+
+def _table(figures: Mapping[str, Sequence[float]], distances: Mapping[str, float]) -> str:
     lines = ["| mean over all frames | Cycles | torch |", "| --- | ---: | ---: |"]
-    for name, values in report.items():
+    for name, values in figures.items():
         cells = [f"{value:.4f}" for value in values]
         lines.append(f"| {name} | {' | '.join(cells if len(cells) == 2 else [*cells, ''])} |")
     for name, value in distances.items():
         lines.append(f"| {name} distance of the residuals | {value:.4f} | |")
-    return "\n".join((*lines, "", f"{count} sequences; see {out / 'frames.png'}"))
-
-
-def _shares(masks: tuple[Tensor, Tensor], seen: Tensor) -> tuple[float, float]:
-    first, second = (float((mask & seen).sum() / seen.sum()) for mask in masks)
-    return first, second
+    return "\n".join(lines)
 
 
 def plot_residuals(histograms: Tensor, path: Path) -> None:
@@ -141,15 +167,13 @@ def plot_residuals(histograms: Tensor, path: Path) -> None:
         axes.stairs((values * BINS / 2).numpy(), edges, label=name, linewidth=1.5)
     axes.set(xlabel="frame minus label (sRGB)", ylabel="density", yscale="log", xlim=(-1, 1))
     axes.legend()
-    with io.BytesIO() as buffer:
-        figure.savefig(buffer, format="png", dpi=110)
-        with atomic_path(path, overwrite=True) as temporary:
-            temporary.write_bytes(buffer.getvalue())
+    with atomic_path(path, overwrite=True) as temporary:
+        figure.savefig(temporary, format="png", dpi=110)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the script and return its exit code."""
-    options = parse_arguments(argv)
+    options = argument_parser(__doc__, *ARGUMENTS).parse_args(argv)
     return exit_code(
         lambda: run(options), less_memory="compare fewer --sequences", stopped="nothing was written"
     )

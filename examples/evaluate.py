@@ -65,15 +65,15 @@ written to the output folder:
 
 from __future__ import annotations
 
-import argparse
 import shlex
 import sys
 from pathlib import Path
 
-from _cli import argument_parser, exit_code
-from _evaluation import FRAMES, PARTS, evaluate
-from benchmarks.quality import CLASSICAL, DEFAULT, TIMED
-from diar_ops import OptionError
+from _cli import OUT, WORKERS, Argument, argument_parser, check_minimum, exit_code
+from benchmarks.quality.candidates import PARTS
+from benchmarks.quality.evaluation import FRAMES, evaluate
+from benchmarks.quality.methods import CLASSICAL, DEFAULT
+from benchmarks.quality.reconstruction import TIMED
 
 #: Files that aligners need.
 WEIGHTS = {
@@ -82,130 +82,111 @@ WEIGHTS = {
     "--kornia-disk": "DISK, such as depth-save.pth",
     "--kornia-lightglue": "LightGlue for DISK, such as disk_lightglue.pth",
 }
-
-
-def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    """Parse the command line."""
-    parser = argument_parser(__doc__)
-    add = parser.add_argument
-    add("sets", nargs="+", metavar="SETS", help="folders of sets, or of single sequences")
-    add("--out", required=True, metavar="DIR", help="output folder; what is there is continued")
-    add(
+ARGUMENTS = (
+    Argument("sets", "SETS", "folders of sets, or of single sequences", nargs="+"),
+    OUT,
+    Argument(
         "--parts",
+        "PART",
+        f"what to measure: {', '.join(PARTS)} (default: all)",
         nargs="+",
         choices=PARTS,
-        metavar="PART",
-        help=f"what to measure: {', '.join(PARTS)} (default: all)",
-    )
-    add(
+    ),
+    Argument(
         "--methods",
+        "METHOD",
+        f"of the first two parts: {', '.join(CLASSICAL)}, each also followed by +exposure; diar "
+        f"and PATH or NAME=PATH of weights, each also followed by +settled; {DEFAULT} for the "
+        f"paper's classical four, all classical ones with +exposure, and diar (default: {DEFAULT})",
         nargs="+",
-        metavar="METHOD",
-        help=f"of the first two parts: {', '.join(CLASSICAL)}, each also followed by +exposure; "
-        f"diar and PATH or NAME=PATH of weights, each also followed by +settled; {DEFAULT} "
-        "for the paper's classical four, all classical ones with +exposure, and diar "
-        f"(default: {DEFAULT})",
-    )
-    add(
+    ),
+    Argument(
         "--aligners",
-        nargs="+",
-        metavar="ALIGNER",
-        help=f"of alignment, see above; {DEFAULT} for all that are here, of the +pairs only sift's "
+        "ALIGNER",
+        f"of alignment, see above; {DEFAULT} for all that are here, of the +pairs only sift's "
         f"(default: {DEFAULT})",
-    )
-    add(
-        "--frames",
         nargs="+",
+    ),
+    Argument(
+        "--frames",
+        "T",
+        "use the first T frames, for each T that a sequence has; alignment takes those from 2 on "
+        f"(default: {' '.join(map(str, FRAMES))}; for alignment all frames)",
         type=int,
-        metavar="T",
-        help="use the first T frames, for each T that a sequence has; alignment takes those from 2 "
-        f"on (default: {' '.join(map(str, FRAMES))}; for alignment all frames)",
-    )
-    add(
+        nargs="+",
+    ),
+    Argument(
         "--against",
+        "METHOD",
+        "what the others are compared with in pairs: a method, an aligner, or one of each "
+        "(default: diar, ours); where it has no results, the best of the others",
         nargs="+",
         default=[],
-        metavar="METHOD",
-        help="what the others are compared with in pairs: a method, an aligner, or one of each "
-        "(default: diar, ours); where it has no results, the best of the others",
-    )
-    add("--sequences", type=int, metavar="N", help="only the first N of each set")
-    add(
+    ),
+    Argument("--sequences", "N", "only the first N of each set", type=int),
+    Argument(
         "--jitter",
+        "PX",
+        "reconstruction: move every frame by a homography of this mean corner error, in pixels "
+        "(default: %(default)s)",
         type=float,
         default=0.0,
-        metavar="PX",
-        help="reconstruction: move every frame by a homography of this mean corner error, in "
-        "pixels (default: %(default)s)",
-    )
-    add(
+    ),
+    Argument(
         "--misalign",
+        "N",
+        "reconstruction: move N frames of each sequence, but not its first, by 5 to 30 %% of its "
+        "size (default: %(default)s)",
         type=int,
         default=0,
-        metavar="N",
-        help="reconstruction: move N frames of each sequence, but not its first, by 5 to 30 %% "
-        "of its size (default: %(default)s)",
-    )
-    add(
-        "--workers",
-        type=int,
-        default=1,
-        metavar="W",
-        help="processes side by side, one core each (default: %(default)s)",
-    )
-    add(
+    ),
+    WORKERS,
+    Argument(
         "--timing",
-        action="store_true",
-        help=f"reconstruction: also time the methods, with all cores, on {TIMED} sequences per set",
-    )
-    add(
+        None,
+        f"reconstruction: also time the methods, with all cores, on {TIMED} sequences per set",
+    ),
+    Argument(
         "--pictures",
+        "N",
+        "show the N worst, median and best sequences of each method, and frames of each aligner "
+        "(default: %(default)s)",
         type=int,
         default=1,
-        metavar="N",
-        help="show the N worst, median and best sequences of each method, and frames of each "
-        "aligner (default: %(default)s)",
-    )
-    add(
+    ),
+    Argument(
         "--curves",
+        "RUN",
+        "folders of runs of examples/train.py, whose curve.csv is drawn",
         nargs="+",
         default=[],
-        metavar="RUN",
-        help="folders of runs of examples/train.py, whose curve.csv is drawn",
-    )
-    add(
+    ),
+    Argument(
         "--lpips",
-        nargs=2,
-        type=Path,
-        metavar=("ALEXNET", "LINEAR"),
-        help="also measure LPIPS: torchvision's file of AlexNet, and that of the linear layers of "
+        ("ALEXNET", "LINEAR"),
+        "also measure LPIPS: torchvision's file of AlexNet, and that of the linear layers of "
         "LPIPS 0.1 for it, alex.pth",
-    )
-    for option, what in WEIGHTS.items():
-        add(option, type=Path, metavar="FILE", help=f"weights of {what}")
-    add("--overwrite", action="store_true", help="forget the results that are there")
-    return parser.parse_args(argv)
-
-
-def run(options: argparse.Namespace, command: str) -> str:
-    """Evaluate, and return the summary."""
-    for name, least in (("workers", 1), ("pictures", 0)):
-        value = getattr(options, name)
-        if value < least:
-            raise OptionError(f"--{name} must be {least} or more, got {value}")
-    return evaluate(options, command)
+        type=Path,
+        nargs=2,
+    ),
+    *(Argument(name, "FILE", f"weights of {words}", type=Path) for name, words in WEIGHTS.items()),
+    Argument("--overwrite", None, "forget the results that are there"),
+)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the script and return its exit code."""
-    options = parse_arguments(argv)
+    options = argument_parser(__doc__, *ARGUMENTS).parse_args(argv)
     command = shlex.join(
         ["python", "examples/evaluate.py", *(sys.argv[1:] if argv is None else argv)]
     )
+
+    def run() -> str:
+        check_minimum(options, workers=1, pictures=0)
+        return evaluate(options, command)
+
     return exit_code(
-        lambda: run(options, command),
-        less_memory="use fewer --workers or fewer --frames",
-        stopped="the same command goes on",
+        run, less_memory="use fewer --workers or fewer --frames", stopped="the same command goes on"
     )
 
 

@@ -41,161 +41,69 @@ written to the output folder:
 
 from __future__ import annotations
 
-import argparse
-import hashlib
 import sys
-from functools import partial
-from pathlib import Path
 
-from tqdm import tqdm
-
-from _cli import argument_parser, exit_code, progress_bar
-from benchmarks.quality import complete_results, settings_record
-from benchmarks.quality.robustness import (
-    ALIGNERS,
-    FACTORS,
-    RESTORERS,
-    ROBUSTNESS,
-    RobustnessPlan,
-    begin_robustness,
-    choose_pictures,
-    find_compared,
-    write_level_sheets,
-    write_robustness,
-)
-from diar_ops import OptionError
+from _cli import OUT, WORKERS, Argument, argument_parser, check_minimum, exit_code
+from benchmarks.quality.robustness.cells import COMPARED_ALIGNERS, COMPARED_METHODS
+from benchmarks.quality.robustness.evaluation import evaluate_robustness
+from benchmarks.quality.robustness.factors import FACTORS
 
 #: Sides that all methods can work on: the pyramid of alignment halves them.
 LEAST_SIDE = 64
-
-
-def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
-    """Parse the command line."""
-    parser = argument_parser(__doc__)
-    add = parser.add_argument
-    add("--out", required=True, metavar="DIR", help="output folder; what is there is continued")
-    add(
+ARGUMENTS = (
+    OUT,
+    Argument(
         "--textures",
+        "DIR",
+        "folders of images that are the pictures (default: procedural ones)",
         nargs="+",
         default=[],
-        metavar="DIR",
-        help="folders of images that are the pictures (default: procedural ones)",
-    )
-    add(
-        "--factors",
-        nargs="+",
-        default=list(FACTORS),
-        metavar="FACTOR",
-        help="what grows (default: all)",
-    )
-    add(
+    ),
+    Argument("--factors", "FACTOR", "what grows (default: all)", nargs="+", default=list(FACTORS)),
+    Argument(
         "--methods",
+        "METHOD",
+        f"methods of reconstruction (default: {' '.join(COMPARED_METHODS)})",
         nargs="*",
-        default=list(RESTORERS),
-        metavar="METHOD",
-        help=f"methods of reconstruction (default: {' '.join(RESTORERS)})",
-    )
-    add(
+        default=list(COMPARED_METHODS),
+    ),
+    Argument(
         "--aligners",
+        "METHOD",
+        f"methods of alignment (default: {' '.join(COMPARED_ALIGNERS)})",
         nargs="*",
-        default=list(ALIGNERS),
-        metavar="METHOD",
-        help=f"methods of alignment (default: {' '.join(ALIGNERS)})",
-    )
-    add(
-        "--sequences",
-        type=int,
-        default=4,
-        metavar="N",
-        help="sequences at each level (default: %(default)s)",
-    )
-    add("--frames", type=int, default=8, metavar="T", help="frames of each (default: %(default)s)")
-    add(
-        "--size",
-        type=int,
-        default=256,
-        metavar="PX",
-        help="side of frames and pictures (default: %(default)s)",
-    )
-    add(
-        "--workers",
-        type=int,
-        default=1,
-        metavar="W",
-        help="processes side by side, one core each (default: %(default)s)",
-    )
-    add(
-        "--pictures",
-        type=int,
-        default=1,
-        metavar="N",
-        help="show the levels of the first N sequences (default: %(default)s)",
-    )
-    add("--overwrite", action="store_true", help="begin anew, whatever is there")
-    return parser.parse_args(argv)
-
-
-def run(options: argparse.Namespace) -> str:
-    """Evaluate, and return the tables."""
-    for name, least in (("workers", 1), ("pictures", 0), ("size", LEAST_SIDE)):
-        if getattr(options, name) < least:
-            raise OptionError(f"--{name} must be {least} or more, got {getattr(options, name)}")
-    compared = find_compared(options.methods, options.aligners)
-    for sentence in compared.skipped:
-        print(sentence, file=sys.stderr)
-    plan = RobustnessPlan(options.factors, compared.names, options.sequences, options.frames)
-    size = (options.size, options.size)
-    pictures = (choose_pictures(options.textures, i, size) for i in range(options.sequences))
-    record = settings_record(
-        ROBUSTNESS,
-        frames=options.frames,
-        size=options.size,
-        factors={name: FACTORS[name].what for name in options.factors},
-        methods={
-            **{name: method.digest or name for name, method in compared.restorers.items()},
-            **{name: aligner.settings for name, aligner in compared.aligners.items()},
-        },
-        pictures={
-            str(i): hashlib.sha256(picture.numpy().tobytes()).hexdigest()
-            for i, picture in enumerate(pictures)
-        },
-    )
-    out = Path(options.out)
-    begin = partial(
-        begin_robustness, options.methods, options.aligners, options.textures, options.size
-    )
-    with progress_bar("evaluating", "level") as progress:
-        rows = complete_results(
-            out,
-            ROBUSTNESS,
-            plan,
-            record,
-            begin,
-            workers=options.workers,
-            overwrite=options.overwrite,
-            progress=progress,
+        default=list(COMPARED_ALIGNERS),
+    ),
+    *(
+        Argument(name, metavar, f"{words} (default: %(default)s)", type=int, default=default)
+        for name, metavar, words, default in (
+            ("--sequences", "N", "sequences at each level", 4),
+            ("--frames", "T", "frames of each", 8),
+            ("--size", "PX", "side of frames and pictures", 256),
         )
-    factors = list(record["factors"])
-    with tqdm(desc="pictures", unit="sheet", disable=None) as bar:
-        for sequence in range(min(options.pictures, options.sequences)):
-            write_level_sheets(
-                out / "pictures",
-                factors,
-                compared.restorers,
-                options.textures,
-                frames=options.frames,
-                side=options.size,
-                sequence=sequence,
-                progress=bar.update,
-            )
-    return write_robustness(out, rows)
+    ),
+    WORKERS,
+    Argument(
+        "--pictures",
+        "N",
+        "show the levels of the first N sequences (default: %(default)s)",
+        type=int,
+        default=1,
+    ),
+    Argument("--overwrite", None, "begin anew, whatever is there"),
+)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the script and return its exit code."""
-    options = parse_arguments(argv)
+    options = argument_parser(__doc__, *ARGUMENTS).parse_args(argv)
+
+    def run() -> str:
+        check_minimum(options, workers=1, pictures=0, size=LEAST_SIDE)
+        return evaluate_robustness(options)
+
     return exit_code(
-        lambda: run(options),
+        run,
         less_memory="use fewer --workers or a smaller --size",
         stopped="the same command goes on",
     )

@@ -1,4 +1,4 @@
-"""The frames of a rendered sequence, laid over its label."""
+"""The frames of a rendered sequence, warped to its label."""
 
 from __future__ import annotations
 
@@ -13,24 +13,15 @@ from torch import Tensor
 
 from diar_ops._checks import check_option
 from diar_ops._errors import OptionError
+from diar_ops._pixels import image_size
 from diar_ops._seeds import generator_for
 from diar_ops.data import SequenceDataset
 from diar_ops.geometry import corner_error, homography_dlt, warp_homography
 from diar_ops.pipeline import align_sequence
 
-__all__ = [
-    "GROSS",
-    "Aligned",
-    "Disturbance",
-    "lay_frames",
-    "load_aligned",
-    "load_prefixes",
-    "random_homography",
-]
-
 
 class Aligned(NamedTuple):
-    """The first T frames of a sequence and what they should show.
+    """The first T frames of a sequence, and the label that they should show.
 
     Attributes:
         frames: (1, T, 3, H, W) float32 in [0, 1].
@@ -42,21 +33,21 @@ class Aligned(NamedTuple):
     valid: Tensor | None
     label: Tensor
 
-    def first(self, count: int) -> Aligned:
+    def prefix(self, count: int) -> Aligned:
         """Return the first frames only."""
         valid = None if self.valid is None else self.valid[:, :count]
         return Aligned(self.frames[:, :count], valid, self.label)
 
     @property
-    def shown(self) -> Tensor | None:
-        """(1, 1, H, W) bool, where any frame shows the picture; None if that is everywhere."""
+    def covered(self) -> Tensor | None:
+        """Where any frame shows the picture, (1, 1, H, W) bool; None if that is everywhere."""
         return None if self.valid is None else self.valid.any(dim=1)
 
 
 def load_aligned(
     folder: str | PathLike[str], count: int, disturbance: Disturbance | None = None
 ) -> Aligned:
-    """Read a sequence and lay its first frames over the label.
+    """Read a sequence and warp its first frames to the label.
 
     By their exact homographies, or as ``disturbance`` says.
 
@@ -72,7 +63,7 @@ def load_aligned(
     dataset = SequenceDataset(folder, frames=count)
     item = dataset[0]
     frames, label = item["frames"], item["label"]
-    size = (label.shape[-2], label.shape[-1])
+    size = image_size(label)
     disturbance = disturbance or Disturbance()
     moved = disturbance.homographies(
         Path(folder).name, len(dataset.sequence(0).frames), count, size
@@ -80,16 +71,16 @@ def load_aligned(
     H_label_frame = torch.linalg.inv(item["homography_frame_label"])
     placed = torch.ones(count, dtype=torch.bool)
     if disturbance.self_aligned:
-        found = align_sequence(frames, reference=0)
-        H_label_frame = H_label_frame[0] @ found.homography_reference_frame
-        placed = found.success
-    return lay_frames(frames, moved @ H_label_frame, label, placed)
+        alignment = align_sequence(frames, reference=0)
+        H_label_frame = H_label_frame[0] @ alignment.homography_reference_frame
+        placed = alignment.success
+    return warp_to_label(frames, moved @ H_label_frame, label, placed)
 
 
-def lay_frames(
+def warp_to_label(
     frames: Tensor, homography_label_frame: Tensor, label: Tensor, placed: Tensor
 ) -> Aligned:
-    """Lay frames over a label; as they are, where they lie there already.
+    """Warp frames to a label; those of a set that lie over it already stay as they are.
 
     Args:
         frames: (T, 3, H, W) floating point in [0, 1].
@@ -101,25 +92,25 @@ def lay_frames(
     still = (torch.eye(3, dtype=H.dtype) == H).all() & placed.all()
     if bool(still) and frames.shape[-2:] == label.shape[-2:]:
         return Aligned(frames[None], None, label[None])
-    size = (label.shape[-2], label.shape[-1])
-    laid = warp_homography(frames, H.to(frames.dtype), size=size)
-    valid = laid.valid & placed[:, None, None, None]
-    return Aligned((laid.image * valid).clamp(0, 1)[None], valid[None], label[None])
+    size = image_size(label)
+    warped = warp_homography(frames, H.to(frames.dtype), size=size)
+    valid = warped.valid & placed[:, None, None, None]
+    return Aligned((warped.image * valid).clamp(0, 1)[None], valid[None], label[None])
 
 
 def load_prefixes(
     folder: str | PathLike[str], counts: Iterable[int], disturbance: Disturbance
 ) -> dict[int, Aligned]:
-    """Return :func:`load_aligned` of each number of frames, reading and laying no frame twice.
+    """Return :func:`load_aligned` of each number of frames, reading and warping no frame twice.
 
     Self-aligned frames are aligned for each number anew: more frames are aligned otherwise, and a
-    result must not depend on what else is wanted.
+    result must not depend on what else is computed.
     """
     numbers = sorted(set(counts))
     if disturbance.self_aligned:
         return {count: load_aligned(folder, count, disturbance) for count in numbers}
     longest = load_aligned(folder, numbers[-1], disturbance)
-    return {count: longest.first(count) for count in numbers}
+    return {count: longest.prefix(count) for count in numbers}
 
 
 #: Mean corner errors of grossly misaligned frames, as shares of the longer side.
@@ -160,17 +151,17 @@ class Disturbance:
                 f"sequence {sequence} has {count} frames: at most {count - 1} can be misaligned"
             )
 
-    def homographies(self, sequence: str, count: int, taken: int, size: tuple[int, int]) -> Tensor:
-        """Return where the frames of a sequence are moved to.
+    def homographies(self, sequence: str, count: int, used: int, size: tuple[int, int]) -> Tensor:
+        """Return how the frames of a sequence are moved.
 
         Args:
             sequence: Its name.
             count: All frames that it has.
-            taken: How many of them, from the first on, are wanted.
+            used: How many of them, from the first on, to return.
             size: (height, width) of the label.
 
         Returns:
-            (taken, 3, 3) float64, disturbed ~ H @ label; the identity where nothing is disturbed.
+            (used, 3, 3) float64, disturbed ~ H @ label; the identity where nothing is disturbed.
 
         Raises:
             OptionError: The sequence has too few frames to misalign so many.
@@ -183,7 +174,7 @@ class Disturbance:
                 _gross(generator_for("gross", sequence, t), size)
                 if t in gross
                 else random_homography(self.jitter, size, generator_for("jitter", sequence, t))
-                for t in range(taken)
+                for t in range(used)
             ]
         )
 

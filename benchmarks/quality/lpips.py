@@ -15,18 +15,33 @@ from diar_ops._checks import check_bool, check_floating, check_shapes
 from diar_ops._errors import ShapeError, WeightsError
 from diar_ops.models.weights.state import read_state, some
 
-__all__ = ["LpipsFiles", "load_lpips", "lpips_digest", "lpips_distance"]
 
-#: Layers of torchvision's AlexNet: name, stride, padding, and whether they are pooled before.
+class Layer(NamedTuple):
+    """A layer of torchvision's AlexNet: name, shape of its kernel, and whether input is pooled."""
+
+    name: str
+    kernel: tuple[int, int, int, int]
+    stride: int
+    padding: int
+    pooled: bool
+
+
 LAYERS = (
-    ("features.0", 4, 2, False),
-    ("features.3", 1, 2, True),
-    ("features.6", 1, 1, True),
-    ("features.8", 1, 1, False),
-    ("features.10", 1, 1, False),
+    Layer("features.0", (64, 3, 11, 11), stride=4, padding=2, pooled=False),
+    Layer("features.3", (192, 64, 5, 5), stride=1, padding=2, pooled=True),
+    Layer("features.6", (384, 192, 3, 3), stride=1, padding=1, pooled=True),
+    Layer("features.8", (256, 384, 3, 3), stride=1, padding=1, pooled=False),
+    Layer("features.10", (256, 256, 3, 3), stride=1, padding=1, pooled=False),
 )
-#: Shapes of their kernels.
-KERNELS = ((64, 3, 11, 11), (192, 64, 5, 5), (384, 192, 3, 3), (256, 384, 3, 3), (256, 256, 3, 3))
+#: Shapes of the parameters of AlexNet, and of the linear layers.
+SHAPES: tuple[dict[str, tuple[int, ...]], ...] = (
+    {
+        f"{layer.name}.{kind}": shape
+        for layer in LAYERS
+        for kind, shape in (("weight", layer.kernel), ("bias", layer.kernel[:1]))
+    },
+    {f"lin{n}.model.1.weight": (1, layer.kernel[0], 1, 1) for n, layer in enumerate(LAYERS)},
+)
 #: What the colours of a picture in [-1, 1] are brought to before the first layer.
 SHIFT, SCALE = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)
 #: Added to the length of features before they are divided by it.
@@ -54,7 +69,7 @@ def load_lpips(files: LpipsFiles) -> dict[str, Tensor]:
         WeightsError: A file is missing, damaged, or holds something else.
     """
     params: dict[str, Tensor] = {}
-    for path, shapes in zip(files, (_alexnet_shapes(), _linear_shapes()), strict=True):
+    for path, shapes in zip(files, SHAPES, strict=True):
         state = read_state(path).state
         wrong = [k for k, shape in shapes.items() if k not in state or state[k].shape != shape]
         if wrong:
@@ -123,28 +138,17 @@ def lpips_distance(
     # One pass for both.
     features = (2 * torch.cat([x, y]) - 1 - shift) / scale
     total = x.new_zeros(len(x))
-    for number, (name, stride, padding, pooled) in enumerate(LAYERS):
+    for number, (name, _, stride, padding, pooled) in enumerate(LAYERS):
         if pooled:
             features = F.max_pool2d(features, 3, 2)
         kernel, bias = params[f"{name}.weight"], params[f"{name}.bias"]
         features = F.conv2d(features, kernel, bias, stride=stride, padding=padding).relu()
         length = features.square().sum(dim=1, keepdim=True).sqrt()
         a, b = (features / (length + EPS)).chunk(2)
-        unlike = F.conv2d((a - b).square(), params[f"lin{number}.model.1.weight"])
+        difference = F.conv2d((a - b).square(), params[f"lin{number}.model.1.weight"])
         if weight is None:
-            total = total + unlike.mean(dim=(1, 2, 3))
+            total = total + difference.mean(dim=(1, 2, 3))
         else:
-            share = F.interpolate(weight, unlike.shape[-2:], mode="area")
-            total = total + (unlike * share).sum(dim=(1, 2, 3)) / share.sum(dim=(1, 2, 3))
+            share = F.interpolate(weight, difference.shape[-2:], mode="area")
+            total = total + (difference * share).sum(dim=(1, 2, 3)) / share.sum(dim=(1, 2, 3))
     return total
-
-
-def _alexnet_shapes() -> dict[str, tuple[int, ...]]:
-    shapes: dict[str, tuple[int, ...]] = {}
-    for (name, *_), kernel in zip(LAYERS, KERNELS, strict=True):
-        shapes.update({f"{name}.weight": kernel, f"{name}.bias": kernel[:1]})
-    return shapes
-
-
-def _linear_shapes() -> dict[str, tuple[int, ...]]:
-    return {f"lin{n}.model.1.weight": (1, kernel[0], 1, 1) for n, kernel in enumerate(KERNELS)}

@@ -29,19 +29,6 @@ from diar_ops.models.weights.load import SHIPPED
 from diar_ops.models.weights.registry import RESTORERS
 from diar_ops.pipeline import settle_frames
 
-__all__ = [
-    "CLASSICAL",
-    "DEFAULT",
-    "DEFAULT_METHODS",
-    "EXPOSURE",
-    "SETTLED",
-    "SHRINK",
-    "Method",
-    "compensate_exposure",
-    "expand_default",
-    "find_methods",
-]
-
 #: Maps frames (1, T, 3, H, W) and valid, (1, T, 1, H, W) or None for all, to (1, 3, H, W).
 Restore: TypeAlias = Callable[[Tensor, Tensor | None], Tensor]
 
@@ -91,7 +78,7 @@ class Method(NamedTuple):
 
 
 def find_methods(words: Sequence[str]) -> tuple[list[Method], list[str]]:
-    """Return the methods that a person means.
+    """Return the methods that names stand for.
 
     Args:
         words: Names of :data:`CLASSICAL`, with or without :data:`EXPOSURE`; names of networks that
@@ -107,7 +94,7 @@ def find_methods(words: Sequence[str]) -> tuple[list[Method], list[str]]:
         OptionError: A name is unknown, or two files are called the same.
         WeightsError: A file is missing, damaged, or no such network.
     """
-    found: dict[str, Method] = {}
+    methods: dict[str, Method] = {}
     skipped = []
     for word in expand_default(words, DEFAULT_METHODS):
         plain = word.removesuffix(EXPOSURE)
@@ -118,14 +105,14 @@ def find_methods(words: Sequence[str]) -> tuple[list[Method], list[str]]:
             continue
         else:
             method = _network(word)
-        if method.name in found:
+        if method.name in methods:
             raise OptionError(
                 f"two methods are called {method.name}; call one of them otherwise: NAME={word}"
             )
-        found[method.name] = method
-    if not found:
+        methods[method.name] = method
+    if not methods:
         raise OptionError("there is no method to evaluate" + "".join(f" ({s})" for s in skipped))
-    return list(found.values()), skipped
+    return list(methods.values()), skipped
 
 
 def expand_default(words: Sequence[str], default: Sequence[str]) -> list[str]:
@@ -147,8 +134,7 @@ def _restore_classical(name: str, *, exposure: bool) -> Restore:
 
 
 def _network(word: str) -> Method:
-    asked, word = word, word.removesuffix(SETTLED)
-    settled = asked != word
+    requested, word = word, word.removesuffix(SETTLED)
     shipped = SHIPPED / f"{word}.safetensors"
     name, _, named = word.rpartition("=")
     if shipped.is_file():
@@ -160,7 +146,7 @@ def _network(word: str) -> Method:
     else:
         names = ", ".join((*CLASSICAL, "diar", DEFAULT))
         raise OptionError(
-            f"unknown method {asked}: expected one of {names}, a classical one followed by "
+            f"unknown method {requested}: expected one of {names}, a classical one followed by "
             f"{EXPOSURE}, or the path of a weights file; networks may be followed by {SETTLED}"
         )
     if name.removesuffix(EXPOSURE) in CLASSICAL or (name == "diar" and path != shipped):
@@ -172,19 +158,19 @@ def _network(word: str) -> Method:
         )
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     restore = _restore_by(network)
-    if settled:
+    if requested != word:
         return Method(name + SETTLED, partial(_settle_first, restore), digest)
     return Method(name, restore, digest)
 
 
 def _settle_first(restore: Restore, frames: Tensor, valid: Tensor | None) -> Tensor:
-    """Lay frames over their common picture, and resample those that move."""
+    """Restore frames that are first warped to their common picture, where they are off it."""
     H = settle_frames(frames, valid)[0]
     moves = (torch.eye(3).to(H) != H).flatten(1).any(1)[:, None, None, None]
-    seen = torch.ones_like(frames[0, :, :1], dtype=torch.bool) if valid is None else valid[0]
-    moved = warp_homography(frames[0], H.to(frames.dtype), seen, mode="bicubic")
-    settled = torch.where(moves, moved.image.clamp(0, 1), frames[0])
-    return restore(settled[None], torch.where(moves, moved.valid, seen)[None])
+    mask = torch.ones_like(frames[0, :, :1], dtype=torch.bool) if valid is None else valid[0]
+    warped = warp_homography(frames[0], H.to(frames.dtype), mask, mode="bicubic")
+    settled = torch.where(moves, warped.image.clamp(0, 1), frames[0])
+    return restore(settled[None], torch.where(moves, warped.valid, mask)[None])
 
 
 def _restore_by(network: nn.Module) -> Restore:
@@ -212,11 +198,11 @@ def compensate_exposure(frames: Tensor, valid: Tensor | None = None) -> Tensor:
     """
     H, W = frames.shape[-2:]
     small = (max(1, round(H / SHRINK)), max(1, round(W / SHRINK)))
-    copies, shown = _shrink(frames, small), None
+    copies, mask = _shrink(frames, small), None
     if valid is not None:
         # A pixel of the copy counts where all of its pixels do.
-        shown = _shrink(valid.to(frames.dtype), small) > 0.999
-    gain = exposure_gain(srgb_to_linear(copies), shown)[..., None, None]
+        mask = _shrink(valid.to(frames.dtype), small) > 0.999
+    gain = exposure_gain(srgb_to_linear(copies), mask)[..., None, None]
     return linear_to_srgb(srgb_to_linear(frames) * gain)
 
 

@@ -1,23 +1,76 @@
-"""Which results there are to compute: sets, sequences, numbers of frames, methods."""
+"""Plans: which results to compute of sets, sequences, numbers of frames and methods."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from benchmarks.quality.aligned import Disturbance
-from benchmarks.quality.rows import RowKey
-from benchmarks.quality.run import Task
+from benchmarks.quality.rows import Pictures, RowKey
 from diar_ops._errors import OptionError
 from diar_ops.data import RenderedSequence, SequenceDataset, read_sequence
 
-__all__ = ["Plan", "name_sets", "unaligned_sets"]
+SourceT = TypeVar("SourceT")
+UNDISTURBED = Disturbance()
 
 
-class Plan:
-    """All results of some sets, methods and numbers of frames, set by set.
+@dataclass(frozen=True)
+class Task(Generic[SourceT]):
+    """One unit of work.
+
+    Attributes:
+        source: What it is computed from, such as the folder of a sequence.
+        keys: The results to compute, at least one.
+    """
+
+    source: SourceT
+    keys: tuple[RowKey, ...]
+
+
+@dataclass(frozen=True)
+class Plan(Generic[SourceT]):
+    """All results that are asked for.
+
+    Attributes:
+        tasks: How they are computed; no two hold the same key.
+        pictures: Which picture each sequence shows, where that is known.
+    """
+
+    tasks: Sequence[Task[SourceT]]
+    pictures: Pictures
+
+    @property
+    def keys(self) -> list[RowKey]:
+        """All results, task by task."""
+        return [key for task in self.tasks for key in task.keys]
+
+    @property
+    def sources(self) -> dict[tuple[str, str], SourceT]:
+        """What each (set, sequence) is computed from."""
+        return {(key.set, key.sequence): task.source for task in self.tasks for key in task.keys}
+
+    def missing(self, done: Collection[RowKey]) -> Iterator[Task[SourceT]]:
+        """Yield what is still to be computed."""
+        for task in self.tasks:
+            keys = tuple(key for key in task.keys if key not in done)
+            if keys:
+                yield Task(task.source, keys)
+
+
+def plan_sets(
+    sets: Mapping[str, Path],
+    methods: Sequence[str],
+    frames: Sequence[int] | None,
+    *,
+    sequences: int | None = None,
+    disturbance: Disturbance = UNDISTURBED,
+    least: int = 1,
+) -> Plan[Path]:
+    """Return all results of some sets, methods and numbers of frames, sequence by sequence.
 
     Args:
         sets: Folders of sets, or of single sequences, by name, see :func:`name_sets`.
@@ -28,82 +81,47 @@ class Plan:
         disturbance: Of the alignment.
         least: Fewer frames are of no use.
 
-    Attributes:
-        folders: The folder of each sequence that has results, by (set, sequence).
-        pictures: Which picture each of them shows, likewise: the file that the document names as
-            its texture, and where it names none the sequence's own.
-        keys: All results, ordered by set, number of frames and method.
+    Returns:
+        The plan; sources are folders of sequences, pictures the files that their documents name
+        as texture.
 
     Raises:
-        OptionError: A number is not positive, or no sequence has so many frames.
+        OptionError: A number is not positive, no sequence has so many frames, or one cannot be
+            disturbed so.
         ImageError: There is no sequence, or one is not as it should be.
     """
-
-    def __init__(
-        self,
-        sets: Mapping[str, Path],
-        methods: Sequence[str],
-        frames: Sequence[int] | None,
-        *,
-        sequences: int | None = None,
-        disturbance: Disturbance | None = None,
-        least: int = 1,
-    ) -> None:
-        for option, bound, numbers in (
-            ("frames", least, [least] if frames is None else list(frames)),
-            ("sequences", 1, [1 if sequences is None else sequences]),
-        ):
-            if min(numbers, default=0) < bound:
-                got = min(numbers, default="none")
-                raise OptionError(f"{option} must be {bound} or more, got {got}")
-        self.disturbance = disturbance or Disturbance()
-        self.folders: dict[tuple[str, str], Path] = {}
-        self.pictures: dict[tuple[str, str], str] = {}
-        lengths: dict[tuple[str, str], int] = {}
-        for name, path in sets.items():
-            for folder in SequenceDataset(path).folders[:sequences]:
-                document, place = read_sequence(folder), (name, folder.name)
-                self.folders[place] = folder
-                self.pictures[place] = _picture(document)
-                lengths[place] = len(document.frames)
-        self.keys = [
-            RowKey(name, sequence, count, method)
-            for name in dict.fromkeys(name for name, _ in self.folders)
-            for count in sorted(set(lengths.values() if frames is None else frames))
-            for method in methods
-            for (of, sequence), length in lengths.items()
-            if of == name and (length == count if frames is None else length >= count)
-            if length >= least
-        ]
-        if not self.keys:
-            raise OptionError(
-                f"no sequence has {min(frames or (least,))} frames, the longest has "
-                f"{max(lengths.values())}"
-            )
-        used = {(key.set, key.sequence) for key in self.keys}
-        for place in used:
-            # Before the long work, not in the middle of it.
-            self.disturbance.check(place[1], lengths[place])
-        self.folders = {place: path for place, path in self.folders.items() if place in used}
-        self.pictures = {place: name for place, name in self.pictures.items() if place in used}
-
-    @property
-    def first_folders(self) -> dict[str, Path]:
-        """The folder of the first sequence of each set."""
-        first: dict[str, Path] = {}
-        for (name, _), folder in self.folders.items():
-            first.setdefault(name, folder)
-        return first
-
-    def tasks(self, done: Collection[RowKey]) -> Iterator[Task]:
-        """Yield what is still to be computed, sequence by sequence."""
-        wanted: dict[tuple[str, str], list[RowKey]] = {place: [] for place in self.folders}
-        for key in self.keys:
-            if key not in done:
-                wanted[key.set, key.sequence].append(key)
-        for place, keys in wanted.items():
+    for option, bound, numbers in (
+        ("frames", least, [least] if frames is None else list(frames)),
+        ("sequences", 1, [1 if sequences is None else sequences]),
+    ):
+        if min(numbers, default=0) < bound:
+            got = min(numbers, default="none")
+            raise OptionError(f"{option} must be {bound} or more, got {got}")
+    tasks: list[Task[Path]] = []
+    pictures: dict[tuple[str, str], str] = {}
+    longest = 0
+    for name, path in sets.items():
+        for folder in SequenceDataset(path).folders[:sequences]:
+            document = read_sequence(folder)
+            length = len(document.frames)
+            longest = max(longest, length)
+            counts = [length] if frames is None else sorted(set(frames))
+            keys = [
+                RowKey(name, folder.name, count, method)
+                for count in counts
+                if least <= count <= length
+                for method in methods
+            ]
             if keys:
-                yield Task(self.folders[place], tuple(keys))
+                # Before the long work, not in the middle of it.
+                disturbance.check(folder.name, length)
+                tasks.append(Task(folder, tuple(keys)))
+                pictures[name, folder.name] = _picture(document)
+    if not tasks:
+        raise OptionError(
+            f"no sequence has {min(frames or (least,))} frames, the longest has {longest}"
+        )
+    return Plan(tasks, pictures)
 
 
 def _picture(sequence: RenderedSequence) -> str:
@@ -133,7 +151,7 @@ def unaligned_sets(sets: Mapping[str, Path]) -> dict[str, Path]:
     """Return those sets of which a frame does not lie over its label, and is to be aligned.
 
     Raises:
-        ImageError: There is no sequence, or one is not as it should be.
+        ImageError: There is no sequence, or one is damaged.
     """
     return {
         name: path

@@ -1,42 +1,19 @@
-"""What a folder of results was made with: rows of other settings must not be mixed."""
+"""Folders of results and the record of their settings: rows of others must not be mixed."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Generic
+from typing import Any, NamedTuple
 
-from benchmarks.quality.rows import (
-    PerceptualRow,
-    Pictures,
-    Row,
-    RowT,
-    Scored,
-    read_rows,
-    write_rows,
-)
+from benchmarks.quality.rows import Pictures, Results, Row, read_rows, write_rows
 from diar_ops._errors import OutputError
 from diar_ops._files import write_text_atomic
 from diar_ops._version import __version__
 from diar_ops.data import DOCUMENT
-
-__all__ = [
-    "PERCEPTUAL",
-    "PICTURES",
-    "RECONSTRUCTION",
-    "RECORD",
-    "Results",
-    "continue_results",
-    "keep_pictures",
-    "kept_pictures",
-    "kept_results",
-    "kept_scores",
-    "settings_record",
-]
 
 RECORD = "settings.json"
 #: Which picture each sequence shows, by set.
@@ -53,56 +30,45 @@ GROWING = {
 }
 
 
-@dataclass(frozen=True)
-class Results(Generic[RowT]):
-    """A kind of results, and where they are.
+class StoredResults(NamedTuple):
+    """The contents of a folder of results.
 
     Attributes:
-        format: What their record says they are.
-        table: Name of the table that keeps them.
-        row: What the rows of the table are.
-        others: Names of further files, which must not be replaced where no record says that they
-            are results.
+        folder: The folder.
+        rows: Its rows; none where it holds no results.
+        record: Their :func:`settings_record`.
+        pictures: Which picture each sequence shows.
     """
 
-    format: str
-    table: str
-    row: type[RowT]
-    others: tuple[str, ...]
-
-
-RECONSTRUCTION = Results(
-    "diar_ops evaluation", "scores.csv", Row, ("summary.md", "summary.csv", "comparisons.csv")
-)
-#: The same with LPIPS.
-PERCEPTUAL = Results(
-    RECONSTRUCTION.format, RECONSTRUCTION.table, PerceptualRow, RECONSTRUCTION.others
-)
+    folder: Path
+    rows: list[Row]
+    record: dict[str, Any]
+    pictures: Pictures
 
 
 def settings_record(
-    results: Results[RowT], sets: Mapping[str, Path] | None = None, **settings: Any
+    results: Results, folders: Mapping[tuple[str, str], Path] | None = None, **settings: Any
 ) -> dict[str, Any]:
     """Return all that rows depend on beside what they name.
 
     Args:
         results: What they are.
-        sets: The folder of the first sequence of each set, by the name of the set;
-            None for results of no sets.
+        folders: Those of the sequences, by (set, sequence), of which the first of each set is
+            recorded; None for results of no sets.
         settings: Numbers and words; or, of those in :data:`GROWING`, words by name.
     """
     record: dict[str, Any] = {"format": results.format, "version": __version__, **settings}
-    if sets is not None:
-        record["sets"] = {
-            name: hashlib.sha256((folder / DOCUMENT).read_bytes()).hexdigest()
-            for name, folder in sets.items()
-        }
+    if folders is not None:
+        sets = record["sets"] = {}
+        for (name, _), folder in folders.items():
+            if name not in sets:
+                sets[name] = hashlib.sha256((folder / DOCUMENT).read_bytes()).hexdigest()
     return record
 
 
 def continue_results(
-    out: Path, results: Results[RowT], record: dict[str, Any], *, overwrite: bool
-) -> list[RowT]:
+    out: Path, results: Results, record: dict[str, Any], *, overwrite: bool
+) -> list[Row]:
     """Return the rows that a folder already holds, and write the record of it.
 
     Args:
@@ -116,56 +82,46 @@ def continue_results(
             cannot be written.
     """
     path, table = out / RECORD, out / results.table
-    rows: list[RowT] = []
+    rows: list[Row] = []
     names = (RECORD, results.table, *results.others)
     if not overwrite and any((out / name).exists() for name in names):
-        before = _read(path, results.format, [name for name in GROWING if name in record])
+        before = read_record(out, results, [name for name in GROWING if name in record])
         _check_same(out, before, record)
         grown = {n: {**before[n], **record[n]} for n in GROWING if n in record}
         record = {**record, **grown}
-        rows = read_rows(table, results.row) if table.exists() else []
+        rows = read_rows(table, results) if table.exists() else []
     elif overwrite and table.is_file():
         # before the record: old rows never stand beside a new one
-        write_rows(table, [], results.row)
+        write_rows(table, [], results)
         (out / SHOWN).unlink(missing_ok=True)
         shutil.rmtree(out / PICTURES, ignore_errors=True)
     write_text_atomic(path, json.dumps(record, indent=1) + "\n", overwrite=True)
     return rows
 
 
-def kept_results(out: Path, results: Results[RowT]) -> tuple[list[RowT], dict[str, Any]]:
-    """Return the rows that a folder holds and their record, none where it holds no results.
+def read_results(out: Path, results: Results) -> StoredResults:
+    """Return the results that a folder holds.
 
     Raises:
         OutputError: They are of another kind or cannot be read.
     """
     if not (out / results.table).exists():
-        return [], {}
-    record = _read(out / RECORD, results.format, [])
-    return read_rows(out / results.table, results.row), record
+        return StoredResults(out, [], {}, {})
+    record = read_record(out, results)
+    rows = read_rows(out / results.table, results)
+    return StoredResults(out, rows, record, read_pictures(out))
 
 
-def kept_scores(out: Path) -> tuple[list[Scored], dict[str, Any]]:
-    """Return what :func:`kept_results` does of scores of reconstruction, with LPIPS or without."""
-    path = out / RECORD
-    kept = _read(path, RECONSTRUCTION.format, []) if path.exists() else {}
-    if kept.get("lpips"):
-        rows, record = kept_results(out, PERCEPTUAL)
-        return [*rows], record
-    plain, record = kept_results(out, RECONSTRUCTION)
-    return [*plain], record
-
-
-def keep_pictures(out: Path, pictures: Pictures) -> None:
+def add_pictures(out: Path, pictures: Pictures) -> None:
     """Keep in a folder which pictures sequences show, beside those that it knows of."""
     kept: dict[str, dict[str, str]] = {}
-    for (name, sequence), picture in {**kept_pictures(out), **pictures}.items():
+    for (name, sequence), picture in {**read_pictures(out), **pictures}.items():
         kept.setdefault(name, {})[sequence] = picture
     write_text_atomic(out / SHOWN, json.dumps(kept, indent=1) + "\n", overwrite=True)
 
 
-def kept_pictures(out: Path) -> dict[tuple[str, str], str]:
-    """Return what :func:`keep_pictures` kept; nothing where there is no such file.
+def read_pictures(out: Path) -> dict[tuple[str, str], str]:
+    """Return what :func:`add_pictures` kept; nothing where there is no such file.
 
     Raises:
         OutputError: The file is damaged.
@@ -175,8 +131,8 @@ def kept_pictures(out: Path) -> dict[tuple[str, str], str]:
         kept = json.loads(path.read_text(encoding="utf-8"))
         return {
             (name, sequence): str(picture)
-            for name, of in kept.items()
-            for sequence, picture in of.items()
+            for name, sequences in kept.items()
+            for sequence, picture in sequences.items()
         }
     except FileNotFoundError:
         return {}
@@ -184,24 +140,29 @@ def kept_pictures(out: Path) -> dict[tuple[str, str], str]:
         raise OutputError(f"{path} does not say which pictures sequences show: {error}") from error
 
 
-def _read(path: Path, wanted: str, growing: list[str]) -> dict[str, Any]:
+def read_record(out: Path, results: Results, growing: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the record of a folder of results.
+
+    Args:
+        out: The folder.
+        results: What the folder should hold.
+        growing: Which of :data:`GROWING` the record must have.
+
+    Raises:
+        OutputError: There is no such record, or it is of results of another kind.
+    """
+    advice = "choose another folder or begin anew (--overwrite)"
     try:
-        before = json.loads(path.read_text(encoding="utf-8"))
-        other = before["format"] != wanted
-        fits = other or all(isinstance(before[n], dict) for n in growing)
+        record: dict[str, Any] = json.loads((out / RECORD).read_text(encoding="utf-8"))
+        other = record["format"] != results.format
+        fits = other or all(isinstance(record[name], dict) for name in growing)
     except (OSError, ValueError, KeyError, TypeError):
         other = fits = False
     if other:
-        raise OutputError(
-            f"{path.parent} holds results of another kind ({before['format']}); choose another "
-            f"folder or begin anew (--overwrite)"
-        )
+        raise OutputError(f"{out} holds results of another kind ({record['format']}); {advice}")
     if not fits:
-        raise OutputError(
-            f"{path.parent} holds results, but no {RECORD} that says what they are; choose another "
-            f"folder or begin anew (--overwrite)"
-        )
-    return dict(before)
+        raise OutputError(f"{out} holds results, but no {RECORD} that says what they are; {advice}")
+    return dict(record)
 
 
 def _check_same(out: Path, before: dict[str, Any], now: dict[str, Any]) -> None:

@@ -4,62 +4,29 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import Any, TypeAlias
 
 import torch
+from tqdm import tqdm
 
-from benchmarks.quality.record import Results, continue_results, keep_pictures
-from benchmarks.quality.rows import RowKey, RowT, write_rows
+from benchmarks.quality.plan import Plan, SourceT, Task
+from benchmarks.quality.record import add_pictures, continue_results
+from benchmarks.quality.rows import Results, Row, group_by, write_rows
 from diar_ops._errors import DiarError
 
-__all__ = [
-    "AnyPlan",
-    "AnyTask",
-    "Begin",
-    "Task",
-    "TaskT",
-    "complete_results",
-    "one_thread",
-    "run_tasks",
-]
-
-
-class AnyTask(Protocol):
-    """What is to be computed at one go."""
-
-    @property
-    def wanted(self) -> tuple[RowKey, ...]:
-        """Results of it, at least one."""
-
-
-TaskT = TypeVar("TaskT", bound=AnyTask)
-
-
-class Task(NamedTuple):
-    """What is to be computed of one sequence.
-
-    Attributes:
-        folder: Of the sequence.
-        wanted: Results of it, at least one.
-    """
-
-    folder: Path
-    wanted: tuple[RowKey, ...]
-
-
 #: Called once per process: loads what the work needs and returns the work, the rows of a task.
-Begin: TypeAlias = Callable[[], Callable[[TaskT], list[RowT]]]
+Begin: TypeAlias = Callable[[], Callable[[Task[SourceT]], list[Row]]]
 
 
 def run_tasks(
-    tasks: Sequence[TaskT], begin: Begin[TaskT, RowT], *, workers: int
-) -> Iterator[tuple[TaskT, list[RowT]]]:
-    """Yield each task and its rows as soon as they are there.
+    tasks: Sequence[Task[SourceT]], begin: Begin[SourceT], *, workers: int
+) -> Iterator[tuple[Task[SourceT], list[Row]]]:
+    """Yield each task and its rows as soon as they are computed.
 
     They do not depend on the number of workers: each works with one thread.
 
@@ -114,10 +81,10 @@ def one_thread() -> Iterator[None]:
         cv2.setNumThreads(others)
 
 
-_worker: list[Callable[[Any], list[Any]]] = []
+_worker: list[Callable[[Task[Any]], list[Row]]] = []
 
 
-def _begin_worker(begin: Begin[Any, Any]) -> None:
+def _begin_worker(begin: Begin[Any]) -> None:
     import cv2
 
     # Ctrl-C ends a worker at once and without a word.
@@ -127,66 +94,62 @@ def _begin_worker(begin: Begin[Any, Any]) -> None:
     _worker[:] = [begin()]
 
 
-def _work(task: AnyTask) -> list[Any]:
+def _work(task: Task[Any]) -> list[Row]:
     return _worker[0](task)
 
 
-_TaskT = TypeVar("_TaskT", bound=AnyTask, covariant=True)
+@contextmanager
+def progress_bar(words: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+    """Show a bar that is called with (done, in all); none where nobody watches, as in a log."""
+    with tqdm(desc=words, unit=unit, disable=None) as bar:
 
+        def show(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
 
-class AnyPlan(Protocol[_TaskT]):
-    """Which results are wanted, such as :class:`Plan`."""
-
-    @property
-    def keys(self) -> Sequence[RowKey]:
-        """All of them, in order."""
-
-    @property
-    def pictures(self) -> Mapping[tuple[str, str], str]:
-        """Which picture each sequence of a set shows, where that is known."""
-
-    def tasks(self, done: Collection[RowKey]) -> Iterator[_TaskT]:
-        """Yield what is still to be computed."""
+        yield show
 
 
 def complete_results(
     out: Path,
-    results: Results[RowT],
-    plan: AnyPlan[TaskT],
+    results: Results,
+    plan: Plan[SourceT],
     record: dict[str, Any],
-    begin: Begin[TaskT, RowT],
+    begin: Begin[SourceT],
     *,
+    title: str,
+    unit: str = "sequence",
     workers: int = 1,
     overwrite: bool = False,
-    progress: Callable[[int, int], object] | None = None,
-) -> list[RowT]:
+) -> list[Row]:
     """Compute what a folder lacks of a plan, and keep it there after each task.
 
     Args:
         out: The folder of the results.
         results: What they are.
-        plan: Which are wanted.
+        plan: Which are to be computed.
         record: Their :func:`settings_record`.
         begin: See :data:`Begin`.
+        title: Of the progress bar.
+        unit: What a task is called there.
         workers: Processes side by side.
         overwrite: Begin anew, whatever is there.
-        progress: Called with (tasks done, in all) of those that were to do.
 
     Returns:
-        The rows that are wanted, in the order of the plan.
+        The rows of the plan, in its order.
 
     Raises:
         DiarError: Of :func:`continue_results` and :func:`run_tasks`.
     """
-    rows: dict[RowKey, list[RowT]] = {}
-    for row in continue_results(out, results, record, overwrite=overwrite):
-        rows.setdefault(row.key, []).append(row)
+    rows = group_by(
+        continue_results(out, results, record, overwrite=overwrite), lambda row: row.key
+    )
     if plan.pictures:
-        keep_pictures(out, plan.pictures)
-    tasks = list(plan.tasks(rows))
-    for done, (task, found) in enumerate(run_tasks(tasks, begin, workers=workers)):
-        rows.update((key, [row for row in found if row.key == key]) for key in task.wanted)
-        write_rows(out / results.table, (r for of in rows.values() for r in of), results.row)
-        if progress is not None:
-            progress(done + 1, len(tasks))
+        add_pictures(out, plan.pictures)
+    tasks = list(plan.missing(rows))
+    with progress_bar(title, unit) as progress:
+        for done, (task, computed) in enumerate(run_tasks(tasks, begin, workers=workers), 1):
+            rows.update({key: [] for key in task.keys} | group_by(computed, lambda row: row.key))
+            write_rows(out / results.table, (r for group in rows.values() for r in group), results)
+            progress(done, len(tasks))
     return [row for key in plan.keys for row in rows[key]]

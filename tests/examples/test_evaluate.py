@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -14,10 +12,13 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks.quality import CLASSICAL, LpipsFiles, PerceptualRow, Row, plots, read_rows
-from benchmarks.quality import run as run_module
-from benchmarks.quality import score as reconstruction_module
-from benchmarks.quality.alignment import plots as alignment_plots
+from benchmarks.quality import figures
+from benchmarks.quality import reconstruction as reconstruction_module
+from benchmarks.quality.lpips import LpipsFiles
+from benchmarks.quality.methods import CLASSICAL
+from benchmarks.quality.plan import Task
+from benchmarks.quality.reconstruction import PERCEPTUAL, RECONSTRUCTION
+from benchmarks.quality.rows import Row, read_rows
 from diar_ops import DeepResidualSets, DeepResidualSetsConfig, save_pretrained
 from tests.quality.test_lpips import files
 from tests.results.test_report import Page
@@ -60,8 +61,7 @@ def no_plots(monkeypatch: pytest.MonkeyPatch) -> None:
         for ending in (".png", ".svg"):
             path.with_name(path.name + ending).write_text("<svg/>", encoding="utf-8")
 
-    for module in (plots, alignment_plots):
-        monkeypatch.setattr(module, "save_figure", save)
+    monkeypatch.setattr(figures, "save_figure", save)
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def assert_one_error(result: Run, *words: str) -> None:
 
 
 def rows_of(out: Path) -> list[Row]:
-    return read_rows(out / "reconstruction" / "scores.csv")
+    return read_rows(out / "reconstruction" / "scores.csv", RECONSTRUCTION)
 
 
 def table_of(out: Path) -> bytes:
@@ -106,15 +106,16 @@ def test_the_bundled_sequences(run: Callable[..., Run], tmp_path: Path) -> None:
     rows = rows_of(out)
     assert len(rows) == 2 * 2 * len(methods)
     rows = [r for r in rows if r.frames == 4]
-    quality = {(r.set, r.method): r for r in rows}
+    quality = {(r.set, r.method): r.values for r in rows}
     for name in ("aligned", "misaligned"):
-        assert quality[name, "median"].psnr > quality[name, "mean"].psnr
+        assert quality[name, "median"]["psnr"] > quality[name, "mean"]["psnr"]
         for row in (r for r in rows if r.set == name):
             assert row.frames == 4
-            assert row.psnr_gain >= row.psnr - 0.1
-            assert row.rmse == pytest.approx(10 ** (-row.psnr / 20), abs=1e-5)
-            assert 12 < row.psnr < 40, row
-            assert 0.3 < row.ssim < 1, row
+            scores = row.values
+            assert scores["psnr_gain"] >= scores["psnr"] - 0.1
+            assert scores["rmse"] == pytest.approx(10 ** (-scores["psnr"] / 20), abs=1e-5)
+            assert 12 < scores["psnr"] < 40, row
+            assert 0.3 < scores["ssim"] < 1, row
     summary = (out / "reconstruction" / "summary.md").read_text(encoding="utf-8")
     assert "time" not in summary
     for name in methods:
@@ -134,7 +135,7 @@ def test_the_demo_sequence_is_a_set(
     assert done.code == 0, done.err
     rows = rows_of(tmp_path / "out")
     assert {r.set for r in rows} == {"demo_sequence"}
-    by = {(r.method, r.frames): r.psnr for r in rows}
+    by = {(r.method, r.frames): r.values["psnr"] for r in rows}
     assert by["median+exposure", 10] > by["median+exposure", 3]
     assert by["median+exposure", 10] > by["mean", 10] + 1
 
@@ -158,8 +159,8 @@ def test_what_is_done_is_not_done_again(
     out, computed = tmp_path / "out", []
     original = reconstruction_module.score_sequence
 
-    def score(task: run_module.Task, **given: object) -> object:
-        computed.extend(task.wanted)
+    def score(task: Task[Path], **given: object) -> object:
+        computed.extend(task.keys)
         return original(task, **given)
 
     monkeypatch.setattr(reconstruction_module, "score_sequence", score)
@@ -191,7 +192,7 @@ def test_stopped_it_keeps_what_is_done(
 ) -> None:
     out, original, left = tmp_path / "out", reconstruction_module.score_sequence, [2]
 
-    def score(task: run_module.Task, **given: object) -> object:
+    def score(task: Task[Path], **given: object) -> object:
         if not left[0]:
             raise KeyboardInterrupt
         left[0] -= 1
@@ -208,30 +209,6 @@ def test_stopped_it_keeps_what_is_done(
     left[0] = 3
     assert run(small, "--out", whole, *FAST).code == 0
     assert table_of(out) == table_of(whole)
-
-
-@pytest.mark.usefixtures("no_plots")
-def test_other_settings_are_not_mixed(
-    run: Callable[..., Run], small: Path, weights: Path, tmp_path: Path
-) -> None:
-    out, mine = tmp_path / "out", tmp_path / "net.safetensors"
-    settings = out / "reconstruction" / "settings.json"
-    shutil.copy(weights, mine)
-    assert run(small, "--out", out, *ONLY, "--methods", "mean", mine, "--frames", 2).code == 0
-    before = table_of(out)
-    command = (small, "--out", out, *ONLY, "--methods", "mean", mine, "--frames", 2)
-    assert_one_error(run(*command, "--jitter", 1), "other settings", "jitter 0.0 instead of 1.0")
-    assert_one_error(run(*command, "--misalign", 1), "misaligned 0 instead of 1")
-    other = write_dataset(tmp_path / "elsewhere" / "small", sequences=1, kind="misaligned")
-    assert_one_error(run(other, *command[1:]), "another set called small")
-    config = DeepResidualSetsConfig(channels=(4, 6), blocks=(1, 1), decoder_blocks=(0, 1))
-    save_pretrained(DeepResidualSets(config), mine, overwrite=True)
-    assert_one_error(run(*command), "other weights called net", "--overwrite")
-    assert table_of(out) == before
-    assert run(*command, "--overwrite").code == 0
-    assert json.loads(settings.read_text())["weights"].keys() == {"net"}
-    settings.unlink()
-    assert_one_error(run(*command), "no settings.json")
 
 
 @pytest.mark.usefixtures("no_plots")
@@ -256,9 +233,9 @@ def test_methods_are_compared_timed_and_shown(
     )
     done = run(*command)
     assert done.code == 0, done.err
-    rows = {(r.sequence, r.frames, r.method): r for r in rows_of(out)}
+    rows = {(r.sequence, r.frames, r.method): r.values["psnr"] for r in rows_of(out)}
     names = [f"{i:06d}" for i in range(3)]
-    lead = [rows[n, 3, "net"].psnr - rows[n, 3, "mean"].psnr for n in names]
+    lead = [rows[n, 3, "net"] - rows[n, 3, "mean"] for n in names]
     assert f"| net | mean | 3 | {sum(lead) / 3:+.2f} [" in done.out
     with (out / "reconstruction" / "comparisons.csv").open(encoding="utf-8") as file:
         against = {(line["frames"], line["method"]): line for line in csv.DictReader(file)}
@@ -287,108 +264,8 @@ def test_lpips_is_a_column_where_its_weights_are(
     done = run(*command)
     assert done.code == 0, done.err
     assert "| RMSE | SSIM | LPIPS |" in done.out
-    rows = read_rows(out / "reconstruction" / "scores.csv", PerceptualRow)
-    assert all(row.lpips > 0 for row in rows)
+    rows = read_rows(out / "reconstruction" / "scores.csv", PERCEPTUAL)
+    assert all(row.values["lpips"] > 0 for row in rows)
     assert (out / "boxes_lpips.svg").is_file()
     assert_one_error(run(*command[:-3]), "other settings", "lpips")
     assert_one_error(run(*command[:-1], "nowhere.pth"), "cannot read nowhere.pth")
-
-
-@pytest.mark.usefixtures("no_plots")
-def test_default_methods_leave_out_a_network_that_is_not_there(
-    run: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from benchmarks.quality import methods
-
-    monkeypatch.setattr(methods, "SHIPPED", tmp_path)
-    done = run(SAMPLE / "aligned", "--out", tmp_path / "out", *ONLY, "--frames", 3)
-    assert done.code == 0
-    assert done.err == "diar is left out: the package holds no weights of it yet\n"
-    assert {r.method for r in rows_of(tmp_path / "out")} == {
-        *(f"{name}+exposure" for name in CLASSICAL),
-        "mean",
-        "median",
-        "rpca",
-        "intrinsic",
-    }
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (("--methods", "medain"), "unknown method medain"),
-        (("--methods", "nowhere.safetensors"), "nowhere.safetensors"),
-        (("--frames", 7), "no sequence has 7 frames, the longest has 4"),
-        (("--frames", 0), "frames must be 1 or more, got 0"),
-        (("--sequences", 0), "sequences must be 1 or more, got 0"),
-        (("--workers", 0), "--workers must be 1 or more, got 0"),
-        (("--pictures", -1), "--pictures must be 0 or more, got -1"),
-        (("--jitter", -1), "jitter of 0 pixels or more"),
-        (("--jitter", 500), "500 pixels are too much"),
-        (("--misalign", 4), "at most 3 can be misaligned"),
-        (("--against", "median"), "--against median: there is no such method"),
-        (("--curves", "nowhere"), "cannot read nowhere/curve.csv"),
-        (("--parts", "alignment"), "there is no set to evaluate for alignment"),
-    ],
-)
-def test_bad_options_are_one_sentence(
-    run: Callable[..., Run], small: Path, tmp_path: Path, arguments: tuple[object, ...], words: str
-) -> None:
-    methods = () if "--methods" in arguments else FAST
-    assert_one_error(run(small, "--out", tmp_path / "out", *methods, *arguments), words)
-    assert not (tmp_path / "out" / "reconstruction" / "scores.csv").exists()
-
-
-@pytest.mark.usefixtures("no_plots")
-def test_bad_folders_are_one_sentence(run: Callable[..., Run], small: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    assert_one_error(run(tmp_path / "nowhere", "--out", out), "does not exist")
-    assert_one_error(run(tmp_path, "--out", out), "no sequences in the folder")
-    assert_one_error(run(small, small, "--out", out), "is given twice")
-    assert not out.exists()
-    out.write_text("a file")
-    assert_one_error(run(small, "--out", out, *FAST), "is a file")
-    other = tmp_path / "other"
-    other.mkdir()
-    (other / "report.html").write_text("mine")
-    assert_one_error(run(small, "--out", other, *FAST), "holds a report.html, but no results")
-    assert (other / "report.html").read_text() == "mine"
-    broken = tmp_path / "broken"
-    shutil.copytree(small, broken)
-    (broken / "000001" / "01.png").write_bytes(b"no picture")
-    for workers in (1, 2):
-        kept = tmp_path / f"kept-{workers}"
-        failed = run(broken, "--out", kept, *FAST, "--frames", 2, "--workers", workers)
-        assert_one_error(failed, "01.png")
-    # What was there before the broken one is kept.
-    assert {r.sequence for r in rows_of(tmp_path / "kept-1")} == {"000000"}
-
-
-@pytest.mark.usefixtures("no_plots")
-def test_two_sets_of_one_name_are_told_apart(
-    run: Callable[..., Run], small: Path, tmp_path: Path
-) -> None:
-    other = write_dataset(tmp_path / "small", sequences=1)
-    done = run(small, other, "--out", tmp_path / "out", *FAST, "--frames", 2)
-    assert done.code == 0, done.err
-    assert {r.set for r in rows_of(tmp_path / "out")} == {str(small), str(other)}
-
-
-def test_help(program: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as stop:
-        program.main(["--help"])
-    assert stop.value.code == 0
-    text = " ".join(capsys.readouterr().out.split())
-    for words in (
-        "--jitter PX",
-        "--misalign N",
-        "scores.csv",
-        "NAME+exposure",
-        "--parts PART",
-        "report.html",
-        "by 5 to 30 %",
-    ):
-        assert words in text
-    with pytest.raises(SystemExit) as stop:
-        program.main([])
-    assert stop.value.code == 2

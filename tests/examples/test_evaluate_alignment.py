@@ -10,16 +10,16 @@ from types import ModuleType
 
 import pytest
 
-from benchmarks.quality import read_rows
-from benchmarks.quality.alignment import AlignmentRow
-from benchmarks.quality.alignment import score as score_module
+from benchmarks.quality.alignment import frame_errors as errors_module
+from benchmarks.quality.alignment.frame_errors import ALIGNMENT
+from benchmarks.quality.plan import Task
+from benchmarks.quality.rows import Row, read_rows
 from tests.examples.test_evaluate import Run, assert_one_error, no_plots, program, run
-from tests.quality.alignment.pictures import write_views
+from tests.quality.alignment.views import write_views
 
 __all__ = ["no_plots", "program", "run"]  # fixtures
 METHODS = ("--parts", "alignment", "--pictures", 0, "--aligners", "sift", "sift+pairs")
 SETTINGS = "alignment/settings.json"
-TIMES = AlignmentRow._fields.index("seconds")
 
 
 @pytest.fixture(scope="module")
@@ -30,12 +30,12 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def rows_of(out: Path) -> list[AlignmentRow]:
-    return read_rows(out / "alignment" / "alignment.csv", AlignmentRow)
+def rows_of(out: Path) -> list[Row]:
+    return read_rows(out / "alignment" / "alignment.csv", ALIGNMENT)
 
 
-def without_times(out: Path) -> list[tuple[object, ...]]:
-    return [row[:TIMES] + row[TIMES + 1 :] for row in rows_of(out)]
+def without_times(out: Path) -> list[Row]:
+    return [row._replace(values={**row.values, "seconds": 0.0}) for row in rows_of(out)]
 
 
 def test_tables_plots_and_pictures(run: Callable[..., Run], small: Path, tmp_path: Path) -> None:
@@ -45,8 +45,8 @@ def test_tables_plots_and_pictures(run: Callable[..., Run], small: Path, tmp_pat
     assert done.err == "loftr is left out: it needs the file of its weights (--kornia-loftr)\n"
     rows = rows_of(out)
     assert len(rows) == 2 * 3 * 2, "two frames beside the reference"
-    assert all(row.success and row.corner_error < 1.5 for row in rows)
-    assert all(row.seconds > 0 and row.threads == 1 for row in rows)
+    assert all(row.values["success"] and row.values["corner_error"] < 1.5 for row in rows)
+    assert all(row.values["seconds"] > 0 and row.values["threads"] == 1 for row in rows)
     text = (out / "alignment" / "summary.md").read_text(encoding="utf-8")
     said = "**small, 3 frames each, n = 2 sequences, 4 frames without the references**"
     assert said in text
@@ -82,13 +82,13 @@ def test_what_is_done_is_not_done_again(
     run: Callable[..., Run], small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, computed = tmp_path / "out", []
-    original = score_module.align_and_score
+    original = errors_module.align_and_score
 
-    def score(task: score_module.Task, **given: object) -> object:
-        computed.extend(task.wanted)
+    def score(task: Task[Path], **given: object) -> object:
+        computed.extend(task.keys)
         return original(task, **given)
 
-    monkeypatch.setattr(score_module, "align_and_score", score)
+    monkeypatch.setattr(errors_module, "align_and_score", score)
     assert run(small, "--out", out, *METHODS[:-1], "--sequences", 2).code == 0
     assert [(k.sequence, k.frames) for k in computed] == [("000000", 3), ("000001", 3)]
     first = (out / "alignment" / "alignment.csv").read_bytes()

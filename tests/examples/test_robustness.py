@@ -10,9 +10,12 @@ from types import ModuleType
 import pytest
 from PIL import Image
 
-from benchmarks.quality import read_rows
-from benchmarks.quality.robustness import FACTORS, RobustnessRow, choose_pictures
-from benchmarks.quality.robustness import score as score_module
+from benchmarks.quality.plan import Task
+from benchmarks.quality.robustness import cells as cells_module
+from benchmarks.quality.robustness.degraded_photos import choose_pictures
+from benchmarks.quality.robustness.factors import FACTORS
+from benchmarks.quality.robustness.level_plan import ROBUSTNESS, Cell
+from benchmarks.quality.rows import Row, read_rows
 from diar_ops._files import write_image
 from tests.examples.test_evaluate import Run, assert_one_error, run
 from tests.scripts import load_script
@@ -27,8 +30,8 @@ def program() -> ModuleType:
     return load_script("robustness")
 
 
-def rows_of(out: Path) -> list[RobustnessRow]:
-    return read_rows(out / "robustness.csv", RobustnessRow)
+def rows_of(out: Path) -> list[Row]:
+    return read_rows(out / "robustness.csv", ROBUSTNESS)
 
 
 def test_tables_plots_and_pictures(run: Callable[..., Run], tmp_path: Path) -> None:
@@ -48,12 +51,16 @@ def test_tables_plots_and_pictures(run: Callable[..., Run], tmp_path: Path) -> N
     )
     assert done.code == 0, done.err
     rows = rows_of(out)
-    assert {row.factor for row in rows} == {"foreign", "noise"}
+    assert {row.values["factor"] for row in rows} == {"foreign", "noise"}
     # Two methods with two scores each, and one with two. One frame of three is foreign at 25 and
     # 37.5 %; at 50 % both that are aligned, so that none is left to be in place.
     levels = len(FACTORS["foreign"].levels) + len(FACTORS["noise"].levels)
     assert len(rows) == levels * (2 * 2 + 2) + 3 - 2
-    assert {row.value for row in rows if row.score == "accepted_foreign"} <= {0.0, 0.5, 1.0}
+    assert {row.values["value"] for row in rows if row.values["score"] == "accepted_foreign"} <= {
+        0.0,
+        0.5,
+        1.0,
+    }
     text = (out / "robustness.md").read_text(encoding="utf-8")
     assert done.out.startswith(text)
     for words in (
@@ -96,13 +103,13 @@ def test_what_is_done_is_not_done_again(
     run: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, computed = tmp_path / "out", []
-    original = score_module.score_cell
+    original = cells_module.score_cell
 
-    def score(task: score_module.RobustnessTask, **given: object) -> object:
-        computed.extend(task.wanted)
+    def score(task: Task[Cell], **given: object) -> object:
+        computed.extend(task.keys)
         return original(task, **given)
 
-    monkeypatch.setattr(score_module, "score_cell", score)
+    monkeypatch.setattr(cells_module, "score_cell", score)
     assert run("--out", out, *FAST, "--factors", "noise", "--aligners").code == 0
     count = len(FACTORS["noise"].levels)
     assert len(computed) == 2 * count
@@ -124,21 +131,21 @@ def test_what_is_done_is_not_done_again(
 def test_ctrl_c_keeps_what_is_done(
     run: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out, original, computed = tmp_path / "out", score_module.score_cell, []
+    out, original, computed = tmp_path / "out", cells_module.score_cell, []
 
-    def score(task: score_module.RobustnessTask, **given: object) -> object:
+    def score(task: Task[Cell], **given: object) -> object:
         if len(computed) == 2:
             raise KeyboardInterrupt
         computed.append(task)
         return original(task, **given)
 
-    monkeypatch.setattr(score_module, "score_cell", score)
+    monkeypatch.setattr(cells_module, "score_cell", score)
     command = ("--out", out, *FAST, "--factors", "noise", "--aligners")
     stopped = run(*command)
     assert stopped.code == 130
     assert stopped.err.splitlines()[-1] == "stopped; the same command goes on"
     assert len(rows_of(out)) == 2 * 2 * 2
-    monkeypatch.setattr(score_module, "score_cell", original)
+    monkeypatch.setattr(cells_module, "score_cell", original)
     assert run(*command).code == 0
     assert len(rows_of(out)) == len(FACTORS["noise"].levels) * 2 * 2
 

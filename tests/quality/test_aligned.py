@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.quality import Disturbance, aligned, load_aligned
+from benchmarks.quality import aligned
+from benchmarks.quality.aligned import Disturbance, load_aligned
 from diar_ops import Alignment, psnr
 from diar_ops.data import ImageError, SequenceDataset
 from tests.photos import exact_alignment
@@ -20,7 +21,7 @@ def test_aligned_frames_are_the_files(tmp_path: Path) -> None:
     aligned = load_aligned(tmp_path / "s", 3)
     assert torch.equal(aligned.frames[0], SequenceDataset(tmp_path / "s")[0]["frames"][:3])
     assert aligned.valid is None
-    assert aligned.shown is None
+    assert aligned.covered is None
 
 
 def test_misaligned_frames_are_laid_over_the_label(tmp_path: Path) -> None:
@@ -32,10 +33,10 @@ def test_misaligned_frames_are_laid_over_the_label(tmp_path: Path) -> None:
     label = aligned.label.expand_as(aligned.frames[0])
     quality = psnr(aligned.frames[0], label, aligned.valid[0])
     assert quality.min() > 30  # what one interpolation costs
-    two = aligned.first(2)
+    two = aligned.prefix(2)
     assert two.frames.shape[1] == 2
-    assert two.shown is not None
-    assert torch.equal(two.shown, aligned.valid[:, :2].any(1))
+    assert two.covered is not None
+    assert torch.equal(two.covered, aligned.valid[:, :2].any(1))
 
 
 def test_disturbed_frames_are_moved_and_say_where_they_are(tmp_path: Path) -> None:

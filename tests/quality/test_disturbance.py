@@ -7,8 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.quality import Disturbance, random_homography
-from benchmarks.quality.aligned import GROSS
+from benchmarks.quality.aligned import GROSS, Disturbance, random_homography
 from diar_ops import OptionError, corner_error
 from tests.harness import assert_close, generator
 

@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from benchmarks.quality import LpipsFiles, load_lpips, lpips_digest, lpips_distance, score_picture
+from benchmarks.quality.lpips import LpipsFiles, load_lpips, lpips_digest, lpips_distance
+from benchmarks.quality.scores import score_picture
 from diar_ops import DtypeError, ShapeError, WeightsError
 from tests.harness import assert_close, generator
 

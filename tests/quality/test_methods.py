@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.quality import CLASSICAL, DEFAULT_METHODS, compensate_exposure, find_methods
 from benchmarks.quality import methods as methods_module
+from benchmarks.quality.methods import CLASSICAL, DEFAULT_METHODS, compensate_exposure, find_methods
 from diar_ops import (
     DeepResidualSets,
     DeepResidualSetsConfig,

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.quality import Plan, keep_pictures, kept_pictures, name_sets, unaligned_sets
+from benchmarks.quality.plan import name_sets, plan_sets, unaligned_sets
+from benchmarks.quality.record import add_pictures, read_pictures
 from diar_ops import OptionError, OutputError
 from tests.sequences import write_dataset
 
@@ -24,14 +25,14 @@ def test_pictures_are_the_textures_of_the_documents(tmp_path: Path) -> None:
     for name in ("000000", "000002"):
         set_texture(folder / name, {"file": "same.jpg"})
     set_texture(folder / "000003", None)
-    plan = Plan(name_sets([folder]), ["mean"], [2])
+    plan = plan_sets(name_sets([folder]), ["mean"], [2])
     assert [plan.pictures["set", f"{i:06d}"] for i in range(4)] == [
         "same.jpg",
         "000001.jpg",
         "same.jpg",
         "sequence 000003",
     ]
-    assert Plan(name_sets([folder]), ["mean"], [2], sequences=1).pictures.keys() == {
+    assert plan_sets(name_sets([folder]), ["mean"], [2], sequences=1).pictures.keys() == {
         ("set", "000000")
     }
 
@@ -58,10 +59,10 @@ def test_sets_that_lie_over_their_label_need_no_alignment(tmp_path: Path) -> Non
 
 
 def test_pictures_are_kept_beside_results(tmp_path: Path) -> None:
-    assert kept_pictures(tmp_path) == {}
-    keep_pictures(tmp_path, {("b", "1"): "x.jpg"})
-    keep_pictures(tmp_path, {("a", "0"): "y.jpg", ("b", "1"): "z.jpg"})
-    assert kept_pictures(tmp_path) == {("b", "1"): "z.jpg", ("a", "0"): "y.jpg"}
+    assert read_pictures(tmp_path) == {}
+    add_pictures(tmp_path, {("b", "1"): "x.jpg"})
+    add_pictures(tmp_path, {("a", "0"): "y.jpg", ("b", "1"): "z.jpg"})
+    assert read_pictures(tmp_path) == {("b", "1"): "z.jpg", ("a", "0"): "y.jpg"}
     (tmp_path / "sequences.json").write_text("[1]")
     with pytest.raises(OutputError, match="which pictures sequences show"):
-        kept_pictures(tmp_path)
+        read_pictures(tmp_path)

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.quality import plot_curves, read_curve, read_curves, training_table
+from benchmarks.quality.score_plots import plot_curves
+from benchmarks.quality.score_sections import training_table
 from diar_ops import OptionError, OutputError
-from diar_ops.training.curve import write_curve
+from diar_ops.training.curve import read_curve, read_curves, write_curve
 
 
 def write_run(folder: Path, scores: tuple[float, ...], name: str = "rendered") -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +19,6 @@ from benchmarks.quality.alignment.paper import PAPER, find_resnet18, load_resnet
 from benchmarks.quality.methods import expand_default
 from diar_ops._errors import OptionError
 from diar_ops.models.weights.load import SHIPPED
-
-__all__ = ["DEFAULT_ALIGNERS", "PEERS", "AlignerFiles", "find_aligners"]
 
 #: The methods of others, each also followed by :data:`PAIRS`.
 PEERS = (*PAPER, *KEYPOINTS, "loftr", "disk-lightglue")
@@ -56,7 +54,7 @@ class AlignerFiles:
 def find_aligners(
     words: Sequence[str], files: AlignerFiles | None = None
 ) -> tuple[list[Aligner], list[str]]:
-    """Return the methods that a person means.
+    """Return the methods that names stand for.
 
     Args:
         words: Names of :data:`CONFIGURATIONS`; of :data:`PEERS`, with or without :data:`PAIRS`;
@@ -65,14 +63,14 @@ def find_aligners(
 
     Returns:
         The methods, each once, and one sentence for each that is left out because weights, kornia
-        or a detector of OpenCV are not there.
+        or a detector of OpenCV is missing.
 
     Raises:
         OptionError: A name is unknown, or no method is left.
         WeightsError: A file is missing, damaged, or holds something else.
     """
     files = files or AlignerFiles()
-    found, skipped = [], []
+    aligners, skipped = [], []
     for word in expand_default(words, DEFAULT_ALIGNERS):
         plain = word.removesuffix(PAIRS)
         if plain not in PEERS and word not in CONFIGURATIONS:
@@ -80,23 +78,24 @@ def find_aligners(
                 f"unknown method {word}: expected one of {', '.join((*CONFIGURATIONS, *PEERS))}, "
                 f"the latter {len(PEERS)} also followed by {PAIRS}"
             )
-        lack = _lacking(plain, files)
-        if lack is not None:
-            skipped.append(f"{word} is left out: {lack}")
+        reason = _missing(plain, files)
+        if reason is not None:
+            skipped.append(f"{word} is left out: {reason}")
         elif word in CONFIGURATIONS:
-            found.append(_ours(word, files))
+            aligners.append(_configured_aligner(word, files))
         else:
-            found.append(_peer(word, plain, files))
-    if not found:
+            aligners.append(_peer_aligner(word, plain, files))
+    if not aligners:
         raise OptionError("there is no method to evaluate" + "".join(f" ({s})" for s in skipped))
-    return found, skipped
+    return aligners, skipped
 
 
-def _lacking(name: str, files: AlignerFiles) -> str | None:
-    """Return what a method lacks here, in words."""
+def _missing(name: str, files: AlignerFiles) -> str | None:
+    """Return a sentence on what a method needs and lacks here, None if it lacks nothing."""
     if name in KEYPOINTS:
         return missing_detector(name)
-    if (name in PAPER or _needs_resnet(name)) and find_resnet18(files.resnet18) is None:
+    needs_resnet = name in PAPER or (name in CONFIGURATIONS and CONFIGURATIONS[name].resnet)
+    if needs_resnet and find_resnet18(files.resnet18) is None:
         return "the weights of ResNet-18 are not in torch's cache, name their file (--resnet18)"
     if name == "loftr" and files.loftr is None:
         return "it needs the file of its weights (--kornia-loftr)"
@@ -107,25 +106,24 @@ def _lacking(name: str, files: AlignerFiles) -> str | None:
     return None
 
 
-def _needs_resnet(name: str) -> bool:
-    return name in CONFIGURATIONS and CONFIGURATIONS[name].resnet
-
-
-def _ours(name: str, files: AlignerFiles) -> Aligner:
+def _configured_aligner(name: str, files: AlignerFiles) -> Aligner:
     configuration = CONFIGURATIONS[name]
-    settings, trunk = configured_settings(configuration), None
+    settings, trunk = [configured_settings(configuration)], None
     if configuration.resnet:
-        path = _resnet(files)
-        trunk, settings = load_resnet18(path), f"{settings}, {_digest(path)}"
+        path = find_resnet18(files.resnet18)
+        assert path is not None
+        trunk = load_resnet18(path)
+        settings.append(_digest(path))
     if configuration.descriptor == "dual":
-        settings = f"{settings}, {_digest(SHIPPED / 'dual.safetensors')}"
-    return Aligner(name, configuration.words, settings, align_configured(configuration, trunk))
+        settings.append(_digest(SHIPPED / "dual.safetensors"))
+    align = align_configured(configuration, trunk)
+    return Aligner(name, configuration.words, ", ".join(settings), align)
 
 
-def _peer(word: str, plain: str, files: AlignerFiles) -> Aligner:
+def _peer_aligner(word: str, plain: str, files: AlignerFiles) -> Aligner:
     import cv2
 
-    words, matcher, weights = _PEERS[plain](plain, files)
+    words, matcher, weights = _peer_matcher(plain, files)
     all_pairs = word != plain
     mode = "all pairs, chained" if all_pairs else "each frame to the reference"
     words = f"{words}, {matcher.fit} at {matcher.threshold:g} px, {mode}"
@@ -133,47 +131,25 @@ def _peer(word: str, plain: str, files: AlignerFiles) -> Aligner:
     return Aligner(word, words, ", ".join(settings), align_pairwise(matcher, all_pairs=all_pairs))
 
 
-#: What a peer is called in words, its matcher, and the files of its weights.
-_Made = tuple[str, Matcher, list[Path]]
-
-
-def _make_keypoints(name: str, files: AlignerFiles) -> _Made:
-    options = ", ".join(f"{k}={v:g}" for k, v in KEYPOINTS[name].options.items())
-    words = f"{KEYPOINTS[name].words} ({options}), brute force, ratio test"
-    return words, keypoint_matcher(KEYPOINTS[name]), []
-
-
-def _make_paper(name: str, files: AlignerFiles) -> _Made:
-    path, recipe = _resnet(files), PAPER[name]
-    over = "one scale" if len(recipe.scales) == 1 else f"{len(recipe.scales)} scales"
-    words = f"ResNet-18 stage 3, cosine, mutual neighbours, {over}"
-    return words, paper_matcher(load_resnet18(path), recipe), [path]
-
-
-def _make_loftr(name: str, files: AlignerFiles) -> _Made:
-    assert files.loftr is not None
-    return "LoFTR", loftr_matcher(files.loftr), [files.loftr]
-
-
-def _make_disk(name: str, files: AlignerFiles) -> _Made:
+def _peer_matcher(name: str, files: AlignerFiles) -> tuple[str, Matcher, list[Path]]:
+    """Return what a peer is called in words, its matcher, and the files of its weights."""
+    if name in KEYPOINTS:
+        options = ", ".join(f"{k}={v:g}" for k, v in KEYPOINTS[name].options.items())
+        words = f"{KEYPOINTS[name].words} ({options}), brute force, ratio test"
+        return words, keypoint_matcher(KEYPOINTS[name]), []
+    if name in PAPER:
+        path, recipe = find_resnet18(files.resnet18), PAPER[name]
+        assert path is not None
+        scales = "one scale" if len(recipe.scales) == 1 else f"{len(recipe.scales)} scales"
+        words = f"ResNet-18 stage 3, cosine, mutual neighbours, {scales}"
+        return words, paper_matcher(load_resnet18(path), recipe), [path]
+    if name == "loftr":
+        assert files.loftr is not None
+        return "LoFTR", loftr_matcher(files.loftr), [files.loftr]
     assert files.disk is not None
     assert files.lightglue is not None
     matcher = disk_lightglue_matcher(files.disk, files.lightglue)
     return "DISK and LightGlue", matcher, [files.disk, files.lightglue]
-
-
-_PEERS: dict[str, Callable[[str, AlignerFiles], _Made]] = {
-    **dict.fromkeys(PAPER, _make_paper),
-    **dict.fromkeys(KEYPOINTS, _make_keypoints),
-    "loftr": _make_loftr,
-    "disk-lightglue": _make_disk,
-}
-
-
-def _resnet(files: AlignerFiles) -> Path:
-    path = find_resnet18(files.resnet18)
-    assert path is not None
-    return path
 
 
 def _digest(path: Path) -> str:

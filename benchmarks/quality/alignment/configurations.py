@@ -14,8 +14,6 @@ from diar_ops.models import load_descriptor
 from diar_ops.models.resnet import ResNetTrunk
 from diar_ops.pipeline import AlignOptions, align_sequence, chain_to_reference
 
-__all__ = ["CONFIGURATIONS", "Configuration", "align_configured", "configured_settings"]
-
 
 @dataclass(frozen=True)
 class Configuration:
@@ -50,7 +48,7 @@ CONFIGURATIONS: dict[str, Configuration] = {
 
 
 def align_configured(configuration: Configuration, trunk: ResNetTrunk | None = None) -> Align:
-    """Return what aligns frames this way.
+    """Return a function that aligns frames this way.
 
     Args:
         configuration: How.
@@ -60,23 +58,23 @@ def align_configured(configuration: Configuration, trunk: ResNetTrunk | None = N
     if configuration.resnet:
         assert trunk is not None
         options["descriptor"] = DenseDescriptor(trunk, stages=2).eval()
-
     if configuration.descriptor is not None:
         options["descriptor"] = load_descriptor(configuration.descriptor)
 
     def align(frames: Tensor) -> Estimate:
-        found = align_sequence(frames, reference=0, **options)
+        alignment = align_sequence(frames, reference=0, **options)
         if not configuration.chained:
-            return Estimate(found.homography_reference_frame, found.success)
-        verified = found.pairs.estimate.success
+            return Estimate(alignment.homography_reference_frame, alignment.success)
+        pairs = alignment.pairs
+        verified = pairs.estimate.success
         chained = chain_to_reference(
-            found.pairs.frames[verified],
-            found.pairs.estimate.homography[verified],
-            found.pairs.estimate.inliers.sum(dim=1)[verified],
+            pairs.frames[verified],
+            pairs.estimate.homography[verified],
+            pairs.estimate.inliers.sum(dim=1)[verified],
             len(frames),
             0,
         )
-        return Estimate.of(chained, len(frames))
+        return Estimate.from_chain(chained, len(frames))
 
     return align
 

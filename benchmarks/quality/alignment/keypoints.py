@@ -10,8 +10,6 @@ from torch import Tensor
 
 from benchmarks.quality.alignment.pairwise import Matcher, Points
 
-__all__ = ["KEYPOINTS", "RATIO", "Keypoints", "keypoint_matcher", "missing_detector"]
-
 #: A match is kept if its distance is below so much of the second best.
 RATIO = 0.8
 
@@ -66,22 +64,22 @@ def _describe(detector: Any) -> Callable[[Tensor], tuple[Points, Any]]:
 
     def describe(frame: Tensor) -> tuple[Points, Any]:
         pixels = (frame * 255).round().clamp(0, 255).byte().permute(1, 2, 0).contiguous().numpy()
-        found, descriptors = detector.detectAndCompute(
+        keypoints, descriptors = detector.detectAndCompute(
             cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), None
         )
-        points = np.array([keypoint.pt for keypoint in found], dtype=np.float64).reshape(-1, 2)
+        points = np.array([keypoint.pt for keypoint in keypoints], dtype=np.float64).reshape(-1, 2)
         return points, descriptors
 
     return describe
 
 
 def _match(matcher: Any) -> Callable[[Any, Any], tuple[Points, Points]]:
-    def match(of_i: tuple[Points, Any], of_j: tuple[Points, Any]) -> tuple[Points, Points]:
-        points_i, points_j = of_i[0], of_j[0]
+    def match(first: tuple[Points, Any], second: tuple[Points, Any]) -> tuple[Points, Points]:
+        (points_i, descriptors_i), (points_j, descriptors_j) = first, second
         kept = []
         if len(points_i) >= 1 and len(points_j) >= 2:
-            for best, second in matcher.knnMatch(of_i[1], of_j[1], k=2):
-                if best.distance < RATIO * second.distance:
+            for best, other in matcher.knnMatch(descriptors_i, descriptors_j, k=2):
+                if best.distance < RATIO * other.distance:
                     kept.append((best.queryIdx, best.trainIdx))
         index = np.array(kept, dtype=np.int64).reshape(-1, 2)
         return points_i[index[:, 0]], points_j[index[:, 1]]

@@ -15,8 +15,6 @@ from torch import Tensor, nn
 from benchmarks.quality.alignment.pairwise import Matcher, Points
 from diar_ops._errors import WeightsError
 
-__all__ = ["disk_lightglue_matcher", "has_kornia", "loftr_matcher"]
-
 #: Keypoints of DISK per frame.
 DISK_POINTS = 2048
 
@@ -34,16 +32,16 @@ def loftr_matcher(path: Path) -> Matcher:
     """
     from kornia.feature import LoFTR
 
-    network = _filled(LoFTR(pretrained=None), path, "LoFTR", _without("matcher."))
+    network = _load(LoFTR(pretrained=None), path, "LoFTR", _strip_prefix)
 
     def describe(frame: Tensor) -> Tensor:
         return frame[None].mean(dim=1, keepdim=True)
 
     def match(image_i: Tensor, image_j: Tensor) -> tuple[Points, Points]:
         with torch.no_grad():
-            found = network({"image0": image_i, "image1": image_j})
+            matches = network({"image0": image_i, "image1": image_j})
         # Its pixel centres are at halves.
-        return _points(found["keypoints0"] - 0.5), _points(found["keypoints1"] - 0.5)
+        return _points(matches["keypoints0"] - 0.5), _points(matches["keypoints1"] - 0.5)
 
     return Matcher(describe, match)
 
@@ -56,26 +54,26 @@ def disk_lightglue_matcher(disk_path: Path, lightglue_path: Path) -> Matcher:
     """
     from kornia.feature import DISK, LightGlue
 
-    disk = _filled(DISK(), disk_path, "DISK", lambda state: state)
+    disk = _load(DISK(), disk_path, "DISK")
     # Without a name of features it downloads nothing.
     blank = LightGlue(features=None, input_dim=128, weights=None)  # type: ignore[arg-type]
-    lightglue = _filled(blank, lightglue_path, "LightGlue", _lightglue_names)
+    lightglue = _load(blank, lightglue_path, "LightGlue", _rename_lightglue)
 
     def describe(frame: Tensor) -> dict[str, Tensor]:
         with torch.no_grad():
-            (found,) = disk(frame[None], n=DISK_POINTS, pad_if_not_divisible=True)
+            (features,) = disk(frame[None], n=DISK_POINTS, pad_if_not_divisible=True)
         return {
-            "keypoints": found.keypoints[None].float(),
-            "descriptors": found.descriptors[None],
+            "keypoints": features.keypoints[None].float(),
+            "descriptors": features.descriptors[None],
             "image_size": torch.tensor([[frame.shape[-1], frame.shape[-2]]]),
         }
 
-    def match(of_i: dict[str, Tensor], of_j: dict[str, Tensor]) -> tuple[Points, Points]:
+    def match(first: dict[str, Tensor], second: dict[str, Tensor]) -> tuple[Points, Points]:
         with torch.no_grad():
-            pairs = lightglue({"image0": of_i, "image1": of_j})["matches"][0]
+            pairs = lightglue({"image0": first, "image1": second})["matches"][0]
         return (
-            _points(of_i["keypoints"][0, pairs[:, 0]]),
-            _points(of_j["keypoints"][0, pairs[:, 1]]),
+            _points(first["keypoints"][0, pairs[:, 0]]),
+            _points(second["keypoints"][0, pairs[:, 1]]),
         )
 
     return Matcher(describe, match)
@@ -85,16 +83,11 @@ def _points(points: Tensor) -> Points:
     return points.detach().numpy().astype(np.float64)
 
 
-def _filled(
-    network: nn.Module,
-    path: Path,
-    name: str,
-    renamed: Callable[[dict[str, Tensor]], dict[str, Tensor]],
-) -> Any:
+def _load(network: nn.Module, path: Path, name: str, rename: Callable[[str], str] = str) -> Any:
     """Return the network in eval mode with the weights of a file, which is never executed."""
-    state = _read(path, name)
     expected = network.state_dict()
-    state = {k: v for k, v in renamed(state).items() if k in expected}
+    state = {rename(k): v for k, v in _read_state(path, name).items()}
+    state = {k: v for k, v in state.items() if k in expected}
     parameters = dict(network.named_parameters())
     missing = [k for k in parameters if k not in state]
     reshaped = [k for k, v in state.items() if v.shape != expected[k].shape]
@@ -107,7 +100,7 @@ def _filled(
     return network.eval()
 
 
-def _read(path: Path, name: str) -> dict[str, Tensor]:
+def _read_state(path: Path, name: str) -> dict[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -127,15 +120,11 @@ def _read(path: Path, name: str) -> dict[str, Tensor]:
     return {str(k): v for k, v in content.items() if isinstance(v, Tensor)}
 
 
-def _without(prefix: str) -> Callable[[dict[str, Tensor]], dict[str, Tensor]]:
-    return lambda state: {k.removeprefix(prefix): v for k, v in state.items()}
+def _strip_prefix(name: str) -> str:
+    return name.removeprefix("matcher.")
 
 
-def _lightglue_names(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the state under today's names: published files have those of an older layout."""
-    return {
-        re.sub(
-            r"^(self_attn|cross_attn)\.(\d+)", r"transformers.\2.\1", k.removeprefix("matcher.")
-        ): v
-        for k, v in state.items()
-    }
+def _rename_lightglue(name: str) -> str:
+    """Return today's name of a parameter: published files have those of an older layout."""
+    pattern = r"^(self_attn|cross_attn)\.(\d+)"
+    return re.sub(pattern, r"transformers.\2.\1", _strip_prefix(name))

@@ -1,4 +1,4 @@
-"""Alignment by pairs of frames: describe each, match two, fit a homography, one rule of success."""
+"""Alignment by pairs of frames: describe each, match two, fit a homography, chain the pairs."""
 
 from __future__ import annotations
 
@@ -11,17 +11,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from diar_ops.pipeline import chain_to_reference
-
-__all__ = [
-    "MIN_INLIERS",
-    "PAIRS",
-    "Align",
-    "Aligner",
-    "Estimate",
-    "Matcher",
-    "Points",
-    "align_pairwise",
-]
 
 #: A pair with fewer inliers is refused, as OpenCV's own tutorial does it.
 MIN_INLIERS = 10
@@ -37,8 +26,8 @@ class Matcher(NamedTuple):
     """A method of matching two pictures.
 
     Attributes:
-        describe: Maps a frame (3, H, W) float32 in [0, 1] to what ``match`` needs of it.
-        match: Maps what was described of two frames to the positions that belong together.
+        describe: Maps a frame (3, H, W) float32 in [0, 1] to features.
+        match: Maps the features of two frames to the positions that belong together.
         threshold: Largest reprojection error of an inlier, in pixels.
         fit: OpenCV's name of the robust estimator.
     """
@@ -50,7 +39,7 @@ class Matcher(NamedTuple):
 
 
 def align_pairwise(matcher: Matcher, *, all_pairs: bool) -> Align:
-    """Return what aligns frames by a matcher.
+    """Return a function that aligns frames by a matcher.
 
     Args:
         matcher: The matcher.
@@ -60,23 +49,24 @@ def align_pairwise(matcher: Matcher, *, all_pairs: bool) -> Align:
 
     def align(frames: Tensor) -> Estimate:
         count = len(frames)
-        described = [matcher.describe(frame) for frame in frames]
-        pairs, found, support = [], [], []
+        features = [matcher.describe(frame) for frame in frames]
+        pairs, support = [], []
+        homographies = torch.empty(0, 3, 3, dtype=torch.float64)
         for i, j in _pairs(count, all_pairs=all_pairs):
-            points_i, points_j = matcher.match(described[i], described[j])
+            points_i, points_j = matcher.match(features[i], features[j])
             H_j_i, inliers = _fit(points_i, points_j, matcher)
             if H_j_i is not None:
                 pairs.append((i, j))
-                found.append(H_j_i)
+                homographies = torch.cat([homographies, H_j_i[None]])
                 support.append(inliers)
         chained = chain_to_reference(
             torch.tensor(pairs, dtype=torch.int64).reshape(-1, 2),
-            torch.stack(found) if found else torch.empty(0, 3, 3, dtype=torch.float64),
+            homographies,
             torch.tensor(support, dtype=torch.int64),
             count,
             0,
         )
-        return Estimate.of(chained, count)
+        return Estimate.from_chain(chained, count)
 
     return align
 
@@ -105,13 +95,13 @@ def _fit(points_i: Points, points_j: Points, matcher: Matcher) -> tuple[Tensor |
     if matrix is None or inliers < MIN_INLIERS:
         return None, inliers
     H = torch.from_numpy(np.asarray(matrix, dtype=np.float64))
-    # What cannot be inverted, a chain cannot go back along.
+    # A chain follows pairs in both directions.
     usable = bool(H.isfinite().all()) and abs(float(torch.linalg.det(H))) > 1e-12
     return (H, inliers) if usable else (None, inliers)
 
 
 class Estimate(NamedTuple):
-    """Where a method lays the frames of a sequence over its frame 0.
+    """Homographies of the frames of a sequence to its frame 0, as a method estimates them.
 
     Attributes:
         homography_reference_frame: (T, 3, 3) float64, reference ~ H @ frame, in pixels; the
@@ -123,7 +113,7 @@ class Estimate(NamedTuple):
     success: Tensor
 
     @classmethod
-    def of(cls, homographies: Mapping[int, Tensor], count: int) -> Estimate:
+    def from_chain(cls, homographies: Mapping[int, Tensor], count: int) -> Estimate:
         """Return the estimate of ``count`` frames, of which some have a homography."""
         eye = torch.eye(3, dtype=torch.float64)
         return cls(
@@ -144,7 +134,7 @@ class Aligner(NamedTuple):
         words: What it does, in one line.
         settings: All that its results depend on beside the frames: options, versions, digests of
             weights.
-        align: Does it.
+        align: Estimates the homographies of frames.
     """
 
     name: str

@@ -16,8 +16,6 @@ from diar_ops.matching import dense_descriptors, image_pyramid, level_features, 
 from diar_ops.models import load_pretrained
 from diar_ops.models.resnet import ResNetTrunk
 
-__all__ = ["PAPER", "Recipe", "find_resnet18", "load_resnet18", "paper_matcher"]
-
 STAGE = 3
 
 
@@ -75,9 +73,9 @@ def paper_matcher(trunk: ResNetTrunk, recipe: Recipe) -> Matcher:
             ]
 
     def match(levels_i: list[FeatureMap], levels_j: list[FeatureMap]) -> tuple[Points, Points]:
-        found = match_pyramid(levels_i, levels_j)
-        valid = found.valid[0]
-        points_i, points_j = (p[0, valid].numpy() for p in (found.points0, found.points1))
+        matches = match_pyramid(levels_i, levels_j)
+        valid = matches.valid[0]
+        points_i, points_j = (p[0, valid].numpy() for p in (matches.points0, matches.points1))
         return points_i.astype(np.float64), points_j.astype(np.float64)
 
     return Matcher(describe, match, threshold=recipe.threshold, fit="RANSAC")

@@ -9,23 +9,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from diar_ops._pixels import resize_matrix
 from diar_ops._seeds import generator_for
 from diar_ops.scene import CameraRanges, PlanarScene, SceneRanges
 from diar_ops.scene.bounds import bounding_radius
 from diar_ops.scene.sample import sample_planar_scene
 from diar_ops.scene.types import F0_DIELECTRIC, Finish, LightKind, Objects
-
-__all__ = [
-    "CAMERA",
-    "MIRRORED",
-    "RANGES",
-    "glare_scene",
-    "mild_scene",
-    "search_scales",
-    "thumbnail",
-    "with_casters",
-    "with_things",
-]
 
 #: Every frame has one lamp far behind the camera, somewhat to one side, and little surrounding
 #: light; white paper stays below saturation, and the picture is matte, so that nothing glares.
@@ -98,10 +87,7 @@ def mild_scene(
 
 def thumbnail(scene: PlanarScene, size: tuple[int, int]) -> PlanarScene:
     """Return a scene whose frames have another size (height, width) and show the same."""
-    up, across = size[0] / scene.size[0], size[1] / scene.size[1]
-    # Pixel centres are at integers.
-    shrink = scene.K.new_tensor([[across, 0, (across - 1) / 2], [0, up, (up - 1) / 2], [0, 0, 1]])
-    return scene._replace(K=shrink @ scene.K, size=size)
+    return scene._replace(K=resize_matrix(scene.size, size).to(scene.K) @ scene.K, size=size)
 
 
 def with_things(drawn: PlanarScene, scale: Tensor) -> PlanarScene:

@@ -8,20 +8,18 @@ import cv2
 import pytest
 import torch
 
-from benchmarks.quality.alignment import (
-    CONFIGURATIONS,
+from benchmarks.quality.alignment import paper as paper_module
+from benchmarks.quality.alignment.aligners import (
     DEFAULT_ALIGNERS,
-    PAIRS,
     PEERS,
     AlignerFiles,
     find_aligners,
 )
-from benchmarks.quality.alignment import paper as paper_module
-from benchmarks.quality.alignment.configurations import configured_settings
-from benchmarks.quality.alignment.pairwise import Matcher, align_pairwise
+from benchmarks.quality.alignment.configurations import CONFIGURATIONS, configured_settings
+from benchmarks.quality.alignment.pairwise import PAIRS, Matcher, align_pairwise
 from diar_ops import AlignOptions, OptionError, WeightsError, align_sequence, corner_error
 from tests.harness import generator
-from tests.quality.alignment.pictures import SIZE, views
+from tests.quality.alignment.views import SIZE, views
 
 DETECTORS = ["sift", "orb", *(["akaze"] if hasattr(cv2, "AKAZE_create") else [])]
 EYE = torch.eye(3, dtype=torch.float64)

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.quality.alignment import AlignerFiles, find_aligners
 from benchmarks.quality.alignment import aligners as aligners_module
+from benchmarks.quality.alignment.aligners import AlignerFiles, find_aligners
 from benchmarks.quality.alignment.learned import disk_lightglue_matcher, loftr_matcher
 from diar_ops import WeightsError
-from tests.quality.alignment.pictures import texture
+from tests.quality.alignment.views import texture
 
 feature = pytest.importorskip("kornia.feature")
 

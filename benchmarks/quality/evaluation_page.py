@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from benchmarks.quality.tables import Table, tables_markdown
+from benchmarks.quality.cases import Case
+from benchmarks.quality.result_tables import Table, tables_markdown
+from benchmarks.quality.rows import Row, group_by
+from diar_ops._files import write_text_atomic
 from diar_ops._pixels import image_size
 from diar_ops.data import read_image
 from diar_ops.results import _words as words
 from diar_ops.results._images import data_uri, reduce_image
 from diar_ops.results.page import render_page
-
-__all__ = ["Block", "CasePicture", "Section", "render_evaluation", "section_markdown"]
 
 #: Longest side of a picture on the page, in pixels, and the quality of its JPEG.
 _SIDE, _QUALITY = 612, 65
@@ -47,8 +49,8 @@ class Block(NamedTuple):
     @property
     def folded(self) -> list[Table]:
         """The others."""
-        shown = self.shown
-        return [t for t in self.tables if not any(t is s for s in shown)]
+        shown = {id(table) for table in self.shown}
+        return [table for table in self.tables if id(table) not in shown]
 
 
 class CasePicture(NamedTuple):
@@ -65,7 +67,8 @@ class CasePicture(NamedTuple):
     file: Path
 
 
-class Section(NamedTuple):
+@dataclass(frozen=True)
+class Section:
     """One part of an evaluation.
 
     Attributes:
@@ -82,23 +85,31 @@ class Section(NamedTuple):
     words: str
     blocks: list[Block]
     figures: list[tuple[Path, str]]
-    cases: dict[str, list[CasePicture]]
-    case_words: str
-    notes: list[str]
+    cases: dict[str, list[CasePicture]] = field(default_factory=dict)
+    case_words: str = ""
+    notes: list[str] = field(default_factory=list)
 
 
-class _Figure(NamedTuple):
-    uri: str
-    width: int
-    words: str
+def case_pictures(
+    cases: Iterable[Case], file: Callable[[Row], Path], caption: Callable[[Row], str]
+) -> dict[str, list[CasePicture]]:
+    """Return the pictures of those cases that have one, by method."""
+    existing = [case for case in cases if file(case.row).exists()]
+    return {
+        method: [CasePicture(kind, caption(row), file(row)) for kind, row in group]
+        for method, group in group_by(existing, lambda case: case.row.method).items()
+    }
 
 
-class _Shown(NamedTuple):
-    kind: str
-    words: str
-    uri: str
-    width: int
-    height: int
+def write_section(folder: Path, section: Section, summary: str, comparisons: str) -> None:
+    """Write a section as ``summary.md``, and its tables as CSV beside it."""
+    files = {
+        "summary.md": section_markdown(section) + "\n",
+        "summary.csv": summary,
+        "comparisons.csv": comparisons,
+    }
+    for name, text in files.items():
+        write_text_atomic(folder / name, text, overwrite=True)
 
 
 def section_markdown(section: Section, *, brief: bool = False) -> str:
@@ -112,11 +123,7 @@ def section_markdown(section: Section, *, brief: bool = False) -> str:
 
 
 def render_evaluation(
-    sections: Sequence[Section],
-    *,
-    about: Sequence[tuple[str, str]],
-    command: str,
-    created: datetime | None = None,
+    sections: Sequence[Section], *, about: Sequence[tuple[str, str]], command: str
 ) -> str:
     """Render sections as one HTML page without external resources.
 
@@ -126,7 +133,6 @@ def render_evaluation(
         sections: What to show.
         about: What was measured, label and value.
         command: What the results were made with.
-        created: Date of the page; now if None.
 
     Returns:
         The page, to be written as UTF-8.
@@ -140,35 +146,37 @@ def render_evaluation(
         "page.html.j2",
         package=__package__,
         title="Methods compared",
-        created=(created or datetime.now().astimezone()).strftime("%d %B %Y, %H:%M"),
-        sections=[_shown(section) for section in sections],
+        created=datetime.now().astimezone().strftime("%d %B %Y, %H:%M"),
+        sections=[_template_section(section) for section in sections],
         about=[*about, ("versions", ", ".join(f"{n} {v}" for n, v in words.versions()))],
         command=command,
     )
 
 
-def _shown(section: Section) -> dict[str, Any]:
+def _template_section(section: Section) -> dict[str, Any]:
     """Return what the template shows of a section."""
-    cases = [(name, [_case(case) for case in of]) for name, of in section.cases.items()]
+    cases = [
+        (name, [_template_case(case) for case in group]) for name, group in section.cases.items()
+    ]
     return {
-        **section._asdict(),
+        **vars(section),
         "notes": [note.replace("`", "") for note in section.notes],
-        "figures": [_figure(path, said) for path, said in section.figures],
+        "figures": [_template_figure(path, words) for path, words in section.figures],
         "cases": cases,
-        "wide": any(case.width > 3 * case.height for _, of in cases for case in of),
+        "wide": any(case["width"] > 3 * case["height"] for _, group in cases for case in group),
     }
 
 
-def _figure(path: Path, said: str) -> _Figure:
+def _template_figure(path: Path, words: str) -> dict[str, Any]:
     text = path.with_name(path.name + ".svg").read_bytes()
     points = re.search(rb'width="([\d.]+)pt"', text)
     width = round(float(points[1]) * _PIXELS_PER_POINT) if points else 0
     uri = f"data:image/svg+xml;base64,{base64.b64encode(text).decode('ascii')}"
-    return _Figure(uri, width, said)
+    return {"uri": uri, "width": width, "words": words}
 
 
-def _case(case: CasePicture) -> _Shown:
+def _template_case(case: CasePicture) -> dict[str, Any]:
     picture = reduce_image(read_image(case.file).pixels, 2 * _SIDE)
     height, width = image_size(picture)
     uri = data_uri(picture, quality=_QUALITY)
-    return _Shown(case.kind, case.words, uri, width, height)
+    return {**case._asdict(), "uri": uri, "width": width, "height": height}

@@ -8,26 +8,33 @@ from collections.abc import Sequence
 
 import pytest
 
-from benchmarks.quality.robustness import (
+from benchmarks.quality.robustness.level_plan import set_name
+from benchmarks.quality.robustness.levels import (
     BreakingPoint,
-    RobustnessRow,
-    breaking_markdown,
-    factor_markdown,
     find_breaking_points,
-    robustness_csv,
     summarise_robustness,
 )
+from benchmarks.quality.robustness.output import breaking_markdown, factor_markdown, robustness_csv
+from benchmarks.quality.rows import Row
 
 LEVELS = (0.0, 0.1, 0.2, 0.3)
 
 
-def rows_of(
-    method: str, score: str, curve: Sequence[float], spread: float = 1.0
-) -> list[RobustnessRow]:
+def rows_of(method: str, score: str, curve: Sequence[float], spread: float = 1.0) -> list[Row]:
     """Two sequences whose mean is the curve, with frames that have 0.01 more than was asked for."""
     return [
-        RobustnessRow(
-            "occluded", level, name, 5, method, level and level + 0.01, score, value + sign * spread
+        Row(
+            set_name("occluded", level),
+            name,
+            5,
+            method,
+            {
+                "factor": "occluded",
+                "level": level,
+                "measured": level and level + 0.01,
+                "score": score,
+                "value": value + sign * spread,
+            },
         )
         for level, value in zip(LEVELS, curve, strict=False)
         for name, sign in (("0", -1), ("1", 1))
@@ -42,22 +49,22 @@ def breaks(method: str, score: str, curve: Sequence[float]) -> BreakingPoint:
 
 def test_breaking_points() -> None:
     # 3 dB are lost a third of the way from 0.11 to 0.21.
-    assert breaks("mean", "psnr_gain", (30, 28, 25, 29)).at == pytest.approx(0.11 + 0.1 / 3)
+    assert breaks("mean", "psnr_gain", (30, 28, 25, 29)).position == pytest.approx(0.11 + 0.1 / 3)
     # Better at first does not move the limit.
-    assert breaks("mean", "psnr_gain", (30, 35, 27.5, 26.5)).at == pytest.approx(0.21 + 0.05)
+    assert breaks("mean", "psnr_gain", (30, 35, 27.5, 26.5)).position == pytest.approx(0.21 + 0.05)
     none = breaks("mean", "psnr_gain", (30, 29, 28, 27))
-    assert none.at is None
+    assert none.position is None
     assert none.last == pytest.approx(0.31)
-    assert breaks("sift", "below_3", (1.0, 0.95, 0.85, 0.0)).at == pytest.approx(0.16)
-    assert breaks("sift", "below_3", (0.8, 0.95, 0.85, 0.0)).at == 0, "broken from the start"
+    assert breaks("sift", "below_3", (1.0, 0.95, 0.85, 0.0)).position == pytest.approx(0.16)
+    assert breaks("sift", "below_3", (0.8, 0.95, 0.85, 0.0)).position == 0, "broken from the start"
 
 
 def test_losses_are_counted_sequence_by_sequence() -> None:
     summaries = summarise_robustness(rows_of("mean", "psnr_gain", (30, 28, 25, 20), spread=5))
     assert [s.sequences for s in summaries] == [2] * 4
     for summary, lost in zip(summaries, (0, 2, 5, 10), strict=True):
-        assert summary.lost is not None
-        assert summary.lost.mean == summary.lost.low == summary.lost.high == pytest.approx(lost)
+        mean = summary.scores["lost"]
+        assert mean.mean == mean.low == mean.high == pytest.approx(lost)
 
 
 def test_tables() -> None:

@@ -1,9 +1,10 @@
-"""Score what methods make of aligned sequences."""
+"""Score what methods make of aligned sequences, and time them."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -13,43 +14,56 @@ from torch import Tensor
 from benchmarks.quality.aligned import Aligned, Disturbance, load_aligned, load_prefixes
 from benchmarks.quality.lpips import LpipsFiles, load_lpips
 from benchmarks.quality.methods import Method, find_methods
-from benchmarks.quality.plan import Plan
-from benchmarks.quality.rows import PerceptualRow, Row, Scored
-from benchmarks.quality.run import Task
+from benchmarks.quality.plan import Plan, Task
+from benchmarks.quality.record import RECORD, StoredResults, read_record, read_results
+from benchmarks.quality.rows import KEY_COLUMNS, Results, Row, group_by
 from benchmarks.quality.scores import SCORES, score_picture
 
-__all__ = ["TIMED", "begin_reconstruction", "score_sequence", "time_method", "time_methods"]
+#: Scores of reconstruction with LPIPS, and without.
+PERCEPTUAL = Results(
+    "diar_ops evaluation",
+    "scores.csv",
+    {**KEY_COLUMNS, **dict.fromkeys(SCORES, float)},
+    ("summary.md", "summary.csv", "comparisons.csv"),
+)
+RECONSTRUCTION = replace(
+    PERCEPTUAL, columns={n: kind for n, kind in PERCEPTUAL.columns.items() if n != "lpips"}
+)
+
+
+def read_scores(out: Path) -> StoredResults:
+    """Return the scores that a folder holds, with LPIPS or without."""
+    record = read_record(out, RECONSTRUCTION) if (out / RECORD).exists() else {}
+    return read_results(out, PERCEPTUAL if record.get("lpips") else RECONSTRUCTION)
 
 
 def score_sequence(
-    task: Task,
+    task: Task[Path],
     methods: Sequence[Method],
     disturbance: Disturbance,
     perceptual: Mapping[str, Tensor] | None = None,
-) -> list[Scored]:
-    """Compute the results of a sequence, in the order in which they are wanted.
+) -> list[Row]:
+    """Compute the results of a sequence, in the order of its keys.
 
     Args:
-        task: What is wanted.
+        task: What is to be computed.
         methods: Those that it names.
         disturbance: Of the alignment.
         perceptual: Weights of :func:`load_lpips`, if rows have LPIPS.
     """
     restore = {method.name: method.restore for method in methods}
-    taken = load_prefixes(task.folder, (key.frames for key in task.wanted), disturbance)
-    rows: list[Scored] = []
-    for key in task.wanted:
-        aligned = taken[key.frames]
+    prefixes = load_prefixes(task.source, (key.frames for key in task.keys), disturbance)
+    rows = []
+    for key in task.keys:
+        aligned = prefixes[key.frames]
         picture = restore[key.method](aligned.frames, aligned.valid)
-        scores = score_picture(picture, aligned.label, aligned.shown, perceptual)
-        values = [scores[name] for name in SCORES if name in scores]
-        rows.append(Row(*key, *values) if perceptual is None else PerceptualRow(*key, *values))
+        rows.append(Row(*key, score_picture(picture, aligned.label, aligned.covered, perceptual)))
     return rows
 
 
 def begin_reconstruction(
     words: Sequence[str], disturbance: Disturbance, lpips: LpipsFiles | None = None
-) -> Callable[[Task], list[Scored]]:
+) -> Callable[[Task[Path]], list[Row]]:
     """Return the work of :func:`run_tasks`.
 
     Args:
@@ -70,28 +84,30 @@ TIMED = 5
 
 
 def time_methods(
-    plan: Plan, methods: Sequence[Method], *, progress: Callable[[int, int], object] | None = None
+    plan: Plan[Path],
+    methods: Sequence[Method],
+    disturbance: Disturbance,
+    *,
+    progress: Callable[[int, int], object] | None = None,
 ) -> dict[tuple[str, int, str], float]:
     """Return :func:`time_method` by set, number of frames and method, on :data:`TIMED` sequences.
 
     Args:
         plan: Sets and numbers of frames.
         methods: What is timed.
+        disturbance: Of the alignment.
         progress: Called with (methods timed, in all).
     """
-    chosen: dict[tuple[str, int], list[Path]] = {}
-    for key in plan.keys:
-        folders = chosen.setdefault((key.set, key.frames), [])
-        folder = plan.folders[key.set, key.sequence]
-        if folder not in folders and len(folders) < TIMED:
-            folders.append(folder)
+    groups = group_by(plan.keys, lambda key: (key.set, key.frames))
+    sources = plan.sources
     seconds: dict[tuple[str, int, str], float] = {}
-    for (name, frames), folders in chosen.items():
-        sequences = [load_aligned(folder, frames, plan.disturbance) for folder in folders]
+    for (name, frames), keys in groups.items():
+        folders = [*dict.fromkeys(sources[key.set, key.sequence] for key in keys)][:TIMED]
+        sequences = [load_aligned(folder, frames, disturbance) for folder in folders]
         for method in methods:
             seconds[name, frames, method.name] = time_method(method, sequences)
             if progress is not None:
-                progress(len(seconds), len(chosen) * len(methods))
+                progress(len(seconds), len(groups) * len(methods))
     return seconds
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,32 +14,22 @@ from torch.nn import functional as F
 
 from benchmarks.quality.aligned import Aligned, Disturbance, load_prefixes
 from benchmarks.quality.methods import Method, find_methods
-from benchmarks.quality.rows import RowKey, RowT, Scored
-from benchmarks.quality.run import Task, run_tasks
+from benchmarks.quality.plan import Task
+from benchmarks.quality.rows import Row, group_by, select_most_frames
+from benchmarks.quality.run import run_tasks
 from diar_ops._files import write_image
 from diar_ops._pixels import shrink
 
-__all__ = [
-    "Case",
-    "by_method",
-    "case_picture",
-    "choose_cases",
-    "file_name",
-    "picture_file",
-    "rank_cases",
-    "write_cases",
-]
-
 #: Frames that a picture shows.
-FRAMES = 3
+FRAMES_SHOWN = 3
 #: Longest side of each part, in pixels, and what is between them.
-TILE, GAP, PAPER = 200, 4, 255
+TILE, GAP, WHITE = 200, 4, 255
 #: Mean error of the channels, as share of white, that is drawn white.
 FULL_ERROR = 0.25
 
 
 class Case(NamedTuple):
-    """A result that is worth a look.
+    """A result to look at.
 
     Attributes:
         kind: ``"worst"``, ``"median"`` or ``"best"``.
@@ -47,19 +37,19 @@ class Case(NamedTuple):
     """
 
     kind: str
-    row: Scored
+    row: Row
 
 
-def rank_cases(count: int, wanted: int) -> list[tuple[str, int]]:
+def rank_cases(count: int, most: int) -> list[tuple[str, int]]:
     """Return (kind, place) of the worst, median and best of ``count`` results, worst first.
 
-    Of each kind ``wanted``, as far as there are so many; none twice.
+    Of each kind ``most``, as far as there are so many; none twice.
     """
-    middle = max(0, (count - wanted) // 2)
+    middle = max(0, (count - most) // 2)
     parts = {
-        "worst": range(min(wanted, count)),
-        "median": range(middle, min(middle + wanted, count)),
-        "best": range(max(0, count - wanted), count),
+        "worst": range(min(most, count)),
+        "median": range(middle, min(middle + most, count)),
+        "best": range(max(0, count - most), count),
     }
     kinds: dict[int, str] = {}
     for kind, places in parts.items():
@@ -68,32 +58,35 @@ def rank_cases(count: int, wanted: int) -> list[tuple[str, int]]:
     return [(kinds[place], place) for place in sorted(kinds)]
 
 
-def by_method(rows: Iterable[RowT]) -> list[list[RowT]]:
-    """Return the rows of each method on each set, in order of appearance."""
-    groups: dict[tuple[str, str], list[RowT]] = {}
-    for row in rows:
-        groups.setdefault((row.key.set, row.key.method), []).append(row)
-    return list(groups.values())
+def choose_by_rank(
+    rows: Iterable[Row], most: int, rank: Callable[[Row], tuple[Any, ...]]
+) -> list[Case]:
+    """Return the worst, median and best rows per set and method; the worst have the least rank."""
+    cases = []
+    for group in group_by(rows, lambda row: (row.set, row.method)).values():
+        ranked = sorted(group, key=rank)
+        cases += [Case(kind, ranked[place]) for kind, place in rank_cases(len(ranked), most)]
+    return cases
 
 
-def choose_cases(rows: Sequence[Scored], wanted: int = 1) -> list[Case]:
+def choose_cases(rows: Sequence[Row], most: int = 1) -> list[Case]:
     """Return the worst, median and best sequences by PSNR, per set and method.
 
     Each of the most frames that the method was scored with on the set.
     """
-    cases = []
-    for group in by_method(rows):
-        most = max(row.frames for row in group)
-        ranked = sorted(
-            (row for row in group if row.frames == most), key=lambda r: (r.psnr, r.sequence)
-        )
-        cases += [Case(kind, ranked[place]) for kind, place in rank_cases(len(ranked), wanted)]
-    return cases
+    longest = select_most_frames(rows, lambda row: (row.set, row.method))
+    return choose_by_rank(longest, most, lambda row: (row.values["psnr"], row.sequence))
 
 
-def picture_file(folder: Path, key: RowKey) -> Path:
-    """Return where the picture of a result is, whether it is there or not."""
-    return folder / f"{file_name('_'.join(map(str, key)))}.png"
+def picture_file(folder: Path, *name: object) -> Path:
+    """Return where a picture is, whether it is there or not.
+
+    Args:
+        folder: Of the pictures.
+        name: Parts of its name, such as a :class:`RowKey`; what may not be part of a file's name
+            is replaced.
+    """
+    return folder / (re.sub(r"[^\w.+-]", "_", "_".join(map(str, name))) + ".png")
 
 
 def write_cases(
@@ -117,11 +110,12 @@ def write_cases(
         workers: Processes side by side.
         progress: Called with (sequences done, in all).
     """
-    wanted: dict[tuple[str, str], list[RowKey]] = {}
-    for case in cases:
-        if not picture_file(folder, case.row.key).exists():
-            wanted.setdefault((case.row.set, case.row.sequence), []).append(case.row.key)
-    tasks = [Task(folders[place], tuple(keys)) for place, keys in wanted.items()]
+    keys = [case.row.key for case in cases]
+    missing = [key for key in keys if not picture_file(folder, *key).exists()]
+    tasks = [
+        Task(folders[place], tuple(group))
+        for place, group in group_by(missing, lambda key: (key.set, key.sequence)).items()
+    ]
     begin = partial(_begin, words, disturbance, folder)
     for done, _ in enumerate(run_tasks(tasks, begin, workers=workers), 1):
         if progress is not None:
@@ -130,24 +124,24 @@ def write_cases(
 
 def _begin(
     words: Sequence[str], disturbance: Disturbance, folder: Path
-) -> Callable[[Task], list[Scored]]:
+) -> Callable[[Task[Path]], list[Row]]:
     methods = {method.name: method for method in find_methods(words)[0]}
     return partial(_draw, methods=methods, disturbance=disturbance, folder=folder)
 
 
 def _draw(
-    task: Task, methods: Mapping[str, Method], disturbance: Disturbance, folder: Path
-) -> list[Scored]:
+    task: Task[Path], methods: Mapping[str, Method], disturbance: Disturbance, folder: Path
+) -> list[Row]:
     """Write the pictures of a sequence; there are no rows to return."""
-    taken = load_prefixes(task.folder, (key.frames for key in task.wanted), disturbance)
-    for key in task.wanted:
-        aligned = taken[key.frames]
-        made = methods[key.method].restore(aligned.frames, aligned.valid)
-        write_image(picture_file(folder, key), case_picture(aligned, made), overwrite=True)
+    prefixes = load_prefixes(task.source, (key.frames for key in task.keys), disturbance)
+    for key in task.keys:
+        aligned = prefixes[key.frames]
+        restored = methods[key.method].restore(aligned.frames, aligned.valid)
+        write_image(picture_file(folder, *key), case_picture(aligned, restored), overwrite=True)
     return []
 
 
-def case_picture(aligned: Aligned, made: Tensor) -> Tensor:
+def case_picture(aligned: Aligned, restored: Tensor) -> Tensor:
     """Return what a method was given and made, (3, h, w) uint8.
 
     Three frames, the first, the middle and the last; below them the result, the label, and the
@@ -156,27 +150,25 @@ def case_picture(aligned: Aligned, made: Tensor) -> Tensor:
 
     Args:
         aligned: The frames, and what they should show.
-        made: (1, 3, H, W), the result.
+        restored: (1, 3, H, W), the result.
     """
     frames, label = aligned.frames[0], aligned.label[0]
-    made = made[0].to(label.dtype).clamp(0, 1)
-    error = ((made - label).abs().mean(0, keepdim=True) / FULL_ERROR).clamp(0, 1).expand(3, -1, -1)
-    if aligned.shown is not None:
-        error = torch.where(aligned.shown[0], error, 0.5)
+    restored = restored[0].to(label.dtype).clamp(0, 1)
+    error = (
+        ((restored - label).abs().mean(0, keepdim=True) / FULL_ERROR).clamp(0, 1).expand(3, -1, -1)
+    )
+    if aligned.covered is not None:
+        error = torch.where(aligned.covered[0], error, 0.5)
     last = len(frames) - 1
     chosen = [frames[t] for t in sorted({0, last // 2, last})]
-    chosen += [torch.full_like(label, 1.0)] * (FRAMES - len(chosen))
+    chosen += [torch.full_like(label, 1.0)] * (FRAMES_SHOWN - len(chosen))
     rows = [
-        torch.cat([_tile(part) for part in row], dim=2) for row in (chosen, (made, label, error))
+        torch.cat([_tile(part) for part in row], dim=2)
+        for row in (chosen, (restored, label, error))
     ]
     sheet = F.pad(torch.cat(rows, dim=1), (GAP, 0, GAP, 0), value=1.0)
-    return (sheet * PAPER).round().to(torch.uint8)
+    return (sheet * WHITE).round().to(torch.uint8)
 
 
 def _tile(picture: Tensor) -> Tensor:
     return F.pad(shrink(picture, TILE)[0].clamp(0, 1), (0, GAP, 0, GAP), value=1.0)
-
-
-def file_name(name: str) -> str:
-    """Return a name with all that may not be part of one in a file system replaced."""
-    return re.sub(r"[^\w.+-]", "_", name)

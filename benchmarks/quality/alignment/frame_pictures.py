@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.quality.alignment.score import AlignmentRow, of_most_frames
-from benchmarks.quality.pictures import by_method, file_name, rank_cases
+from benchmarks.quality.alignment.frame_errors import homography_of, of_most_frames
+from benchmarks.quality.cases import Case, choose_by_rank, picture_file
+from benchmarks.quality.rows import Row
 from diar_ops._files import write_image
 from diar_ops._pixels import fit_size, image_size, to_bytes
 from diar_ops.data import SequenceDataset
@@ -21,47 +22,43 @@ from diar_ops.geometry import transform_points, warp_homography
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["choose_frames", "frame_file", "picture_of", "rank_frames", "write_frames"]
-
 #: Longest side of each part, in pixels.
 TILE = 320
-GAP, CAPTION, PAPER = 4, 18, 255
-TRUE, FOUND = (40, 220, 90), (255, 60, 60)
+GAP, CAPTION, WHITE = 4, 18, 255
+#: Colours of outlines: where the frame belongs, and where the method has it.
+TRUE, ESTIMATED = (40, 220, 90), (255, 60, 60)
 
 
-def rank_frames(rows: Sequence[AlignmentRow]) -> list[AlignmentRow]:
-    """Return rows in the order of their corner errors, the largest first.
+def frame_rank(row: Row) -> tuple[Any, ...]:
+    """Return what rows are sorted by: the largest corner errors come first.
 
     False accepts without a finite error come before frames that are refused.
     """
-    return sorted(rows, key=lambda r: (-r.corner_error, not r.success, r[:5]))
+    values = row.values
+    return -values["corner_error"], not values["success"], row.key, values["frame"]
 
 
-def choose_frames(rows: Sequence[AlignmentRow], wanted: int = 1) -> list[tuple[str, AlignmentRow]]:
-    """Return (kind, row) of the worst, median and best frames per set and method.
+def choose_frames(rows: Sequence[Row], most: int = 1) -> list[Case]:
+    """Return the worst, median and best frames per set and method.
 
     Of the most frames of each sequence that were aligned together; see :func:`rank_cases`.
     """
-    chosen = []
-    for group in by_method(of_most_frames(rows)):
-        ranked = rank_frames(group)
-        chosen += [(kind, ranked[place]) for kind, place in rank_cases(len(ranked), wanted)]
-    return chosen
+    return choose_by_rank(of_most_frames(rows), most, frame_rank)
 
 
-def frame_file(folder: Path, row: AlignmentRow) -> Path:
+def frame_file(folder: Path, row: Row) -> Path:
     """Return where the picture of a frame is, whether it is there or not."""
-    return folder / f"{file_name('_'.join(map(str, (*row.key, row.frame))))}.png"
+    return picture_file(folder, *row.key, row.values["frame"])
 
 
 def write_frames(
     folder: Path,
-    rows: Iterable[AlignmentRow],
+    rows: Iterable[Row],
     folders: Mapping[tuple[str, str], Path],
     *,
     progress: Callable[[], object] | None = None,
 ) -> None:
-    """Write :func:`picture_of` of each frame that has none yet, to :func:`frame_file`.
+    """Write :func:`frame_picture` of each frame that has none yet, to :func:`frame_file`.
 
     Args:
         folder: Where to.
@@ -72,12 +69,12 @@ def write_frames(
     for row in rows:
         file = frame_file(folder, row)
         if not file.exists():
-            write_image(file, picture_of(row, folders[row.set, row.sequence]), overwrite=True)
+            write_image(file, frame_picture(row, folders[row.set, row.sequence]), overwrite=True)
         if progress is not None:
             progress()
 
 
-def picture_of(row: AlignmentRow, folder: Path) -> Tensor:
+def frame_picture(row: Row, folder: Path) -> Tensor:
     """Return the picture (3, h, w) uint8 of a frame.
 
     Side by side: the frame; the reference; the frame laid over the reference, both in grey, the
@@ -85,48 +82,43 @@ def picture_of(row: AlignmentRow, folder: Path) -> Tensor:
     difference, brighter where they differ. On the frame, the outline of the label: green where it
     is, red where the method has it. On the others, the outline of the frame likewise.
     """
+    number, success = row.values["frame"], row.values["success"]
     item = SequenceDataset(folder, frames=row.frames)[0]
-    frame, reference = item["frames"][row.frame], item["frames"][0]
-    H_frame_label, H_reference_label = item["homography_frame_label"][[row.frame, 0]]
+    frame, reference = item["frames"][number], item["frames"][0]
+    H_frame_label, H_reference_label = item["homography_frame_label"][[number, 0]]
     true = H_reference_label @ torch.linalg.inv(H_frame_label)
-    found = row.homography_reference_frame
+    estimate = homography_of(row)
     size = (int(reference.shape[-2]), int(reference.shape[-1]))
     # A refused frame is shown where it belongs: that tells what there was to see.
-    laid = warp_homography(frame[None], (found if row.success else true)[None].float(), size=size)
-    grey, under = laid.image[0].mean(0), reference.mean(0)
-    seen = laid.valid[0, 0]
-    blend = torch.stack([under, *[torch.where(seen, grey, under)] * 2])
-    difference = torch.where(seen, (_even(grey, seen) - _even(under, seen)).abs(), 0).expand(
-        3, -1, -1
-    )
+    H = (estimate if success else true)[None].float()
+    warped = warp_homography(frame[None], H, size=size)
+    grey, below, valid = warped.image[0].mean(0), reference.mean(0), warped.valid[0, 0]
+    blend = torch.stack([below, *[torch.where(valid, grey, below)] * 2])
+    difference = torch.where(valid, (_normalise(grey, valid) - _normalise(below, valid)).abs(), 0)
     label, whole = _outline(item["label"].shape), _outline(frame.shape)
-    label_found = torch.linalg.inv(found) @ H_reference_label
     on_frame = [(H_frame_label, label, TRUE)]
     on_reference = [(true, whole, TRUE)]
-    if row.success:
-        on_frame.append((label_found, label, FOUND))
-        on_reference.append((found, whole, FOUND))
+    if success:
+        on_frame.append((torch.linalg.inv(estimate) @ H_reference_label, label, ESTIMATED))
+        on_reference.append((estimate, whole, ESTIMATED))
     tiles = [
-        _drawn(frame, on_frame),
-        _drawn(reference, on_reference),
-        _drawn(blend, on_reference),
-        _drawn(difference, []),
+        _draw_tile(frame, on_frame),
+        _draw_tile(reference, on_reference),
+        _draw_tile(blend, on_reference),
+        _draw_tile(difference.expand(3, -1, -1), []),
     ]
     height = max(tile.shape[1] for tile in tiles)
-    padded = [F.pad(t, (0, GAP, 0, height - t.shape[1]), value=PAPER) for t in tiles]
-    sheet = F.pad(torch.cat(padded, dim=2), (GAP, 0, CAPTION, GAP), value=PAPER)
-    said = f"{row.method}: {row.set}/{row.sequence}, frame {row.frame}, {_off(row)}"
-    key = "green: true, red: found" if row.success else "laid where it belongs"
-    return _with_caption(sheet, f"{said} | {key}")
+    padded = [F.pad(t, (0, GAP, 0, height - t.shape[1]), value=WHITE) for t in tiles]
+    sheet = F.pad(torch.cat(padded, dim=2), (GAP, 0, CAPTION, GAP), value=WHITE)
+    error = f"{row.values['corner_error']:.2f}px" if success else "refused"
+    key = "green: true, red: found" if success else "laid where it belongs"
+    place = f"{row.set}/{row.sequence}, frame {number}"
+    return _with_caption(sheet, f"{row.method}: {place}, {error} | {key}")
 
 
-def _off(row: AlignmentRow) -> str:
-    return f"{row.corner_error:.2f}px" if row.success else "refused"
-
-
-def _even(grey: Tensor, seen: Tensor) -> Tensor:
-    """Bring a picture to mean 0.5 and a common contrast where it is seen."""
-    values = grey[seen]
+def _normalise(grey: Tensor, valid: Tensor) -> Tensor:
+    """Bring a picture to mean 0.5 and a common contrast where it is valid."""
+    values = grey[valid]
     if values.numel() < 2:
         return grey
     return 0.5 + 0.2 * (grey - values.mean()) / values.std().clamp_min(1e-3)
@@ -143,7 +135,7 @@ def _outline(shape: Sequence[int]) -> Tensor:
     return torch.cat([*sides, corners[-1:]])
 
 
-def _drawn(
+def _draw_tile(
     picture: Tensor, outlines: Sequence[tuple[Tensor, Tensor, tuple[int, int, int]]]
 ) -> Tensor:
     """Return a picture (3, h, w) as a tile with outlines, in uint8."""

@@ -5,19 +5,20 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmarks.quality.alignment import Estimate
-from benchmarks.quality.robustness import (
-    FACTORS,
-    PICTURE_SCORES,
-    Photos,
-    RobustnessPlan,
-    choose_pictures,
+from benchmarks.quality.alignment.pairwise import Estimate
+from benchmarks.quality.robustness.cells import (
+    align_exactly,
     find_compared,
     score_alignment,
     score_cell,
-    take_photos,
 )
-from benchmarks.quality.robustness import score as score_module
+from benchmarks.quality.robustness.degraded_photos import (
+    Photos,
+    choose_pictures,
+    render_degraded_photos,
+)
+from benchmarks.quality.robustness.factors import FACTORS
+from benchmarks.quality.robustness.level_plan import PICTURE_SCORES, plan_levels
 from benchmarks.quality.scores import score_picture
 from diar_ops import OptionError
 
@@ -35,7 +36,7 @@ def estimate_off_by(photos: Photos, pixels: list[float | None]) -> Estimate:
 
 def test_scores_of_alignment() -> None:
     pictures = choose_pictures([], 0, (SIDE, SIDE))
-    photos = take_photos("tilt", 0.0, 0, pictures, 6)
+    photos = render_degraded_photos("tilt", 0.0, 0, pictures, 6)
     found = estimate_off_by(photos, [9.0, 0.5, 2.0, 5.0, None, 0.0])
     # The reference does not count.
     assert score_alignment(photos, found) == {"below_1": 0.4, "below_3": 0.6}
@@ -49,16 +50,16 @@ def test_scores_of_alignment() -> None:
 
 
 def test_plan() -> None:
-    plan = RobustnessPlan(["tilt", "noise", "tilt"], ["mean", "ours"], 2, 5)
+    plan = plan_levels(["tilt", "noise", "tilt"], ["mean", "ours"], 2, 5)
     count = len(FACTORS["tilt"].levels) + len(FACTORS["noise"].levels)
     assert len(plan.keys) == len(set(plan.keys)) == 2 * 2 * count
-    tasks = list(plan.tasks(()))
+    tasks = list(plan.missing(()))
     assert len(tasks) == 2 * count
-    assert [t.sequence for t in tasks] == [0] * count + [1] * count, "every level early"
-    rest = list(plan.tasks([*tasks[0].wanted, tasks[1].wanted[0]]))
+    assert [t.source.sequence for t in tasks] == [0] * count + [1] * count, "every level early"
+    rest = list(plan.missing([*tasks[0].keys, tasks[1].keys[0]]))
     assert len(rest) == 2 * count - 1
-    assert rest[0].wanted == tasks[1].wanted[1:]
-    assert not list(plan.tasks(plan.keys))
+    assert rest[0].keys == tasks[1].keys[1:]
+    assert not list(plan.missing(plan.keys))
 
 
 @pytest.mark.parametrize(
@@ -74,7 +75,7 @@ def test_bad_plans(
     factors: list[str], methods: list[str], sequences: int, frames: int, words: str
 ) -> None:
     with pytest.raises(OptionError, match=words):
-        RobustnessPlan(factors, methods, sequences, frames)
+        plan_levels(factors, methods, sequences, frames)
 
 
 def test_methods_by_name() -> None:
@@ -89,10 +90,10 @@ def test_methods_by_name() -> None:
 
 def test_pictures_of_frames_as_ours_lays_them(monkeypatch: pytest.MonkeyPatch) -> None:
     """Foreign frames count where they lie over the label, and not where ours refuses them."""
-    plan = RobustnessPlan(["foreign"], ["mean", "mean+aligned", "ours"], 1, 4)
-    task = list(plan.tasks(()))[-1]
+    plan = plan_levels(["foreign"], ["mean", "mean+aligned", "ours"], 1, 4)
+    task = list(plan.missing(()))[-1]
     pictures = choose_pictures([], 0, (SIDE, SIDE))
-    photos = take_photos("foreign", 0.5, 0, pictures, 4)
+    photos = render_degraded_photos("foreign", 0.5, 0, pictures, 4)
     compared = find_compared(["mean", "mean+aligned"], ["ours"])
     calls = []
 
@@ -105,11 +106,11 @@ def test_pictures_of_frames_as_ours_lays_them(monkeypatch: pytest.MonkeyPatch) -
     compared = compared._replace(ours=ours, aligners={"ours": ours})
     rows = score_cell(task, compared, [], SIDE)
     assert len(calls) == 1, "frames are aligned once"
-    assert {row.measured for row in rows} == {0.5}
-    scores = {(row.method, row.score): row.value for row in rows}
+    assert {row.values["measured"] for row in rows} == {0.5}
+    scores = {(row.method, row.values["score"]): row.values["value"] for row in rows}
     assert scores["ours", "below_1"] == 1
     assert scores["ours", "accepted_foreign"] == 0
-    exact = score_module.exactly_laid(photos)
+    exact = align_exactly(photos)
     made = exact.frames.mean(dim=1)
     for name in PICTURE_SCORES:
         if bool(exact.valid.all()):

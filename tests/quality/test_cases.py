@@ -1,4 +1,4 @@
-"""The worst, median and best are chosen, drawn once, and show what a method was given and made."""
+"""The worst, median and best are chosen, drawn once, and show frames, result, label and error."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.quality import (
-    Disturbance,
-    Row,
+from benchmarks.quality.aligned import Disturbance, load_aligned
+from benchmarks.quality.cases import (
     case_picture,
     choose_cases,
-    load_aligned,
     picture_file,
     rank_cases,
     write_cases,
 )
+from benchmarks.quality.rows import Row
 from diar_ops.data import read_image
 from tests.sequences import write_dataset
 
 
 def row(sequence: int, psnr: float, frames: int = 3, method: str = "mean") -> Row:
-    return Row("set", f"{sequence:06d}", frames, method, psnr, psnr, 0.1, 0.9)
+    scores = {"psnr": psnr, "psnr_gain": psnr, "rmse": 0.1, "ssim": 0.9}
+    return Row("set", f"{sequence:06d}", frames, method, scores)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_ranks(count: int, wanted: int, expected: list[tuple[str, int]]) -> None
 def test_cases_are_of_the_most_frames() -> None:
     rows = [row(i, float(p)) for i, p in enumerate((3, 1, 2))] + [row(3, 0.0, frames=2)]
     rows += [row(0, 9.0, method="median")]
-    cases = [(c.kind, c.row.method, c.row.psnr) for c in choose_cases(rows)]
+    cases = [(c.kind, c.row.method, c.row.values["psnr"]) for c in choose_cases(rows)]
     assert cases == [
         ("worst", "mean", 1),
         ("median", "mean", 2),
@@ -61,15 +61,15 @@ def test_cases_are_of_the_most_frames() -> None:
 def test_a_picture_shows_frames_result_label_and_error(tmp_path: Path, count: int) -> None:
     folder = write_dataset(tmp_path / "set", 1, kind="misaligned") / "000000"
     aligned = load_aligned(folder, count)
-    made = aligned.label.clone()
-    made[..., :32] += 0.125  # half of what is drawn white
-    sheet = case_picture(aligned, made)
+    restored = aligned.label.clone()
+    restored[..., :32] += 0.125  # half of what is drawn white
+    sheet = case_picture(aligned, restored)
     height, width = aligned.label.shape[-2:]
     assert sheet.dtype == torch.uint8
     assert sheet.shape == (3, 2 * (height + 4) + 4, 3 * (width + 4) + 4)
     tile = sheet[:, height + 8 : -4, 2 * (width + 4) + 4 : -4]
-    seen = torch.ones(height, width).bool() if aligned.shown is None else aligned.shown[0, 0]
-    darker = made[0].clamp(0, 1) - aligned.label[0]
+    seen = torch.ones(height, width).bool() if aligned.covered is None else aligned.covered[0, 0]
+    darker = restored[0].clamp(0, 1) - aligned.label[0]
     expected = (darker.abs().mean(0) * 4 * 255).round()
     assert (tile[0].float() - expected)[seen].abs().max() <= 1
     assert (tile[:, ~seen] == 128).all()
@@ -95,7 +95,7 @@ def test_pictures_are_drawn_once(tmp_path: Path, workers: int) -> None:
 
     draw()
     assert calls == [(1, 2), (2, 2)], "sequence by sequence"
-    files = [picture_file(out, case.row.key) for case in cases]
+    files = [picture_file(out, *case.row.key) for case in cases]
     assert [f.name for f in files] == [
         "set_000000_3_mean.png",
         "set_000001_3_mean.png",

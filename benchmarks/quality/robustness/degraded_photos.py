@@ -1,4 +1,4 @@
-"""Photos of a picture that are spoiled in one way, by so much."""
+"""Photos of a picture that are degraded by one factor, at one level."""
 
 from __future__ import annotations
 
@@ -23,13 +23,19 @@ from benchmarks.quality.robustness.scenes import (
 )
 from diar_ops._checks import check_option
 from diar_ops._errors import OptionError
+from diar_ops._pixels import image_size
 from diar_ops._seeds import generator_for
 from diar_ops.data import list_images
-from diar_ops.scene import CameraRanges, PlanarScene, RenderedScene, photograph, render_planar_scene
+from diar_ops.scene import (
+    CameraRanges,
+    PlanarScene,
+    RenderedScene,
+    SceneRanges,
+    photograph,
+    render_planar_scene,
+)
 from diar_ops.scene.flags import SATURATED
 from diar_ops.textures import TextureSource
-
-__all__ = ["Photos", "choose_pictures", "take_photos"]
 
 #: Side of the frames in which scales are searched, in pixels.
 SMALL = (64, 64)
@@ -40,7 +46,7 @@ CORE = 0.6
 
 
 class Photos(NamedTuple):
-    """What a camera took of one picture, and what there is to know about it.
+    """Photos of one picture, and the ground truth about them.
 
     Attributes:
         frames: (T, 3, H, W) float32 in [0, 1].
@@ -70,24 +76,22 @@ def choose_pictures(textures: Sequence[str | Path], sequence: int, size: tuple[i
         ImageError: A folder does not exist or holds no images; a file cannot be read.
         OptionError: There is but one image.
     """
-    dice = generator_for("robustness picture", sequence)
+    generator = generator_for("robustness picture", sequence)
     if not textures:
-        return TextureSource().sample(2, size, dice)
+        return TextureSource().sample(2, size, generator)
     files = list_images(textures)
     if len(files) < 2:
         raise OptionError(f"two pictures are needed, {textures[0]} holds one")
     order = torch.randperm(len(files), generator=generator_for("robustness order"))
     chosen = [files[order[(2 * sequence + k) % len(files)]] for k in range(2)]
-    return torch.cat(
-        [
-            TextureSource(file, procedural=0, area=(0.6, 1.0), aspect=1.2).sample(1, size, dice)
-            for file in chosen
-        ]
-    )
+    sources = [TextureSource(file, procedural=0, area=(0.6, 1.0), aspect=1.2) for file in chosen]
+    return torch.cat([source.sample(1, size, generator) for source in sources])
 
 
-def take_photos(factor: str, level: float, sequence: int, pictures: Tensor, frames: int) -> Photos:
-    """Take the photos of a sequence. All but the factor is the same at each level.
+def render_degraded_photos(
+    factor: str, level: float, sequence: int, pictures: Tensor, frames: int
+) -> Photos:
+    """Render the photos of a sequence; all but the factor is the same at each level.
 
     Args:
         factor: Of :data:`FACTORS`.
@@ -99,22 +103,21 @@ def take_photos(factor: str, level: float, sequence: int, pictures: Tensor, fram
     Raises:
         OptionError: The factor is unknown.
     """
-    check_option("take_photos", factor in _TAKE, f"one of {', '.join(_TAKE)}", factor)
-    return _TAKE[factor](_Set(str(sequence), pictures, frames), level)
+    check_option(
+        "render_degraded_photos", factor in _FACTORS, f"one of {', '.join(_FACTORS)}", factor
+    )
+    return _FACTORS[factor](_Sequence(str(sequence), pictures, frames), level)
 
 
-class _Set(NamedTuple):
+class _Sequence(NamedTuple):
+    """A sequence of a picture: (2, 3, S, S) the picture and that of foreign frames."""
+
     name: str
     pictures: Tensor
     frames: int
 
-    @property
-    def size(self) -> tuple[int, int]:
-        return int(self.pictures.shape[-2]), int(self.pictures.shape[-1])
-
-    @property
-    def scene(self) -> tuple[PlanarScene, PlanarScene]:
-        return mild_scene(self.name, self.frames, self.size)
+    def scene(self, ranges: SceneRanges = RANGES) -> tuple[PlanarScene, PlanarScene]:
+        return mild_scene(self.name, self.frames, image_size(self.pictures), ranges)
 
     def render(self, scene: PlanarScene) -> RenderedScene:
         return render_planar_scene(self.pictures[:1], scene)
@@ -123,8 +126,8 @@ class _Set(NamedTuple):
         return self.render(thumbnail(scene, SMALL))
 
     def photograph(self, rendered: RenderedScene, camera: CameraRanges = CAMERA) -> Tensor:
-        dice = generator_for("robustness camera", self.name)
-        return photograph(rendered.radiance, ranges=camera, generator=dice)
+        generator = generator_for("robustness camera", self.name)
+        return photograph(rendered.radiance, ranges=camera, generator=generator)
 
     def photos(self, rendered: RenderedScene, frames: Tensor, measured: float) -> Photos:
         foreign = torch.zeros(self.frames, dtype=torch.bool)
@@ -132,96 +135,96 @@ class _Set(NamedTuple):
         return Photos(frames[0], rendered.label[0], H, foreign, measured)
 
 
-def _occluded(of: _Set, level: float) -> Photos:
-    scene, drawn = of.scene
-    rendered = of.render(scene)
+def _occluded(sequence: _Sequence, level: float) -> Photos:
+    scene, drawn = sequence.scene()
+    rendered = sequence.render(scene)
     if level > 0:
-        scale = search_scales(
-            lambda s: _shares(seen := of.preview(with_things(drawn, s)), seen.occluded),
-            level,
-            0.02,
-            20,
-            of.frames,
-        )
-        covered = of.render(with_things(drawn, scale))
+
+        def occluded(scale: Tensor) -> Tensor:
+            preview = sequence.preview(with_things(drawn, scale))
+            return _shares(preview, preview.occluded)
+
+        scale = search_scales(occluded, level, 0.02, 20, sequence.frames)
+        covered = sequence.render(with_things(drawn, scale))
         rendered = covered._replace(
             # What covers throws no shadows: those are a factor of their own.
             radiance=torch.where(covered.occluded, covered.radiance, rendered.radiance)
         )
     measured = _shares(rendered, rendered.occluded).mean()
-    return of.photos(rendered, of.photograph(rendered), float(measured))
+    return sequence.photos(rendered, sequence.photograph(rendered), float(measured))
 
 
-def _saturated(of: _Set, level: float) -> Photos:
-    rendered = of.render(of.scene[0])
+def _saturated(sequence: _Sequence, level: float) -> Photos:
+    rendered = sequence.render(sequence.scene()[0])
     if level > 0:
-        _, drawn = mild_scene(of.name, of.frames, of.size, MIRRORED)
-        black = of._replace(pictures=torch.zeros_like(of.pictures))
+        _, drawn = sequence.scene(MIRRORED)
+        black = sequence._replace(pictures=torch.zeros_like(sequence.pictures))
         # The same gains, without what blurs the border of what is clipped.
         off = (0.0, 0.0)
         sharp = replace(CAMERA, blur=off, motion=off, shot_noise=off, read_noise=off, quality=None)
-        small = of.preview(of.scene[0])
+        small = sequence.preview(sequence.scene()[0])
 
         def clipped(scale: Tensor) -> Tensor:
             both = _with_light(small, black.preview(glare_scene(drawn, scale)))
-            return _shares(both, _clipped(of.photograph(both, sharp)))
+            return _shares(both, _clipped(sequence.photograph(both, sharp)))
 
-        scale = search_scales(clipped, level, 0.005, 10, of.frames)
+        scale = search_scales(clipped, level, 0.005, 10, sequence.frames)
         rendered = _with_light(rendered, black.render(glare_scene(drawn, scale)))
-    frames = of.photograph(rendered)
-    return of.photos(rendered, frames, float(_shares(rendered, _clipped(frames)).mean()))
+    frames = sequence.photograph(rendered)
+    return sequence.photos(rendered, frames, float(_shares(rendered, _clipped(frames)).mean()))
 
 
 def _with_light(rendered: RenderedScene, other: RenderedScene) -> RenderedScene:
     return rendered._replace(radiance=rendered.radiance + other.radiance)
 
 
-def _shadow(of: _Set, level: float) -> Photos:
-    scene, drawn = of.scene
-    rendered = of.render(with_casters(drawn, level))
+def _shadow(sequence: _Sequence, level: float) -> Photos:
+    scene, drawn = sequence.scene()
+    rendered = sequence.render(with_casters(drawn, level))
     without, opaque, shaded = (
-        of.preview(s).radiance.mean(dim=2)
+        sequence.preview(s).radiance.mean(dim=2)
         for s in (scene, with_casters(drawn, 1.0), with_casters(drawn, level))
     )
     core = opaque < CORE * without
     measured = float((1 - shaded / without)[core].mean()) if core.any() else 0.0
-    return of.photos(rendered, of.photograph(rendered), measured)
+    return sequence.photos(rendered, sequence.photograph(rendered), measured)
 
 
-def _noise(of: _Set, level: float) -> Photos:
+def _noise(sequence: _Sequence, level: float) -> Photos:
     def camera(sigma: float) -> CameraRanges:
         read = READ_NOISE * sigma
         return replace(CAMERA, shot_noise=(sigma, sigma), read_noise=(read, read))
 
-    rendered = of.render(of.scene[0])
-    noisy, clear = (of.photograph(rendered, camera(sigma)) for sigma in (level, 0.0))
+    rendered = sequence.render(sequence.scene()[0])
+    noisy, clear = (sequence.photograph(rendered, camera(sigma)) for sigma in (level, 0.0))
     measured = float((noisy - clear).square().mean().sqrt())
-    return of.photos(rendered, noisy, measured)
+    return sequence.photos(rendered, noisy, measured)
 
 
-def _tilt(of: _Set, level: float) -> Photos:
-    scene, _ = mild_scene(of.name, of.frames, of.size, replace(RANGES, tilt=(level, level)))
-    rendered = of.render(scene)
+def _tilt(sequence: _Sequence, level: float) -> Photos:
+    scene, _ = sequence.scene(replace(RANGES, tilt=(level, level)))
+    rendered = sequence.render(scene)
     cosine = scene.R[0, 1:, 2, 2].clamp(-1, 1)
-    measured = float(cosine.arccos().rad2deg().mean()) if of.frames > 1 else 0.0
-    return of.photos(rendered, of.photograph(rendered), measured)
+    measured = float(cosine.arccos().rad2deg().mean()) if sequence.frames > 1 else 0.0
+    return sequence.photos(rendered, sequence.photograph(rendered), measured)
 
 
-def _foreign(of: _Set, level: float) -> Photos:
-    rendered = of.render(of.scene[0])
-    photos = of.photos(rendered, of.photograph(rendered), 0.0)
-    count = min(round(level * of.frames), of.frames - 1)
-    order = torch.randperm(of.frames - 1, generator=generator_for("robustness foreign", of.name))
+def _foreign(sequence: _Sequence, level: float) -> Photos:
+    rendered = sequence.render(sequence.scene()[0])
+    photos = sequence.photos(rendered, sequence.photograph(rendered), 0.0)
+    count = min(round(level * sequence.frames), sequence.frames - 1)
+    generator = generator_for("robustness foreign", sequence.name)
+    order = torch.randperm(sequence.frames - 1, generator=generator)
     chosen = order[:count] + 1
-    other = of._replace(name=f"{of.name} foreign", pictures=of.pictures[1:])
-    seen = other.render(other.scene[0])
-    photos.frames[chosen] = other.photograph(seen)[0, chosen]
-    photos.homography_frame_label[chosen] = seen.homography_frame_label[0, chosen]
+    other = sequence._replace(name=f"{sequence.name} foreign", pictures=sequence.pictures[1:])
+    foreign = other.render(other.scene()[0])
+    photos.frames[chosen] = other.photograph(foreign)[0, chosen]
+    photos.homography_frame_label[chosen] = foreign.homography_frame_label[0, chosen]
     photos.foreign[chosen] = True
-    return photos._replace(measured=count / of.frames)
+    return photos._replace(measured=count / sequence.frames)
 
 
-_TAKE = {
+_FACTORS = {
     "occluded": _occluded,
     "saturated": _saturated,
     "shadow": _shadow,
@@ -233,8 +236,8 @@ _TAKE = {
 
 def _shares(rendered: RenderedScene, mask: Tensor) -> Tensor:
     """Return the share (B, T) of the picture's pixels in each frame that a mask holds."""
-    seen = rendered.visible.flatten(2)
-    return (mask.flatten(2) & seen).sum(-1) / seen.sum(-1).clamp_min(1)
+    visible = rendered.visible.flatten(2)
+    return (mask.flatten(2) & visible).sum(-1) / visible.sum(-1).clamp_min(1)
 
 
 def _clipped(photos: Tensor) -> Tensor:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.quality.alignment import AlignmentRow
+from benchmarks.quality.alignment.frame_errors import ENTRIES
+from benchmarks.quality.rows import Row
 from diar_ops import homography_dlt, warp_homography
 from diar_ops._files import write_image
 from tests.harness import generator
@@ -67,20 +68,16 @@ def row(
     success: bool | None = None,
     distance: float | None = None,
     name: str = "set",
-) -> AlignmentRow:
+) -> Row:
     """Return a row with an error; without success where it is infinite."""
     fine = error != float("inf") if success is None else success
-    eye = torch.eye(3).flatten().tolist()
-    return AlignmentRow(
-        name,
-        f"{sequence:06d}",
-        3,
-        method,
-        frame,
-        error,
-        error / 10 if distance is None else distance,
-        fine,
-        0.3,
-        1,
-        *eye,
-    )
+    values = {
+        "frame": frame,
+        "corner_error": error,
+        "distance": error / 10 if distance is None else distance,
+        "success": fine,
+        "seconds": 0.3,
+        "threads": 1,
+        **dict(zip(ENTRIES, torch.eye(3).flatten().tolist(), strict=True)),
+    }
+    return Row(name, f"{sequence:06d}", 3, method, values)

@@ -10,7 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.quality.robustness import FACTORS, Photos, choose_pictures, take_photos
+from benchmarks.quality.robustness.degraded_photos import (
+    Photos,
+    choose_pictures,
+    render_degraded_photos,
+)
+from benchmarks.quality.robustness.factors import FACTORS
 from benchmarks.quality.robustness.scenes import mild_scene, search_scales, thumbnail
 from diar_ops import OptionError, corner_error, warp_homography
 from diar_ops._files import write_image
@@ -28,14 +33,14 @@ def pictures() -> Tensor:
 
 @pytest.fixture(scope="module")
 def mild(pictures: Tensor) -> Photos:
-    return take_photos("occluded", 0.0, 0, pictures, FRAMES)
+    return render_degraded_photos("occluded", 0.0, 0, pictures, FRAMES)
 
 
 @cache
 def levels_of(factor: str) -> list[Photos]:
     pictures = choose_pictures([], 0, (SIDE, SIDE))
     levels = FACTORS[factor].levels
-    return [take_photos(factor, level, 0, pictures, FRAMES) for level in levels[::2]]
+    return [render_degraded_photos(factor, level, 0, pictures, FRAMES) for level in levels[::2]]
 
 
 @pytest.mark.parametrize("factor", FACTORS)
@@ -57,7 +62,7 @@ def test_the_factor_grows_and_cameras_stay(factor: str, pictures: Tensor, mild: 
             assert_close(p.homography_frame_label[same], H[same], atol=1e-9)
     if factor not in ("noise", "tilt"):
         assert torch.equal(photos[0].frames, mild.frames), "the first level is the same for all"
-    again = take_photos(factor, FACTORS[factor].levels[2], 0, pictures, FRAMES)
+    again = render_degraded_photos(factor, FACTORS[factor].levels[2], 0, pictures, FRAMES)
     assert torch.equal(again.frames, photos[1].frames)
 
 
@@ -79,14 +84,14 @@ def test_what_covers_leaves_the_rest_alone(mild: Photos) -> None:
 
 def test_cameras_tilt_by_the_level(pictures: Tensor) -> None:
     for level in (0.0, 30.0, 70.0):
-        photos = take_photos("tilt", level, 0, pictures, FRAMES)
+        photos = render_degraded_photos("tilt", level, 0, pictures, FRAMES)
         assert photos.measured == pytest.approx(level, abs=1e-4)
 
 
 def test_foreign_frames_join_one_by_one(pictures: Tensor) -> None:
     before = torch.zeros(10, dtype=torch.bool)
     for level in FACTORS["foreign"].levels:
-        photos = take_photos("foreign", level, 0, pictures, 10)
+        photos = render_degraded_photos("foreign", level, 0, pictures, 10)
         assert int(photos.foreign.sum()) == round(10 * level)
         assert photos.measured == round(10 * level) / 10
         assert bool((photos.foreign | ~before).all())
@@ -145,4 +150,4 @@ def test_one_picture_is_too_few(tmp_path: Path) -> None:
 
 def test_unknown_factors(pictures: Tensor) -> None:
     with pytest.raises(OptionError, match="one of occluded, saturated"):
-        take_photos("haze", 0.5, 0, pictures, 2)
+        render_degraded_photos("haze", 0.5, 0, pictures, 2)
