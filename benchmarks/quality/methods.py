@@ -13,37 +13,23 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from diar_ops._errors import OptionError, WeightsError
-from diar_ops.aggregate import (
-    consensus_logits,
-    exposure_gain,
-    intrinsic_aggregate,
-    mean_aggregate,
-    median_aggregate,
-    rpca_aggregate,
-    softmax_aggregate,
-)
+from diar_ops.aggregate import exposure_gain, intrinsic_aggregate, rpca_aggregate
 from diar_ops.colour import linear_to_srgb, srgb_to_linear
 from diar_ops.geometry import warp_homography
 from diar_ops.models import load_pretrained
 from diar_ops.models.weights.load import SHIPPED
 from diar_ops.models.weights.registry import RESTORERS
-from diar_ops.pipeline import settle_frames
+from diar_ops.pipeline import AGGREGATORS, settle_frames
 
 #: Maps frames (1, T, 3, H, W) and valid, (1, T, 1, H, W) or None for all, to (1, 3, H, W).
 Restore: TypeAlias = Callable[[Tensor, Tensor | None], Tensor]
 
 
-def _consensus(frames: Tensor, valid: Tensor | None) -> Tensor:
-    return softmax_aggregate(frames, consensus_logits(frames, valid), valid)
-
-
-#: The methods without weights; a new one needs no more than a line here.
+#: The methods without weights: the aggregators that the pipeline knows, and those that it does not.
 CLASSICAL: dict[str, Restore] = {
-    "mean": mean_aggregate,
-    "median": median_aggregate,
+    **AGGREGATORS,
     "rpca": rpca_aggregate,
     "intrinsic": intrinsic_aggregate,
-    "consensus": _consensus,
 }
 #: Behind the name of a classical method: frames are brought to a common exposure first.
 EXPOSURE = "+exposure"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeAlias, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from torch import Tensor
 
@@ -33,20 +33,21 @@ class TiledNetwork(Protocol):
         ...
 
 
-def _mean(frames: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-    return mean_aggregate(frames, valid, return_weights=True)
+def consensus(
+    features: Tensor, valid: Tensor | None = None, *, return_weights: bool = False
+) -> Tensor | tuple[Tensor, Tensor]:
+    """Average the frames that agree with the median over frames (:func:`consensus_logits`)."""
+    logits = consensus_logits(features, valid)
+    if return_weights:
+        return softmax_aggregate(features, logits, valid, return_weights=True)
+    return softmax_aggregate(features, logits, valid)
 
 
-def _median(frames: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-    return median_aggregate(frames, valid, return_weights=True)
-
-
-def _consensus(frames: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-    """Average the frames that agree with the median over frames."""
-    logits = consensus_logits(frames, valid)
-    return softmax_aggregate(frames, logits, valid, return_weights=True)
-
-
-#: By name. One more line makes another aggregator known to :func:`reconstruct_sequence`, to
-#: ``full_pipeline.py --aggregator`` and to ``evaluate.py --methods``.
-AGGREGATORS: dict[str, Aggregator] = {"mean": _mean, "median": _median, "consensus": _consensus}
+#: By name: functions of (features, valid, return_weights=), as in :mod:`diar_ops.aggregate`. One
+#: more line makes another one known to :func:`reconstruct_sequence`, to ``full_pipeline.py
+#: --aggregator`` and to ``evaluate.py --methods``.
+AGGREGATORS: dict[str, Callable[..., Any]] = {
+    "mean": mean_aggregate,
+    "median": median_aggregate,
+    "consensus": consensus,
+}

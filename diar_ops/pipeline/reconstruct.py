@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple, TypeAlias
 
 import torch
@@ -97,7 +98,7 @@ def reconstruct_sequence(
         names = ", ".join(("diar", *AGGREGATORS))
         known = f"aggregator to be one of {names}, a network or a callable"
         check_option(op, aggregator in AGGREGATORS, known, aggregator)
-        aggregator = AGGREGATORS[aggregator]
+        aggregator = partial(AGGREGATORS[aggregator], return_weights=True)
     check_option(op, callable(aggregator), _NEEDS_WEIGHTS, type(aggregator).__name__)
     check_option(op, working_size >= 64, "working_size >= 64", working_size)
     used = [t for t in range(len(frames)) if bool(alignment.success[t])]
