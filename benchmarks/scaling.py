@@ -18,8 +18,6 @@ from typing import Any, NamedTuple
 
 from benchmarks.tables import markdown_table
 
-__all__ = ["Fit", "fit_exponent", "growth_rows", "growth_tables", "point"]
-
 
 class Fit(NamedTuple):
     """A slope in log-log coordinates.

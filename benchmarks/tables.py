@@ -5,8 +5,6 @@ from __future__ import annotations
 import platform
 from typing import Any
 
-__all__ = ["machine_line", "markdown_table", "ratio_tables"]
-
 
 def machine_line(info: dict[str, Any]) -> str:
     """Return one line that says where the numbers were measured."""

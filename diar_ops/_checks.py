@@ -14,21 +14,6 @@ from torch import Tensor
 
 from diar_ops._errors import DeviceError, DtypeError, OptionError, ShapeError
 
-__all__ = [
-    "EPS",
-    "check_bool",
-    "check_broadcast",
-    "check_device",
-    "check_floating",
-    "check_option",
-    "check_shapes",
-    "check_size",
-    "eps_of",
-    "read_number",
-    "solve_dtype",
-    "widest_dtype",
-]
-
 #: Smallest value safely added to a denominator, about eight units in the last place of 1.0.
 EPS: dict[torch.dtype, float] = {
     torch.float16: 2.0**-7,

@@ -2,18 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = [
-    "DeviceError",
-    "DiarError",
-    "DtypeError",
-    "ImageError",
-    "OptionError",
-    "OutputError",
-    "RenderError",
-    "ShapeError",
-    "WeightsError",
-]
-
 
 class DiarError(ValueError):
     """Base of every error that diar_ops raises on purpose; the message is one sentence."""

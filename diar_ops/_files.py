@@ -23,8 +23,6 @@ from diar_ops._checks import check_option, check_shapes
 from diar_ops._errors import DtypeError, ImageError, OutputError, ShapeError
 from diar_ops._pixels import FULL_SCALE
 
-__all__ = ["atomic_path", "read_lines", "to_csv", "write_image", "write_text_atomic"]
-
 _WORDS = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",

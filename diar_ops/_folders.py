@@ -17,8 +17,6 @@ from pathlib import Path
 from diar_ops._errors import OutputError
 from diar_ops._files import explain
 
-__all__ = ["atomic_folder", "remove_stale_folders"]
-
 # .diar-tmp-<machine>-<process id>-<random>
 _NAME = re.compile(r"\.diar-tmp-([0-9a-f]{8})-([0-9]{1,10})-[0-9a-f]{8}")
 

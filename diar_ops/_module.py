@@ -6,8 +6,6 @@ import inspect
 
 from torch import nn
 
-__all__ = ["OpModule"]
-
 
 class OpModule(nn.Module):
     """A module whose attributes are the arguments of its constructor, which its repr shows."""

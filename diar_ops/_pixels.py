@@ -9,20 +9,6 @@ from torch.nn import functional as F
 from diar_ops._checks import check_shapes
 from diar_ops._errors import DtypeError
 
-__all__ = [
-    "FULL_SCALE",
-    "fit_size",
-    "image_gradient",
-    "image_size",
-    "image_to_float",
-    "resize_matrix",
-    "shrink",
-    "shrink_alike",
-    "shrink_valid",
-    "to_bytes",
-    "to_unit",
-]
-
 #: Value of white in each integer dtype of images.
 FULL_SCALE = {torch.uint8: 255.0, torch.uint16: 65535.0}
 

@@ -6,8 +6,6 @@ import hashlib
 
 import torch
 
-__all__ = ["generator_for"]
-
 
 def generator_for(*parts: object) -> torch.Generator:
     """Return a generator seeded by words and numbers, the same on every machine."""

@@ -7,21 +7,6 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-__all__ = [
-    "Alignment",
-    "BundleAdjustment",
-    "FeatureMap",
-    "HomographyEstimate",
-    "Matches",
-    "PairMatches",
-    "Reason",
-    "Reconstruction",
-    "RefinedHomography",
-    "Restored",
-    "Warped",
-    "Whole",
-]
-
 
 class Reason(IntEnum):
     """Reason why a homography could be estimated, or a frame be aligned, or not."""

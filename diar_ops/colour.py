@@ -7,8 +7,6 @@ from torch import Tensor
 
 from diar_ops._checks import check_floating
 
-__all__ = ["linear_to_srgb", "srgb_to_linear"]
-
 
 def srgb_to_linear(image: Tensor) -> Tensor:
     """Decode sRGB values to linear light.

@@ -9,8 +9,6 @@ from torch import Tensor
 from diar_ops._checks import check_bool, check_floating, check_option, check_shapes, solve_dtype
 from diar_ops._errors import ShapeError
 
-__all__ = ["psnr", "rmse", "ssim"]
-
 #: Wang et al. 2004: an 11 x 11 Gaussian window of sigma 1.5, and the two stabilising constants.
 WINDOW_RADIUS = 5
 WINDOW_SIGMA = 1.5

@@ -20,8 +20,6 @@ from diar_ops._checks import check_device
 from diar_ops.models import save_pretrained
 from diar_ops.training import Progress, RunConfig, Task, Trainer, join_processes
 
-__all__ = ["run_training_script"]
-
 Config = TypeVar("Config", bound=RunConfig)
 
 

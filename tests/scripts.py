@@ -6,8 +6,6 @@ import importlib.util
 from pathlib import Path
 from types import ModuleType
 
-__all__ = ["load_script"]
-
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 
 

@@ -10,8 +10,6 @@ from torch import Tensor
 from diar_ops._checks import check_bool, check_floating, check_shapes, read_number, solve_dtype
 from diar_ops._errors import ShapeError
 
-__all__ = ["check_frames", "usable_frames"]
-
 
 def check_frames(op: str, features: Tensor, valid: Tensor | None) -> None:
     """Check ``features`` (B, T, C, H, W) and ``valid`` (B, T, 1, H, W) of an aggregate."""

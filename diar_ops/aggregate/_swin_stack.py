@@ -21,8 +21,6 @@ from diar_ops.aggregate._swin.block import (
 )
 from diar_ops.aggregate.swin_block import SwinBlock
 
-__all__ = ["SwinStack", "swin_stack"]
-
 
 def swin_stack(
     op: str,

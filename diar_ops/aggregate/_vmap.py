@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from torch import Tensor
 
-__all__ = ["fold_into_batch", "unfold_batch"]
-
 
 def fold_into_batch(x: Tensor | None, dim: int | None, size: int) -> Tensor | None:
     """Return (size * B, ...) of a tensor (B, ...) that is mapped along ``dim``, or not at all."""

@@ -9,8 +9,6 @@ from diar_ops._checks import check_bool, check_floating, check_option, check_sha
 from diar_ops._module import OpModule
 from diar_ops.aggregate.median import median_aggregate
 
-__all__ = ["ConsensusLogits", "consensus_logits"]
-
 
 def consensus_logits(
     features: Tensor, valid: Tensor | None = None, *, sigma: float = 0.04

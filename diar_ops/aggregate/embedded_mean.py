@@ -10,8 +10,6 @@ from diar_ops.aggregate._swin.block import BlockOptions, Window
 from diar_ops.aggregate._swin_stack import SwinStack, swin_stack
 from diar_ops.aggregate.mean import mean_aggregate
 
-__all__ = ["EmbeddedMeanAggregate", "embedded_mean_aggregate"]
-
 
 def embedded_mean_aggregate(
     features: Tensor,

@@ -8,8 +8,6 @@ from torch import Tensor
 from diar_ops._checks import check_bool, check_floating, check_option, check_shapes, solve_dtype
 from diar_ops._module import OpModule
 
-__all__ = ["ExposureGain", "exposure_gain"]
-
 # Iteratively reweighted least squares for the L1 fit of the pairs; residuals are log ratios.
 _REWEIGHTINGS = 10
 _LEAST_RESIDUAL = 1e-3

@@ -11,8 +11,6 @@ from diar_ops.aggregate._frames import check_frames, usable_frames
 from diar_ops.aggregate._intrinsic.poisson import divergence, solve_poisson
 from diar_ops.aggregate.median import median_aggregate
 
-__all__ = ["IntrinsicAggregate", "intrinsic_aggregate"]
-
 #: Weight of a difference that no frame shows. It connects what masks separate and fills what no
 #: frame covers, and changes a difference that frames do show by no more than this share.
 _UNSEEN_WEIGHT = 1e-4

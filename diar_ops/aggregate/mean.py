@@ -9,8 +9,6 @@ from torch import Tensor
 from diar_ops._module import OpModule
 from diar_ops.aggregate._frames import check_frames, usable_frames
 
-__all__ = ["MeanAggregate", "mean_aggregate"]
-
 
 @overload
 def mean_aggregate(

@@ -11,8 +11,6 @@ from diar_ops._module import OpModule
 from diar_ops.aggregate._frames import check_frames, usable_frames
 from diar_ops.aggregate._median.sorting import sort_slices
 
-__all__ = ["MedianAggregate", "median_aggregate"]
-
 #: Elements per frame that are sorted at a time: all frames of a band stay in the cache.
 BAND_ELEMENTS = 2**17
 #: Up to this many frames a CPU sorts faster by a network of elementwise min and max than in

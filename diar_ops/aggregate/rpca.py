@@ -13,8 +13,6 @@ from diar_ops._module import OpModule
 from diar_ops.aggregate._frames import check_frames, usable_frames
 from diar_ops.aggregate._rpca.alm import low_rank_part
 
-__all__ = ["RPCAAggregate", "rpca_aggregate"]
-
 
 @overload
 def rpca_aggregate(

@@ -12,8 +12,6 @@ from diar_ops._errors import ShapeError
 from diar_ops._module import OpModule
 from diar_ops.aggregate._frames import check_frames, usable_frames
 
-__all__ = ["SoftmaxAggregate", "softmax_aggregate"]
-
 
 @overload
 def softmax_aggregate(

@@ -10,8 +10,6 @@ from diar_ops.aggregate._swin.block import BlockOptions, Window
 from diar_ops.aggregate._swin_stack import SwinStack, swin_stack
 from diar_ops.aggregate.softmax import softmax_aggregate
 
-__all__ = ["SwinAggregate", "swin_aggregate"]
-
 
 def swin_aggregate(
     features: Tensor,

@@ -20,8 +20,6 @@ from diar_ops.aggregate._swin.block import (
     to_tokens,
 )
 
-__all__ = ["SwinBlock", "Window", "swin_block"]
-
 
 def swin_block(
     features: Tensor,

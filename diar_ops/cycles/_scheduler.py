@@ -19,8 +19,6 @@ from diar_ops.cycles.settings import RenderSettings
 from diar_ops.cycles.texture import TextureChoice
 from diar_ops.cycles.worker import BlenderProcess, WorkerCrash
 
-__all__ = ["RenderRun", "render_sequences", "sequence_name"]
-
 #: A process is replaced after so many sequences: whatever leaks, leaks only so far.
 SEQUENCES_PER_PROCESS = 50
 #: Free space below which a failure means that the disk is full: bytes in all, and per pixel of a

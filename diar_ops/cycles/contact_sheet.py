@@ -19,8 +19,6 @@ from diar_ops.data.images import read_image
 from diar_ops.data.masks import FLAG_COLOURS
 from diar_ops.data.sequence_reader import read_sequence, sequence_folders
 
-__all__ = ["SHEET", "contact_sheet", "mask_overlay", "write_contact_sheet"]
-
 GAP = 3
 PAPER = 255
 OCCLUDED_COLOUR = (40, 200, 90)

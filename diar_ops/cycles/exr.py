@@ -10,8 +10,6 @@ import numpy as np
 
 from diar_ops._errors import ImageError
 
-__all__ = ["read_exr"]
-
 _MAGIC = 20000630
 _TYPES: dict[int, str] = {0: "<u4", 1: "<f2", 2: "<f4"}
 

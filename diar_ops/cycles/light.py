@@ -15,8 +15,6 @@ from diar_ops.scene import LightKind, PlanarScene, picture_plane, scene_homograp
 from diar_ops.scene._rotation import shortest_rotation
 from diar_ops.scene.types import SPOT_BLEND
 
-__all__ = ["plane_points", "unshadowed_radiance"]
-
 #: Points by which the side of an area light, or the disc of a spot's sphere, is sampled.
 _GRID = 6
 

@@ -15,8 +15,6 @@ from diar_ops.cycles.light import plane_points, unshadowed_radiance
 from diar_ops.scene import PlanarScene
 from diar_ops.scene.flags import HIGHLIGHT, SATURATED, SHADOW, FrameFlag
 
-__all__ = ["frame_masks", "frame_picture"]
-
 #: Colour below which a pixel reflects too little light to tell its irradiance.
 _DARK = 0.004
 

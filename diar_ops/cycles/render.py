@@ -22,8 +22,6 @@ from diar_ops.cycles.worker import BlenderProcess, WorkerCrash, blender_command
 from diar_ops.data.photos import list_images
 from diar_ops.data.sequence_writer import DOCUMENT, format_document
 
-__all__ = ["RenderedSet", "render_dataset"]
-
 LOCK = ".lock"
 
 

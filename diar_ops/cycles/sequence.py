@@ -30,8 +30,6 @@ from diar_ops.data.sequence_writer import (
 from diar_ops.scene import PlanarScene, sample_planar_scene, scene_homography, scene_to_document
 from diar_ops.scene.flags import FrameShares, frame_shares
 
-__all__ = ["draw_scene", "render_sequence"]
-
 NOTE = (
     "Views of one picture, each spoiled by its own light, shadows, highlights and things in the "
     "way, with the clean picture (label.png) and exact homographies."

@@ -14,8 +14,6 @@ from diar_ops.data.sequence_writer import DATASET_FORMAT, VERSION
 from diar_ops.scene import SceneRanges
 from diar_ops.scene.sample import KINDS
 
-__all__ = ["DATASET", "DEVICES", "RenderSettings", "check_same_dataset"]
-
 #: Name of the document that describes a data set.
 DATASET = "dataset.json"
 DEVICES = ("cpu", "cuda", "optix")

@@ -15,8 +15,6 @@ from diar_ops.geometry import warp_homography
 from diar_ops.metrics import colour_gain, psnr
 from diar_ops.scene.flags import FrameShares, frame_shares
 
-__all__ = ["DatasetStatistics", "dataset_statistics", "statistics_table"]
-
 #: Wider tables do not fit on a page: counts of many frames are taken together.
 MAX_COLUMNS = 16
 

@@ -15,8 +15,6 @@ from diar_ops._pixels import FULL_SCALE, image_to_float, to_bytes
 from diar_ops._seeds import generator_for
 from diar_ops.data.images import Photo, read_image
 
-__all__ = ["TextureChoice", "prepare_texture"]
-
 #: How many times as long as wide a pixel may be. Free cameras no longer fit a longer picture into
 #: their frames, and Blender takes any above 200 for 200.
 MAX_STRETCH = 32

@@ -18,8 +18,6 @@ from typing import IO, Any
 
 from diar_ops._errors import RenderError
 
-__all__ = ["BlenderProcess", "WorkerCrash", "blender_command"]
-
 SCRIPT = Path(__file__).with_name("blender_scene.py")
 #: Seconds in which Blender must have started, or must end when asked to.
 START_TIMEOUT, STOP_TIMEOUT = 180.0, 5.0

@@ -7,8 +7,6 @@ from pathlib import Path
 
 from diar_ops._errors import ImageError
 
-__all__ = ["natural_key", "read_error"]
-
 
 def natural_key(path: Path) -> tuple[list[tuple[bool, int, str]], str]:
     """Return a sort key that counts: runs of digits are numbers and come before letters."""

@@ -9,8 +9,6 @@ from torch import Tensor
 
 from diar_ops.geometry import transform_points
 
-__all__ = ["crop_homography", "crop_image", "frame_corners"]
-
 Corner = tuple[int, int]
 
 

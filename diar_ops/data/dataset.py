@@ -29,8 +29,6 @@ from diar_ops.data.sequence_reader import (
 )
 from diar_ops.data.sequence_writer import DOCUMENT
 
-__all__ = ["SequenceDataset", "SequenceItem"]
-
 TAKE = ("first", "random")
 CROP_AT = ("centre", "random")
 MASKS = ("occluded", "flags")

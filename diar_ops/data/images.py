@@ -23,8 +23,6 @@ from diar_ops.data.sixteen import decode_sixteen, has_sixteen_bits, upright
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["Photo", "read_image"]
-
 #: A larger picture is taken for a decompression bomb.
 MAX_PIXELS = 300_000_000
 

@@ -17,8 +17,6 @@ from diar_ops._pixels import FULL_SCALE
 from diar_ops.data.images import read_image
 from diar_ops.scene.flags import FrameFlag
 
-__all__ = ["FLAG_COLOURS", "read_flags", "read_mask", "write_flags", "write_mask"]
-
 #: Colours of the flags in the file, for people; a pixel with several has their mean.
 FLAG_COLOURS = {
     FrameFlag.SHADOW: (60, 110, 230),

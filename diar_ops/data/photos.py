@@ -14,8 +14,6 @@ from diar_ops.data._listing import natural_key, read_error
 from diar_ops.data.images import Photo, read_image
 from diar_ops.data.sequence_reader import is_sequence, read_sequence, sequence_folders
 
-__all__ = ["SUFFIXES", "find_photo", "list_images", "read_photos"]
-
 #: File name endings that :func:`list_images` takes for photos, in any case.
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".webp")
 

@@ -16,16 +16,6 @@ from diar_ops.data._listing import natural_key
 from diar_ops.data.sequence_writer import DOCUMENT, SEQUENCE_FORMAT, VERSION
 from diar_ops.scene.sample import KINDS
 
-__all__ = [
-    "RenderedFrame",
-    "RenderedSequence",
-    "check_sequence_document",
-    "check_stated_size",
-    "is_sequence",
-    "read_sequence",
-    "sequence_folders",
-]
-
 #: How far, in pixels, a corner of the label may be from itself after both directions.
 INVERSE_TOLERANCE = 1e-3
 #: No picture is larger, in pixels.

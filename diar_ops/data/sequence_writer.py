@@ -11,18 +11,6 @@ from torch import Tensor
 
 from diar_ops.scene import PlanarScene, scene_homography, scene_to_document
 
-__all__ = [
-    "DATASET_FORMAT",
-    "DOCUMENT",
-    "LABEL",
-    "SEQUENCE_FORMAT",
-    "VERSION",
-    "FrameNames",
-    "format_document",
-    "frame_names",
-    "sequence_document",
-]
-
 SEQUENCE_FORMAT = "diar_ops sequence"
 DATASET_FORMAT = "diar_ops dataset"
 #: Version of both formats. A reader takes this one and no other.

@@ -14,8 +14,6 @@ from diar_ops._errors import ImageError
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["decode_sixteen", "has_sixteen_bits", "upright"]
-
 _BITS, _PHOTOMETRIC, _ORIENTATION, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 258, 262, 274, 338, 339
 # (offsets, byte counts) of the pieces of a TIFF's picture: strips, tiles
 _PIECES = ((273, 279), (324, 325))

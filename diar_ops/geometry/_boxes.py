@@ -5,8 +5,6 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["box_sum"]
-
 
 def box_sum(image: Tensor, side: int) -> Tensor:
     """Return the sum over the part inside the image of the square around each pixel.

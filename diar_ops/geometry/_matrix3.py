@@ -10,8 +10,6 @@ from torch import Tensor
 
 from diar_ops._checks import eps_of
 
-__all__ = ["adjugate", "denormalize", "determinant", "front_sign", "invert", "scale_to_unit"]
-
 
 def scale_to_unit(matrix: Tensor) -> tuple[Tensor, Tensor]:
     """Divide each matrix (..., 3, 3) by its largest magnitude, so that nothing overflows later.

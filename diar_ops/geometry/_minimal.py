@@ -14,8 +14,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["Corners", "corner_areas", "four_point_homography", "orientation_margin"]
-
 
 class Corners(NamedTuple):
     """Four points relative to the last one, and the signed areas of their triangles."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["usable_first"]
-
 
 def usable_first(usable: Tensor) -> Tensor:
     """Return the order (B, N) that puts the usable ones of (B, N) first and keeps their order.

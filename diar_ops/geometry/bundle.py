@@ -14,8 +14,6 @@ from diar_ops._types import BundleAdjustment
 from diar_ops.geometry._bundle.adjust import Options, adjust
 from diar_ops.geometry._bundle.prepare import Problem
 
-__all__ = ["BundleAdjustHomographies", "bundle_adjust_homographies"]
-
 DISTORTIONS = ("none", "shared")
 
 

@@ -7,8 +7,6 @@ from torch import Tensor
 
 from diar_ops._checks import check_broadcast, check_floating, check_shapes, solve_dtype
 
-__all__ = ["homography_from_camera"]
-
 
 def homography_from_camera(K: Tensor, R: Tensor, t: Tensor, plane: Tensor | None = None) -> Tensor:
     """Return the exact homography of a plane seen by a pinhole camera: frame ~ H @ plane.

@@ -10,8 +10,6 @@ from diar_ops._checks import check_bool, check_floating, check_option, check_sha
 from diar_ops._module import OpModule
 from diar_ops.geometry._boxes import box_sum
 
-__all__ = ["LocalContrast", "local_contrast"]
-
 
 def local_contrast(
     image: Tensor, valid: Tensor | None = None, *, window: int = 7, floor: float = 0.01

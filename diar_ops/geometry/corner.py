@@ -15,8 +15,6 @@ from diar_ops._checks import (
 )
 from diar_ops.geometry._matrix3 import scale_to_unit
 
-__all__ = ["corner_error"]
-
 
 def corner_error(homography: Tensor, other: Tensor, *, size: tuple[int, int]) -> Tensor:
     """Return the mean distance, in destination pixels, of the four projected source corners.

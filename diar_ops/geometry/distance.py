@@ -8,8 +8,6 @@ from torch import Tensor
 from diar_ops._checks import check_broadcast, check_floating, check_shapes, solve_dtype
 from diar_ops.geometry.normalize import normalize_homography
 
-__all__ = ["homography_distance"]
-
 
 def homography_distance(homography: Tensor, other: Tensor) -> Tensor:
     """Return ||H / det(H)^(1/3) - G / det(G)^(1/3)||_F, the Frobenius distance at determinant 1.

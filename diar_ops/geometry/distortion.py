@@ -18,8 +18,6 @@ from diar_ops._checks import (
 )
 from diar_ops.geometry.transform import TransformedPoints
 
-__all__ = ["PhotoLens", "distort_points", "undistort_points"]
-
 #: No lens shows in a photo what lies this many half diagonals off its axis, undistorted.
 _FAR = 100.0
 

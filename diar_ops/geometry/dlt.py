@@ -9,8 +9,6 @@ from diar_ops._checks import check_floating, check_shapes, widest_dtype
 from diar_ops.geometry._matrix3 import denormalize
 from diar_ops.geometry._minimal import corner_areas, four_point_homography
 
-__all__ = ["homography_dlt"]
-
 
 def homography_dlt(points_src: Tensor, points_dst: Tensor, weights: Tensor | None = None) -> Tensor:
     r"""Fit homographies to correspondences by the normalised direct linear transform.

@@ -8,8 +8,6 @@ from torch import Tensor
 from diar_ops._checks import check_floating, check_shapes, solve_dtype
 from diar_ops.geometry._matrix3 import determinant, scale_to_unit
 
-__all__ = ["normalize_homography"]
-
 
 def normalize_homography(homography: Tensor) -> Tensor:
     """Scale homographies to determinant 1: H / det(H)^(1/3), with the real cube root.

@@ -14,8 +14,6 @@ from diar_ops.geometry._ransac.normalize import normalize_matches, to_pixels
 from diar_ops.geometry._ransac.refine import newton_step, refit
 from diar_ops.geometry._ransac.search import search
 
-__all__ = ["RansacHomography", "ransac_homography"]
-
 #: Reach of the final refit, in thresholds.
 _FINAL_REACH = 1.5
 

@@ -28,8 +28,6 @@ from diar_ops.geometry._refine.judge import judge
 from diar_ops.geometry._refine.pyramid import build_pyramids, first_level
 from diar_ops.geometry.contrast import local_contrast
 
-__all__ = ["Features", "RefineHomography", "refine_homography"]
-
 #: A step shorter than this, in pixels of a level, is the last one there; on the finest level, and
 #: on others, where the next one goes on.
 _TOLERANCE, _COARSE_TOLERANCE = 0.01, 0.05

@@ -10,8 +10,6 @@ from torch import Tensor
 from diar_ops._checks import check_broadcast, check_floating, check_shapes, eps_of, solve_dtype
 from diar_ops.geometry._matrix3 import front_sign, scale_to_unit
 
-__all__ = ["TransformedPoints", "transform_points"]
-
 
 class TransformedPoints(NamedTuple):
     """Projected points.

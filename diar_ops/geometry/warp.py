@@ -24,8 +24,6 @@ from diar_ops.geometry._warp.rows import WarpPlan, warp_bands, warp_rows
 from diar_ops.geometry._warp.sampler import SourcePyramid
 from diar_ops.geometry.distortion import PhotoLens
 
-__all__ = ["WarpHomography", "warp_homography"]
-
 MODES = ("bilinear", "bicubic", "nearest")
 
 

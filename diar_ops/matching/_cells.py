@@ -18,8 +18,6 @@ from diar_ops._types import FeatureMap, Matches
 from diar_ops.matching._unit import unit_descriptors
 from diar_ops.matching.mutual_nearest import NearestPairs, check_match_options, mutual_nearest
 
-__all__ = ["CellMatcher", "MatchOptions", "match_cells"]
-
 
 class MatchOptions(NamedTuple):
     """The options of :func:`diar_ops.match_dense` and :func:`diar_ops.match_pyramid`."""

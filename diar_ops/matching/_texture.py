@@ -6,8 +6,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["grey", "window_mean"]
-
 #: ITU-R BT.601 luma, the grey of OpenCV and Pillow.
 _LUMA = (0.299, 0.587, 0.114)
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["unit_descriptors"]
-
 
 def unit_descriptors(descriptors: Tensor, dim: int) -> tuple[Tensor, Tensor]:
     """Scale descriptors to unit length along ``dim``.

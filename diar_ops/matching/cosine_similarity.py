@@ -8,8 +8,6 @@ from diar_ops._checks import check_floating, check_shapes, solve_dtype
 from diar_ops._errors import ShapeError
 from diar_ops.matching._unit import unit_descriptors
 
-__all__ = ["cosine_similarity"]
-
 
 def cosine_similarity(features0: Tensor, features1: Tensor) -> Tensor:
     """Compare every descriptor of one map with every descriptor of another.

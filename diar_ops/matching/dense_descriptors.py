@@ -32,8 +32,6 @@ from diar_ops._pixels import image_gradient
 from diar_ops._types import FeatureMap
 from diar_ops.matching._texture import grey, window_mean
 
-__all__ = ["DenseDescriptor", "dense_descriptors", "dense_stages"]
-
 #: Twice the mean gradient (intensity per pixel) that rounding to 8 bits gives a flat image.
 _MIN_CONTRAST = 0.5 / 255
 

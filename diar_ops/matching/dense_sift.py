@@ -14,8 +14,6 @@ from diar_ops._module import OpModule
 from diar_ops._pixels import image_gradient
 from diar_ops.matching._texture import grey
 
-__all__ = ["DenseSIFT", "dense_sift"]
-
 #: Mean gradient (intensity per pixel) below which a window holds rounding errors, not texture:
 #: a hundredth of one level of an 8-bit image.
 _ROUNDING = 0.01 / 255

@@ -14,8 +14,6 @@ from diar_ops._errors import ShapeError
 from diar_ops._module import OpModule
 from diar_ops._types import FeatureMap
 
-__all__ = ["ImagePyramid", "PyramidLevel", "image_pyramid", "level_features"]
-
 
 class PyramidLevel(NamedTuple):
     """One level of an image pyramid.

@@ -7,8 +7,6 @@ from torch import Tensor
 from diar_ops._types import FeatureMap, Matches
 from diar_ops.matching._cells import CellMatcher, MatchOptions, match_cells
 
-__all__ = ["MatchDense", "match_dense"]
-
 
 def match_dense(
     features0: FeatureMap | Tensor,

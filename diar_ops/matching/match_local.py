@@ -21,8 +21,6 @@ from diar_ops._module import OpModule
 from diar_ops._types import FeatureMap, Matches
 from diar_ops.matching._unit import unit_descriptors
 
-__all__ = ["MatchLocal", "match_local"]
-
 
 def match_local(
     features0: FeatureMap, features1: FeatureMap, *, radius: int = 2, step: int = 1

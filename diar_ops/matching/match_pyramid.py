@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from diar_ops._types import FeatureMap, Matches
 from diar_ops.matching._cells import CellMatcher, MatchOptions, match_cells
 
-__all__ = ["MatchPyramid", "match_pyramid"]
-
 
 def match_pyramid(
     levels0: Sequence[FeatureMap],

@@ -15,8 +15,6 @@ from diar_ops.matching._mutual_nearest.dual_softmax import dual_logsumexp
 from diar_ops.matching._mutual_nearest.nearest import Nearest, nearest_both_ways
 from diar_ops.matching._unit import unit_descriptors
 
-__all__ = ["MutualNearest", "NearestPairs", "mutual_nearest"]
-
 
 class NearestPairs(NamedTuple):
     """The partner of every descriptor of set 0.

@@ -9,8 +9,6 @@ from torch import Tensor
 from diar_ops._checks import check_bool, check_floating, check_shapes
 from diar_ops._errors import ShapeError
 
-__all__ = ["check_sequence", "finish_image", "pad_to_multiple", "token_valid", "usable_pixels"]
-
 
 def check_sequence(op: str, frames: Tensor, valid: Tensor | None) -> dict[str, int]:
     """Check ``frames`` (B, T, 3, H, W) and ``valid`` (B, T, 1, H, W); return the sizes by name."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["is_integer", "is_integer_tuple", "is_window"]
-
 
 def is_integer(value: object, *, least: int = 1) -> bool:
     """Return whether a value is an integer, no bool, of at least ``least``."""

@@ -19,8 +19,6 @@ from diar_ops.models._inputs import (
 from diar_ops.models._options import is_integer_tuple
 from diar_ops.models.residual import ResidualDecoder, ResidualEncoder
 
-__all__ = ["DeepResidualSets", "DeepResidualSetsConfig"]
-
 #: Features of a larger stride than 2**5 tell nothing of the pixels they stand for.
 MOST_STAGES = 6
 

@@ -12,8 +12,6 @@ from diar_ops.aggregate import EmbeddedMeanAggregate, SwinAggregate
 from diar_ops.models._options import is_integer, is_window
 from diar_ops.models.deep_sets import DeepResidualSets, DeepResidualSetsConfig
 
-__all__ = ["DIAR", "DIARConfig"]
-
 
 @dataclass(frozen=True)
 class DIARConfig(DeepResidualSetsConfig):

@@ -12,8 +12,6 @@ from torch.nn import functional as F
 from diar_ops._checks import check_option, check_shapes
 from diar_ops.models._options import is_integer, is_integer_tuple
 
-__all__ = ["DualDescriptor", "DualDescriptorConfig"]
-
 #: Stride of the deepest features, which whole strides of all others fit into.
 _DEEPEST = 16
 #: The neighbourhood whose mean and contrast are taken out of the image: so many blocks of so many

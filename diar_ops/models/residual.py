@@ -15,8 +15,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["ResidualBlock", "ResidualDecoder", "ResidualEncoder"]
-
 _SLOPE = 0.1
 #: Scale of the second convolution of a branch at the start: small beside its shortcut, but not 0,
 #: which would leave the first convolution without gradient.

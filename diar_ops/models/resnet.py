@@ -11,8 +11,6 @@ from torch import Tensor, nn
 
 from diar_ops._checks import check_option, check_shapes
 
-__all__ = ["ARCHITECTURES", "Architecture", "ResNetTrunk"]
-
 
 class Architecture(NamedTuple):
     """Sizes of a ResNet, up to its third stage."""

@@ -14,17 +14,6 @@ from diar_ops._pixels import FULL_SCALE, image_size, resize_matrix, shrink, shri
 from diar_ops.geometry import warp_homography
 from diar_ops.pipeline._lens import undistorted_border
 
-__all__ = [
-    "Frame",
-    "Frames",
-    "Progress",
-    "WorkingCopy",
-    "check_frames",
-    "hide_invalid",
-    "smaller_copy",
-    "working_copy",
-]
-
 #: Frames of one sequence: a tensor (T, 3, H, W), or T tensors (3, H, W) of any sizes.
 Frames: TypeAlias = Tensor | Sequence[Tensor]
 

@@ -12,8 +12,6 @@ from diar_ops._types import BundleAdjustment, PairMatches
 from diar_ops.geometry import bundle_adjust_homographies, distort_points, undistort_points
 from diar_ops.geometry.transform import TransformedPoints
 
-__all__ = ["Lens", "estimate_lens", "significant_distortion", "undistorted_border"]
-
 #: A coefficient of fewer standard deviations counts as none: from matched cells, which pixels
 #: correct later, and from pixels, which were seen to err by four where there is no distortion.
 LEAST_FROM_CELLS, LEAST_FROM_PIXELS = 3.0, 5.0

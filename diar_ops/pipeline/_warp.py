@@ -14,8 +14,6 @@ from diar_ops.colour import linear_to_srgb, srgb_to_linear
 from diar_ops.geometry import distort_points, transform_points, warp_homography
 from diar_ops.pipeline._lens import undistorted_border
 
-__all__ = ["AlignedSequence", "warp_frame"]
-
 
 class AlignedSequence(NamedTuple):
     """Frames, their alignment, and which of them are used.

@@ -10,8 +10,6 @@ from torch import Tensor
 from diar_ops.aggregate import consensus_logits, mean_aggregate, median_aggregate, softmax_aggregate
 from diar_ops.models.faithful.tiles import Tiled, Warper
 
-__all__ = ["AGGREGATORS", "Aggregator", "TiledNetwork"]
-
 #: Maps frames (B, T, 3, H, W) and valid (B, T, 1, H, W) to the picture (B, 3, H, W) and the weights
 #: (B, T, 1 or 3, H, W) that sum to it.
 Aggregator: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]

@@ -19,8 +19,6 @@ from diar_ops.pipeline._align.place import place_frames, place_large_frames
 from diar_ops.pipeline._frames import Frame, Frames, Progress, check_frames, working_copy
 from diar_ops.pipeline.options import AlignOptions
 
-__all__ = ["align_sequence"]
-
 
 def align_sequence(
     frames: Frames,

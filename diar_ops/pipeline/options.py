@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 from diar_ops._checks import check_option
 
-__all__ = ["AlignOptions"]
-
 #: Longest sides below this many pixels leave no room for a descriptor's window.
 _LEAST_SIZE = 32
 

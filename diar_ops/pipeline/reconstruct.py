@@ -22,8 +22,6 @@ from diar_ops.pipeline._warp import AlignedSequence, warp_frame
 from diar_ops.pipeline.aggregators import AGGREGATORS, Aggregator, TiledNetwork
 from diar_ops.pipeline.settle import settle_frames
 
-__all__ = ["aligned_frames", "reconstruct_sequence"]
-
 _NEEDS_WEIGHTS = "an aggregator that knows the weights of the frames, such as a FaithfulDIAR"
 
 # Longest side of the copies on which exposure is compared: thousands of pixels fix a median.

@@ -18,8 +18,6 @@ from diar_ops._pixels import resize_matrix
 from diar_ops.aggregate import median_aggregate
 from diar_ops.geometry import corner_error, local_contrast, refine_homography, warp_homography
 
-__all__ = ["SettleFrames", "settle_frames"]
-
 #: Shorter side of the small copies, in pixels, at least.
 _LEAST_SIZE = 24
 #: Rounds; the first one's median is blurred by what it mends.

@@ -15,8 +15,6 @@ from diar_ops.results._images import data_uri, reduce_image
 from diar_ops.results._maps import difference_map, frame_colours
 from diar_ops.results._run import FinishedRun
 
-__all__ = ["FrameCard", "Spreads", "frame_cards", "spreads_of"]
-
 _LONGEST = 480  # edge of the pictures, in pixels
 
 

@@ -14,8 +14,6 @@ from diar_ops._types import Alignment
 from diar_ops.results._images import data_uri, reduce_image
 from diar_ops.results._run import FinishedRun
 
-__all__ = ["Flicker", "Still", "flicker"]
-
 _MAX_FRAMES = 12  # more would swell the page and take longer to watch than anyone does
 _WHOLE, _DETAIL = 640, 80  # longest edge of the whole view, edge of each enlarged square
 _UNLIKE = 0.08  # difference of mean colours from which a square shows something else

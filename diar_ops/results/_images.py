@@ -10,8 +10,6 @@ from torch import Tensor
 
 from diar_ops._pixels import FULL_SCALE, fit_size, image_size, to_bytes
 
-__all__ = ["data_uri", "reduce_image"]
-
 
 def reduce_image(image: Tensor, size: int | tuple[int, int]) -> Tensor:
     """Reduce an image by averaging areas.

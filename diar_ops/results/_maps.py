@@ -11,8 +11,6 @@ from torch.nn import functional as F
 from diar_ops._pixels import image_size
 from diar_ops.results._images import reduce_image
 
-__all__ = ["coverage_map", "difference_map", "frame_colours", "source_map"]
-
 _PALETTE = (
     "#3b7ea1",
     "#e0a030",

@@ -13,8 +13,6 @@ from diar_ops.geometry import transform_points
 from diar_ops.results._images import data_uri, reduce_image
 from diar_ops.results._run import FinishedRun
 
-__all__ = ["InlierMatches", "MatchDrawing", "draw_pairs", "inlier_matches"]
-
 _HEIGHT, _GAP = 400, 16  # of the drawings, in pixels
 _MAX_LINES = 150
 #: Colours of residuals from 0 over half to all of the scale, as the page's legend shows them.

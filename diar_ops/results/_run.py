@@ -12,8 +12,6 @@ from diar_ops._pixels import image_size, resize_matrix
 from diar_ops._types import Alignment, Reconstruction
 from diar_ops.pipeline import warp_frame
 
-__all__ = ["FinishedRun"]
-
 Window = tuple[int, int, int, int]
 
 

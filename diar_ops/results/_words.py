@@ -9,8 +9,6 @@ import numpy as np
 
 from diar_ops._types import Reason
 
-__all__ = ["percent", "pixels", "plain", "reason", "seconds", "verdict", "versions"]
-
 _PACKAGES = ("diar-ops", "torch", "kornia", "numpy", "opencv-python-headless", "pillow")
 
 

@@ -22,8 +22,6 @@ from diar_ops.results.files import check_results_folder, write_results
 from diar_ops.results.ground_truth import GroundTruth, read_ground_truth, score_against
 from diar_ops.results.report import render_report
 
-__all__ = ["CleanOptions", "Cleaned", "Listener", "clean_photos"]
-
 
 @dataclass(frozen=True)
 class CleanOptions:

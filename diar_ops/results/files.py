@@ -17,8 +17,6 @@ from diar_ops._errors import OutputError
 from diar_ops._files import explain, write_image, write_text_atomic
 from diar_ops._types import Alignment, Reason, Reconstruction
 
-__all__ = ["check_results_folder", "homographies_document", "output_names", "write_results"]
-
 _PICTURE, _DOCUMENT, _REPORT = "clean.png", "homographies.json", "report.html"
 
 

@@ -19,8 +19,6 @@ from diar_ops.data.sequence_reader import check_stated_size, read_sequence
 from diar_ops.geometry import corner_error, warp_homography
 from diar_ops.metrics import colour_gain, psnr, ssim
 
-__all__ = ["GroundTruth", "read_ground_truth", "score_against"]
-
 
 @dataclass(frozen=True, eq=False)
 class GroundTruth:

@@ -7,8 +7,6 @@ from typing import Any
 
 from diar_ops._errors import DiarError
 
-__all__ = ["render_page"]
-
 
 def render_page(op: str, template: str, *, package: str = __package__, **values: Any) -> str:
     """Fill in a template; what is not marked safe is escaped.

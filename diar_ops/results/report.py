@@ -22,8 +22,6 @@ from diar_ops.results._matches import draw_pairs
 from diar_ops.results._run import FinishedRun
 from diar_ops.results.page import render_page
 
-__all__ = ["render_report"]
-
 _MAIN, _MAP = 1600, 900  # longest edges of the page's pictures, in pixels
 _SCORES = ("psnr", "psnr_gain", "ssim", "corner_error")
 

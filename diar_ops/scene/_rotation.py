@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["shortest_rotation"]
-
 
 def shortest_rotation(direction: Tensor) -> Tensor:
     """Return the shortest rotation of z to a direction; its rows are the rotated axes x, y, z.

@@ -7,8 +7,6 @@ from torch import Tensor
 
 from diar_ops.scene.types import ObjectKind, Objects
 
-__all__ = ["bounding_radius", "tight_bounding_radius"]
-
 
 def bounding_radius(objects: Objects) -> Tensor:
     """Return the radius (...) of a sphere around each object's centre that holds all of it."""

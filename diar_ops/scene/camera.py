@@ -6,8 +6,6 @@ from dataclasses import dataclass, fields
 
 from diar_ops._checks import check_option
 
-__all__ = ["CameraRanges"]
-
 Range = tuple[float, float]
 
 

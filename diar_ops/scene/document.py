@@ -20,8 +20,6 @@ from diar_ops.scene.types import (
     PlanarScene,
 )
 
-__all__ = ["scene_from_document", "scene_to_document"]
-
 #: Significant digits that are stored: fewer than float64 has, so that the last ones, in which
 #: machines differ, do not show.
 DIGITS = 10

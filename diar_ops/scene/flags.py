@@ -11,9 +11,6 @@ from torch import Tensor
 from diar_ops._checks import check_bool, check_shapes
 from diar_ops.geometry import transform_points
 
-__all__ = ["FrameFlag", "FrameShares", "frame_shares"]
-
-
 #: In shadow is what gets less diffuse light than this share of what it would get with nothing in
 #: the way: the eye sees the loss of a quarter clearly, and it is above the noise of 16 samples.
 SHADOW = 0.75

@@ -10,8 +10,6 @@ from torch.nn import functional as F
 
 from diar_ops._checks import check_floating, check_option, check_shapes, solve_dtype
 
-__all__ = ["JpegCompress", "jpeg_compress", "round_through"]
-
 #: Tables K.1 and K.2 of the standard: steps of the 8 x 8 coefficients at quality 50.
 LUMINANCE = (
     16, 11, 10, 16, 24, 40, 51, 61, 12, 12, 14, 19, 26, 58, 60, 55,

@@ -14,8 +14,6 @@ from diar_ops.colour import linear_to_srgb
 from diar_ops.scene.camera import CameraRanges
 from diar_ops.scene.jpeg import jpeg_compress, round_through
 
-__all__ = ["photograph"]
-
 #: Weights of linear R, G, B in luminance (ITU-R BT.709).
 LUMINANCE = (0.2126, 0.7152, 0.0722)
 #: Metering takes no pixel for brighter than this, and no frame for darker than the other.

@@ -8,8 +8,6 @@ from torch import Tensor
 from diar_ops.geometry import homography_from_camera
 from diar_ops.scene.types import PlanarScene
 
-__all__ = ["picture_plane", "scene_homography"]
-
 
 def picture_plane(picture_size: Tensor, size: tuple[int, int]) -> Tensor:
     """Return where the pixels of a picture lie in the world, for ``homography_from_camera``.

@@ -7,8 +7,6 @@ from dataclasses import dataclass, fields
 
 from diar_ops._checks import check_option
 
-__all__ = ["SceneRanges"]
-
 Range = tuple[float, float]
 
 #: Share of the picture, around its middle, within which free cameras look.

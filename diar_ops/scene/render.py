@@ -29,8 +29,6 @@ from diar_ops.scene._render.trace import (
 from diar_ops.scene.plane import scene_homography
 from diar_ops.scene.types import PlanarScene
 
-__all__ = ["RenderedScene", "render_planar_scene"]
-
 #: Rays of one chunk: what stays in a processor's cache, and what keeps a GPU busy.
 CHUNK = {"cpu": 2**18, "cuda": 2**22}
 #: What is smooth is computed at nodes, this far apart at most: in pixels, and in picture sides.

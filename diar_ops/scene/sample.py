@@ -13,8 +13,6 @@ from diar_ops.scene._sample.rng import TensorRng
 from diar_ops.scene.ranges import SceneRanges
 from diar_ops.scene.types import Objects, PictureMaterial, PlanarScene
 
-__all__ = ["KINDS", "sample_planar_scene"]
-
 #: The kinds of sequences.
 KINDS = ("aligned", "misaligned")
 

@@ -15,17 +15,6 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-__all__ = [
-    "Finish",
-    "LightKind",
-    "Lights",
-    "ObjectKind",
-    "Objects",
-    "PictureMaterial",
-    "PlanarScene",
-]
-
-
 #: Share of a spot's cone, measured as 1 - cosine, in which it fades.
 SPOT_BLEND = 0.15
 #: Reflectance at normal incidence of a dielectric of index 1.5: varnish, gloss.

@@ -20,8 +20,6 @@ from diar_ops.textures._procedural.patterns import gradient
 from diar_ops.textures._procedural.posters import poster
 from diar_ops.textures._procedural.rng import Rng
 
-__all__ = ["TEXTURE_KINDS", "procedural_texture"]
-
 #: How each kind is drawn, and its share where no kind is requested.
 _KINDS: dict[str, tuple[Callable[[Rng, tuple[int, int]], Image], float]] = {
     "page": (page, 0.26),

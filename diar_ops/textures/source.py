@@ -22,8 +22,6 @@ from diar_ops.data.photos import list_images
 from diar_ops.textures._procedural.rng import Rng
 from diar_ops.textures.procedural import TEXTURE_KINDS, procedural_texture
 
-__all__ = ["TextureSource"]
-
 
 class TextureSource:
     """Pictures of any size: crops of image files, and procedural textures, at given shares.

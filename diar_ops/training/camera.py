@@ -9,8 +9,6 @@ from torch import Tensor
 
 from diar_ops.colour import linear_to_srgb
 
-__all__ = ["ideal_photos"]
-
 
 def ideal_photos(radiance: Tensor, factor: float = 1.0) -> Tensor:
     """Return light as an ideal camera stores it: clipped, coded and rounded to 8 bits.

@@ -12,8 +12,6 @@ from diar_ops._errors import WeightsError
 from diar_ops._files import atomic_path
 from diar_ops.training.curve import Row
 
-__all__ = ["Checkpoint", "load_checkpoint", "save_checkpoint"]
-
 FORMAT, VERSION = "diar_ops training", 1
 
 

@@ -12,19 +12,6 @@ from typing import NamedTuple
 from diar_ops._errors import OptionError, OutputError
 from diar_ops._files import atomic_path, read_lines, write_text_atomic
 
-__all__ = [
-    "CURVE",
-    "MEASURED",
-    "Curve",
-    "Line",
-    "Row",
-    "column",
-    "plot_curve",
-    "read_curve",
-    "read_curves",
-    "write_curve",
-]
-
 #: Name of the table in the folder of a run.
 CURVE = "curve.csv"
 #: Scores of restored pictures, by the end of their columns' names.

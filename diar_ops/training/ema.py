@@ -7,8 +7,6 @@ import copy
 import torch
 from torch import Tensor, nn
 
-__all__ = ["MeanWeights"]
-
 
 class MeanWeights:
     """An exponential moving average of a network's parameters; its buffers are the latest.

@@ -15,8 +15,6 @@ from diar_ops.models import load_pretrained
 from diar_ops.models.weights.registry import NETWORKS
 from diar_ops.training.options import RunConfig
 
-__all__ = ["build_network"]
-
 
 def build_network(name: str, config: RunConfig) -> nn.Module:
     """Return a registered network with the weights of a file, or those of a seed.

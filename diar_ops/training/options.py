@@ -13,8 +13,6 @@ import torch
 from diar_ops._checks import check_option
 from diar_ops._errors import OptionError
 
-__all__ = ["POSITIVE", "SHARE", "Bounds", "Options", "RunConfig", "at_least", "option"]
-
 #: The learning rate at the end of the cosine, as a share of the highest.
 LAST_RATE = 0.01
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}

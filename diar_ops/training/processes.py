@@ -11,8 +11,6 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-__all__ = ["Processes", "join_processes"]
-
 
 class Processes(NamedTuple):
     """Rank of this process among those that train together."""

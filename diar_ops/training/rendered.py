@@ -19,8 +19,6 @@ from diar_ops._seeds import generator_for
 from diar_ops.scene import render_planar_scene, sample_planar_scene
 from diar_ops.textures import TextureSource
 
-__all__ = ["LARGEST_ASPECT", "RenderedSequences"]
-
 #: Half precision ends at 65504; what is far beyond white only has to stay there.
 BRIGHTEST = 1000.0
 #: Aspect ratios of pictures are drawn up to this factor wider or higher than square.

@@ -8,8 +8,6 @@ from torch.utils.data import Sampler
 
 from diar_ops._checks import check_option
 
-__all__ = ["StepSampler"]
-
 
 class StepSampler(Sampler[list[tuple[int, int]]]):
     """An endless stream of batches, as indices (step, position in the batch) of their items.

@@ -7,8 +7,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["StopRequest", "catch_stop_signals", "leave_signals_to_parent"]
-
 
 class StopRequest:
     """Whether a signal to stop has come."""

@@ -14,8 +14,6 @@ from diar_ops.training.curve import Row
 from diar_ops.training.options import RunConfig
 from diar_ops.training.processes import Processes
 
-__all__ = ["Items", "Task", "TaskLoss"]
-
 
 class Items(Protocol):
     """Training items; each depends on seed, step and position in the batch alone."""

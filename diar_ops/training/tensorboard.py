@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["Log", "no_log", "open_log"]
-
 #: Logs a group of numbers by name: ``log(group, step, numbers)``.
 Log = Callable[[str, int, Mapping[str, float]], None]
 

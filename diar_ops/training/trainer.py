@@ -25,8 +25,6 @@ from diar_ops.training.signals import catch_stop_signals, leave_signals_to_paren
 from diar_ops.training.task import Task, TaskLoss
 from diar_ops.training.tensorboard import Log, no_log, open_log
 
-__all__ = ["Progress", "Trainer"]
-
 #: Steps in a row with a loss or gradient that is not finite after which a run is given up.
 MOST_SKIPPED = 20
 #: Steps between the points of TensorBoard's curves.

@@ -20,12 +20,10 @@ from benchmarks.quality.plan import Task
 from benchmarks.quality.reconstruction import PERCEPTUAL, RECONSTRUCTION
 from benchmarks.quality.rows import Row, read_rows
 from diar_ops import DeepResidualSets, DeepResidualSetsConfig, save_pretrained
-from tests.quality.test_lpips import files
 from tests.results.test_report import Page
 from tests.scripts import load_script
 from tests.sequences import write_dataset
 
-__all__ = ["files"]  # a fixture
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "tests" / "cycles" / "sample"
 ONLY = ("--parts", "reconstruction", "--pictures", 0)

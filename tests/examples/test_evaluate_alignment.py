@@ -14,10 +14,9 @@ from benchmarks.quality.alignment import frame_errors as errors_module
 from benchmarks.quality.alignment.frame_errors import ALIGNMENT
 from benchmarks.quality.plan import Task
 from benchmarks.quality.rows import Row, read_rows
-from tests.examples.test_evaluate import Run, assert_one_error, no_plots, program, run
+from tests.examples.test_evaluate import Run, assert_one_error
 from tests.quality.alignment.views import write_views
 
-__all__ = ["no_plots", "program", "run"]  # fixtures
 METHODS = ("--parts", "alignment", "--pictures", 0, "--aligners", "sift", "sift+pairs")
 SETTINGS = "alignment/settings.json"
 

@@ -18,17 +18,10 @@ from tests.examples.test_evaluate import (
     SAMPLE,
     Run,
     assert_one_error,
-    no_plots,
-    program,
     rows_of,
-    run,
-    small,
     table_of,
-    weights,
 )
 from tests.sequences import write_dataset
-
-__all__ = ["no_plots", "program", "run", "small", "weights"]  # fixtures
 
 
 @pytest.mark.usefixtures("no_plots")

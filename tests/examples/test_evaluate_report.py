@@ -8,13 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.examples.test_evaluate import Run, no_plots, program, run
+from tests.examples.test_evaluate import Run
 from tests.quality.alignment.views import write_views
 from tests.quality.test_training_curves import write_run
 from tests.results.test_report import Page
 from tests.sequences import write_dataset
-
-__all__ = ["no_plots", "program", "run"]  # fixtures
 
 
 @pytest.fixture(scope="module")

@@ -17,10 +17,9 @@ from benchmarks.quality.robustness.factors import FACTORS
 from benchmarks.quality.robustness.level_plan import ROBUSTNESS, Cell
 from benchmarks.quality.rows import Row, read_rows
 from diar_ops._files import write_image
-from tests.examples.test_evaluate import Run, assert_one_error, run
+from tests.examples.test_evaluate import Run, assert_one_error
 from tests.scripts import load_script
 
-__all__ = ["run"]  # fixture, of the program below
 TINY = ("--size", 64, "--frames", 3, "--sequences", 1)
 FAST = (*TINY, "--methods", "mean", "median+exposure", "--pictures", 0)
 

@@ -10,8 +10,6 @@ from torch import Tensor
 
 from diar_ops.aggregate._vmap import fold_into_batch, unfold_batch
 
-__all__ = ["divergence", "solve_poisson"]
-
 #: Most conjugate gradient steps of a weighted problem; masks of rendered frames take about 20.
 MAX_STEPS = 200
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["comparators", "sort_slices"]
-
 
 def comparators(count: int, ranks: tuple[int, ...] | None = None) -> tuple[tuple[int, int], ...]:
     """Return Batcher's odd-even merge sort network of ``count`` wires.

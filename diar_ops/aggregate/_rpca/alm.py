@@ -9,8 +9,6 @@ from torch import Tensor
 
 from diar_ops.aggregate._vmap import fold_into_batch, unfold_batch
 
-__all__ = ["low_rank_part"]
-
 #: Elements of a chunk: the four buffers that an iteration touches stay in the cache of the cores.
 CHUNK_ELEMENTS = 2**16
 # Penalty of the constraint low rank + sparse = data, and its growth per iteration, from the paper.

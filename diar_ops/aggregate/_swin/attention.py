@@ -14,8 +14,6 @@ from torch import Tensor
 from diar_ops.aggregate._swin.windows import Region, cut_map, expand_bias, reduce_bias, to_windows
 from diar_ops.aggregate._vmap import fold_into_batch, unfold_batch
 
-__all__ = ["window_attention"]
-
 #: Attention scores that are held at a time on a CPU. Fewer fit a smaller cache and cost a few
 #: percent less on one thread; more mean fewer operations in which threads wait for each other.
 SCORES = 2**21

@@ -14,16 +14,6 @@ from diar_ops._checks import check_floating, check_option, check_shapes
 from diar_ops._errors import WeightsError
 from diar_ops.aggregate._swin.attention import window_attention
 
-__all__ = [
-    "BlockOptions",
-    "Window",
-    "check_options",
-    "check_params",
-    "run_block",
-    "to_map",
-    "to_tokens",
-]
-
 #: Size (t, h, w) of a window; ``None`` frames are all frames.
 Window = tuple[int | None, int, int]
 

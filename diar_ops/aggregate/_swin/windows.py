@@ -8,8 +8,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["Region", "Run", "cut_axis", "cut_map", "expand_bias", "reduce_bias", "to_windows"]
-
 
 class Run(NamedTuple):
     """Neighbouring windows of equal length along one axis."""

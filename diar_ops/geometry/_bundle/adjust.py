@@ -24,8 +24,6 @@ from diar_ops.geometry._bundle.sampson import robust_cost, squared_distances
 from diar_ops.geometry._bundle.scale import MIN_SCALE, PairScales, estimate_scales
 from diar_ops.geometry._matrix3 import determinant
 
-__all__ = ["Options", "adjust"]
-
 #: Rounds after the first where nothing can be read that says when to stop.
 _TRACED_ROUNDS = 1
 #: Reach of the robust cost, in standard deviations of a coordinate.

@@ -20,8 +20,6 @@ from diar_ops.geometry._bundle.prepare import Prepared
 from diar_ops.geometry._bundle.projection import MIN_DEPTH
 from diar_ops.geometry._bundle.sampson import sampson_corrected
 
-__all__ = ["Uncertainty", "corner_sigma", "estimate_uncertainty"]
-
 #: Matches that agree, from which on a pair counts for the disagreement.
 _MIN_INLIERS = 16
 #: Standard deviations of a coordinate that the points of a frame must spread across a line.

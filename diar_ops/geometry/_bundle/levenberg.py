@@ -16,18 +16,6 @@ from diar_ops._checks import read_number
 from diar_ops.geometry._bundle.pairs import Pairs, PairTerms, per_item
 from diar_ops.geometry._bundle.sampson import pair_terms
 
-__all__ = [
-    "DISTORTION_PRIOR",
-    "State",
-    "System",
-    "assemble",
-    "cost_of",
-    "evaluate",
-    "jacobi_scaled",
-    "mean_curvature",
-    "minimise",
-]
-
 #: Largest coefficient of distortion, either way.
 _MAX_DISTORTION = 0.5
 #: Prior of the coefficient: standard deviation 0.1. It decides only what the views leave open.

@@ -8,8 +8,6 @@ from torch import Tensor
 
 from diar_ops.geometry._bundle.projection import LensNormalization
 
-__all__ = ["PairTerms", "Pairs", "per_item"]
-
 
 class Pairs(NamedTuple):
     """All pairs of all items, Q in number, between all frames, F in number."""

@@ -13,15 +13,6 @@ from diar_ops.geometry._bundle.projection import LensNormalization
 from diar_ops.geometry._matrix3 import scale_to_unit
 from diar_ops.geometry._partition import usable_first
 
-__all__ = [
-    "MIN_INLIERS",
-    "Prepared",
-    "Problem",
-    "connected_to_reference",
-    "prepare",
-    "subsample_matches",
-]
-
 #: Matches that agree, below which a pair does not connect its frames.
 MIN_INLIERS = 4
 #: Smallest depth of a frame's centre, relative to the largest entry of its homography.

@@ -7,16 +7,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = [
-    "MIN_DEPTH",
-    "LensJacobian",
-    "LensNormalization",
-    "Projection",
-    "pixel_covariance",
-    "pixels_to_normalised",
-    "project",
-]
-
 #: Smallest depth, in units of that at the frame's centre, at which a point counts.
 MIN_DEPTH = 0.05
 

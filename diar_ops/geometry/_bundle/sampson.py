@@ -33,8 +33,6 @@ from diar_ops.geometry._bundle.projection import (
     project,
 )
 
-__all__ = ["pair_terms", "robust_cost", "sampson_corrected", "squared_distances"]
-
 #: Matches that are worked on at a time: their temporaries stay in the processor's cache.
 _CHUNK = 2**14
 

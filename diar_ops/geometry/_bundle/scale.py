@@ -19,8 +19,6 @@ from torch import Tensor
 
 from diar_ops.geometry._bundle.pairs import per_item
 
-__all__ = ["MIN_SCALE", "PairScales", "estimate_scales"]
-
 #: Smallest scale, in pixels; candidates: four per octave, up to 400 px.
 MIN_SCALE = 0.01
 _PER_OCTAVE, _CANDIDATES = 4, 62

@@ -11,8 +11,6 @@ from diar_ops._types import Reason
 from diar_ops.geometry._ransac.normalize import NormalizedMatches
 from diar_ops.geometry._ransac.score import plausible_depths
 
-__all__ = ["LINE_PROPOSALS", "find_inliers", "judge_support"]
-
 #: log10 of the expected number of equally good fits to random pairs above which a fit is chance.
 _MAX_LOG_FALSE_ALARMS = -3.0
 #: Half the width of the band, in thresholds, within which points count as lying on a line.

@@ -9,8 +9,6 @@ from torch import Tensor
 
 from diar_ops.geometry._minimal import corner_areas, four_point_homography, orientation_margin
 
-__all__ = ["generate", "pool_sizes"]
-
 #: Samples whose temporaries stay in a core's cache.
 _SAMPLES_PER_CHUNK = 1 << 15
 #: Product of a triangle's areas in both images, in unit-spread coordinates, below which a sample

@@ -11,8 +11,6 @@ from diar_ops._checks import widest_dtype
 from diar_ops.geometry._matrix3 import denormalize
 from diar_ops.geometry._partition import usable_first
 
-__all__ = ["NormalizedMatches", "normalize_matches", "to_pixels"]
-
 #: Where a point that does not count is put, in units of the spread of the others.
 _OUT_OF_REACH = 1e3
 

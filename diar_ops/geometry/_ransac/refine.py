@@ -12,8 +12,6 @@ from torch import Tensor
 from diar_ops._checks import widest_dtype
 from diar_ops.geometry._ransac.normalize import NormalizedMatches
 
-__all__ = ["newton_step", "refine_locally", "refit"]
-
 #: Smallest depth, for homographies of unit norm, at which a point is projected.
 _MIN_DEPTH = 1e-4
 #: Reach of the local optimisation, step by step, in thresholds.

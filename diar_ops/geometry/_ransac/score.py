@@ -12,17 +12,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = [
-    "PackedMatches",
-    "msac_cost",
-    "plausible_depths",
-    "preliminary_cost",
-    "preselect",
-    "squared_residuals",
-    "stratified_index",
-    "take_best",
-]
-
 #: A homography that changes the area around an inlier by more than this factor, with both sets
 #: scaled to unit spread, shows a sheet edge-on and is implausible.
 _MAX_AREA_CHANGE = 1e3

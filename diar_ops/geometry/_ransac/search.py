@@ -26,8 +26,6 @@ from diar_ops.geometry._ransac.score import (
 )
 from diar_ops.geometry._ransac.stopping import is_unfinished, round_ends
 
-__all__ = ["SearchResult", "search"]
-
 #: Hypotheses are scored on few points; the best of a round on more; the best of these on all
 #: points, and the best of all is optimised locally.
 _FIRST_LOOK, _SECOND_LOOK = 64, 256

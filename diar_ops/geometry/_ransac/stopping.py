@@ -7,8 +7,6 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["hypotheses_needed", "is_unfinished", "round_ends"]
-
 #: Hypotheses drawn per item up to the end of each round; later rounds are as long as the last.
 _ROUND_ENDS = (192, 1024, 4096, 8192)
 

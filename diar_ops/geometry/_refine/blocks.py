@@ -11,20 +11,6 @@ from diar_ops._checks import widest_dtype
 from diar_ops._pixels import image_gradient
 from diar_ops.geometry._boxes import box_sum
 
-__all__ = [
-    "BLOCK",
-    "Blocks",
-    "block_weights",
-    "corner_variance",
-    "correlation",
-    "displacement",
-    "solve_step",
-    "step_covariance",
-    "step_matrix",
-    "sum_blocks",
-    "textured",
-]
-
 #: Side of a block, in pixels of a level.
 BLOCK = 6
 #: Pixels lose their weight where the difference around them is this many medians (of its square).

@@ -23,8 +23,6 @@ from diar_ops.geometry.corner import corner_error
 from diar_ops.geometry.transform import transform_points
 from diar_ops.geometry.warp import warp_homography
 
-__all__ = ["Features", "ImagePair", "LevelResult", "needs_antialias", "refine_on_level"]
-
 #: Maps images (B, C, H, W) and what is valid of them (B, 1, H, W) bool to features (B, F, H, W)
 #: that light does not change, and which of them hold, (B, 1, H, W) bool.
 Features: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]

@@ -19,8 +19,6 @@ from diar_ops.geometry._refine.blocks import (
 from diar_ops.geometry._refine.gauss_newton import LevelResult
 from diar_ops.geometry.transform import transform_points
 
-__all__ = ["judge"]
-
 #: Correlation from which on a block agrees. Of the texture of other paintings at most 1 % does.
 _MIN_CORRELATION = 0.6
 #: By how much the mean correlation may fall: interpolation between pixels blurs, so that a whole

@@ -10,8 +10,6 @@ from torch.nn import functional as F
 
 from diar_ops._checks import solve_dtype
 
-__all__ = ["PyramidLevel", "build_pyramids", "first_level"]
-
 #: Shorter side of the coarsest level of the destination, in pixels, at least; of the source, half.
 _MIN_SIDE = 48
 

@@ -16,8 +16,6 @@ from torch import Tensor
 
 from diar_ops.geometry._warp.grid import SamplingGrid
 
-__all__ = ["MAX_TAPS", "NO_SHRINK", "Footprint", "footprint", "shrink_bound", "static_plan"]
-
 #: Up to this shrink a single sample is enough: bilinear interpolation is itself a low-pass as wide
 #: as the pixel, and real photos hold next to nothing at the frequencies that would fold back.
 NO_SHRINK = 1.25

@@ -11,8 +11,6 @@ from diar_ops._checks import eps_of, widest_dtype
 from diar_ops.geometry._matrix3 import adjugate, determinant, front_sign, scale_to_unit
 from diar_ops.geometry.distortion import PhotoLens
 
-__all__ = ["SamplingGrid", "sampling_grid", "sampling_matrix"]
-
 
 class SamplingGrid(NamedTuple):
     """Sampling positions of some output rows.

@@ -14,8 +14,6 @@ from diar_ops.geometry._warp.grid import sampling_grid
 from diar_ops.geometry._warp.sampler import SourcePyramid, average, exact_plan
 from diar_ops.geometry.distortion import PhotoLens
 
-__all__ = ["WarpPlan", "warp_bands", "warp_rows"]
-
 #: Shrink that is provided for where the real one cannot be read from the homographies.
 _ASSUMED_SHRINK = 4.0
 #: Share of holes in a sample from which on it is invalid: above what rounding gives.

@@ -11,8 +11,6 @@ from torch import Tensor
 from diar_ops._checks import read_number
 from diar_ops.geometry._warp.footprint import Footprint
 
-__all__ = ["SourcePyramid", "average", "exact_plan"]
-
 
 class SourcePyramid:
     """An image (B or 1, C, H, W) without non-finite values, its holes, and their pyramids.

@@ -11,9 +11,6 @@ from torch import Tensor
 
 from diar_ops.matching._mutual_nearest.nearest import augment, tiles
 
-__all__ = ["dual_logsumexp"]
-
-
 _Slices = tuple[slice, slice]
 
 

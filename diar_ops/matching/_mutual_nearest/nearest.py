@@ -13,8 +13,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-__all__ = ["Nearest", "augment", "nearest_both_ways", "tiles"]
-
 #: Elements of one tile. On a CPU 16 MiB of float32 stay in the last cache, and each tile is large
 #: enough that threads rarely wait for each other; a GPU wants to be filled.
 TILE_CPU, TILE_GPU = 2**22, 2**24

@@ -6,8 +6,6 @@ from torch import Tensor, nn
 
 from diar_ops.models.faithful.frame_set import UNIT, FrameSetEncoder
 
-__all__ = ["GRID", "CommonLight"]
-
 #: Cells of a side in which light is compared.
 GRID = 8
 

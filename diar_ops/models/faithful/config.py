@@ -7,8 +7,6 @@ from dataclasses import dataclass, fields
 from diar_ops._checks import check_option
 from diar_ops.models._options import is_integer, is_window
 
-__all__ = ["FaithfulDIARConfig"]
-
 
 @dataclass(frozen=True)
 class FaithfulDIARConfig:

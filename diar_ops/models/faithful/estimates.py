@@ -6,8 +6,6 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-__all__ = ["Evidence", "Light"]
-
 
 class Light(NamedTuple):
     """The light of every frame, from small copies, on coarse grids over the whole of it.

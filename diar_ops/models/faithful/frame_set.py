@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-__all__ = ["UNIT", "FrameSetEncoder", "mlp", "pool_frames"]
-
 #: Log factors between frames are about this large.
 UNIT = 0.25
 

@@ -12,30 +12,6 @@ from diar_ops._checks import check_bool, check_floating, check_shapes, read_numb
 from diar_ops._types import Whole
 from diar_ops.aggregate import median_aggregate
 
-__all__ = [
-    "MOST_CORRECTION",
-    "MOST_DETAIL",
-    "MOST_HAZE",
-    "MOST_LIGHT",
-    "MOST_SHARED",
-    "TOE",
-    "USUAL_HAZE",
-    "VEIL_UNIT",
-    "WHOLE_SIZE",
-    "bound",
-    "bound_light",
-    "check_whole",
-    "compensate",
-    "frame_median",
-    "haze_veil",
-    "relight",
-    "repeat_window",
-    "sample_field",
-    "to_light",
-    "token_window",
-    "whole_view",
-]
-
 #: Side of the small copies in which light is judged, in pixels.
 WHOLE_SIZE = 64
 #: sRGB codes light x as 1.055 x^(1 / 2.4) - 0.055: a factor on light is one on the value + 0.055.

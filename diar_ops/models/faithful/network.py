@@ -50,8 +50,6 @@ from diar_ops.models.faithful.stage import Stage
 from diar_ops.models.faithful.tiles import Tiled, Warper
 from diar_ops.models.faithful.tone import ToneVeil, tone_curves
 
-__all__ = ["FaithfulDIAR"]
-
 
 class FaithfulDIAR(nn.Module):
     """Restore a picture from aligned frames as a weighted mean of their own pixels.

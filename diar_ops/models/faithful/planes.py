@@ -11,20 +11,6 @@ from torch.nn import functional as F
 from diar_ops.models._inputs import pad_to_multiple
 from diar_ops.models.faithful.light import TOE, frame_median
 
-__all__ = [
-    "CLUES",
-    "STRIDE",
-    "LogCopies",
-    "block_means",
-    "by_frame",
-    "cells_of_tokens",
-    "compare_copies",
-    "describe_blocks",
-    "score_clues",
-    "spread",
-    "token_range",
-]
-
 #: Pixels of a side that share one token of attention, in small copies and in the picture.
 STRIDE = 8
 #: Clues by which a pixel is scored, see score_clues; the unit of their shares; where clipping

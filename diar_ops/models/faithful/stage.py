@@ -7,8 +7,6 @@ from torch import Tensor, nn
 
 from diar_ops.aggregate import SwinBlock
 
-__all__ = ["Stage"]
-
 
 class Stage(nn.Module):
     """A depthwise convolution, a Swin block, and with ``pool`` a residual of pooled frames."""

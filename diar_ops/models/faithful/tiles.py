@@ -14,8 +14,6 @@ from diar_ops.models.faithful.estimates import Evidence, Light
 from diar_ops.models.faithful.light import whole_view
 from diar_ops.models.faithful.planes import STRIDE
 
-__all__ = ["Tiled", "Warper", "compose_window", "gather_evidence", "gather_light", "tiles"]
-
 #: Pixels of frames that the pass over pixels works on at a time; about 500 bytes each.
 TILE_PIXELS = 4_000_000
 #: Tiles begin at multiples of this many pixels, so that windows of attention, shifted or not, are
@@ -33,7 +31,7 @@ Box = tuple[int, int, int, int]
 Estimate = TypeVar("Estimate", Light, Evidence)
 
 
-class Network(Protocol):
+class _Network(Protocol):
     """What is asked of a network here; see :class:`FaithfulDIAR`."""
 
     def parameters(self) -> Iterator[nn.Parameter]: ...
@@ -69,7 +67,7 @@ class Tiled:
 
     def __init__(
         self,
-        network: Network,
+        network: _Network,
         warper: Warper,
         frame_warpers: Sequence[Warper],
         size: tuple[int, int],
@@ -131,7 +129,7 @@ def tiles(size: tuple[int, int], frames: int, pixels: int = TILE_PIXELS) -> list
 
 
 def gather_light(
-    network: Network,
+    network: _Network,
     warpers: Sequence[Warper],
     size: tuple[int, int],
     progress: Callable[[int, int], None],
@@ -148,7 +146,7 @@ def gather_light(
 
 
 def gather_evidence(
-    network: Network,
+    network: _Network,
     warper: Warper,
     light: Light,
     size: tuple[int, int],
@@ -203,7 +201,7 @@ def _ramps(tile: Tile, size: tuple[int, int], stride: int) -> Tensor:
 
 
 def compose_window(
-    network: Network,
+    network: _Network,
     frames: Tensor,
     valid: Tensor,
     light: Light,

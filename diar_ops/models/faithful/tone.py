@@ -10,8 +10,6 @@ from torch import Tensor, nn
 from diar_ops._checks import solve_dtype
 from diar_ops.models.faithful.frame_set import UNIT, FrameSetEncoder
 
-__all__ = ["TONES", "ToneVeil", "tone_curves"]
-
 #: Shares of the pixels, darkest first, between which tones lie.
 EDGES = (0.0, 0.015, 0.04, 0.08, 0.15, 0.25, 0.4, 0.6, 0.8, 1.0)
 TONES = len(EDGES) - 1

@@ -13,8 +13,6 @@ import torch
 
 from diar_ops._errors import WeightsError
 
-__all__ = ["fetch"]
-
 _TIMEOUT_SECONDS = 30
 _CHUNK_BYTES = 1 << 20
 

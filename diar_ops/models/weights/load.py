@@ -21,8 +21,6 @@ from diar_ops.models.weights.registry import NETWORKS
 from diar_ops.models.weights.state import read_state
 from diar_ops.models.weights.torchvision import URLS, trunk_from
 
-__all__ = ["load_descriptor", "load_pretrained", "save_pretrained"]
-
 #: Weights that come with the package, as NAME.safetensors.
 SHIPPED = Path(__file__).parent / "shipped"
 

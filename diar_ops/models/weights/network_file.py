@@ -16,8 +16,6 @@ from diar_ops._version import __version__
 from diar_ops.models.weights.registry import NETWORKS, Registered
 from diar_ops.models.weights.state import StateFile, check_fit
 
-__all__ = ["PREFIX", "encode_network", "holds_network", "network_from"]
-
 #: Of the keys of the header that are not the user's.
 PREFIX = "diar_ops."
 #: Raised when files of this version stop being readable as the version before.

@@ -12,8 +12,6 @@ from diar_ops.models.dual_descriptor import DualDescriptor, DualDescriptorConfig
 from diar_ops.models.faithful.config import FaithfulDIARConfig
 from diar_ops.models.faithful.network import FaithfulDIAR
 
-__all__ = ["NETWORKS", "RESTORERS", "Registered"]
-
 
 class Registered(NamedTuple):
     """A network that :func:`save_pretrained` writes and :func:`load_pretrained` reads.

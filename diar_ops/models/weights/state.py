@@ -12,8 +12,6 @@ from torch import Tensor, nn
 
 from diar_ops._errors import WeightsError
 
-__all__ = ["StateFile", "check_fit", "read_state", "some"]
-
 
 class StateFile(NamedTuple):
     """The content of a weights file.

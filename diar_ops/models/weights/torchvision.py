@@ -11,8 +11,6 @@ from diar_ops._errors import WeightsError
 from diar_ops.models.resnet import ARCHITECTURES, ResNetTrunk
 from diar_ops.models.weights.state import StateFile, check_fit, some
 
-__all__ = ["URLS", "trunk_from"]
-
 #: torchvision's ImageNet weights (IMAGENET1K_V1; V2 for ResNet-50). A file's name ends with the
 #: first digits of its SHA-256.
 URLS = {

@@ -14,8 +14,6 @@ from diar_ops.pipeline._align.graph import is_plausible
 from diar_ops.pipeline._align.tie_points import TiePoints
 from diar_ops.pipeline._lens import Lens, significant_distortion
 
-__all__ = ["AdjustedFrames", "adjust_frames"]
-
 #: Most tie points of a pair: more add time, not accuracy.
 MOST_POINTS = 2000
 

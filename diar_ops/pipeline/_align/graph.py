@@ -10,14 +10,6 @@ from torch import Tensor
 from diar_ops._types import PairMatches
 from diar_ops.geometry import transform_points
 
-__all__ = [
-    "candidate_pairs",
-    "chain_to_reference",
-    "choose_reference",
-    "is_plausible",
-    "largest_component",
-]
-
 
 def choose_reference(pairs: PairMatches, sharpness: Tensor, sizes: Tensor) -> int:
     """Return the best-connected, most complete, most frontal and sharpest frame.

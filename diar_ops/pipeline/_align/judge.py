@@ -11,8 +11,6 @@ from diar_ops._types import Alignment, PairMatches, Reason
 from diar_ops.pipeline._align.place import Placement, covered_grid
 from diar_ops.pipeline._align.refine import QUANTILES
 
-__all__ = ["judge_frames"]
-
 
 def judge_frames(
     pairs: PairMatches, placement: Placement, finite: Sequence[bool], reference: int

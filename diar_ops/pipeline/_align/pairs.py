@@ -16,8 +16,6 @@ from diar_ops.pipeline._align.rotate import HUBS, ROTATIONS, rotate_copy, unrota
 from diar_ops.pipeline._frames import Progress, WorkingCopy, hide_invalid, smaller_copy
 from diar_ops.pipeline.options import AlignOptions
 
-__all__ = ["EVIDENCE_CELLS", "Descriptor", "describe_copy", "match_frames", "verify_pairs"]
-
 #: Maps images (B, 3, H, W) in [0, 1] to a :class:`FeatureMap`.
 Descriptor: TypeAlias = Callable[[Tensor], FeatureMap]
 #: Feature maps of the pyramid levels of one image, in pixels of the image.

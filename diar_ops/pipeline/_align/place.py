@@ -22,8 +22,6 @@ from diar_ops.pipeline._frames import Frame, Progress, WorkingCopy, working_copy
 from diar_ops.pipeline._lens import Lens, estimate_lens
 from diar_ops.pipeline.options import AlignOptions
 
-__all__ = ["Placement", "covered_grid", "place_frames", "place_large_frames"]
-
 #: Copies that are kept at a time, each of up to 12 MB: every pair needs two, and shrinking a large
 #: photo anew for each is slow.
 COPIES = 12

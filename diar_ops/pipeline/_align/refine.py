@@ -21,16 +21,6 @@ from diar_ops.pipeline._align.graph import is_plausible
 from diar_ops.pipeline._align.pairs import EVIDENCE_CELLS, Descriptor
 from diar_ops.pipeline._frames import Progress, WorkingCopy, hide_invalid, smaller_copy
 
-__all__ = [
-    "QUANTILES",
-    "Anchor",
-    "RefinedFrame",
-    "full_resolution",
-    "is_reliable",
-    "refine_frame",
-    "refine_frames",
-]
-
 #: Of the distances that Alignment.spread reports.
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 #: (least agreement, largest corner_sigma as a share of the longer side): a refinement is reliable

@@ -11,8 +11,6 @@ from diar_ops._types import Matches
 from diar_ops.geometry import transform_points, warp_homography
 from diar_ops.pipeline._frames import WorkingCopy
 
-__all__ = ["HUBS", "ROTATIONS", "rotate_copy", "unrotate_matches"]
-
 #: Angles in radians. An upright descriptor finds less than a tenth of its matches at 20 degrees;
 #: copies rotated every 30 degrees leave at most 15.
 ROTATIONS = tuple(math.radians(degrees) for degrees in range(30, 360, 30))

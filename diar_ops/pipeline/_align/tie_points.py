@@ -13,8 +13,6 @@ from diar_ops.pipeline._align.refine import RefinedFrame, full_resolution, is_re
 from diar_ops.pipeline._frames import Progress, WorkingCopy
 from diar_ops.pipeline._lens import Lens
 
-__all__ = ["TiePoints", "tie_anchors", "tie_neighbours"]
-
 #: Frames that each frame is compared with beside its anchor.
 NEIGHBOURS = 3
 #: A pair shares at least this part of the reference.

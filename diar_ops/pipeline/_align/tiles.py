@@ -16,8 +16,6 @@ from diar_ops.pipeline._frames import Frame, Progress
 from diar_ops.pipeline._lens import Lens
 from diar_ops.pipeline._warp import warp_frame
 
-__all__ = ["refine_in_tiles"]
-
 #: Side of a tile in pixels, and cells per side of the grid, each of which has one tile at most.
 TILE, GRID = 192, 5
 #: Steps on each level, at most: the rest is small, and with more steps, tiles of noise wander.

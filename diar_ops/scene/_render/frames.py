@@ -13,8 +13,6 @@ from diar_ops.scene.bounds import tight_bounding_radius
 from diar_ops.scene.plane import picture_plane, scene_homography
 from diar_ops.scene.types import Finish, Lights, ObjectKind, Objects, PictureMaterial, PlanarScene
 
-__all__ = ["RenderFrames", "RenderLights", "RenderObjects", "prepare_frames"]
-
 
 class RenderLights(NamedTuple):
     """L lights of each frame: :class:`Lights`, and more. Slots without a light have no power."""

@@ -17,8 +17,6 @@ from diar_ops.scene._render.frames import RenderLights
 from diar_ops.scene._render.primitives import Vector, scale_vector
 from diar_ops.scene.types import SPOT_BLEND, LightKind
 
-__all__ = ["Lobe", "sphere_light", "spot_falloff", "square_light_diffuse", "square_light_specular"]
-
 #: Corners of a square, and Gauss-Legendre points along its side with their weights.
 CORNERS = ((-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5))
 GAUSS = ((-math.sqrt(0.15), 5 / 18), (0.0, 8 / 18), (math.sqrt(0.15), 5 / 18))

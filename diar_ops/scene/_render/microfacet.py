@@ -20,15 +20,6 @@ from torch import Tensor
 
 from diar_ops.scene._render.primitives import TINY, Vector, dot
 
-__all__ = [
-    "directional_albedo",
-    "fresnel",
-    "ggx_disc",
-    "ggx_polygon",
-    "half_vector",
-    "smith_masking",
-]
-
 
 def fresnel(f0: Tensor, cosine: Tensor) -> Tensor:
     """Return Schlick's reflectance; below 2 % at the normal it also fades at grazing angles."""

@@ -25,8 +25,6 @@ from diar_ops.scene._render.primitives import (
 from diar_ops.scene._render.shadows import near_beam, row_bounds
 from diar_ops.scene.types import F0_DIELECTRIC, Finish, LightKind, ObjectKind
 
-__all__ = ["ObjectShading", "shade_objects"]
-
 #: Index of refraction of glass, and its reflectance at normal incidence.
 GLASS = 1.45
 F0_GLASS = ((GLASS - 1) / (GLASS + 1)) ** 2

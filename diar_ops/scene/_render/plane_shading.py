@@ -22,8 +22,6 @@ from diar_ops.scene._render.primitives import Vector
 from diar_ops.scene._render.shadows import CoarseGrid, visibility
 from diar_ops.scene.types import F0_DIELECTRIC, Finish, LightKind, ObjectKind, PictureMaterial
 
-__all__ = ["PlaneShading", "shade_plane"]
-
 
 class PlaneShading(NamedTuple):
     """What points of the plane send to the eye.

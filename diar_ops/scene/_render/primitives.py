@@ -15,20 +15,6 @@ from torch import Tensor
 
 from diar_ops.scene.types import ObjectKind
 
-__all__ = [
-    "TINY",
-    "Primitives",
-    "Vector",
-    "beam_coverage",
-    "dot",
-    "intersect",
-    "scale_vector",
-    "surface_normal",
-    "to_local",
-    "to_local_direction",
-    "vector",
-]
-
 Vector = tuple[Tensor, Tensor, Tensor]
 
 #: Below this a direction's component counts as zero.

@@ -13,8 +13,6 @@ from diar_ops.scene._render.frames import RenderFrames
 from diar_ops.scene._render.primitives import beam_coverage, to_local, vector
 from diar_ops.scene.types import LightKind, ObjectKind
 
-__all__ = ["CoarseGrid", "near_beam", "row_bounds", "visibility"]
-
 #: Rows that are worked on at a time: what stays in a processor's cache.
 BLOCK = 512
 #: How large a part of a light may look, as a share of the object that hides it.

@@ -17,8 +17,6 @@ from diar_ops.scene._render.primitives import Vector, dot, scale_vector, vector
 from diar_ops.scene._render.shadows import CoarseGrid
 from diar_ops.scene.flags import HIGHLIGHT, SHADOW
 
-__all__ = ["ROW", "TAPS", "TILE", "Rays", "ShadedPlane", "TracedRays", "pack_rows", "trace"]
-
 #: Rays are worked on in rows of this many that lie together: TILE x TILE pixels.
 TILE = 16
 ROW = TILE * TILE

@@ -13,8 +13,6 @@ from diar_ops.scene._rotation import shortest_rotation
 from diar_ops.scene._sample.rng import TensorRng, choose_first
 from diar_ops.scene.ranges import TARGET, SceneRanges
 
-__all__ = ["ALIGNED_DISTANCE", "Cameras", "sample_cameras"]
-
 #: Distance of the camera that sees exactly the picture.
 ALIGNED_DISTANCE = 2.0
 #: Samples among which the first that sees enough of the picture is taken.

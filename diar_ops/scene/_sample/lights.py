@@ -11,8 +11,6 @@ from diar_ops.scene._sample.rng import TensorRng
 from diar_ops.scene.ranges import SceneRanges
 from diar_ops.scene.types import LightKind, Lights
 
-__all__ = ["sample_lights"]
-
 #: A light's power is not raised further for grazing incidence than for this cosine.
 MIN_COSINE = 0.3
 

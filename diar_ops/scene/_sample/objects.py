@@ -12,8 +12,6 @@ from diar_ops.scene.bounds import bounding_radius
 from diar_ops.scene.ranges import SceneRanges
 from diar_ops.scene.types import Finish, Lights, ObjectKind, Objects
 
-__all__ = ["sample_casters", "sample_occluders"]
-
 #: Samples among which the first that no camera sees is taken.
 CANDIDATES = 16
 OUTLINE_TERMS = 6

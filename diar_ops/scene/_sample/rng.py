@@ -10,8 +10,6 @@ from torch.nn import functional as F
 
 from diar_ops.scene.ranges import SceneRanges
 
-__all__ = ["TensorRng", "choose_first"]
-
 
 class TensorRng:
     """Random float64 tensors from one generator, always drawn in the same order."""

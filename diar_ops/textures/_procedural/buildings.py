@@ -8,8 +8,6 @@ from diar_ops.textures._procedural.canvas import Canvas
 from diar_ops.textures._procedural.pen import Pen, wash
 from diar_ops.textures._procedural.rng import Rng, mix
 
-__all__ = ["plan", "town"]
-
 Box = tuple[float, float, float, float]
 
 

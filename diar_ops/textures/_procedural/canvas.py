@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 from diar_ops.textures._procedural.fonts import put_text
 from diar_ops.textures._procedural.rng import Colour
 
-__all__ = ["SCALE", "Canvas", "Image"]
-
 #: Canvas pixels per pixel of the texture.
 SCALE = 2
 #: OpenCV takes coordinates in these fractions of a pixel.

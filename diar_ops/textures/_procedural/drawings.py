@@ -10,8 +10,6 @@ from diar_ops.textures._procedural.fractal import fractal_noise
 from diar_ops.textures._procedural.pen import Pen, wash
 from diar_ops.textures._procedural.rng import Rng
 
-__all__ = ["drawing"]
-
 
 def drawing(rng: Rng, size: tuple[int, int]) -> Image:
     """Return a drawing in pencil or ink, some of it washed with colour."""

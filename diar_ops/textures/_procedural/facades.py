@@ -12,8 +12,6 @@ from diar_ops.textures._procedural.fractal import fractal_noise
 from diar_ops.textures._procedural.rng import BLACK, WHITE, Colour, Rng, mix
 from diar_ops.textures._procedural.words import sentence
 
-__all__ = ["facade"]
-
 RAILING: Colour = (0.12, 0.12, 0.13)
 
 

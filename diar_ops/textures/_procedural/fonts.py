@@ -18,8 +18,6 @@ from diar_ops._errors import DiarError
 if TYPE_CHECKING:
     from PIL import ImageFont
 
-__all__ = ["DISPLAY", "FAMILIES", "HANDWRITING", "Family", "prepare", "put_text", "text_width"]
-
 
 class Family(NamedTuple):
     """Font files that belong together, as ``package/file``."""

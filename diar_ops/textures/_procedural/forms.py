@@ -11,8 +11,6 @@ from diar_ops.textures._procedural.sheet import Sheet, age
 from diar_ops.textures._procedural.tables import table
 from diar_ops.textures._procedural.words import sentence
 
-__all__ = ["form"]
-
 
 def form(rng: Rng, size: tuple[int, int]) -> Image:
     """Return an invoice or a form: boxes, labels, tick boxes, a table, handwriting."""

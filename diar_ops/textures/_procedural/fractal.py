@@ -7,8 +7,6 @@ import numpy as np
 from diar_ops.textures._procedural.canvas import Image
 from diar_ops.textures._procedural.rng import Rng
 
-__all__ = ["fractal_noise"]
-
 
 def fractal_noise(
     rng: Rng,

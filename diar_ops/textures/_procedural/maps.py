@@ -10,8 +10,6 @@ from diar_ops.textures._procedural.fractal import fractal_noise
 from diar_ops.textures._procedural.rng import Colour, Rng
 from diar_ops.textures._procedural.words import sentence
 
-__all__ = ["map_sheet"]
-
 
 def map_sheet(rng: Rng, size: tuple[int, int]) -> Image:
     """Return a map: land, water, heights, roads, blocks of houses, names."""

@@ -9,8 +9,6 @@ from diar_ops.textures._procedural.fractal import fractal_noise
 from diar_ops.textures._procedural.patterns import pixel_grid, ramp
 from diar_ops.textures._procedural.rng import Rng
 
-__all__ = ["material"]
-
 
 def material(rng: Rng, size: tuple[int, int]) -> Image:
     """Return marble, clouds, wood, stone, paper, cloth or paint."""

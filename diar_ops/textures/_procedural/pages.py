@@ -9,8 +9,6 @@ from diar_ops.textures._procedural.sheet import Sheet, age
 from diar_ops.textures._procedural.tables import figure, table
 from diar_ops.textures._procedural.words import sentence
 
-__all__ = ["page"]
-
 
 def page(rng: Rng, size: tuple[int, int]) -> Image:
     """Return an article, a letter or a book's page: headline, columns, figures, tables."""

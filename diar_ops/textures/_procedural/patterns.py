@@ -8,8 +8,6 @@ from diar_ops.textures._procedural.canvas import Image
 from diar_ops.textures._procedural.fractal import fractal_noise
 from diar_ops.textures._procedural.rng import Colour, Rng
 
-__all__ = ["gradient", "landscape", "pixel_grid", "ramp"]
-
 
 def ramp(values: Image, colours: list[Colour]) -> Image:
     """Map (H, W) values in [0, 1] to (H, W, 3), linear between evenly spaced ``colours``."""

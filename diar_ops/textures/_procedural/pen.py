@@ -7,8 +7,6 @@ import numpy as np
 from diar_ops.textures._procedural.canvas import Canvas, Image
 from diar_ops.textures._procedural.rng import Colour, Rng
 
-__all__ = ["Pen", "wash"]
-
 
 class Pen:
     """A pencil or an ink pen: its colour, width and hand."""

@@ -13,8 +13,6 @@ from diar_ops.textures._procedural.patterns import gradient, landscape
 from diar_ops.textures._procedural.rng import Colour, Rng, luminance
 from diar_ops.textures._procedural.words import sentence, vocabulary
 
-__all__ = ["poster"]
-
 
 def poster(rng: Rng, size: tuple[int, int]) -> Image:
     """Return an announcement: shapes or a picture, a title, small print."""

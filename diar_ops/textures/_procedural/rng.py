@@ -9,8 +9,6 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BLACK", "WHITE", "Colour", "Rng", "luminance", "mix"]
-
 T = TypeVar("T")
 #: R, G, B in [0, 1].
 Colour = tuple[float, float, float]

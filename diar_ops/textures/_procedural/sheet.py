@@ -11,9 +11,6 @@ from diar_ops.textures._procedural.fractal import fractal_noise
 from diar_ops.textures._procedural.rng import Colour, Rng
 from diar_ops.textures._procedural.words import words
 
-__all__ = ["Sheet", "age"]
-
-
 #: No smaller type than this, in pixels of the texture.
 SMALLEST = 3.6
 

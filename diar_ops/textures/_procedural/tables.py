@@ -10,8 +10,6 @@ from diar_ops.textures._procedural.rng import mix
 from diar_ops.textures._procedural.sheet import Sheet
 from diar_ops.textures._procedural.words import sentence
 
-__all__ = ["figure", "table"]
-
 
 def figure(sheet: Sheet, left: int, top: int, right: int, bottom: int) -> None:
     """Draw a photo, a bar chart or a curve."""

@@ -8,8 +8,6 @@ import numpy as np
 
 from diar_ops.textures._procedural.rng import Rng
 
-__all__ = ["sentence", "vocabulary", "words"]
-
 #: Frequent first, as in running text.
 _COMMON = """
 the of and a in to is that it was for as with on be by he at his this are had from or which an

@@ -8,8 +8,6 @@ from typing import Annotated
 from diar_ops.training.descriptors.pairs import PairRanges
 from diar_ops.training.options import RunConfig, at_least, option
 
-__all__ = ["DescriptorConfig"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class DescriptorConfig(PairRanges, RunConfig):

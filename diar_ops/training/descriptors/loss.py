@@ -13,8 +13,6 @@ from diar_ops.geometry import transform_points
 from diar_ops.matching import dense_stages
 from diar_ops.training.descriptors.pairs import points_visible
 
-__all__ = ["cell_centres", "coarse_loss", "fine_loss", "matching_loss"]
-
 #: Cosine similarities are divided by this before softmax.
 COARSE_TEMPERATURE, FINE_TEMPERATURE = 0.07, 0.1
 #: Width of the peak that coarse similarities shall have, in cells: a parabola of their logarithms,

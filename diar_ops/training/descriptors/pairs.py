@@ -18,8 +18,6 @@ from diar_ops.training.camera import ideal_photos
 from diar_ops.training.options import Options, option
 from diar_ops.training.rendered import RenderedSequences
 
-__all__ = ["PairRanges", "Photo", "ViewPairs", "fixed_pairs", "points_visible"]
-
 #: Pixels that are cut off a photo on each side at random: JPEG's blocks shall lie anywhere.
 BLOCK = 8
 #: Draws of a place to look at, among which the first that both frames show is taken.

@@ -20,8 +20,6 @@ from diar_ops.training.network import build_network
 from diar_ops.training.rendered import RenderedSequences
 from diar_ops.training.task import Task
 
-__all__ = ["DescriptorTask", "training_pairs", "validation_pairs"]
-
 #: Style of the lines of each score.
 STYLES = dict(zip(DESCRIPTOR_SCORES, ("-", "--"), strict=True))
 

@@ -11,8 +11,6 @@ from diar_ops.geometry import transform_points
 from diar_ops.matching import DenseDescriptor, match_dense
 from diar_ops.training.descriptors.pairs import points_visible
 
-__all__ = ["DESCRIPTOR_SCORES", "score_descriptor"]
-
 #: Share of the matches that is right; share of the places in both photos that is found.
 DESCRIPTOR_SCORES = ("right", "found")
 #: A match is right within this many pixels.

@@ -16,8 +16,6 @@ from diar_ops.scene import photograph
 from diar_ops.training.camera import ideal_photos
 from diar_ops.training.options import SHARE, Options, at_least, option
 
-__all__ = ["AugmentRanges", "cover_partly", "misalign", "take_photos", "turn"]
-
 #: The darkest that a picture is made, as a factor of linear light.
 DARKEST = 0.6
 #: How far the corners of a frame move that is far off, in shares of its size.

@@ -11,8 +11,6 @@ from diar_ops.models import GRID
 from diar_ops.scene import SceneRanges, render_planar_scene, sample_planar_scene
 from diar_ops.training.rendered import LARGEST_ASPECT
 
-__all__ = ["bare_light"]
-
 #: Light darker than this is taken for this.
 DARKEST = 0.01
 #: A grey that every light leaves its colour.

@@ -9,8 +9,6 @@ from diar_ops._errors import OptionError
 from diar_ops.training.options import SHARE, Bounds, RunConfig, at_least, option
 from diar_ops.training.restoration.augment import AugmentRanges
 
-__all__ = ["TrainConfig"]
-
 SIDES = Bounds("sides of at least 11 pixels", lambda sides: bool(sides) and min(sides) >= 11)
 FRAME_RANGE = Bounds(
     "1 <= fewest <= most frames", lambda frames: len(frames) == 2 and 1 <= frames[0] <= frames[1]

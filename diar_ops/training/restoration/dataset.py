@@ -26,8 +26,6 @@ from diar_ops.training.restoration.augment import (
 )
 from diar_ops.training.restoration.bare_light import bare_light
 
-__all__ = ["CyclesSource", "RenderedSource", "SelectedFrames", "Source", "TrainingSequences"]
-
 
 class SelectedFrames(NamedTuple):
     """Frames of a sequence, and the clean picture."""

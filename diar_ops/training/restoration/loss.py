@@ -12,8 +12,6 @@ from diar_ops.metrics import ssim
 from diar_ops.models import FaithfulDIAR, sample_field
 from diar_ops.models.faithful.light import to_light
 
-__all__ = ["common_light_loss", "restoration_loss"]
-
 #: Keeps the logarithm of the error finite; 40 dB are as good as perfect.
 FLOOR = 1e-4
 #: Light below this counts as if sRGB were no steeper there.

@@ -33,8 +33,6 @@ from diar_ops.training.restoration.validation import (
 )
 from diar_ops.training.task import Task
 
-__all__ = ["RestorationTask", "initial_network", "training_sequences", "validation_sets"]
-
 
 def initial_network(config: TrainConfig) -> nn.Module:
     """Return the network that options ask for, with the weights that training begins with.

@@ -12,8 +12,6 @@ from diar_ops.metrics import colour_gain, psnr, ssim
 from diar_ops.training.camera import ideal_photos
 from diar_ops.training.restoration.dataset import Source
 
-__all__ = ["SCORES", "ValidationItem", "score_network", "validation_items"]
-
 #: What is measured; ``psnr_gain`` after one least-squares factor per channel.
 SCORES = ("psnr", "psnr_gain", "ssim")
 
