@@ -61,17 +61,13 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.benchmark_json = str(folder / "benchmarks.json")
 
 
-def pytest_benchmark_update_machine_info(
-    config: pytest.Config, machine_info: dict[str, Any]
-) -> None:
+def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
     """Add what decides these timings; drop the host's name, which decides nothing."""
     machine_info.pop("node", None)
     machine_info["threads"] = torch.get_num_threads()
     machine_info["cpu_capability"] = torch.backends.cpu.get_cpu_capability()
     device = config.getoption("--bench-device")
-    machine_info["device"] = (
-        torch.cuda.get_device_name(device) if torch.device(device).type == "cuda" else device
-    )
+    machine_info["device"] = torch.cuda.get_device_name(device) if torch.device(device).type == "cuda" else device
     machine_info["versions"] = {}
     for package in PEERS:
         try:
@@ -80,9 +76,7 @@ def pytest_benchmark_update_machine_info(
             machine_info["versions"][package] = None
 
 
-def pytest_benchmark_update_json(
-    config: pytest.Config, benchmarks: list[Any], output_json: dict[str, Any]
-) -> None:
+def pytest_benchmark_update_json(config: pytest.Config, benchmarks: list[Any], output_json: dict[str, Any]) -> None:
     timers = sorted({record["options"]["timer"] for record in output_json["benchmarks"]})
     output_json["machine_info"]["timer"] = ", ".join(timers)
     output_json["scaling"] = growth_rows(output_json["benchmarks"])
@@ -99,9 +93,7 @@ def pytest_benchmark_update_json(
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_terminal_summary(
-    terminalreporter: pytest.TerminalReporter, config: pytest.Config
-) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     text = config.stash.get(TABLES, "")
     if text:
         terminalreporter.section("tables")

@@ -53,9 +53,7 @@ def fit_exponent(sizes: list[float], values: list[float]) -> Fit:
     return Fit(slope, math.sqrt(rest / (count - 2) / spread))
 
 
-def point(
-    op: str, quantity: str, size: int, *, device: str, label: str = "", listed: bool = False
-) -> dict[str, Any]:
+def point(op: str, quantity: str, size: int, *, device: str, label: str = "", listed: bool = False) -> dict[str, Any]:
     """Return what makes a measurement a point of a series.
 
     Args:
@@ -139,9 +137,7 @@ def growth_tables(rows: list[dict[str, Any]]) -> str:
         if row["listed"]:
             points = [
                 [label, _number(seconds), _number(mebibytes)]
-                for label, seconds, mebibytes in zip(
-                    row["labels"], row["seconds"], row["MiB"], strict=True
-                )
+                for label, seconds, mebibytes in zip(row["labels"], row["seconds"], row["MiB"], strict=True)
             ]
             title = f"### {row['op']}, {row['quantity']}, {row['device']}"
             tables.append(f"{title}\n\n{markdown_table([row['quantity'], 's', 'MiB'], points)}")

@@ -80,9 +80,7 @@ def scipy(s: Sequence, device: torch.device) -> Tensor:
     start = (start / start[:, 2:, 2:]).reshape(count, 9)[:, :8]
     pairs = s.frames.numpy()
 
-    def map_points(
-        h: np.ndarray, p: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, ...]]:
+    def map_points(h: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, ...]]:
         """Positions of points (P, N, 2) in the reference, and G G^T."""
         a, b, c, d, e, f, g, i = h.T[:, :, None]
         x, y = p[..., 0], p[..., 1]
@@ -105,9 +103,7 @@ def scipy(s: Sequence, device: torch.device) -> Tensor:
 
     def all_residuals(entries: np.ndarray) -> np.ndarray:
         h = entries.reshape(count, 8)
-        return residuals(
-            *(map_points(h[i], p) for i, p in zip(pairs.T, points, strict=True))
-        ).ravel()
+        return residuals(*(map_points(h[i], p) for i, p in zip(pairs.T, points, strict=True))).ravel()
 
     columns = (8 * pairs[:, :, None] + np.arange(8)).reshape(-1, 1, 16)
     columns = np.broadcast_to(columns, (len(pairs), 2 * number, 16)).ravel().astype(np.int32)
@@ -127,9 +123,7 @@ def scipy(s: Sequence, device: torch.device) -> Tensor:
         values *= free
         return csr_array((values.ravel(), columns, rows), shape=(base.size, 8 * count))
 
-    result = least_squares(
-        all_residuals, start.ravel(), jacobian, x_scale="jac", xtol=1e-8, ftol=1e-10, gtol=1e-10
-    )
+    result = least_squares(all_residuals, start.ravel(), jacobian, x_scale="jac", xtol=1e-8, ftol=1e-10, gtol=1e-10)
     h = np.concatenate((result.x.reshape(count, 8), np.ones((count, 1))), 1).reshape(count, 3, 3)
     return torch.from_numpy(np.linalg.inv(to_unit) @ h @ to_unit)
 
@@ -141,12 +135,7 @@ METHODS = {"ours": ours, "scipy": scipy}
 @pytest.mark.parametrize(("count", "number"), [(10, 500), (50, 2000)], ids=["10x500", "50x2000"])
 @pytest.mark.parametrize("method", list(METHODS))
 def test_bundle(
-    benchmark: Any,
-    bench_device: torch.device,
-    peak_memory: Callable[..., float],
-    method: str,
-    count: int,
-    number: int,
+    benchmark: Any, bench_device: torch.device, peak_memory: Callable[..., float], method: str, count: int, number: int
 ) -> None:
     s = make_sequence(count, number)
     adjust = METHODS[method]

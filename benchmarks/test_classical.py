@@ -72,11 +72,7 @@ def weiss_scipy(x: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("tolerance", [1e-5, 1e-7], ids=["1e_5", "1e_7"])
 @pytest.mark.parametrize("method", ["ours", "full SVD"])
 def test_rpca(
-    benchmark: Any,
-    bench_device: torch.device,
-    peak_memory: Callable[..., float],
-    method: str,
-    tolerance: float,
+    benchmark: Any, bench_device: torch.device, peak_memory: Callable[..., float], method: str, tolerance: float
 ) -> None:
     x = frames(bench_device)
 
@@ -93,9 +89,7 @@ def test_rpca(
 
 @pytest.mark.benchmark(group="intrinsic")
 @pytest.mark.parametrize("method", ["ours", "numpy and scipy"])
-def test_intrinsic(
-    benchmark: Any, bench_device: torch.device, peak_memory: Callable[..., float], method: str
-) -> None:
+def test_intrinsic(benchmark: Any, bench_device: torch.device, peak_memory: Callable[..., float], method: str) -> None:
     x = frames(bench_device)
     function: Callable[[Any], Any] = intrinsic_aggregate if method == "ours" else weiss_scipy
     data = x if method == "ours" else x.cpu().numpy()

@@ -23,10 +23,7 @@ METHODS = {
         "dense SIFT": lambda: DenseDescriptor(DenseSIFT(stride=8)),
         "ResNet-18": lambda: DenseDescriptor(ResNetTrunk("resnet18"), stages=2),
     },
-    "fine": {
-        "ours": lambda: Both(DualDescriptor()),
-        "dense SIFT": lambda: DenseDescriptor(DenseSIFT(stride=2)),
-    },
+    "fine": {"ours": lambda: Both(DualDescriptor()), "dense SIFT": lambda: DenseDescriptor(DenseSIFT(stride=2))},
 }
 
 
@@ -43,15 +40,10 @@ class Both(torch.nn.Module):
 
 @pytest.mark.benchmark(group="descriptors of 512 px")
 @pytest.mark.parametrize(
-    ("cells", "method"),
-    [(cells, method) for cells, methods in METHODS.items() for method in methods],
+    ("cells", "method"), [(cells, method) for cells, methods in METHODS.items() for method in methods]
 )
 def test_descriptors(
-    benchmark: Any,
-    bench_device: torch.device,
-    peak_memory: Callable[..., float],
-    cells: str,
-    method: str,
+    benchmark: Any, bench_device: torch.device, peak_memory: Callable[..., float], cells: str, method: str
 ) -> None:
     image = SequenceDataset("examples/demo_sequence")[0]["frames"][:1].to(bench_device)
     descriptor = METHODS[cells][method]().to(bench_device).eval()

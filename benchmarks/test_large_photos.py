@@ -53,9 +53,7 @@ def scene(count: int, k: float) -> tuple[list[Tensor], Tensor]:
 def _photo(picture: Tensor, H: Tensor, k: float, seeded: torch.Generator) -> Tensor:
     parts = []
     for top in range(0, SIZE[0], ROWS):
-        y, x = torch.meshgrid(
-            torch.arange(top, top + ROWS).double(), torch.arange(SIZE[1]).double(), indexing="ij"
-        )
+        y, x = torch.meshgrid(torch.arange(top, top + ROWS).double(), torch.arange(SIZE[1]).double(), indexing="ij")
         pixels = torch.stack((x, y), -1).reshape(-1, 2)
         straight = undistort_points(pixels, pixels.new_tensor(k), size=SIZE).points
         points = transform_points(straight, torch.linalg.inv(H)).points
@@ -84,12 +82,7 @@ def errors(alignment: Alignment, H: Tensor, k: float) -> Tensor:
 @pytest.mark.parametrize("count", [4, 8])
 @pytest.mark.parametrize("method", ["ours", "ours with a lens"])
 def test_large_photos(
-    benchmark: Any,
-    request: pytest.FixtureRequest,
-    peak_memory: Callable[..., float],
-    method: str,
-    count: int,
-    k: float,
+    benchmark: Any, request: pytest.FixtureRequest, peak_memory: Callable[..., float], method: str, count: int, k: float
 ) -> None:
     photos, H = scene(count, k)
     device = request.config.getoption("--bench-device")

@@ -32,9 +32,7 @@ def problem(size: int, device: torch.device) -> Problem:
     base = normalize(torch.randn(size, CHANNELS, generator=g), dim=1)
     noisy = base + 0.12 * torch.randn(size, CHANNELS, generator=g)
     order = torch.randperm(size, generator=g)
-    return Problem(
-        base.to(device), normalize(noisy[order], dim=1).to(device), order.argsort().to(device)
-    )
+    return Problem(base.to(device), normalize(noisy[order], dim=1).to(device), order.argsort().to(device))
 
 
 def ours(a: Tensor, b: Tensor) -> Tensor:

@@ -12,14 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from diar_ops import (
-    DIAR,
-    DeepResidualSets,
-    intrinsic_aggregate,
-    load_pretrained,
-    median_aggregate,
-    rpca_aggregate,
-)
+from diar_ops import DIAR, DeepResidualSets, intrinsic_aggregate, load_pretrained, median_aggregate, rpca_aggregate
 from diar_ops.data import SequenceDataset
 
 
@@ -43,14 +36,7 @@ def method_of(name: str, device: str) -> Callable[[Tensor], Any]:
     }[name]
 
 
-METHODS = [
-    "ours",
-    "DIAR",
-    "DeepResidualSets",
-    "rpca_aggregate",
-    "intrinsic_aggregate",
-    "median_aggregate",
-]
+METHODS = ["ours", "DIAR", "DeepResidualSets", "rpca_aggregate", "intrinsic_aggregate", "median_aggregate"]
 
 
 @pytest.mark.benchmark(group="reconstruction of ten frames of 256 px")

@@ -28,9 +28,7 @@ EFFECTS = {
     "ours, metering": dataclasses.replace(PLAIN, metering=FULL.metering),
     "ours, vignetting": dataclasses.replace(PLAIN, vignetting=FULL.vignetting),
     "ours, blur and motion": dataclasses.replace(PLAIN, blur=FULL.blur, motion=FULL.motion),
-    "ours, noise": dataclasses.replace(
-        PLAIN, shot_noise=FULL.shot_noise, read_noise=FULL.read_noise
-    ),
+    "ours, noise": dataclasses.replace(PLAIN, shot_noise=FULL.shot_noise, read_noise=FULL.read_noise),
     "ours, knee": dataclasses.replace(PLAIN, knee=FULL.knee),
     "ours, jpeg": dataclasses.replace(PLAIN, quality=FULL.quality),
 }
@@ -38,9 +36,7 @@ EFFECTS = {
 
 @pytest.mark.benchmark(group="photograph")
 @pytest.mark.parametrize("method", EFFECTS)
-def test_photograph(
-    benchmark: Any, request: pytest.FixtureRequest, peak_memory: Any, method: str
-) -> None:
+def test_photograph(benchmark: Any, request: pytest.FixtureRequest, peak_memory: Any, method: str) -> None:
     device = request.config.getoption("--bench-device")
     rng = torch.Generator(device).manual_seed(0)
     radiance = torch.rand(SEQUENCES, FRAMES, 3, SIDE, SIDE, generator=rng, device=device)
@@ -68,9 +64,7 @@ def codec(name: str, image: Tensor) -> Callable[[], Any]:
         return lambda: jpeg_codec_differentiable(image, quality)
     from PIL import Image
 
-    frames = [
-        Image.fromarray((i * 255).to(torch.uint8).permute(1, 2, 0).numpy()) for i in image.cpu()
-    ]
+    frames = [Image.fromarray((i * 255).to(torch.uint8).permute(1, 2, 0).numpy()) for i in image.cpu()]
 
     def pillow() -> None:
         for frame in frames:

@@ -45,9 +45,7 @@ def make_pairs(number: int, outliers: float) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def ours(src: Tensor, dst: Tensor) -> Tensor:
-    return ransac_homography(
-        src, dst, threshold=THRESHOLD, confidence=CONFIDENCE, max_iterations=100_000
-    ).homography
+    return ransac_homography(src, dst, threshold=THRESHOLD, confidence=CONFIDENCE, max_iterations=100_000).homography
 
 
 def opencv(flag: str, iterations: int) -> Callable[[Tensor, Tensor], Tensor]:
@@ -56,9 +54,7 @@ def opencv(flag: str, iterations: int) -> Callable[[Tensor, Tensor], Tensor]:
     def estimate(src: Tensor, dst: Tensor) -> Tensor:
         estimates = []
         for a, b in zip(src.numpy(), dst.numpy(), strict=True):
-            h = cv2.findHomography(
-                a, b, getattr(cv2, flag), THRESHOLD, maxIters=iterations, confidence=CONFIDENCE
-            )[0]
+            h = cv2.findHomography(a, b, getattr(cv2, flag), THRESHOLD, maxIters=iterations, confidence=CONFIDENCE)[0]
             estimates.append(np.full((3, 3), np.nan) if h is None else h)
         return torch.from_numpy(np.stack(estimates))
 
@@ -94,9 +90,7 @@ def test_ransac(benchmark: Any, method: str, number: int, outliers: float) -> No
     src, dst, truth = src[:count], dst[:count], truth[:count]
     estimate(src[:1], dst[:1])  # the first call of a process pays for loading
     start = time.perf_counter()
-    homography = benchmark.pedantic(
-        estimate, args=(src, dst), rounds=1 if method in SLOW else 5, iterations=1
-    )
+    homography = benchmark.pedantic(estimate, args=(src, dst), rounds=1 if method in SLOW else 5, iterations=1)
     elapsed = time.perf_counter() - start
     # Without statistics (--benchmark-disable) the call has run once.
     seconds = benchmark.stats.stats.median if benchmark.stats else elapsed

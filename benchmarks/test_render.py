@@ -36,9 +36,7 @@ def one_thread() -> Iterator[None]:
 
 def drawn(size: int) -> tuple[torch.Tensor, PlanarScene]:
     generator = torch.Generator().manual_seed(20)
-    scene = sample_planar_scene(
-        SEQUENCES[size], frames=FRAMES, size=(size, size), generator=generator
-    )
+    scene = sample_planar_scene(SEQUENCES[size], frames=FRAMES, size=(size, size), generator=generator)
     noise = torch.rand(SEQUENCES[size], 3, size // 8, size // 8, generator=generator)
     texture = torch.nn.functional.interpolate(noise, (2 * size, 2 * size), mode="bicubic")
     return texture.clamp(0, 1), scene
@@ -91,9 +89,7 @@ def test_render(
         }
         try:
             benchmark.pedantic(
-                lambda: process.render(job, timeout=600, on_frame=lambda _: None),
-                rounds=1,
-                iterations=1,
+                lambda: process.render(job, timeout=600, on_frame=lambda _: None), rounds=1, iterations=1
             )
         finally:
             process.close()

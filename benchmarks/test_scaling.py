@@ -137,12 +137,8 @@ def on_stack(
         stack = stack.to(device)
         return lambda: function(stack)
 
-    yield Series(
-        op, f"frames of {side}²", frames, lambda n, d: prepare(made(n, side), d), **options
-    )
-    yield Series(
-        op, f"pixels of {count} frames", sides, lambda n, d: prepare(made(count, n), d), **options
-    )
+    yield Series(op, f"frames of {side}²", frames, lambda n, d: prepare(made(n, side), d), **options)
+    yield Series(op, f"pixels of {count} frames", sides, lambda n, d: prepare(made(count, n), d), **options)
 
 
 def softmax_of_consensus(stack: Tensor) -> Tensor:
@@ -190,9 +186,7 @@ def aggregates() -> Iterator[Series]:
 
 def networks() -> Iterator[Series]:
     for op, load in NETWORKS.items():
-        yield from on_stack(
-            op, load, frames=(4, 8, 16, 32), side=128, sides=(64, 128, 256, 512), count=4, rounds=3
-        )
+        yield from on_stack(op, load, frames=(4, 8, 16, 32), side=128, sides=(64, 128, 256, 512), count=4, rounds=3)
 
 
 @lru_cache(maxsize=1)
@@ -205,10 +199,7 @@ def descriptors(size: int) -> tuple[Tensor, Tensor]:
 
 
 def dense_match(size: int, device: torch.device) -> Callable[[], object]:
-    maps = [
-        FeatureMap(x.T.reshape(1, DESCRIPTOR, -1, COLUMNS).to(device), (8, 8))
-        for x in descriptors(size)
-    ]
+    maps = [FeatureMap(x.T.reshape(1, DESCRIPTOR, -1, COLUMNS).to(device), (8, 8)) for x in descriptors(size)]
     return lambda: match_dense(*maps)
 
 
@@ -249,10 +240,7 @@ def whole_job(frames: Tensor, device: torch.device) -> Callable[[], object]:
 
 
 def pipeline() -> Iterator[Series]:
-    for op, make in {
-        "align_sequence": alignment,
-        "align_sequence and reconstruct_sequence": whole_job,
-    }.items():
+    for op, make in {"align_sequence": alignment, "align_sequence and reconstruct_sequence": whole_job}.items():
         listed = make is whole_job
         sides = (256, 512, 1024, 2048) if listed else (256, 512, 1024)
 

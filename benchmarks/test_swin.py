@@ -44,12 +44,7 @@ def offsets(window: tuple[int, int, int]) -> Tensor:
 
 
 def textbook(
-    features: Tensor,
-    block: SwinBlock,
-    window: tuple[int, int, int],
-    shift: bool,
-    index: Tensor,
-    fused: bool,
+    features: Tensor, block: SwinBlock, window: tuple[int, int, int], shift: bool, index: Tensor, fused: bool
 ) -> Tensor:
     x = features.permute(0, 1, 3, 4, 2)
     B, T, H, W, C = x.shape
@@ -146,11 +141,7 @@ def test_training(
 @pytest.mark.parametrize("shift", [False, True], ids=["unshifted", "shifted"])
 @pytest.mark.parametrize("method", METHODS)
 def test_inference(
-    benchmark: Any,
-    request: pytest.FixtureRequest,
-    peak_memory: Callable[..., float],
-    method: str,
-    shift: bool,
+    benchmark: Any, request: pytest.FixtureRequest, peak_memory: Callable[..., float], method: str, shift: bool
 ) -> None:
     device = request.config.getoption("--bench-device")
     forward, _ = forward_of(method, SMALL, (10, 4, 4), shift, device)

@@ -53,24 +53,16 @@ def method_of(name: str, image: Tensor, h: Tensor, side: int, mode: str) -> Call
         flag = {"bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC}[mode]
         frames = [np.ascontiguousarray(i.permute(1, 2, 0).numpy()) for i in image.cpu()]
         matrix = h[0].double().cpu().numpy()
-        return lambda: np.stack(
-            [cv2.warpPerspective(f, matrix, (side, side), flags=flag) for f in frames]
-        )
+        return lambda: np.stack([cv2.warpPerspective(f, matrix, (side, side), flags=flag) for f in frames])
     grid = torch.nn.functional.affine_grid(
-        torch.eye(2, 3, device=image.device).expand(len(image), 2, 3),
-        [len(image), 3, side, side],
-        align_corners=False,
+        torch.eye(2, 3, device=image.device).expand(len(image), 2, 3), [len(image), 3, side, side], align_corners=False
     )
-    return lambda: torch.nn.functional.grid_sample(
-        image, grid, mode=mode, padding_mode="border", align_corners=False
-    )
+    return lambda: torch.nn.functional.grid_sample(image, grid, mode=mode, padding_mode="border", align_corners=False)
 
 
 @pytest.mark.benchmark(group="warp")
 @pytest.mark.parametrize("case", ["hand-held bilinear", "hand-held bicubic", "half size bilinear"])
-@pytest.mark.parametrize(
-    "method", ["ours", "ours, no antialias", "kornia", "opencv", "bare grid_sample"]
-)
+@pytest.mark.parametrize("method", ["ours", "ours, no antialias", "kornia", "opencv", "bare grid_sample"])
 def test_warp(benchmark: Any, request: pytest.FixtureRequest, method: str, case: str) -> None:
     device = request.config.getoption("--bench-device")
     mode = case.split()[-1]

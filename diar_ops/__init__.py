@@ -3,15 +3,7 @@
 Every public name is importable from here; :data:`__all__` lists them.
 """
 
-from diar_ops._errors import (
-    DeviceError,
-    DiarError,
-    DtypeError,
-    OptionError,
-    OutputError,
-    ShapeError,
-    WeightsError,
-)
+from diar_ops._errors import DeviceError, DiarError, DtypeError, OptionError, OutputError, ShapeError, WeightsError
 from diar_ops._types import (
     Alignment,
     BundleAdjustment,
@@ -101,20 +93,8 @@ from diar_ops.models import (
     load_pretrained,
     save_pretrained,
 )
-from diar_ops.pipeline import (
-    AlignOptions,
-    SettleFrames,
-    align_sequence,
-    reconstruct_sequence,
-    settle_frames,
-)
-from diar_ops.scene import (
-    JpegCompress,
-    jpeg_compress,
-    photograph,
-    render_planar_scene,
-    sample_planar_scene,
-)
+from diar_ops.pipeline import AlignOptions, SettleFrames, align_sequence, reconstruct_sequence, settle_frames
+from diar_ops.scene import JpegCompress, jpeg_compress, photograph, render_planar_scene, sample_planar_scene
 
 __all__ = [  # noqa: RUF022 - grouped by purpose
     # shared ground

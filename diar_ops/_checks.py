@@ -72,8 +72,7 @@ def check_shapes(op: str, /, **named: tuple[Any, str]) -> dict[str, int]:
         device = tensor.device if device is None else device
         if tensor.device != device:
             raise DeviceError(
-                f"{op}: {argument} is on {tensor.device}, the other tensors on {device}; "
-                f"move them to one device"
+                f"{op}: {argument} is on {tensor.device}, the other tensors on {device}; move them to one device"
             )
     return {name: size for name, (size, _) in bound.items()}
 
@@ -107,8 +106,7 @@ def check_floating(op: str, /, **named: Tensor | None) -> None:
     for argument, tensor in named.items():
         if tensor is not None and not tensor.is_floating_point():
             raise DtypeError(
-                f"{op}: {argument} must be floating point, got {tensor.dtype}; "
-                f"for 8-bit images use image.float() / 255"
+                f"{op}: {argument} must be floating point, got {tensor.dtype}; for 8-bit images use image.float() / 255"
             )
 
 

@@ -143,9 +143,7 @@ def _to_integers(pixels: Tensor, bit_depth: int | None) -> Tensor:
     op = "write_image"
     if pixels.dtype in FULL_SCALE:
         depth = 8 if pixels.dtype == torch.uint8 else 16
-        check_option(
-            op, bit_depth in (None, depth), f"bit_depth {depth} for {pixels.dtype}", bit_depth
-        )
+        check_option(op, bit_depth in (None, depth), f"bit_depth {depth} for {pixels.dtype}", bit_depth)
         return pixels
     if not pixels.is_floating_point():
         raise DtypeError(f"{op}: pixels must be uint8, uint16 or floating, got {pixels.dtype}")

@@ -82,9 +82,7 @@ def remove_stale_folders(parent: str | PathLike[str]) -> int:
     except FileNotFoundError:
         pass  # nothing is there yet, or another process cleared it away first
     except OSError as error:
-        raise OutputError(f"cannot clear away {error.filename or parent}: {explain(error)}") from (
-            error
-        )
+        raise OutputError(f"cannot clear away {error.filename or parent}: {explain(error)}") from (error)
     return removed
 
 

@@ -35,9 +35,7 @@ def resize_matrix(from_size: tuple[int, int], to_size: tuple[int, int]) -> Tenso
     Pixel centres are at integers, hence ``x_to = (x_from + 0.5) * s - 0.5``.
     """
     sy, sx = to_size[0] / from_size[0], to_size[1] / from_size[1]
-    return torch.tensor(
-        [[sx, 0, 0.5 * sx - 0.5], [0, sy, 0.5 * sy - 0.5], [0, 0, 1]], dtype=torch.float64
-    )
+    return torch.tensor([[sx, 0, 0.5 * sx - 0.5], [0, sy, 0.5 * sy - 0.5], [0, 0, 1]], dtype=torch.float64)
 
 
 def image_to_float(pixels: Tensor) -> Tensor:

@@ -33,17 +33,14 @@ _EXPLANATIONS = {
     Reason.OK: "It was aligned.",
     Reason.TOO_FEW: "Too few points of this photo were recognised in the others.",
     Reason.COLLINEAR: (
-        "The points that were recognised lie on one line or in one spot, "
-        "which does not fix the perspective."
+        "The points that were recognised lie on one line or in one spot, which does not fix the perspective."
     ),
     Reason.CHANCE_LEVEL: (
         "No more points agree with the other photos than chance would give: it may show "
         "something else, or too little of the picture."
     ),
     Reason.NOT_FINITE: "It holds values that are not numbers.",
-    Reason.UNCONNECTED: (
-        "It fits some of the other photos, but none of them leads to the reference photo."
-    ),
+    Reason.UNCONNECTED: ("It fits some of the other photos, but none of them leads to the reference photo."),
 }
 
 

@@ -40,9 +40,7 @@ def rmse(image: Tensor, target: Tensor, valid: Tensor | None = None) -> Tensor:
     return root.to(torch.promote_types(image.dtype, target.dtype))
 
 
-def psnr(
-    image: Tensor, target: Tensor, valid: Tensor | None = None, *, data_range: float = 1.0
-) -> Tensor:
+def psnr(image: Tensor, target: Tensor, valid: Tensor | None = None, *, data_range: float = 1.0) -> Tensor:
     """Return the peak signal-to-noise ratio 10 log10(data_range^2 / MSE), in dB.
 
     The mean square error runs over the valid pixels and all channels.
@@ -70,9 +68,7 @@ def psnr(
     return decibels.to(torch.promote_types(image.dtype, target.dtype))
 
 
-def ssim(
-    image: Tensor, target: Tensor, valid: Tensor | None = None, *, data_range: float = 1.0
-) -> Tensor:
+def ssim(image: Tensor, target: Tensor, valid: Tensor | None = None, *, data_range: float = 1.0) -> Tensor:
     """Return the mean structural similarity with an 11 x 11 Gaussian window of sigma 1.5.
 
     The mean runs over all channels and all windows that lie fully inside the image and, with
@@ -102,9 +98,7 @@ def ssim(
     sizes = _check(op, image, target, valid)
     side = 2 * WINDOW_RADIUS + 1
     if min(sizes["H"], sizes["W"]) < side:
-        raise ShapeError(
-            f"{op}: images must be at least {side} x {side} pixels, got {sizes['H']} x {sizes['W']}"
-        )
+        raise ShapeError(f"{op}: images must be at least {side} x {side} pixels, got {sizes['H']} x {sizes['W']}")
     result_dtype = torch.promote_types(image.dtype, target.dtype)
     dtype = solve_dtype(result_dtype)
     x, y = image.to(dtype), target.to(dtype)
@@ -112,9 +106,7 @@ def ssim(
     if valid is not None:
         x, y = (torch.where(valid, tensor, 0) for tensor in (x, y))
         windows = F.max_pool2d((~valid).to(dtype), side, stride=1) == 0  # [B, 1, h, w]
-    mean_x, mean_y, square_x, square_y, product = _window_means(
-        torch.stack((x, y, x * x, y * y, x * y))
-    )
+    mean_x, mean_y, square_x, square_y, product = _window_means(torch.stack((x, y, x * x, y * y, x * y)))
     variance_x, variance_y = square_x - mean_x * mean_x, square_y - mean_y * mean_y
     covariance = product - mean_x * mean_y
     c1, c2 = (K1 * data_range) ** 2, (K2 * data_range) ** 2
@@ -125,9 +117,7 @@ def ssim(
 
 
 def _check(op: str, image: Tensor, target: Tensor, valid: Tensor | None) -> dict[str, int]:
-    sizes = check_shapes(
-        op, image=(image, "B C H W"), target=(target, "B C H W"), valid=(valid, "B 1 H W")
-    )
+    sizes = check_shapes(op, image=(image, "B C H W"), target=(target, "B C H W"), valid=(valid, "B 1 H W"))
     check_floating(op, image=image, target=target)
     check_bool(op, valid=valid)
     return sizes
@@ -154,9 +144,7 @@ def _mean_square(op: str, image: Tensor, target: Tensor, valid: Tensor | None) -
 
 def _window_means(images: Tensor) -> Tensor:
     """Return Gaussian means (..., H - 10, W - 10) of (..., H, W), separably."""
-    offsets = torch.arange(
-        -WINDOW_RADIUS, WINDOW_RADIUS + 1, dtype=images.dtype, device=images.device
-    )
+    offsets = torch.arange(-WINDOW_RADIUS, WINDOW_RADIUS + 1, dtype=images.dtype, device=images.device)
     window = torch.exp(-0.5 * (offsets / WINDOW_SIGMA) ** 2)
     window = window / window.sum()
     planes = images.flatten(0, -3)[:, None]

@@ -59,11 +59,7 @@ class Argument(NamedTuple):
 
 OUT = Argument("--out", "DIR", "output folder; what is there is continued", required=True)
 WORKERS = Argument(
-    "--workers",
-    "W",
-    "processes side by side, one core each (default: %(default)s)",
-    type=int,
-    default=1,
+    "--workers", "W", "processes side by side, one core each (default: %(default)s)", type=int, default=1
 )
 
 

@@ -55,9 +55,7 @@ def run_training_script(
         return exit_code(train, less_memory=less_memory, stopped="the same command goes on")
 
 
-def _parse_arguments(
-    argv: list[str] | None, doc: str | None, config_type: type[Config]
-) -> tuple[Path, Config]:
+def _parse_arguments(argv: list[str] | None, doc: str | None, config_type: type[Config]) -> tuple[Path, Config]:
     """Return output folder and options; the help lists a class's own options before its bases'."""
     parser = argument_parser(doc)
     parser.add_argument("out", metavar="OUT", help="output folder; an unfinished run is continued")
@@ -65,9 +63,7 @@ def _parse_arguments(
     options = {f.name: f for f in fields(config_type)}
     for kind in config_type.__mro__:
         for name in get_annotations(kind):
-            parser.add_argument(
-                f"--{name.replace('_', '-')}", **_argument_options(options[name], hints[name])
-            )
+            parser.add_argument(f"--{name.replace('_', '-')}", **_argument_options(options[name], hints[name]))
     values = vars(parser.parse_args(argv))
     return Path(values.pop("out")), config_type(**values)
 
@@ -118,9 +114,7 @@ def _train(
     shape = "{desc}: {percentage:5.1f}%|{bar}| {elapsed}<{remaining}{postfix}"
     with (
         join_processes(device) as processes,
-        tqdm(
-            total=1000, desc="training", disable=None if processes.first else True, bar_format=shape
-        ) as bar,
+        tqdm(total=1000, desc="training", disable=None if processes.first else True, bar_format=shape) as bar,
     ):
 
         def progress(now: Progress) -> None:

@@ -40,13 +40,7 @@ ARGUMENTS = (
     Argument("set", "SET", "folder that examples/render_dataset.py rendered"),
     Argument("images", "IMAGES_DIR", "folder of the pictures that it shows"),
     Argument("--out", "DIR", "output folder (default: %(default)s)", default="comparison"),
-    Argument(
-        "--sequences",
-        "N",
-        "compare the first N sequences (default: %(default)s)",
-        type=int,
-        default=6,
-    ),
+    Argument("--sequences", "N", "compare the first N sequences (default: %(default)s)", type=int, default=6),
     Argument("--device", "DEVICE", "where torch renders (default: %(default)s)", default="cpu"),
 )
 #: Bins of the histograms of frame minus label, from -1 to 1; an odd number, so that none ends at 0.
@@ -95,10 +89,7 @@ def compare_sequence(dataset: SequenceDataset, index: int, images: Path, device:
     figures["share occluded"] = _shares(occluded, visible)
     rows = [(label, cycles), (rendered_label, frames)]
     rows.append(((rendered_label - label).abs() * 2, difference * 2))
-    histograms = [
-        torch.histc(residuals(pixels, label, H), BINS, -1, 1).double()
-        for pixels in (cycles, frames)
-    ]
+    histograms = [torch.histc(residuals(pixels, label, H), BINS, -1, 1).double() for pixels in (cycles, frames)]
     return Comparison(rows, figures, torch.stack(histograms))
 
 
@@ -123,9 +114,7 @@ def run(options: argparse.Namespace) -> str:
         for index in tqdm(range(count), desc="rendering", unit="sequence", disable=None)
     ]
     figures = {
-        name: torch.tensor([comparison.figures[name] for comparison in comparisons])
-        .mean(0)
-        .tolist()
+        name: torch.tensor([comparison.figures[name] for comparison in comparisons]).mean(0).tolist()
         for name in comparisons[0].figures
     }
     histograms = torch.stack([comparison.histograms for comparison in comparisons]).sum(0)
@@ -174,9 +163,7 @@ def plot_residuals(histograms: Tensor, path: Path) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Run the script and return its exit code."""
     options = argument_parser(__doc__, *ARGUMENTS).parse_args(argv)
-    return exit_code(
-        lambda: run(options), less_memory="compare fewer --sequences", stopped="nothing was written"
-    )
+    return exit_code(lambda: run(options), less_memory="compare fewer --sequences", stopped="nothing was written")
 
 
 if __name__ == "__main__":

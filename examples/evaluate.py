@@ -85,13 +85,7 @@ WEIGHTS = {
 ARGUMENTS = (
     Argument("sets", "SETS", "folders of sets, or of single sequences", nargs="+"),
     OUT,
-    Argument(
-        "--parts",
-        "PART",
-        f"what to measure: {', '.join(PARTS)} (default: all)",
-        nargs="+",
-        choices=PARTS,
-    ),
+    Argument("--parts", "PART", f"what to measure: {', '.join(PARTS)} (default: all)", nargs="+", choices=PARTS),
     Argument(
         "--methods",
         "METHOD",
@@ -103,8 +97,7 @@ ARGUMENTS = (
     Argument(
         "--aligners",
         "ALIGNER",
-        f"of alignment, see above; {DEFAULT} for all that are here, of the +pairs only sift's "
-        f"(default: {DEFAULT})",
+        f"of alignment, see above; {DEFAULT} for all that are here, of the +pairs only sift's (default: {DEFAULT})",
         nargs="+",
     ),
     Argument(
@@ -127,8 +120,7 @@ ARGUMENTS = (
     Argument(
         "--jitter",
         "PX",
-        "reconstruction: move every frame by a homography of this mean corner error, in pixels "
-        "(default: %(default)s)",
+        "reconstruction: move every frame by a homography of this mean corner error, in pixels (default: %(default)s)",
         type=float,
         default=0.0,
     ),
@@ -141,25 +133,16 @@ ARGUMENTS = (
         default=0,
     ),
     WORKERS,
-    Argument(
-        "--timing",
-        None,
-        f"reconstruction: also time the methods, with all cores, on {TIMED} sequences per set",
-    ),
+    Argument("--timing", None, f"reconstruction: also time the methods, with all cores, on {TIMED} sequences per set"),
     Argument(
         "--pictures",
         "N",
-        "show the N worst, median and best sequences of each method, and frames of each aligner "
-        "(default: %(default)s)",
+        "show the N worst, median and best sequences of each method, and frames of each aligner (default: %(default)s)",
         type=int,
         default=1,
     ),
     Argument(
-        "--curves",
-        "RUN",
-        "folders of runs of examples/train.py, whose curve.csv is drawn",
-        nargs="+",
-        default=[],
+        "--curves", "RUN", "folders of runs of examples/train.py, whose curve.csv is drawn", nargs="+", default=[]
     ),
     Argument(
         "--lpips",
@@ -177,17 +160,13 @@ ARGUMENTS = (
 def main(argv: list[str] | None = None) -> int:
     """Run the script and return its exit code."""
     options = argument_parser(__doc__, *ARGUMENTS).parse_args(argv)
-    command = shlex.join(
-        ["python", "examples/evaluate.py", *(sys.argv[1:] if argv is None else argv)]
-    )
+    command = shlex.join(["python", "examples/evaluate.py", *(sys.argv[1:] if argv is None else argv)])
 
     def run() -> str:
         check_minimum(options, workers=1, pictures=0)
         return evaluate(options, command)
 
-    return exit_code(
-        run, less_memory="use fewer --workers or fewer --frames", stopped="the same command goes on"
-    )
+    return exit_code(run, less_memory="use fewer --workers or fewer --frames", stopped="the same command goes on")
 
 
 if __name__ == "__main__":

@@ -85,11 +85,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         help="use only every N-th picture, from the K-th on: sets of different parts share no "
         "picture, as training, validation and test must (default: all)",
     )
-    add(
-        "--blender",
-        metavar="PATH",
-        help="Blender 4.5+, or a Python with bpy (default: of make render-env)",
-    )
+    add("--blender", metavar="PATH", help="Blender 4.5+, or a Python with bpy (default: of make render-env)")
     return parser.parse_args(argv)
 
 
@@ -149,8 +145,7 @@ def run(options: argparse.Namespace) -> str:
     had = f" ({already} were there)" if already else ""
     if result.failed:
         raise DiarError(
-            f"{len(result.failed)} of {settings.sequences} sequences failed; "
-            "the same command tries them again"
+            f"{len(result.failed)} of {settings.sequences} sequences failed; the same command tries them again"
         )
     return f"{len(dataset)} sequences of {settings.frames} frames{had}; see {sheet}"
 

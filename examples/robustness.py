@@ -53,11 +53,7 @@ LEAST_SIDE = 64
 ARGUMENTS = (
     OUT,
     Argument(
-        "--textures",
-        "DIR",
-        "folders of images that are the pictures (default: procedural ones)",
-        nargs="+",
-        default=[],
+        "--textures", "DIR", "folders of images that are the pictures (default: procedural ones)", nargs="+", default=[]
     ),
     Argument("--factors", "FACTOR", "what grows (default: all)", nargs="+", default=list(FACTORS)),
     Argument(
@@ -83,13 +79,7 @@ ARGUMENTS = (
         )
     ),
     WORKERS,
-    Argument(
-        "--pictures",
-        "N",
-        "show the levels of the first N sequences (default: %(default)s)",
-        type=int,
-        default=1,
-    ),
+    Argument("--pictures", "N", "show the levels of the first N sequences (default: %(default)s)", type=int, default=1),
     Argument("--overwrite", None, "begin anew, whatever is there"),
 )
 
@@ -102,11 +92,7 @@ def main(argv: list[str] | None = None) -> int:
         check_minimum(options, workers=1, pictures=0, size=LEAST_SIDE)
         return evaluate_robustness(options)
 
-    return exit_code(
-        run,
-        less_memory="use fewer --workers or a smaller --size",
-        stopped="the same command goes on",
-    )
+    return exit_code(run, less_memory="use fewer --workers or a smaller --size", stopped="the same command goes on")
 
 
 if __name__ == "__main__":

@@ -34,9 +34,7 @@ def generator(name: str, device: torch.device | str = "cpu") -> torch.Generator:
     return torch.Generator(device).manual_seed(zlib.crc32(name.encode()))
 
 
-def assert_close(
-    actual: Any, expected: Any, *, rtol: float | None = None, atol: float | None = None
-) -> None:
+def assert_close(actual: Any, expected: Any, *, rtol: float | None = None, atol: float | None = None) -> None:
     """``torch.testing.assert_close`` with :data:`TOLERANCES` of the actual dtype as default."""
     actual, expected = torch.as_tensor(actual), torch.as_tensor(expected)
     default = TOLERANCES.get(actual.dtype, (0.0, 0.0))
@@ -123,9 +121,7 @@ class OpTests:
         self.skip_if_exempt("compile")
         torch.compiler.reset()
         args, kwargs = self.call(device, torch.float32)
-        compiled = torch.compile(
-            lambda *a: self.function(*a, **kwargs), fullgraph=True, backend=compile_backend
-        )
+        compiled = torch.compile(lambda *a: self.function(*a, **kwargs), fullgraph=True, backend=compile_backend)
         expected = tensors_of(self.function(*args, **kwargs))
         actual = tensors_of(compiled(*args))
         for a, e in zip(actual, expected, strict=True):

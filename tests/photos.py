@@ -41,9 +41,7 @@ def _picture(name: str, size: int) -> np.ndarray:
         word = "".join(rng.choice(list("ABCDEFGHKLMNPRSTUXYZ"), 7))
         origin = (int(rng.integers(2, size // 5)), int(size * (0.2 + 0.24 * row)))
         colour = rng.choice([25, 205], 3).tolist()
-        cv2.putText(
-            image, word, origin, cv2.FONT_HERSHEY_SIMPLEX, size / 256, colour, 2, cv2.LINE_AA
-        )
+        cv2.putText(image, word, origin, cv2.FONT_HERSHEY_SIMPLEX, size / 256, colour, 2, cv2.LINE_AA)
     return cv2.GaussianBlur(image / 255.0, (0, 0), 0.7)
 
 
@@ -89,9 +87,7 @@ def view(
     """
     height, width = shape or image.shape[:2]
     linear = np.where(image <= 0.04045, image / 12.92, ((image + 0.055) / 1.055) ** 2.4) * gain
-    exposed = np.where(
-        linear <= 0.0031308, linear * 12.92, 1.055 * linear.clip(0.0031308) ** (1 / 2.4) - 0.055
-    )
+    exposed = np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear.clip(0.0031308) ** (1 / 2.4) - 0.055)
     # Sampled by cubic splines; beyond the picture there is wall.
     margin, wall = 4, (0.35, 0.33, 0.3)
     y, x = np.mgrid[0:height, 0:width]

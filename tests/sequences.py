@@ -51,20 +51,14 @@ def write_sequence(
 ) -> dict[str, Any]:
     """Write a sequence without light and things, but with (random) masks; return its document."""
     scene = sample_planar_scene(
-        frames=frames,
-        size=size,
-        picture_size=size,
-        kind=kind,
-        generator=generator(f"sequence-{kind}-{index}"),
+        frames=frames, size=size, picture_size=size, kind=kind, generator=generator(f"sequence-{kind}-{index}")
     )
     folder.mkdir(parents=True)
     (folder / "masks").mkdir()
     eye = torch.eye(3, dtype=torch.float64)
     # Sixteen bits: what tests of geometry measure should not be the rounding of files.
     write_image(folder / "label.png", view(eye, size, index), bit_depth=16)
-    for t, (names, H) in enumerate(
-        zip(frame_names(frames), scene_homography(scene)[0], strict=True)
-    ):
+    for t, (names, H) in enumerate(zip(frame_names(frames), scene_homography(scene)[0], strict=True)):
         write_image(folder / names.file, view(H, size, index), bit_depth=16)
         noise = generator(f"masks-{index}-{t}")
         if "occluded" in masks:

@@ -54,9 +54,7 @@ def test_every_op_is_tested_in_full(op: str, op_tests: dict[str, type[OpTests]])
     assert op in op_tests, f"no subclass of OpTests names the op {op!r}"
     cls = op_tests[op]
     for kind in KINDS:
-        answered = any(
-            name == f"test_{kind}" or name.startswith(f"test_{kind}_") for name in dir(cls)
-        )
+        answered = any(name == f"test_{kind}" or name.startswith(f"test_{kind}_") for name in dir(cls))
         assert answered or kind in cls.exempt, f"{cls.__name__} answers no test_{kind}"
     for kind, reason in cls.exempt.items():
         assert kind in KINDS

@@ -61,9 +61,7 @@ def test_two_points_have_a_slope_without_an_error() -> None:
         ([1.0, 2.0], [-1.0, 1.0]),
     ],
 )
-def test_no_exponent_without_two_sizes_and_logarithms(
-    sizes: list[float], values: list[float]
-) -> None:
+def test_no_exponent_without_two_sizes_and_logarithms(sizes: list[float], values: list[float]) -> None:
     assert all(math.isnan(number) for number in fit_exponent(sizes, values))
 
 
@@ -85,17 +83,7 @@ def test_growth_has_a_row_per_series_and_a_table_of_points_where_asked() -> None
     lines = growth_tables(growth_rows(records)).splitlines()
     assert lines[0] == "### growth"
     cells = [cell.strip() for cell in lines[4].strip("|").split("|")]
-    assert cells == [
-        "sort",
-        "cpu",
-        "pixels",
-        "128²",
-        "256²",
-        "0.50",
-        "not fitted",
-        "0.2",
-        "not measured",
-    ]
+    assert cells == ["sort", "cpu", "pixels", "128²", "256²", "0.50", "not fitted", "0.2", "not measured"]
     assert lines[6] == "### sort, pixels, cpu"
     assert [line.count("|") for line in lines[8:]] == [4] * 4
     assert growth_tables([]) == ""
@@ -106,8 +94,7 @@ def test_ratios_are_bold_where_a_peer_is_faster() -> None:
         return record(seconds, {}, params={"method": name}, param=name)
 
     fast, slow, half, floor = (
-        method(*row)
-        for row in (("fast", 0.5), ("slow", 2.0), ("ours, half of it", 0.5), ("bare sum", 0.1))
+        method(*row) for row in (("fast", 0.5), ("slow", 2.0), ("ours, half of it", 0.5), ("bare sum", 0.1))
     )
     records = [method("ours", 1.0), fast, slow, half, floor, grown(128, 0.1, 0.5)]
     text = ratio_tables({"benchmarks": records})

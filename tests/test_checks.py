@@ -6,22 +6,12 @@ import pytest
 import torch
 
 from diar_ops import DiarError, DtypeError, OptionError, ShapeError
-from diar_ops._checks import (
-    EPS,
-    check_bool,
-    check_floating,
-    check_option,
-    check_shapes,
-    solve_dtype,
-)
+from diar_ops._checks import EPS, check_bool, check_floating, check_option, check_shapes, solve_dtype
 
 
 def test_names_bind_across_arguments() -> None:
     sizes = check_shapes(
-        "op",
-        points0=(torch.zeros(2, 5, 2), "B N 2"),
-        points1=(torch.zeros(2, 5, 2), "B N 2"),
-        valid=(None, "B N"),
+        "op", points0=(torch.zeros(2, 5, 2), "B N 2"), points1=(torch.zeros(2, 5, 2), "B N 2"), valid=(None, "B N")
     )
     assert sizes == {"B": 2, "N": 5}
     with pytest.raises(ShapeError, match=r"op: b must have shape \(B N 2\) with N = 5 as in a"):

@@ -21,9 +21,7 @@ def coded(linear: float) -> float:
 
 @pytest.mark.parametrize("linear", [-0.2, 0.0, 1e-4, 0.0031, 0.0032, 0.18, 0.5, 1.0, 7.0])
 def test_encoding_is_the_standards(linear: float) -> None:
-    assert float(linear_to_srgb(torch.tensor(linear, dtype=torch.float64))) == pytest.approx(
-        coded(linear), abs=1e-12
-    )
+    assert float(linear_to_srgb(torch.tensor(linear, dtype=torch.float64))) == pytest.approx(coded(linear), abs=1e-12)
 
 
 def test_known_values_of_the_standard() -> None:

@@ -29,9 +29,7 @@ def pixels(dtype: torch.dtype, channels: int = 3) -> torch.Tensor:
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("icc_profile", [None, SRGB])
-def test_round_trip(
-    tmp_path: Path, depth: torch.dtype, channels: int, masked: bool, icc_profile: bytes | None
-) -> None:
+def test_round_trip(tmp_path: Path, depth: torch.dtype, channels: int, masked: bool, icc_profile: bytes | None) -> None:
     image = pixels(depth, channels)
     valid = torch.rand(1, 9, 14, generator=generator("valid")) > 0.4 if masked else None
     write_image(tmp_path / "a.png", image, valid=valid, icc_profile=icc_profile)
@@ -49,9 +47,7 @@ def test_round_trip(
 
 @pytest.mark.parametrize("real", [torch.float16, torch.float32, torch.float64])
 @pytest.mark.parametrize("bit_depth", [None, 8, 16])
-def test_float_is_rounded_and_clamped(
-    tmp_path: Path, real: torch.dtype, bit_depth: int | None
-) -> None:
+def test_float_is_rounded_and_clamped(tmp_path: Path, real: torch.dtype, bit_depth: int | None) -> None:
     top = 65535 if bit_depth == 16 else 255
     image = torch.tensor([[-1.0, 0.0, 0.25, 0.5, 1.0, 2.0, float("inf")]], dtype=real)[None]
     write_image(tmp_path / "a.png", image, bit_depth=bit_depth)
@@ -147,9 +143,7 @@ def test_failure_in_the_middle_leaves_the_old_file(tmp_path: Path, failure: Base
     ],
 )
 @pytest.mark.parametrize("step", ["fsync", "replace"])
-def test_the_system_refuses(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, words: str, step: str
-) -> None:
+def test_the_system_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, words: str, step: str) -> None:
     path = tmp_path / "a.png"
     write_image(path, pixels(torch.uint8))
     before = path.read_bytes()
@@ -212,6 +206,4 @@ def test_devices_are_spared_and_modes_are_ordinary(tmp_path: Path) -> None:
         write_text_atomic(tmp_path / "pipe.txt", "", overwrite=True)
     write_text_atomic(tmp_path / "a.txt", "")
     (tmp_path / "b.txt").touch()
-    assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == stat.S_IMODE(
-        (tmp_path / "b.txt").stat().st_mode
-    )
+    assert stat.S_IMODE((tmp_path / "a.txt").stat().st_mode) == stat.S_IMODE((tmp_path / "b.txt").stat().st_mode)

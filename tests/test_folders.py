@@ -49,9 +49,7 @@ def test_a_failure_leaves_nothing(tmp_path: Path, failure: BaseException) -> Non
 @pytest.mark.parametrize("make", ["folder", "file", "dangling link"])
 def test_nothing_that_exists_is_touched(tmp_path: Path, make: str) -> None:
     path = tmp_path / "a"
-    {"folder": path.mkdir, "file": path.touch, "dangling link": lambda: path.symlink_to("missing")}[
-        make
-    ]()
+    {"folder": path.mkdir, "file": path.touch, "dangling link": lambda: path.symlink_to("missing")}[make]()
     before = path.lstat()
 
     def write() -> None:
@@ -82,9 +80,7 @@ def test_a_folder_that_appears_meanwhile_is_kept(tmp_path: Path) -> None:
     ("code", "words"), [(errno.ENOSPC, "the disk is full"), (errno.EROFS, "the disk is read-only")]
 )
 @pytest.mark.parametrize("step", ["fsync", "replace"])
-def test_the_system_refuses(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, words: str, step: str
-) -> None:
+def test_the_system_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, words: str, step: str) -> None:
     def refuse(*_: object) -> None:
         raise OSError(code, os.strerror(code))
 

@@ -44,9 +44,7 @@ class Aligned(NamedTuple):
         return None if self.valid is None else self.valid.any(dim=1)
 
 
-def load_aligned(
-    folder: str | PathLike[str], count: int, disturbance: Disturbance | None = None
-) -> Aligned:
+def load_aligned(folder: str | PathLike[str], count: int, disturbance: Disturbance | None = None) -> Aligned:
     """Read a sequence and warp its first frames to the label.
 
     By their exact homographies, or as ``disturbance`` says.
@@ -65,9 +63,7 @@ def load_aligned(
     frames, label = item["frames"], item["label"]
     size = image_size(label)
     disturbance = disturbance or Disturbance()
-    moved = disturbance.homographies(
-        Path(folder).name, len(dataset.sequence(0).frames), count, size
-    )
+    moved = disturbance.homographies(Path(folder).name, len(dataset.sequence(0).frames), count, size)
     H_label_frame = torch.linalg.inv(item["homography_frame_label"])
     placed = torch.ones(count, dtype=torch.bool)
     if disturbance.self_aligned:
@@ -77,9 +73,7 @@ def load_aligned(
     return warp_to_label(frames, moved @ H_label_frame, label, placed)
 
 
-def warp_to_label(
-    frames: Tensor, homography_label_frame: Tensor, label: Tensor, placed: Tensor
-) -> Aligned:
+def warp_to_label(frames: Tensor, homography_label_frame: Tensor, label: Tensor, placed: Tensor) -> Aligned:
     """Warp frames to a label; those of a set that lie over it already stay as they are.
 
     Args:
@@ -98,9 +92,7 @@ def warp_to_label(
     return Aligned((warped.image * valid).clamp(0, 1)[None], valid[None], label[None])
 
 
-def load_prefixes(
-    folder: str | PathLike[str], counts: Iterable[int], disturbance: Disturbance
-) -> dict[int, Aligned]:
+def load_prefixes(folder: str | PathLike[str], counts: Iterable[int], disturbance: Disturbance) -> dict[int, Aligned]:
     """Return :func:`load_aligned` of each number of frames, reading and warping no frame twice.
 
     Self-aligned frames are aligned for each number anew: more frames are aligned otherwise, and a
@@ -147,9 +139,7 @@ class Disturbance:
     def check(self, sequence: str, count: int) -> None:
         """Raise :class:`OptionError` if a sequence of ``count`` frames cannot be disturbed so."""
         if self.misaligned >= count:
-            raise OptionError(
-                f"sequence {sequence} has {count} frames: at most {count - 1} can be misaligned"
-            )
+            raise OptionError(f"sequence {sequence} has {count} frames: at most {count - 1} can be misaligned")
 
     def homographies(self, sequence: str, count: int, used: int, size: tuple[int, int]) -> Tensor:
         """Return how the frames of a sequence are moved.

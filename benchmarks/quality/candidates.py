@@ -43,9 +43,7 @@ class Candidates(NamedTuple):
 def find_candidates(options: argparse.Namespace, parts: Mapping[str, object]) -> Candidates:
     """Return what the parts compare; print what is left out."""
     words = options.methods or [DEFAULT]
-    files = AlignerFiles(
-        options.resnet18, options.kornia_loftr, options.kornia_disk, options.kornia_lightglue
-    )
+    files = AlignerFiles(options.resnet18, options.kornia_loftr, options.kornia_disk, options.kornia_lightglue)
     methods: list[Method] = []
     aligners: list[Aligner] = []
     if parts.keys() - {ALIGNED}:

@@ -58,9 +58,7 @@ def rank_cases(count: int, most: int) -> list[tuple[str, int]]:
     return [(kinds[place], place) for place in sorted(kinds)]
 
 
-def choose_by_rank(
-    rows: Iterable[Row], most: int, rank: Callable[[Row], tuple[Any, ...]]
-) -> list[Case]:
+def choose_by_rank(rows: Iterable[Row], most: int, rank: Callable[[Row], tuple[Any, ...]]) -> list[Case]:
     """Return the worst, median and best rows per set and method; the worst have the least rank."""
     cases = []
     for group in group_by(rows, lambda row: (row.set, row.method)).values():
@@ -122,16 +120,12 @@ def write_cases(
             progress(done, len(tasks))
 
 
-def _begin(
-    words: Sequence[str], disturbance: Disturbance, folder: Path
-) -> Callable[[Task[Path]], list[Row]]:
+def _begin(words: Sequence[str], disturbance: Disturbance, folder: Path) -> Callable[[Task[Path]], list[Row]]:
     methods = {method.name: method for method in find_methods(words)[0]}
     return partial(_draw, methods=methods, disturbance=disturbance, folder=folder)
 
 
-def _draw(
-    task: Task[Path], methods: Mapping[str, Method], disturbance: Disturbance, folder: Path
-) -> list[Row]:
+def _draw(task: Task[Path], methods: Mapping[str, Method], disturbance: Disturbance, folder: Path) -> list[Row]:
     """Write the pictures of a sequence; there are no rows to return."""
     prefixes = load_prefixes(task.source, (key.frames for key in task.keys), disturbance)
     for key in task.keys:
@@ -154,18 +148,13 @@ def case_picture(aligned: Aligned, restored: Tensor) -> Tensor:
     """
     frames, label = aligned.frames[0], aligned.label[0]
     restored = restored[0].to(label.dtype).clamp(0, 1)
-    error = (
-        ((restored - label).abs().mean(0, keepdim=True) / FULL_ERROR).clamp(0, 1).expand(3, -1, -1)
-    )
+    error = ((restored - label).abs().mean(0, keepdim=True) / FULL_ERROR).clamp(0, 1).expand(3, -1, -1)
     if aligned.covered is not None:
         error = torch.where(aligned.covered[0], error, 0.5)
     last = len(frames) - 1
     chosen = [frames[t] for t in sorted({0, last // 2, last})]
     chosen += [torch.full_like(label, 1.0)] * (FRAMES_SHOWN - len(chosen))
-    rows = [
-        torch.cat([_tile(part) for part in row], dim=2)
-        for row in (chosen, (restored, label, error))
-    ]
+    rows = [torch.cat([_tile(part) for part in row], dim=2) for row in (chosen, (restored, label, error))]
     sheet = F.pad(torch.cat(rows, dim=1), (GAP, 0, GAP, 0), value=1.0)
     return (sheet * WHITE).round().to(torch.uint8)
 

@@ -42,12 +42,7 @@ from benchmarks.quality.record import PICTURES, read_results, settings_record
 from benchmarks.quality.result_tables import Seconds
 from benchmarks.quality.rows import Row
 from benchmarks.quality.run import complete_results, progress_bar
-from benchmarks.quality.score_sections import (
-    alignment_costs_section,
-    describe_results,
-    score_section,
-    training_section,
-)
+from benchmarks.quality.score_sections import alignment_costs_section, describe_results, score_section, training_section
 from diar_ops._errors import OptionError, OutputError
 from diar_ops._files import write_text_atomic
 from diar_ops.training.curve import read_curves
@@ -83,17 +78,13 @@ def evaluate(options: argparse.Namespace, command: str) -> str:
             _reconstruct(options, out / part, plan, candidates)
             if options.timing and part == RECONSTRUCTED:
                 with progress_bar("timing", "method") as progress:
-                    seconds = time_methods(
-                        plan, candidates.methods, _disturbance(options, part), progress=progress
-                    )
+                    seconds = time_methods(plan, candidates.methods, _disturbance(options, part), progress=progress)
     sections, about = _sections(options, candidates, seconds)
     if curves:
         sections.append(training_section(out, curves))
     page = render_evaluation(sections, about=about, command=command)
     write_text_atomic(out / REPORT, page, overwrite=True)
-    text = "\n\n".join(
-        f"## {section.title}\n\n{section_markdown(section, brief=True)}" for section in sections
-    )
+    text = "\n\n".join(f"## {section.title}\n\n{section_markdown(section, brief=True)}" for section in sections)
     return f"{text}\n\nwrote {out / REPORT}, figures beside it, tables in {', '.join(parts)}"
 
 
@@ -108,10 +99,7 @@ def _select_parts(options: argparse.Namespace, sets: dict[str, Path]) -> dict[st
     left_out = [part for part, selected in parts.items() if selected != sets]
     if left_out:
         names = ", ".join(name for name in sets if name not in unaligned)
-        print(
-            f"{names}: left out of {' and '.join(left_out)}, since all frames lie over their label",
-            file=sys.stderr,
-        )
+        print(f"{names}: left out of {' and '.join(left_out)}, since all frames lie over their label", file=sys.stderr)
     parts = {part: selected for part, selected in parts.items() if selected}
     if not parts:
         raise OptionError(f"there is no set to evaluate for {' and '.join(requested)}")
@@ -122,25 +110,16 @@ def _check_report(out: Path, *, overwrite: bool) -> None:
     """Raise unless a report that exists is one of results."""
     begun = any((out / part).is_dir() for part in PARTS)
     if (out / REPORT).exists() and not (begun or overwrite):
-        raise OutputError(
-            f"{out} holds a {REPORT}, but no results; choose another folder or begin anew "
-            "(--overwrite)"
-        )
+        raise OutputError(f"{out} holds a {REPORT}, but no results; choose another folder or begin anew (--overwrite)")
 
 
-def _plan(
-    options: argparse.Namespace, part: str, sets: dict[str, Path], names: Sequence[str]
-) -> Plan[Path]:
+def _plan(options: argparse.Namespace, part: str, sets: dict[str, Path], names: Sequence[str]) -> Plan[Path]:
     """Return which results of a part are asked for."""
     if part == ALIGNED:
         frames = options.frames and [count for count in options.frames if count != 1]
         return plan_sets(sets, names, frames, sequences=options.sequences, least=2)
     return plan_sets(
-        sets,
-        names,
-        options.frames or FRAMES,
-        sequences=options.sequences,
-        disturbance=_disturbance(options, part),
+        sets, names, options.frames or FRAMES, sequences=options.sequences, disturbance=_disturbance(options, part)
     )
 
 
@@ -151,9 +130,7 @@ def _disturbance(options: argparse.Namespace, part: str) -> Disturbance:
     return Disturbance(options.jitter, options.misalign)
 
 
-def _reconstruct(
-    options: argparse.Namespace, out: Path, plan: Plan[Path], candidates: Candidates
-) -> None:
+def _reconstruct(options: argparse.Namespace, out: Path, plan: Plan[Path], candidates: Candidates) -> None:
     """Complete the scores of reconstruction and their pictures."""
     disturbance = _disturbance(options, out.name)
     lpips = LpipsFiles(*options.lpips) if options.lpips else None
@@ -190,9 +167,7 @@ def _reconstruct(
         )
 
 
-def _align(
-    options: argparse.Namespace, out: Path, plan: Plan[Path], candidates: Candidates
-) -> None:
+def _align(options: argparse.Namespace, out: Path, plan: Plan[Path], candidates: Candidates) -> None:
     """Complete the errors of alignment, and pictures of them."""
     names = candidates.names(ALIGNED)
     methods = {aligner.name: aligner.settings for aligner in candidates.aligners}

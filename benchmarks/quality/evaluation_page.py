@@ -103,11 +103,7 @@ def case_pictures(
 
 def write_section(folder: Path, section: Section, summary: str, comparisons: str) -> None:
     """Write a section as ``summary.md``, and its tables as CSV beside it."""
-    files = {
-        "summary.md": section_markdown(section) + "\n",
-        "summary.csv": summary,
-        "comparisons.csv": comparisons,
-    }
+    files = {"summary.md": section_markdown(section) + "\n", "summary.csv": summary, "comparisons.csv": comparisons}
     for name, text in files.items():
         write_text_atomic(folder / name, text, overwrite=True)
 
@@ -122,9 +118,7 @@ def section_markdown(section: Section, *, brief: bool = False) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def render_evaluation(
-    sections: Sequence[Section], *, about: Sequence[tuple[str, str]], command: str
-) -> str:
+def render_evaluation(sections: Sequence[Section], *, about: Sequence[tuple[str, str]], command: str) -> str:
     """Render sections as one HTML page without external resources.
 
     Figures become part of it as SVG, pictures as JPEG.
@@ -155,9 +149,7 @@ def render_evaluation(
 
 def _template_section(section: Section) -> dict[str, Any]:
     """Return what the template shows of a section."""
-    cases = [
-        (name, [_template_case(case) for case in group]) for name, group in section.cases.items()
-    ]
+    cases = [(name, [_template_case(case) for case in group]) for name, group in section.cases.items()]
     return {
         **vars(section),
         "notes": [note.replace("`", "") for note in section.notes],

@@ -42,9 +42,7 @@ def draw_panels(
 
     columns = columns or count
     rows = -(-count // columns)
-    figure = Figure(
-        figsize=(margin[0] + size[0] * columns, margin[1] + size[1] * rows), layout="constrained"
-    )
+    figure = Figure(figsize=(margin[0] + size[0] * columns, margin[1] + size[1] * rows), layout="constrained")
     FigureCanvasAgg(figure)
     panels = list(figure.subplots(rows, columns, squeeze=False, sharey=sharey).flatten())
     yield figure, panels[:count]
@@ -56,9 +54,7 @@ def draw_panels(
 def draw_legend(figure: Figure, panels: Sequence[Any], labels: Sequence[str]) -> None:
     """Explain the lines of all panels beside them; a panel may lack some."""
     lines = {line.get_label(): line for axes in panels for line in axes.get_lines()}
-    figure.legend(
-        [lines[label] for label in labels], labels, fontsize="small", loc="outside right upper"
-    )
+    figure.legend([lines[label] for label in labels], labels, fontsize="small", loc="outside right upper")
 
 
 def box(values: Tensor, label: str) -> dict[str, Any]:

@@ -93,9 +93,7 @@ def lpips_digest(files: LpipsFiles) -> str:
     return digest.hexdigest()
 
 
-def lpips_distance(
-    image: Tensor, target: Tensor, params: Mapping[str, Tensor], valid: Tensor | None = None
-) -> Tensor:
+def lpips_distance(image: Tensor, target: Tensor, params: Mapping[str, Tensor], valid: Tensor | None = None) -> Tensor:
     """Return LPIPS 0.1 with AlexNet: 0 for equal pictures, larger the less alike they look.
 
     Features of five layers are divided by their length at each cell; their squared differences,
@@ -119,16 +117,11 @@ def lpips_distance(
     as a Perceptual Metric, CVPR 2018, equation 1.
     """
     op = "lpips_distance"
-    sizes = check_shapes(
-        op, image=(image, "B 3 H W"), target=(target, "B 3 H W"), valid=(valid, "B 1 H W")
-    )
+    sizes = check_shapes(op, image=(image, "B 3 H W"), target=(target, "B 3 H W"), valid=(valid, "B 1 H W"))
     check_floating(op, image=image, target=target)
     check_bool(op, valid=valid)
     if min(sizes["H"], sizes["W"]) < LEAST:
-        raise ShapeError(
-            f"{op}: images must be at least {LEAST} x {LEAST} pixels, got "
-            f"{sizes['H']} x {sizes['W']}"
-        )
+        raise ShapeError(f"{op}: images must be at least {LEAST} x {LEAST} pixels, got {sizes['H']} x {sizes['W']}")
     dtype = params["features.0.weight"].dtype
     x, y = image.to(dtype), target.to(dtype)
     weight = None

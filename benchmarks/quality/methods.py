@@ -26,24 +26,13 @@ Restore: TypeAlias = Callable[[Tensor, Tensor | None], Tensor]
 
 
 #: The methods without weights: the aggregators that the pipeline knows, and those that it does not.
-CLASSICAL: dict[str, Restore] = {
-    **AGGREGATORS,
-    "rpca": rpca_aggregate,
-    "intrinsic": intrinsic_aggregate,
-}
+CLASSICAL: dict[str, Restore] = {**AGGREGATORS, "rpca": rpca_aggregate, "intrinsic": intrinsic_aggregate}
 #: Behind the name of a classical method: frames are brought to a common exposure first.
 EXPOSURE = "+exposure"
 #: Behind the name of a network: frames are laid over their common picture first.
 SETTLED = "+settled"
 #: Those of the paper as it has them, all with a common exposure, and the package's own network.
-DEFAULT_METHODS = (
-    "mean",
-    "median",
-    "rpca",
-    "intrinsic",
-    *(name + EXPOSURE for name in CLASSICAL),
-    "diar",
-)
+DEFAULT_METHODS = ("mean", "median", "rpca", "intrinsic", *(name + EXPOSURE for name in CLASSICAL), "diar")
 #: Stands for all of :data:`DEFAULT_METHODS`.
 DEFAULT = "default"
 
@@ -92,9 +81,7 @@ def find_methods(words: Sequence[str]) -> tuple[list[Method], list[str]]:
         else:
             method = _network(word)
         if method.name in methods:
-            raise OptionError(
-                f"two methods are called {method.name}; call one of them otherwise: NAME={word}"
-            )
+            raise OptionError(f"two methods are called {method.name}; call one of them otherwise: NAME={word}")
         methods[method.name] = method
     if not methods:
         raise OptionError("there is no method to evaluate" + "".join(f" ({s})" for s in skipped))
@@ -103,9 +90,7 @@ def find_methods(words: Sequence[str]) -> tuple[list[Method], list[str]]:
 
 def expand_default(words: Sequence[str], default: Sequence[str]) -> list[str]:
     """Return words, each once, with ``default`` for each :data:`DEFAULT`."""
-    return list(
-        dict.fromkeys(w for word in words for w in (default if word == DEFAULT else (word,)))
-    )
+    return list(dict.fromkeys(w for word in words for w in (default if word == DEFAULT else (word,))))
 
 
 def _restore_classical(name: str, *, exposure: bool) -> Restore:
@@ -139,9 +124,7 @@ def _network(word: str) -> Method:
         raise OptionError(f"{path} cannot be called {name}, which is another method: NAME={path}")
     network = load_pretrained(path)
     if type(network) not in {known.network for known in RESTORERS.values()}:
-        raise WeightsError(
-            f"{path} holds a {type(network).__name__}, expected one of {', '.join(RESTORERS)}"
-        )
+        raise WeightsError(f"{path} holds a {type(network).__name__}, expected one of {', '.join(RESTORERS)}")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     restore = _restore_by(network)
     if requested != word:

@@ -118,9 +118,7 @@ def plan_sets(
                 tasks.append(Task(folder, tuple(keys)))
                 pictures[name, folder.name] = _picture(document)
     if not tasks:
-        raise OptionError(
-            f"no sequence has {min(frames or (least,))} frames, the longest has {longest}"
-        )
+        raise OptionError(f"no sequence has {min(frames or (least,))} frames, the longest has {longest}")
     return Plan(tasks, pictures)
 
 
@@ -141,10 +139,7 @@ def name_sets(sets: Sequence[str | PathLike[str]]) -> dict[str, Path]:
     if twice:
         raise OptionError(f"the set {twice[0]} is given twice")
     names = Counter(path.resolve().name for path in paths)
-    return {
-        path.resolve().name if names[path.resolve().name] == 1 else str(path): path
-        for path in paths
-    }
+    return {path.resolve().name if names[path.resolve().name] == 1 else str(path): path for path in paths}
 
 
 def unaligned_sets(sets: Mapping[str, Path]) -> dict[str, Path]:

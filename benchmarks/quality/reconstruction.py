@@ -26,9 +26,7 @@ PERCEPTUAL = Results(
     {**KEY_COLUMNS, **dict.fromkeys(SCORES, float)},
     ("summary.md", "summary.csv", "comparisons.csv"),
 )
-RECONSTRUCTION = replace(
-    PERCEPTUAL, columns={n: kind for n, kind in PERCEPTUAL.columns.items() if n != "lpips"}
-)
+RECONSTRUCTION = replace(PERCEPTUAL, columns={n: kind for n, kind in PERCEPTUAL.columns.items() if n != "lpips"})
 
 
 def read_scores(out: Path) -> StoredResults:
@@ -72,10 +70,7 @@ def begin_reconstruction(
         lpips: Weights of LPIPS, if it is to be among the scores.
     """
     return partial(
-        score_sequence,
-        methods=find_methods(words)[0],
-        disturbance=disturbance,
-        perceptual=lpips and load_lpips(lpips),
+        score_sequence, methods=find_methods(words)[0], disturbance=disturbance, perceptual=lpips and load_lpips(lpips)
     )
 
 

@@ -66,9 +66,7 @@ def settings_record(
     return record
 
 
-def continue_results(
-    out: Path, results: Results, record: dict[str, Any], *, overwrite: bool
-) -> list[Row]:
+def continue_results(out: Path, results: Results, record: dict[str, Any], *, overwrite: bool) -> list[Row]:
     """Return the rows that a folder already holds, and write the record of it.
 
     Args:

@@ -40,8 +40,7 @@ class Table(NamedTuple):
 def tables_markdown(tables: Iterable[Table]) -> str:
     """Return tables as Markdown, one below the other."""
     return "\n\n".join(
-        f"**{table.title}**\n\n{markdown_grid(table.heads, table.rows, table.words)}"
-        for table in tables
+        f"**{table.title}**\n\n{markdown_grid(table.heads, table.rows, table.words)}" for table in tables
     )
 
 
@@ -49,17 +48,12 @@ def markdown_grid(heads: Sequence[str], rows: Iterable[Sequence[str]], words: in
     """Return heads and cells as Markdown; the first ``words`` columns are words."""
     rule = ["---"] * words + ["---:"] * (len(heads) - words)
     return "\n".join(
-        f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
-        for cells in (heads, rule, *rows)
+        f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |" for cells in (heads, rule, *rows)
     )
 
 
 def tables_of(
-    summaries: Iterable[Summary],
-    columns: Sequence[Column],
-    title: Callable[[Sequence[Summary]], str],
-    *,
-    words: int,
+    summaries: Iterable[Summary], columns: Sequence[Column], title: Callable[[Sequence[Summary]], str], *, words: int
 ) -> list[Table]:
     """Return one table per set and number of frames, with a row per summary."""
     return [
@@ -170,9 +164,7 @@ def count_cell(name: str) -> Callable[[Summary], str]:
     return lambda summary: str(summary.counts[name])
 
 
-def mean_cell(
-    measures: Mapping[str, Measure], name: str, sign: str = ""
-) -> Callable[[Summary], str]:
+def mean_cell(measures: Mapping[str, Measure], name: str, sign: str = "") -> Callable[[Summary], str]:
     """Return a function that formats a score of a summary with its interval."""
     return lambda summary: measures[name].format_mean(summary.scores[name], sign)
 

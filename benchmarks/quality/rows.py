@@ -84,10 +84,7 @@ _READERS: dict[type, Callable[[str], Any]] = {
 def write_rows(path: Path, rows: Iterable[Row], results: Results) -> None:
     """Write rows as CSV, sorted, so that equal rows make equal files; whole or not at all."""
     lines = sorted(
-        tuple(
-            getattr(row, name) if name in KEY_COLUMNS else row.values[name]
-            for name in results.columns
-        )
+        tuple(getattr(row, name) if name in KEY_COLUMNS else row.values[name] for name in results.columns)
         for row in rows
     )
     write_text_atomic(path, to_csv([*results.columns], lines), overwrite=True)
@@ -135,9 +132,7 @@ def column(rows: Iterable[Row], name: str) -> Tensor:
 def select_most_frames(rows: Iterable[Row], place: Callable[[Row], Hashable]) -> list[Row]:
     """Return the rows with the most frames among those of the same place."""
     rows = list(rows)
-    most = {
-        where: max(row.frames for row in group) for where, group in group_by(rows, place).items()
-    }
+    most = {where: max(row.frames for row in group) for where, group in group_by(rows, place).items()}
     return [row for row in rows if row.frames == most[place(row)]]
 
 

@@ -56,9 +56,7 @@ def run_tasks(
         for done in as_completed(futures):
             yield futures[done], done.result()
     except BrokenProcessPool as error:
-        raise DiarError(
-            "a worker process was killed, as systems do when memory is short; use fewer workers"
-        ) from error
+        raise DiarError("a worker process was killed, as systems do when memory is short; use fewer workers") from error
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -141,9 +139,7 @@ def complete_results(
     Raises:
         DiarError: Of :func:`continue_results` and :func:`run_tasks`.
     """
-    rows = group_by(
-        continue_results(out, results, record, overwrite=overwrite), lambda row: row.key
-    )
+    rows = group_by(continue_results(out, results, record, overwrite=overwrite), lambda row: row.key)
     if plan.pictures:
         add_pictures(out, plan.pictures)
     tasks = list(plan.missing(rows))

@@ -58,9 +58,7 @@ def plot_score(path: Path, summaries: Sequence[Summary], score: str) -> None:
         draw_legend(figure, panels, list(styles))
 
 
-def _draw_means(
-    axes: Any, points: Sequence[tuple[int, Any]], shift: float, label: str, style: dict[str, Any]
-) -> None:
+def _draw_means(axes: Any, points: Sequence[tuple[int, Any]], shift: float, label: str, style: dict[str, Any]) -> None:
     """Draw a line through (number of frames, mean) with intervals, frames times ``shift``."""
     x = [frames * shift for frames, _ in points]
     means, low, high = zip(*(mean for _, mean in points), strict=True)
@@ -145,17 +143,13 @@ def plot_curves(path: Path, curves: Mapping[str, Curve]) -> None:
             axes.set(xlabel="training step", ylabel=SCORES[measure].title)
             axes.set_title(f"validation: {validation}", fontsize="medium")
             axes.grid(alpha=0.3)
-        figure.legend(
-            *panels[0].get_legend_handles_labels(), fontsize="small", loc="outside right upper"
-        )
+        figure.legend(*panels[0].get_legend_handles_labels(), fontsize="small", loc="outside right upper")
 
 
 def measured_columns(curves: Mapping[str, Curve]) -> list[tuple[str, str]]:
     """Return (validation, measure) of what the curves have, in order of appearance."""
     names = dict.fromkeys(head for curve in curves.values() for head in curve)
-    columns = [
-        (name.rpartition("_")[0], m) for m in MEASURED for name in names if name.endswith(f"_{m}")
-    ]
+    columns = [(name.rpartition("_")[0], m) for m in MEASURED for name in names if name.endswith(f"_{m}")]
     return list(dict.fromkeys(columns))
 
 

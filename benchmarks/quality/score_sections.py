@@ -21,12 +21,7 @@ from benchmarks.quality.result_tables import (
     summary_tables,
 )
 from benchmarks.quality.rows import Row, count_pictures, group_by
-from benchmarks.quality.score_plots import (
-    measured_columns,
-    plot_curves,
-    plot_score,
-    plot_score_boxes,
-)
+from benchmarks.quality.score_plots import measured_columns, plot_curves, plot_score, plot_score_boxes
 from benchmarks.quality.scores import SCORES
 from benchmarks.quality.summaries import compare_alignments, compare_methods, scores_of, summarise
 from diar_ops.training.curve import Curve
@@ -46,10 +41,7 @@ WORDS = {
     ),
 }
 #: Behind the words of a part.
-MEANS = (
-    ". Numbers are means over sequences, in brackets their 95 % intervals (bootstrap over "
-    "pictures)."
-)
+MEANS = ". Numbers are means over sequences, in brackets their 95 % intervals (bootstrap over pictures)."
 PAIRED = (
     "Mean difference to the method under against, sequence by sequence, in brackets its 95 % "
     "interval (bootstrap over pictures), and on how many of the n sequences the method is better."
@@ -68,12 +60,7 @@ def describe_results(stored: StoredResults) -> str:
 
 
 def score_section(
-    stored: StoredResults,
-    figures: Path,
-    *,
-    against: str | None = None,
-    cases: int = 1,
-    seconds: Seconds | None = None,
+    stored: StoredResults, figures: Path, *, against: str | None = None, cases: int = 1, seconds: Seconds | None = None
 ) -> Section:
     """Write tables and figures of scores, and return their section.
 
@@ -94,10 +81,7 @@ def score_section(
     blocks = [Block("", "", summary_tables(summaries, seconds))]
     if comparisons:
         blocks.append(Block("Compared in pairs", PAIRED, comparison_tables(comparisons)))
-    frames = {
-        name: {s.frames for s in group}
-        for name, group in group_by(summaries, lambda s: s.set).items()
-    }
+    frames = {name: {s.frames for s in group} for name, group in group_by(summaries, lambda s: s.set).items()}
     several = [s for s in summaries if len(frames[s.set]) > 1]
     drawn = []
     for score in scores_of(rows) if several else ():

@@ -53,11 +53,7 @@ def summarise_rows(
         pictures: Which picture each sequence shows.
     """
     return [
-        Summary(
-            *place,
-            _count(group, pictures),
-            measure(group, [picture_of(r, pictures) for r in group]),
-        )
+        Summary(*place, _count(group, pictures), measure(group, [picture_of(r, pictures) for r in group]))
         for place, group in group_by(rows, lambda row: (row.set, row.frames, row.method)).items()
     ]
 
@@ -113,9 +109,7 @@ def _compare(
 ) -> Summary:
     scores, counts = measure(ours, theirs, [picture_of(row, pictures) for row in ours])
     row = ours[0]
-    return Summary(
-        row.set, row.frames, row.method, {**_count(ours, pictures), **counts}, scores, against
-    )
+    return Summary(row.set, row.frames, row.method, {**_count(ours, pictures), **counts}, scores, against)
 
 
 def _count(rows: Sequence[Row], pictures: Pictures | None) -> dict[str, int]:
@@ -130,9 +124,7 @@ AGAINST = "diar"
 def summarise(rows: Iterable[Row], pictures: Pictures | None = None) -> list[Summary]:
     """Return the mean :data:`SCORES` of each set, number of frames and method."""
     return summarise_rows(
-        rows,
-        lambda group, shown: {s: mean_of(column(group, s), shown) for s in scores_of(group)},
-        pictures,
+        rows, lambda group, shown: {s: mean_of(column(group, s), shown) for s in scores_of(group)}, pictures
     )
 
 
@@ -141,22 +133,14 @@ def scores_of(rows: Sequence[Row]) -> list[str]:
     return [score for score in SCORES if rows and all(score in row.values for row in rows)]
 
 
-def compare_methods(
-    rows: Iterable[Row], pictures: Pictures | None = None, against: str | None = None
-) -> list[Summary]:
+def compare_methods(rows: Iterable[Row], pictures: Pictures | None = None, against: str | None = None) -> list[Summary]:
     """Compare methods of reconstruction by :func:`compare_pairs`, the best by mean PSNR."""
     return compare_pairs(
-        rows,
-        against or AGAINST,
-        lambda group: float(column(group, "psnr").mean()),
-        _score_differences,
-        pictures,
+        rows, against or AGAINST, lambda group: float(column(group, "psnr").mean()), _score_differences, pictures
     )
 
 
-def compare_alignments(
-    exact: Iterable[Row], own: Iterable[Row], pictures: Pictures | None = None
-) -> list[Summary]:
+def compare_alignments(exact: Iterable[Row], own: Iterable[Row], pictures: Pictures | None = None) -> list[Summary]:
     """Return what each method loses on self-aligned frames, against its own result on exact ones.
 
     Args:
@@ -167,16 +151,12 @@ def compare_alignments(
     references = {row.key: row for row in exact}
     shared = [row for row in own if row.key in references]
     return [
-        _compare(
-            group, [references[row.key] for row in group], "exact", _score_differences, pictures
-        )
+        _compare(group, [references[row.key] for row in group], "exact", _score_differences, pictures)
         for group in group_by(shared, lambda row: (row.set, row.frames, row.method)).values()
     ]
 
 
-def _score_differences(
-    ours: Sequence[Row], theirs: Sequence[Row], pictures: Sequence[str]
-) -> Measured:
+def _score_differences(ours: Sequence[Row], theirs: Sequence[Row], pictures: Sequence[str]) -> Measured:
     scores, counts = {}, {}
     for score in scores_of([*ours, *theirs]):
         first, second = column(ours, score), column(theirs, score)

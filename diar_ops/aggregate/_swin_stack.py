@@ -23,11 +23,7 @@ from diar_ops.aggregate.swin_block import SwinBlock
 
 
 def swin_stack(
-    op: str,
-    features: Tensor,
-    params: Mapping[str, Tensor],
-    valid: Tensor | None,
-    options: BlockOptions,
+    op: str, features: Tensor, params: Mapping[str, Tensor], valid: Tensor | None, options: BlockOptions
 ) -> tuple[Tensor, Tensor | None]:
     """Embed frames by a stack of blocks.
 
@@ -55,15 +51,11 @@ def _split_params(op: str, params: Mapping[str, Tensor]) -> list[dict[str, Tenso
         root, _, rest = name.partition(".")
         index, _, leaf = rest.partition(".")
         if root != "blocks" or not leaf:
-            raise WeightsError(
-                f"{op}: params must be named blocks.0.qkv.weight and so on, got {name}"
-            )
+            raise WeightsError(f"{op}: params must be named blocks.0.qkv.weight and so on, got {name}")
         blocks.setdefault(index, {})[leaf] = value
     order = [str(i) for i in range(len(blocks))]
     if not blocks or set(blocks) != set(order):
-        raise WeightsError(
-            f"{op}: params must hold blocks 0, 1, ... without a gap, got {sorted(blocks)}"
-        )
+        raise WeightsError(f"{op}: params must hold blocks 0, 1, ... without a gap, got {sorted(blocks)}")
     return [blocks[i] for i in order]
 
 

@@ -10,9 +10,7 @@ from diar_ops._module import OpModule
 from diar_ops.aggregate.median import median_aggregate
 
 
-def consensus_logits(
-    features: Tensor, valid: Tensor | None = None, *, sigma: float = 0.04
-) -> Tensor:
+def consensus_logits(features: Tensor, valid: Tensor | None = None, *, sigma: float = 0.04) -> Tensor:
     r"""Score each frame at each pixel by its distance to the median over the frames.
 
     .. math:: \ell_{tp} = -\frac{1}{2 \sigma^2 C} \sum_c (x_{tcp} - \mathrm{median}_t\, x_{tcp})^2

@@ -14,12 +14,7 @@ _LEAST_RESIDUAL = 1e-3
 
 
 def exposure_gain(
-    frames: Tensor,
-    valid: Tensor | None = None,
-    *,
-    low: float = 0.005,
-    high: float = 0.95,
-    iterations: int = 4,
+    frames: Tensor, valid: Tensor | None = None, *, low: float = 0.005, high: float = 0.95, iterations: int = 4
 ) -> Tensor:
     r"""Estimate the factor per frame and channel that brings all frames to a common exposure.
 
@@ -110,6 +105,4 @@ class ExposureGain(OpModule):
 
     def forward(self, frames: Tensor, valid: Tensor | None = None) -> Tensor:
         """See :func:`exposure_gain`."""
-        return exposure_gain(
-            frames, valid, low=self.low, high=self.high, iterations=self.iterations
-        )
+        return exposure_gain(frames, valid, low=self.low, high=self.high, iterations=self.iterations)

@@ -16,9 +16,7 @@ from diar_ops.aggregate.median import median_aggregate
 _UNSEEN_WEIGHT = 1e-4
 
 
-def intrinsic_aggregate(
-    features: Tensor, valid: Tensor | None = None, *, floor: float = 1 / 255
-) -> Tensor:
+def intrinsic_aggregate(features: Tensor, valid: Tensor | None = None, *, floor: float = 1 / 255) -> Tensor:
     r"""Estimate what all frames share by the median of their log derivatives, channel by channel.
 
     Each frame is the common picture times an illumination whose log derivatives are sparse: the
@@ -77,9 +75,7 @@ def intrinsic_aggregate(
     return out.to(features.dtype)
 
 
-def _median_difference(
-    log: Tensor, usable: Tensor | None, dim: int
-) -> tuple[Tensor, Tensor | None]:
+def _median_difference(log: Tensor, usable: Tensor | None, dim: int) -> tuple[Tensor, Tensor | None]:
     """Return the float64 median over frames of the differences along ``dim``, and where any is."""
     pairs = None
     if usable is not None:

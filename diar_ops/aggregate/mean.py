@@ -70,8 +70,6 @@ class MeanAggregate(OpModule):
         super().__init__()
         self.return_weights = return_weights
 
-    def forward(
-        self, features: Tensor, valid: Tensor | None = None
-    ) -> Tensor | tuple[Tensor, Tensor]:
+    def forward(self, features: Tensor, valid: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
         """Aggregate (B, T, C, H, W) to (B, C, H, W)."""
         return mean_aggregate(features, valid, return_weights=self.return_weights)

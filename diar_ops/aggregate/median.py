@@ -70,8 +70,7 @@ def median_aggregate(
         return _median_of_values(features, valid).to(dtype)
     bands = [
         _median_of_values(
-            features[:, :, :, start : start + rows],
-            None if valid is None else valid[:, :, :, start : start + rows],
+            features[:, :, :, start : start + rows], None if valid is None else valid[:, :, :, start : start + rows]
         ).to(dtype)
         for start in range(0, height, rows)
     ]
@@ -130,8 +129,6 @@ class MedianAggregate(OpModule):
         super().__init__()
         self.return_weights = return_weights
 
-    def forward(
-        self, features: Tensor, valid: Tensor | None = None
-    ) -> Tensor | tuple[Tensor, Tensor]:
+    def forward(self, features: Tensor, valid: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
         """Aggregate (B, T, C, H, W) to (B, C, H, W)."""
         return median_aggregate(features, valid, return_weights=self.return_weights)

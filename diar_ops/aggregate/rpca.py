@@ -97,11 +97,7 @@ def rpca_aggregate(
         low_rank = clean.clone() if T == 1 else clean
         if T > 1:
             low_rank = low_rank_part(
-                clean.flatten(3),
-                None if usable is None else usable.flatten(3),
-                sparsity,
-                tolerance,
-                max_iterations,
+                clean.flatten(3), None if usable is None else usable.flatten(3), sparsity, tolerance, max_iterations
             ).view_as(clean)
         if usable is None:
             image = low_rank.mean(1)
@@ -131,9 +127,7 @@ class RPCAAggregate(OpModule):
         self.max_iterations = max_iterations
         self.return_low_rank = return_low_rank
 
-    def forward(
-        self, features: Tensor, valid: Tensor | None = None
-    ) -> Tensor | tuple[Tensor, Tensor]:
+    def forward(self, features: Tensor, valid: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
         """Aggregate (B, T, C, H, W) to (B, C, H, W)."""
         return rpca_aggregate(
             features,

@@ -33,12 +33,7 @@ def softmax_aggregate(
 ) -> tuple[Tensor, Tensor]: ...
 @overload
 def softmax_aggregate(
-    features: Tensor,
-    logits: Tensor,
-    valid: Tensor | None = None,
-    *,
-    temperature: float = 1.0,
-    return_weights: bool,
+    features: Tensor, logits: Tensor, valid: Tensor | None = None, *, temperature: float = 1.0, return_weights: bool
 ) -> Tensor | tuple[Tensor, Tensor]: ...
 
 
@@ -78,16 +73,10 @@ def softmax_aggregate(
     op = "softmax_aggregate"
     check_frames(op, features, valid)
     channels = check_shapes(
-        op,
-        features=(features, "B T C H W"),
-        logits=(logits, "B T L H W"),
-        valid=(valid, "B T 1 H W"),
+        op, features=(features, "B T C H W"), logits=(logits, "B T L H W"), valid=(valid, "B T 1 H W")
     )["C"]
     if logits.shape[2] not in (1, channels):
-        raise ShapeError(
-            f"{op}: logits must have 1 or {channels} channels like features, got "
-            f"{list(logits.shape)}"
-        )
+        raise ShapeError(f"{op}: logits must have 1 or {channels} channels like features, got {list(logits.shape)}")
     check_floating(op, logits=logits)
     check_option(op, temperature > 0, "a positive temperature", temperature)
     dtype = features.dtype
@@ -116,14 +105,8 @@ class SoftmaxAggregate(OpModule):
         self.temperature = temperature
         self.return_weights = return_weights
 
-    def forward(
-        self, features: Tensor, logits: Tensor, valid: Tensor | None = None
-    ) -> Tensor | tuple[Tensor, Tensor]:
+    def forward(self, features: Tensor, logits: Tensor, valid: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
         """Aggregate (B, T, C, H, W) to (B, C, H, W)."""
         return softmax_aggregate(
-            features,
-            logits,
-            valid,
-            temperature=self.temperature,
-            return_weights=self.return_weights,
+            features, logits, valid, temperature=self.temperature, return_weights=self.return_weights
         )

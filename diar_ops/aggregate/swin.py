@@ -86,9 +86,7 @@ class SwinAggregate(SwinStack):
         )
         self.return_weights = return_weights
 
-    def forward(
-        self, features: Tensor, valid: Tensor | None = None
-    ) -> Tensor | tuple[Tensor, Tensor]:
+    def forward(self, features: Tensor, valid: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
         """Aggregate (B, T, C, H, W) to (B, C, H, W)."""
         return swin_aggregate(
             features,

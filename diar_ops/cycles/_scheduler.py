@@ -49,10 +49,7 @@ def sequence_name(index: int) -> str:
 
 
 def render_sequences(
-    run: RenderRun,
-    workers: int,
-    progress: Callable[[int, int], None] | None,
-    note: Callable[[str], None] | None,
+    run: RenderRun, workers: int, progress: Callable[[int, int], None] | None, note: Callable[[str], None] | None
 ) -> tuple[list[int], dict[int, str]]:
     """Render what is to do in threads, pass on what they report, and let none outlive the call.
 
@@ -95,9 +92,7 @@ def _ignore(*_: Any) -> None:
 class _Report:
     """Counts what the threads report."""
 
-    def __init__(
-        self, run: RenderRun, progress: Callable[[int, int], None], note: Callable[[str], None]
-    ) -> None:
+    def __init__(self, run: RenderRun, progress: Callable[[int, int], None], note: Callable[[str], None]) -> None:
         self.finished: list[int] = []
         self.failed: dict[int, str] = {}
         self._notes: set[str] = set()
@@ -202,10 +197,7 @@ class _Worker:
         height, width = self.run.settings.size
         needed = FULL + FULL_PER_PIXEL * height * width
         if shutil.disk_usage(self.run.folder).free < needed:
-            path, reason = (
-                self.run.folder / sequence_name(index),
-                explain(OSError(errno.ENOSPC, "")),
-            )
+            path, reason = (self.run.folder / sequence_name(index), explain(OSError(errno.ENOSPC, "")))
             raise OutputError(f"cannot write {path}: {reason}") from crash
 
     def _end_process(self) -> None:

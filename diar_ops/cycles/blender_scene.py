@@ -125,9 +125,7 @@ def run(bpy: Any, job: dict[str, Any], device: str, answer: Any) -> None:
     if job["label"]:
         # Frame 0 sees exactly the picture, in aligned and misaligned sequences.
         tasks.append(("label", document["frames"][0], True))
-    tasks += [
-        (str(index), document["frames"][index], bool(job["emission"])) for index in job["frames"]
-    ]
+    tasks += [(str(index), document["frames"][index], bool(job["emission"])) for index in job["frames"]]
     for number, (name, frame, emission) in enumerate(tasks):
         remove_everything(bpy)
         scene = bpy.context.scene
@@ -167,9 +165,7 @@ def remove_everything(bpy: Any) -> None:
             data.batch_remove(items)
 
 
-def set_up_render(
-    scene: Any, size: list[int], job: dict[str, Any], device: str, emission: bool
-) -> None:
+def set_up_render(scene: Any, size: list[int], job: dict[str, Any], device: str, emission: bool) -> None:
     """Apply the settings that render best for their time: see docs/data.md."""
     render, cycles = scene.render, scene.cycles
     render.engine = "CYCLES"
@@ -347,13 +343,7 @@ def add_object(bpy: Any, item: dict[str, Any]) -> None:
     mesh = bpy.data.meshes.new("object")
     mesh.from_pydata([tuple(v[i] * scale[i] for i in range(3)) for v in vertices], [], faces)
     mesh.polygons.foreach_set("use_smooth", [face < smooth for face in range(len(faces))])
-    add_mesh(
-        bpy,
-        "object",
-        mesh,
-        object_material(bpy, item),
-        pose_matrix(item["rotation"], item["position"]),
-    )
+    add_mesh(bpy, "object", mesh, object_material(bpy, item), pose_matrix(item["rotation"], item["position"]))
 
 
 def add_mesh(bpy: Any, name: str, mesh: Any, material: Any, matrix: Any) -> None:
@@ -386,10 +376,7 @@ def sphere(item: dict[str, Any]) -> Shape:
     for k in range(ROUND):
         faces.append((0, index(1, k), index(1, k + 1)))
         faces.append((1, index(rings - 1, k + 1), index(rings - 1, k)))
-        faces += [
-            (index(r, k), index(r + 1, k), index(r + 1, k + 1), index(r, k + 1))
-            for r in range(1, rings - 1)
-        ]
+        faces += [(index(r, k), index(r + 1, k), index(r + 1, k + 1), index(r, k + 1)) for r in range(1, rings - 1)]
     return vertices, faces, len(faces)
 
 

@@ -58,9 +58,7 @@ def contact_sheet(
     rows: list[Tensor] = []
     for number, (label, frames) in enumerate(pairs):
         overlay = None if overlays is None else overlays[number]
-        check_shapes(
-            op, label=(label, "3 H W"), frames=(frames, "T 3 h w"), overlay=(overlay, "T 3 h w")
-        )
+        check_shapes(op, label=(label, "3 H W"), frames=(frames, "T 3 h w"), overlay=(overlay, "T 3 h w"))
         smallest = min(*label.shape[-2:], *frames.shape[-2:])
         check_option(op, smallest > 0, "pictures with pixels", list(frames.shape))
         width = columns or max(1, len(frames))
@@ -92,9 +90,7 @@ def mask_overlay(frames: Tensor, occluded: Tensor | None, flags: Tensor | None =
         DtypeError: A dtype is not as stated.
     """
     op = "mask_overlay"
-    check_shapes(
-        op, frames=(frames, "T 3 H W"), occluded=(occluded, "T 1 H W"), flags=(flags, "T 1 H W")
-    )
+    check_shapes(op, frames=(frames, "T 3 H W"), occluded=(occluded, "T 1 H W"), flags=(flags, "T 1 H W"))
     check_bool(op, occluded=occluded)
     painted = _bytes(frames).float().mean(dim=1, keepdim=True).expand(-1, 3, -1, -1) * 0.45
     layers = []
@@ -142,9 +138,7 @@ def _bytes(pictures: Tensor) -> Tensor:
 SHEET = "contact_sheet.jpg"
 
 
-def write_contact_sheet(
-    folder: str | PathLike[str], *, sequences: int = 8, frames: int = 10, tile: int = 128
-) -> Path:
+def write_contact_sheet(folder: str | PathLike[str], *, sequences: int = 8, frames: int = 10, tile: int = 128) -> Path:
     """Write labels and frames of the first sequences of a data set as one picture.
 
     Args:

@@ -56,9 +56,7 @@ def unshadowed_radiance(scene: PlanarScene, frame: int, points: Tensor) -> Tenso
             continue
         index = (0, frame, i)
         kind, size, cone = (float(f[index]) for f in (lights.kind, lights.size, lights.cone))
-        position, direction, power = (
-            f[index].to(points) for f in (lights.position, lights.direction, lights.power)
-        )
+        position, direction, power = (f[index].to(points) for f in (lights.position, lights.direction, lights.power))
         intensity = torch.zeros(points.shape[:-1])
         sources = _sources(LightKind(int(kind)), position, direction, size)
         for source in sources:

@@ -31,9 +31,7 @@ def frame_picture(passes: Passes) -> Tensor:
     return (coded * 255).round().to(torch.uint8)
 
 
-def frame_masks(
-    passes: Passes, picture: Tensor, scene: PlanarScene, frame: int
-) -> tuple[Tensor, Tensor]:
+def frame_masks(passes: Passes, picture: Tensor, scene: PlanarScene, frame: int) -> tuple[Tensor, Tensor]:
     """Return what is in front of the picture, and what light does to it.
 
     Args:
@@ -75,11 +73,7 @@ def frame_masks(
     highlight = visible & _mostly(specular > HIGHLIGHT, visible)
     saturated = (picture >= SATURATED).any(0, keepdim=True) & inside
     flags = torch.zeros(1, *scene.size, dtype=torch.uint8)
-    for flag, mask in (
-        (FrameFlag.SHADOW, shadow),
-        (FrameFlag.HIGHLIGHT, highlight),
-        (FrameFlag.SATURATED, saturated),
-    ):
+    for flag, mask in ((FrameFlag.SHADOW, shadow), (FrameFlag.HIGHLIGHT, highlight), (FrameFlag.SATURATED, saturated)):
         flags += mask.to(torch.uint8) * int(flag)
     return occluded, flags
 

@@ -20,13 +20,7 @@ from diar_ops.cycles.settings import RenderSettings
 from diar_ops.cycles.texture import TextureChoice, prepare_texture
 from diar_ops.cycles.worker import BlenderProcess, WorkerCrash
 from diar_ops.data.masks import write_flags, write_mask
-from diar_ops.data.sequence_writer import (
-    DOCUMENT,
-    LABEL,
-    format_document,
-    frame_names,
-    sequence_document,
-)
+from diar_ops.data.sequence_writer import DOCUMENT, LABEL, format_document, frame_names, sequence_document
 from diar_ops.scene import PlanarScene, sample_planar_scene, scene_homography, scene_to_document
 from diar_ops.scene.flags import FrameShares, frame_shares
 
@@ -138,9 +132,7 @@ def _job(scene: PlanarScene, index: int, settings: RenderSettings, work: Path) -
 class _FrameWriter:
     """Writes pictures and masks of a sequence from the passes that Blender leaves in ``work``."""
 
-    def __init__(
-        self, folder: Path, work: Path, scene: PlanarScene, on_frame: Callable[[], None]
-    ) -> None:
+    def __init__(self, folder: Path, work: Path, scene: PlanarScene, on_frame: Callable[[], None]) -> None:
         self.folder, self.work, self.scene, self.on_frame = folder, work, scene, on_frame
         self.names = frame_names(scene.K.shape[1])
         self.homographies = scene_homography(scene)[0]
@@ -163,7 +155,5 @@ class _FrameWriter:
         write_image(self.folder / self.names[t].file, picture)
         write_mask(self.folder / self.names[t].occluded, occluded)
         write_flags(self.folder / self.names[t].flags, flags)
-        self.shares[t] = frame_shares(
-            self.homographies[t], occluded, flags, label_size=self.scene.size
-        )
+        self.shares[t] = frame_shares(self.homographies[t], occluded, flags, label_size=self.scene.size)
         self.on_frame()

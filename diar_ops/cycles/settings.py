@@ -53,12 +53,7 @@ class RenderSettings:
         check_option(op, self.kind in KINDS, f"kind to be one of {', '.join(KINDS)}", self.kind)
         check_size(op, self.size)
         check_option(op, min(self.size) >= 16, "a size of at least 16 x 16", self.size)
-        for name, top in (
-            ("sequences", 10**6),
-            ("frames", 1000),
-            ("samples", 10**5),
-            ("label_samples", 10**5),
-        ):
+        for name, top in (("sequences", 10**6), ("frames", 1000), ("samples", 10**5), ("label_samples", 10**5)):
             value = getattr(self, name)
             check_option(op, 1 <= value <= top, f"{name} from 1 to {top}", value)
         check_option(op, self.device in DEVICES, f"device {', '.join(DEVICES)}", self.device)
@@ -104,8 +99,7 @@ def check_same_dataset(path: Path, document: Mapping[str, Any]) -> dict[str, Any
     if differences:
         shown = "; ".join(differences[:3]) + ("; ..." if len(differences) > 3 else "")
         raise OutputError(
-            f"{path.parent} holds a data set with other settings, choose another folder or the "
-            f"same settings: {shown}"
+            f"{path.parent} holds a data set with other settings, choose another folder or the same settings: {shown}"
         )
     return dict(existing)
 

@@ -73,12 +73,7 @@ def dataset_statistics(
         check_option(op, equal, "equally many frames in all sequences", count)
         size = (label.shape[-2], label.shape[-1])
         occluded, flags = item["occluded"], item["flags"]
-        shares.append(
-            [
-                frame_shares(h, o, f, label_size=size)
-                for h, o, f in zip(H, occluded, flags, strict=True)
-            ]
-        )
+        shares.append([frame_shares(h, o, f, label_size=size) for h, o, f in zip(H, occluded, flags, strict=True)])
         warped, valid, spoiled = _warp_to_label(frames, H, occluded | (flags > 0), size)
         times_clean = (valid & ~spoiled).sum(dim=0).flatten()
         counts = times_clean.bincount(minlength=count + 1).double()
@@ -105,24 +100,17 @@ def _warp_to_label(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Warp frames and masks to the label; return them and where each frame shows it."""
     eye = torch.eye(3, dtype=homography_frame_label.dtype)
-    if frames.shape[-2:] == size and torch.equal(
-        homography_frame_label, eye.expand(len(frames), 3, 3)
-    ):
+    if frames.shape[-2:] == size and torch.equal(homography_frame_label, eye.expand(len(frames), 3, 3)):
         return frames, torch.ones_like(spoiled), spoiled
     homography_label_frame = torch.linalg.inv(homography_frame_label)
     warped, valid = warp_homography(frames, homography_label_frame, size=size)
-    masks, _ = warp_homography(
-        spoiled.to(frames), homography_label_frame, size=size, mode="nearest"
-    )
+    masks, _ = warp_homography(spoiled.to(frames), homography_label_frame, size=size, mode="nearest")
     return warped, valid, masks > 0
 
 
 def statistics_table(statistics: DatasetStatistics) -> str:
     """Return statistics as two tables in Markdown."""
-    rows = [
-        "| of a frame | mean | 10th percentile | median | 90th percentile |",
-        "| --- | ---: | ---: | ---: | ---: |",
-    ]
+    rows = ["| of a frame | mean | 10th percentile | median | 90th percentile |", "| --- | ---: | ---: | ---: | ---: |"]
     for number, name in enumerate(FrameShares._fields):
         rows.append(_row(_WORDS[name], statistics.shares[..., number] * 100, "%"))
     rows.append(_row("PSNR against the label", statistics.frame_psnr, "dB"))
@@ -136,8 +124,7 @@ def statistics_table(statistics: DatasetStatistics) -> str:
     names = [str(low) if low == high else f"{low}-{high}" for low, high in bounds]
     rows += [
         "",
-        "A pixel is clean (seen, nothing in front, no flag) in "
-        f"{mean:.1f} of {len(clean) - 1} frames on average.",
+        f"A pixel is clean (seen, nothing in front, no flag) in {mean:.1f} of {len(clean) - 1} frames on average.",
         "",
         "| clean in so many frames | " + " | ".join(names) + " |",
         "| --- |" + " ---: |" * len(groups),

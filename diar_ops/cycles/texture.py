@@ -63,10 +63,7 @@ class TextureChoice:
             stretch = height * wide / (width * high)
             if max(stretch, 1 / stretch) <= MAX_STRETCH:
                 return path, photo, skipped
-            skipped.append(
-                f"{path} is too long and narrow, {wide} x {high} pixels, for a label of "
-                f"{width} x {height}"
-            )
+            skipped.append(f"{path} is too long and narrow, {wide} x {high} pixels, for a label of {width} x {height}")
         raise ImageError(f"none of the {len(self.files)} files is a usable picture: {skipped[0]}")
 
     def _permutation(self, count: int, *parts: object) -> list[int]:

@@ -54,9 +54,7 @@ def blender_command(blender: str | os.PathLike[str] | None = None) -> list[str]:
         blender = interpreters[0] if interpreters else sys.executable
     executable = shutil.which(blender)
     if executable is None:
-        raise RenderError(
-            f"there is no program {blender}: expected a Blender executable or a Python with bpy"
-        )
+        raise RenderError(f"there is no program {blender}: expected a Blender executable or a Python with bpy")
     if Path(executable).name.lower().startswith("python"):
         return [executable, str(SCRIPT)]
     return [executable, "--background", "--factory-startup", "--python", str(SCRIPT), "--"]
@@ -95,9 +93,7 @@ class BlenderProcess:
             raise RenderError(f"cannot run {command[0]}: {error.strerror}") from error
         self._answers: queue.Queue[str] = queue.Queue()
         assert self._process.stdout is not None
-        threading.Thread(
-            target=_forward, args=(self._process.stdout, self._answers), daemon=True
-        ).start()
+        threading.Thread(target=_forward, args=(self._process.stdout, self._answers), daemon=True).start()
         try:
             self._send({"device": device})
             ready = self._answer(START_TIMEOUT, starting=True)
@@ -108,9 +104,7 @@ class BlenderProcess:
             raise
         self.blender = str(ready["blender"])
 
-    def render(
-        self, job: Mapping[str, Any], *, timeout: float, on_frame: Callable[[str], None]
-    ) -> None:
+    def render(self, job: Mapping[str, Any], *, timeout: float, on_frame: Callable[[str], None]) -> None:
         """Render one job; ``on_frame`` is called with each name that is complete.
 
         Args:

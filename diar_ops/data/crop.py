@@ -48,9 +48,7 @@ def frame_corners(
     return corners
 
 
-def crop_homography(
-    homography_frame_label: Tensor, label_corner: Corner, corners: Sequence[Corner]
-) -> Tensor:
+def crop_homography(homography_frame_label: Tensor, label_corner: Corner, corners: Sequence[Corner]) -> Tensor:
     """Return the homographies between crops.
 
     Args:

@@ -154,11 +154,7 @@ class SequenceDataset(Dataset[SequenceItem]):
             _check_room(sequence, frames, size)
             label_corner = self._label_corner(sequence.label_size, size, generator)
             corners = frame_corners(
-                H,
-                label_corner,
-                size,
-                label_size=sequence.label_size,
-                frame_sizes=[frame.size for frame in frames],
+                H, label_corner, size, label_size=sequence.label_size, frame_sizes=[frame.size for frame in frames]
             )
             H = crop_homography(H, label_corner, corners)
 
@@ -216,9 +212,7 @@ def _sequence_folders(path: Path) -> list[Path]:
     except OSError as error:
         raise read_error(path, error) from error
     if not folders:
-        raise ImageError(
-            f"no sequences in the folder {path} (looked for {DOCUMENT} in sub-folders)"
-        )
+        raise ImageError(f"no sequences in the folder {path} (looked for {DOCUMENT} in sub-folders)")
     return folders
 
 
@@ -231,16 +225,11 @@ def _check_equal_sizes(sequence: RenderedSequence, frames: list[RenderedFrame]) 
         )
 
 
-def _check_room(
-    sequence: RenderedSequence, frames: list[RenderedFrame], size: tuple[int, int]
-) -> None:
+def _check_room(sequence: RenderedSequence, frames: list[RenderedFrame], size: tuple[int, int]) -> None:
     pictures = [(sequence.label, sequence.label_size), *((f.path, f.size) for f in frames)]
     for path, whole in pictures:
         if whole[0] < size[0] or whole[1] < size[1]:
-            raise ImageError(
-                f"{path} has {_format_size(whole)} pixels, too few for crops of "
-                f"{_format_size(size)}"
-            )
+            raise ImageError(f"{path} has {_format_size(whole)} pixels, too few for crops of {_format_size(size)}")
 
 
 def _read_picture(path: Path, stated: tuple[int, int]) -> Tensor:

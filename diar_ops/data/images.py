@@ -132,10 +132,7 @@ def _decode_eight(path: Path, image: Image.Image, icc_profile: bytes | None) -> 
 
     image = ImageOps.exif_transpose(image)
     if image.mode in ("F", "I", "LAB", "HSV"):
-        raise ImageError(
-            f"{path} holds {image.mode} pixels, which are not supported; "
-            f"save it as 8-bit or 16-bit RGB"
-        )
+        raise ImageError(f"{path} holds {image.mode} pixels, which are not supported; save it as 8-bit or 16-bit RGB")
     if image.mode == "CMYK":
         image = _cmyk_to_srgb(image, icc_profile)
     if image.has_transparency_data:

@@ -69,9 +69,7 @@ def _images_of(path: Path) -> list[Path]:
             f"sub-folders ({names}{', ...' * (len(sequences) > 3)})"
         )
     if not files:
-        raise ImageError(
-            f"no photos in the folder {path} (looked for {', '.join(SUFFIXES)}, not in sub-folders)"
-        )
+        raise ImageError(f"no photos in the folder {path} (looked for {', '.join(SUFFIXES)}, not in sub-folders)")
     return sorted(files, key=natural_key)
 
 
@@ -123,9 +121,7 @@ def find_photo(names: Sequence[str], name: str) -> int:
     if name in names:
         return names.index(name)
     if not name.isdecimal() or int(name) >= len(names):
-        raise OptionError(
-            f"there is no photo {name}: expected a file name or a number from 0 to {len(names) - 1}"
-        )
+        raise OptionError(f"there is no photo {name}: expected a file name or a number from 0 to {len(names) - 1}")
     return int(name)
 
 

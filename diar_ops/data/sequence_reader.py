@@ -138,9 +138,7 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def check_sequence_document(
-    document: Any, path: str | PathLike[str] = DOCUMENT
-) -> RenderedSequence:
+def check_sequence_document(document: Any, path: str | PathLike[str] = DOCUMENT) -> RenderedSequence:
     """Check a document against version 1 of the format.
 
     Required are ``format``, ``version``, ``label`` and ``frames``, and of each frame ``file``,
@@ -165,8 +163,7 @@ def check_sequence_document(
     version = document.get("version")
     if isinstance(version, int) and version > VERSION:
         raise ImageError(
-            f"{fields.path} is version {version} of the format, this diar_ops reads version "
-            f"{VERSION}; update diar_ops"
+            f"{fields.path} is version {version} of the format, this diar_ops reads version {VERSION}; update diar_ops"
         )
     fields.require(version is not True and version == VERSION, "version", str(VERSION), version)
     kind = document.get("kind")
@@ -252,9 +249,7 @@ class _FieldChecker:
             )
         return H
 
-    def _matrix(
-        self, entry: dict[str, Any], field: str, name: str, label_size: tuple[int, int]
-    ) -> Tensor:
+    def _matrix(self, entry: dict[str, Any], field: str, name: str, label_size: tuple[int, int]) -> Tensor:
         value = entry.get(name)
         try:
             matrix = torch.tensor(value, dtype=torch.float64)

@@ -39,9 +39,7 @@ def frame_names(frames: int) -> list[FrameNames]:
     """Return the file names of ``frames`` frames: ``00.png``, ``masks/00_occluded.png``, ..."""
     digits = max(2, len(str(frames - 1)))
     numbers = [f"{t:0{digits}d}" for t in range(frames)]
-    return [
-        FrameNames(f"{n}.png", f"masks/{n}_occluded.png", f"masks/{n}_flags.png") for n in numbers
-    ]
+    return [FrameNames(f"{n}.png", f"masks/{n}_occluded.png", f"masks/{n}_flags.png") for n in numbers]
 
 
 def sequence_document(

@@ -34,8 +34,7 @@ def has_sixteen_bits(path: Path, image: Image.Image, data: bytes) -> bool:
     if formats != {1} or not (bits == {16} or max(bits) <= 8):
         kind = {2: "signed", 3: "floating point"}.get(max(formats), "unsigned")
         raise ImageError(
-            f"{path} holds {max(bits)}-bit {kind} pixels, which are not supported; "
-            f"save it with 8 or 16 unsigned bits"
+            f"{path} holds {max(bits)}-bit {kind} pixels, which are not supported; save it with 8 or 16 unsigned bits"
         )
     return bits == {16}
 
@@ -57,9 +56,7 @@ def decode_sixteen(path: Path, image: Image.Image, data: bytes) -> tuple[Any, An
     if image.format == "TIFF":
         tags: Any = image.tag_v2  # type: ignore[attr-defined]
         if tags.get(_PHOTOMETRIC) not in (1, 2):
-            raise ImageError(
-                f"{path} is a 16-bit TIFF that is neither grey nor RGB; save it as RGB"
-            )
+            raise ImageError(f"{path} is a 16-bit TIFF that is neither grey nor RGB; save it as RGB")
         # OpenCV answers a TIFF that ends early with black rows instead of an error.
         ends = [
             offset + count

@@ -52,9 +52,7 @@ def invert(matrix: Tensor) -> Tensor:
     return adjugate(matrix) / determinant(matrix)[0][..., None, None]
 
 
-def denormalize(
-    h: Tensor, src_mean: Tensor, src_scale: Tensor, dst_mean: Tensor, dst_scale: Tensor
-) -> Tensor:
+def denormalize(h: Tensor, src_mean: Tensor, src_scale: Tensor, dst_mean: Tensor, dst_scale: Tensor) -> Tensor:
     """Return T_dst^-1 @ H @ T_src of (B, 3, 3), where T = [s I, -s m; 0, 1], written out.
 
     Args:

@@ -28,10 +28,7 @@ def corner_areas(points: Tensor) -> Corners:
     origin = points[..., 3, :]
     edges = points[..., :3, :] - origin.unsqueeze(-2)
     x, y = edges.unbind(-3)  # (..., 3, M)
-    areas = [
-        x[..., j, :] * y[..., k, :] - x[..., k, :] * y[..., j, :]
-        for j, k in ((1, 2), (2, 0), (0, 1))
-    ]
+    areas = [x[..., j, :] * y[..., k, :] - x[..., k, :] * y[..., j, :] for j, k in ((1, 2), (2, 0), (0, 1))]
     areas.append(areas[0] + areas[1] + areas[2])
     return Corners(edges, origin, torch.stack(areas, dim=-2))
 

@@ -115,18 +115,12 @@ def bundle_adjust_homographies(
             reference=reference_index,
         )
         options = Options(
-            with_lens=distortion == "shared",
-            scale=scale,
-            correlated=correlated,
-            max_iterations=max_iterations,
+            with_lens=distortion == "shared", scale=scale, correlated=correlated, max_iterations=max_iterations
         )
         result = adjust(problem, options)
     dtype = homography_reference_frame.dtype
     return BundleAdjustment(
-        *(
-            (x.to(dtype) if x.is_floating_point() else x).reshape((*leading, *x.shape[1:]))
-            for x in result
-        )
+        *((x.to(dtype) if x.is_floating_point() else x).reshape((*leading, *x.shape[1:])) for x in result)
     )
 
 
@@ -151,9 +145,7 @@ def _check(
         valid=(valid, "... P N"),
         weights=(weights, "... P N"),
     )
-    check_floating(
-        op, points0=points0, points1=points1, homography_reference_frame=homography, weights=weights
-    )
+    check_floating(op, points0=points0, points1=points1, homography_reference_frame=homography, weights=weights)
     check_bool(op, valid=valid)
     if frames.dtype != torch.int64:
         raise DtypeError(f"{op}: frames must be int64, got {frames.dtype}")
@@ -182,16 +174,11 @@ def _check_options(distortion: str, scale: float | None, max_iterations: int) ->
     check_option(op, distortion in DISTORTIONS, expected, distortion)
     check_option(op, scale is None or scale > 0, "a positive scale in pixels, or None", scale)
     check_option(
-        op,
-        isinstance(max_iterations, int) and max_iterations >= 0,
-        "max_iterations of at least 0",
-        max_iterations,
+        op, isinstance(max_iterations, int) and max_iterations >= 0, "max_iterations of at least 0", max_iterations
     )
 
 
-def _reference(
-    reference: int | Tensor, leading: tuple[int, ...], count: int, device: torch.device
-) -> Tensor:
+def _reference(reference: int | Tensor, leading: tuple[int, ...], count: int, device: torch.device) -> Tensor:
     """Return the reference (B,) of every item."""
     op = "bundle_adjust_homographies"
     if isinstance(reference, Tensor):
@@ -210,12 +197,7 @@ class BundleAdjustHomographies(OpModule):
     """Adjust homographies jointly. See :func:`bundle_adjust_homographies`."""
 
     def __init__(
-        self,
-        *,
-        distortion: str = "none",
-        scale: float | None = None,
-        correlated: bool = True,
-        max_iterations: int = 50,
+        self, *, distortion: str = "none", scale: float | None = None, correlated: bool = True, max_iterations: int = 50
     ) -> None:
         super().__init__()
         _check_options(distortion, scale, max_iterations)

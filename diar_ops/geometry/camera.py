@@ -44,17 +44,11 @@ def homography_from_camera(K: Tensor, R: Tensor, t: Tensor, plane: Tensor | None
     check_shapes(op, K=(K, "... 3 3"), R=(R, "... 3 3"), t=(t, "... 3"), plane=(plane, "... 3 3"))
     check_floating(op, K=K, R=R, t=t, plane=plane)
     check_broadcast(
-        op,
-        K=K.shape[:-2],
-        R=R.shape[:-2],
-        t=t.shape[:-1],
-        plane=None if plane is None else plane.shape[:-2],
+        op, K=K.shape[:-2], R=R.shape[:-2], t=t.shape[:-1], plane=None if plane is None else plane.shape[:-2]
     )
     result_dtype = torch.promote_types(torch.promote_types(K.dtype, R.dtype), t.dtype)
     if plane is None:
-        plane = torch.tensor(
-            [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]], dtype=result_dtype, device=K.device
-        )
+        plane = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]], dtype=result_dtype, device=K.device)
     result_dtype = torch.promote_types(result_dtype, plane.dtype)
     dtype = solve_dtype(result_dtype)
     rotated = R.to(dtype) @ plane.to(dtype)

@@ -5,14 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from diar_ops._checks import (
-    check_broadcast,
-    check_floating,
-    check_shapes,
-    check_size,
-    eps_of,
-    solve_dtype,
-)
+from diar_ops._checks import check_broadcast, check_floating, check_shapes, check_size, eps_of, solve_dtype
 from diar_ops.geometry._matrix3 import scale_to_unit
 
 

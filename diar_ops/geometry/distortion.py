@@ -8,23 +8,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from diar_ops._checks import (
-    check_broadcast,
-    check_floating,
-    check_shapes,
-    check_size,
-    eps_of,
-    solve_dtype,
-)
+from diar_ops._checks import check_broadcast, check_floating, check_shapes, check_size, eps_of, solve_dtype
 from diar_ops.geometry.transform import TransformedPoints
 
 #: No lens shows in a photo what lies this many half diagonals off its axis, undistorted.
 _FAR = 100.0
 
 
-def undistort_points(
-    points: Tensor, distortion: Tensor, *, size: tuple[int, int]
-) -> TransformedPoints:
+def undistort_points(points: Tensor, distortion: Tensor, *, size: tuple[int, int]) -> TransformedPoints:
     """Remove the lens distortion from points: photo to ideal pinhole photo.
 
     The division model: with d the offset from the centre c of the image and r = |d| over half its
@@ -56,9 +47,7 @@ def undistort_points(
     return _finish(offset, factor, valid, geometry[0], points.dtype)
 
 
-def distort_points(
-    points: Tensor, distortion: Tensor, *, size: tuple[int, int]
-) -> TransformedPoints:
+def distort_points(points: Tensor, distortion: Tensor, *, size: tuple[int, int]) -> TransformedPoints:
     """Apply the lens distortion to points: the inverse of :func:`undistort_points`.
 
     Args:
@@ -164,9 +153,7 @@ def _prepare(
     return offset, k, usable, (centre, math.hypot(*size) / 2)
 
 
-def _finish(
-    offset: Tensor, factor: Tensor, valid: Tensor, centre: Tensor, dtype: torch.dtype
-) -> TransformedPoints:
+def _finish(offset: Tensor, factor: Tensor, valid: Tensor, centre: Tensor, dtype: torch.dtype) -> TransformedPoints:
     moved = (centre + offset * factor[..., None]).to(dtype)
     valid = valid & moved.detach().isfinite().all(-1)
     return TransformedPoints(torch.where(valid[..., None], moved, 0), valid)

@@ -41,10 +41,7 @@ def homography_dlt(points_src: Tensor, points_dst: Tensor, weights: Tensor | Non
         ShapeError, DtypeError, DeviceError: The tensors do not fit together.
     """
     check_shapes(
-        "homography_dlt",
-        points_src=(points_src, "B N 2"),
-        points_dst=(points_dst, "B N 2"),
-        weights=(weights, "B N"),
+        "homography_dlt", points_src=(points_src, "B N 2"), points_dst=(points_dst, "B N 2"), weights=(weights, "B N")
     )
     check_floating("homography_dlt", points_src=points_src, points_dst=points_dst, weights=weights)
     # Coordinates of the coarser dtype carry its rounding: it decides what counts as degenerate.
@@ -81,9 +78,7 @@ def homography_dlt(points_src: Tensor, points_dst: Tensor, weights: Tensor | Non
     sign = torch.where((w * weight).sum(-1) < 0, -1.0, 1.0)
     det = torch.linalg.det(h)
     fits = fits & _spans_plane(src_hat, weight, unit) & _spans_plane(dst_hat, weight, unit)
-    fits = (
-        fits & (det.abs() > (unit * unit).clamp_min(64 * torch.finfo(dtype).eps)) & det.isfinite()
-    )
+    fits = fits & (det.abs() > (unit * unit).clamp_min(64 * torch.finfo(dtype).eps)) & det.isfinite()
     h = h * sign[:, None, None]
 
     src_scale = torch.where(fits, src_scale, 1.0)

@@ -138,11 +138,7 @@ def ransac_homography(
 
 
 def _check(
-    points_src: Tensor,
-    points_dst: Tensor,
-    valid: Tensor | None,
-    score: Tensor | None,
-    weights: Tensor | None,
+    points_src: Tensor, points_dst: Tensor, valid: Tensor | None, score: Tensor | None, weights: Tensor | None
 ) -> None:
     op = "ransac_homography"
     check_shapes(
@@ -158,23 +154,15 @@ def _check(
         raise DtypeError(f"{op}: valid must be bool, got {valid.dtype}; for weights see weights=")
 
 
-def _check_options(
-    threshold: float, confidence: float, max_iterations: int, independence: float | None
-) -> None:
+def _check_options(threshold: float, confidence: float, max_iterations: int, independence: float | None) -> None:
     op = "ransac_homography"
     check_option(op, threshold > 0, "a positive threshold in pixels", threshold)
     check_option(op, 0 < confidence < 1, "a confidence in (0, 1)", confidence)
     check_option(
-        op,
-        isinstance(max_iterations, int) and max_iterations >= 1,
-        "max_iterations of at least 1",
-        max_iterations,
+        op, isinstance(max_iterations, int) and max_iterations >= 1, "max_iterations of at least 1", max_iterations
     )
     check_option(
-        op,
-        independence is None or independence > 0,
-        "a positive independence in pixels, or None",
-        independence,
+        op, independence is None or independence > 0, "a positive independence in pixels, or None", independence
     )
 
 

@@ -5,25 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from diar_ops._checks import (
-    check_bool,
-    check_broadcast,
-    check_floating,
-    check_option,
-    check_shapes,
-    widest_dtype,
-)
+from diar_ops._checks import check_bool, check_broadcast, check_floating, check_option, check_shapes, widest_dtype
 from diar_ops._errors import ShapeError
 from diar_ops._pixels import resize_matrix
 from diar_ops._types import RefinedHomography
 from diar_ops.geometry._matrix3 import determinant, invert, scale_to_unit
 from diar_ops.geometry._refine.blocks import BLOCK
-from diar_ops.geometry._refine.gauss_newton import (
-    Features,
-    ImagePair,
-    needs_antialias,
-    refine_on_level,
-)
+from diar_ops.geometry._refine.gauss_newton import Features, ImagePair, needs_antialias, refine_on_level
 from diar_ops.geometry._refine.judge import judge
 from diar_ops.geometry._refine.pyramid import build_pyramids, first_level
 from diar_ops.geometry.contrast import local_contrast
@@ -113,11 +101,7 @@ def refine_homography(
 
 
 def _check(
-    image_src: Tensor,
-    image_dst: Tensor,
-    homography: Tensor,
-    valid_src: Tensor | None,
-    valid_dst: Tensor | None,
+    image_src: Tensor, image_dst: Tensor, homography: Tensor, valid_src: Tensor | None, valid_dst: Tensor | None
 ) -> int:
     """Check the tensors, and return the batch size."""
     op = "refine_homography"
@@ -136,15 +120,12 @@ def _check(
     for name, image in (("image_src", image_src), ("image_dst", image_dst)):
         if min(image.shape[-2:]) < 3 * BLOCK:
             raise ShapeError(
-                f"{op}: {name} must have at least {3 * BLOCK} x {3 * BLOCK} pixels, "
-                f"got {list(image.shape)}"
+                f"{op}: {name} must have at least {3 * BLOCK} x {3 * BLOCK} pixels, got {list(image.shape)}"
             )
     return batch
 
 
-def _check_options(
-    image_src: Tensor, image_dst: Tensor, levels: int | None, max_iterations: int
-) -> None:
+def _check_options(image_src: Tensor, image_dst: Tensor, levels: int | None, max_iterations: int) -> None:
     op = "refine_homography"
     check_option(op, levels is None or levels >= 1, "levels >= 1", levels)
     check_option(op, max_iterations >= 0, "max_iterations >= 0", max_iterations)
@@ -157,11 +138,7 @@ class RefineHomography(nn.Module):
     """See :func:`refine_homography`."""
 
     def __init__(
-        self,
-        *,
-        levels: int | None = None,
-        max_iterations: int = 20,
-        features: Features | None = None,
+        self, *, levels: int | None = None, max_iterations: int = 20, features: Features | None = None
     ) -> None:
         super().__init__()
         self.levels, self.max_iterations, self.features = levels, max_iterations, features

@@ -23,9 +23,7 @@ class TransformedPoints(NamedTuple):
     valid: Tensor
 
 
-def transform_points(
-    points: Tensor, homography_dst_src: Tensor, front: Tensor | None = None
-) -> TransformedPoints:
+def transform_points(points: Tensor, homography_dst_src: Tensor, front: Tensor | None = None) -> TransformedPoints:
     """Project points: dst ~ H @ (x, y, 1), with their validity.
 
     A homography maps one side of a line in the source, the horizon, into the destination as seen,
@@ -52,10 +50,7 @@ def transform_points(
     """
     op = "transform_points"
     check_shapes(
-        op,
-        points=(points, "... N 2"),
-        homography_dst_src=(homography_dst_src, "... 3 3"),
-        front=(front, "... 2"),
+        op, points=(points, "... N 2"), homography_dst_src=(homography_dst_src, "... 3 3"), front=(front, "... 2")
     )
     check_floating(op, points=points, homography_dst_src=homography_dst_src, front=front)
     check_broadcast(
@@ -66,9 +61,7 @@ def transform_points(
     )
     dtype = solve_dtype(torch.promote_types(points.dtype, homography_dst_src.dtype))
     matrix, usable = scale_to_unit(homography_dst_src.to(dtype))
-    matrix = (
-        matrix * front_sign(matrix, None if front is None else front.to(dtype))[..., None, None]
-    )
+    matrix = matrix * front_sign(matrix, None if front is None else front.to(dtype))[..., None, None]
 
     finite = points.isfinite().all(-1)
     xy = torch.where(finite[..., None], points, 0).to(dtype)

@@ -89,9 +89,7 @@ def warp_homography(
         DtypeError: Image or homography is not floating point, or ``valid`` is not bool.
         OptionError: ``size``, ``mode``, ``max_shrink`` or ``photo_size`` is outside its values.
     """
-    batch, size = _check(
-        image, homography_dst_src, valid, front, distortion, size, mode, max_shrink
-    )
+    batch, size = _check(image, homography_dst_src, valid, front, distortion, size, mode, max_shrink)
     _check_photo(photo_size, photo_offset)
     dtype = solve_dtype(image.dtype)
     source_size = (image.shape[-2], image.shape[-1])
@@ -139,9 +137,7 @@ def _check(
         front=(front, "... 2"),
         distortion=(distortion, "K"),
     )
-    check_floating(
-        op, image=image, homography_dst_src=homography_dst_src, front=front, distortion=distortion
-    )
+    check_floating(op, image=image, homography_dst_src=homography_dst_src, front=front, distortion=distortion)
     check_bool(op, valid=valid)
     leading = {
         "image": image.shape[:1],
@@ -159,9 +155,7 @@ def _check(
         size = (sizes["H"], sizes["W"])
     check_size(op, size)
     check_option(op, mode in MODES, f"mode to be one of {', '.join(MODES)}", mode)
-    check_option(
-        op, max_shrink is None or max_shrink >= 1, "max_shrink of at least 1, or None", max_shrink
-    )
+    check_option(op, max_shrink is None or max_shrink >= 1, "max_shrink of at least 1, or None", max_shrink)
     return batch[0], (size[0], size[1])
 
 

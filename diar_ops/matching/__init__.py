@@ -3,12 +3,7 @@
 from diar_ops.matching.cosine_similarity import cosine_similarity
 from diar_ops.matching.dense_descriptors import DenseDescriptor, dense_descriptors, dense_stages
 from diar_ops.matching.dense_sift import DenseSIFT, dense_sift
-from diar_ops.matching.image_pyramid import (
-    ImagePyramid,
-    PyramidLevel,
-    image_pyramid,
-    level_features,
-)
+from diar_ops.matching.image_pyramid import ImagePyramid, PyramidLevel, image_pyramid, level_features
 from diar_ops.matching.match_dense import MatchDense, match_dense
 from diar_ops.matching.match_local import MatchLocal, match_local
 from diar_ops.matching.match_pyramid import MatchPyramid, match_pyramid

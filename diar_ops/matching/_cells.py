@@ -122,9 +122,7 @@ def _as_cells(levels: Sequence[FeatureMap]) -> _Cells:
     valid = None
     if any(level.valid is not None for level in levels):
         masks = [
-            torch.ones_like(level.descriptors[:, 0], dtype=torch.bool)
-            if level.valid is None
-            else level.valid
+            torch.ones_like(level.descriptors[:, 0], dtype=torch.bool) if level.valid is None else level.valid
             for level in levels
         ]
         valid = torch.cat([mask.flatten(1) for mask in masks], 1)
@@ -146,8 +144,7 @@ def _check_levels(op: str, levels0: Sequence[FeatureMap], levels1: Sequence[Feat
         for number, level in enumerate(levels):
             if not isinstance(level, FeatureMap) or not isinstance(level.descriptors, Tensor):
                 raise DtypeError(
-                    f"{op}: expected image {side}'s feature maps as tensors in FeatureMap, "
-                    f"got {type(level).__name__}"
+                    f"{op}: expected image {side}'s feature maps as tensors in FeatureMap, got {type(level).__name__}"
                 )
             name, sizes = f"levels{side}[{number}]", f"h{side}.{number} w{side}.{number}"
             named[f"{name}.descriptors"] = (level.descriptors, f"B C {sizes}")
@@ -158,9 +155,7 @@ def _check_levels(op: str, levels0: Sequence[FeatureMap], levels1: Sequence[Feat
     first = levels0[0].descriptors.dtype
     for level in (*levels0, *levels1):
         if level.descriptors.dtype != first:
-            raise DtypeError(
-                f"{op}: all descriptors must be {first} as the first, got {level.descriptors.dtype}"
-            )
+            raise DtypeError(f"{op}: all descriptors must be {first} as the first, got {level.descriptors.dtype}")
 
 
 def _best(pairs: NearestPairs, count: int) -> tuple[Tensor, NearestPairs]:

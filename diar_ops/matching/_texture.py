@@ -18,9 +18,7 @@ def grey(images: Tensor) -> Tensor:
     return red + green + blue
 
 
-def window_mean(
-    images: Tensor, *, stride: float, offset: float, window: float, size: tuple[int, int]
-) -> Tensor:
+def window_mean(images: Tensor, *, stride: float, offset: float, window: float, size: tuple[int, int]) -> Tensor:
     """Average the part inside the image of the square window around every cell.
 
     Args:

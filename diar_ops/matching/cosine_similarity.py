@@ -33,9 +33,7 @@ def cosine_similarity(features0: Tensor, features1: Tensor) -> Tensor:
     check_floating("cosine_similarity", features0=features0, features1=features1)
     for name, features in (("features0", features0), ("features1", features1)):
         if features.ndim < 2:
-            raise ShapeError(
-                f"cosine_similarity: {name} must have shape (B C ...), got {list(features.shape)}"
-            )
+            raise ShapeError(f"cosine_similarity: {name} must have shape (B C ...), got {list(features.shape)}")
     if features0.shape[:2] != features1.shape[:2]:
         raise ShapeError(
             f"cosine_similarity: features1 must have (B, C) = {list(features0.shape[:2])} as in "

@@ -82,11 +82,7 @@ def dense_descriptors(
 
 
 def dense_stages(
-    images: Tensor,
-    trunk: nn.Module,
-    *,
-    stages: Sequence[Stage] | None = None,
-    min_contrast: float = _MIN_CONTRAST,
+    images: Tensor, trunk: nn.Module, *, stages: Sequence[Stage] | None = None, min_contrast: float = _MIN_CONTRAST
 ) -> dict[Stage, FeatureMap]:
     """Describe images by several stages of ``trunk``, from one pass, each on cells of its own.
 
@@ -108,10 +104,7 @@ def dense_stages(
     prepared = _prepare("dense_stages", images, min_contrast)
     maps = _run_trunk("dense_stages", trunk, prepared.images, stages, default_all=True)
     dtype = prepared.images.dtype
-    return {
-        key: prepared.mark(_unit(stage.features.to(dtype)), stage, stage.window)
-        for key, stage in maps.items()
-    }
+    return {key: prepared.mark(_unit(stage.features.to(dtype)), stage, stage.window) for key, stage in maps.items()}
 
 
 class _Prepared(NamedTuple):
@@ -136,9 +129,7 @@ class _Prepared(NamedTuple):
         valid &= (descriptors.detach() != 0).any(dim=1)
         valid &= _inside(stage, self.images)
         descriptors = torch.where(valid[:, None], descriptors, 0.0).to(self.dtype)
-        return FeatureMap(
-            descriptors, (stage.stride, stage.stride), (stage.offset, stage.offset), valid
-        )
+        return FeatureMap(descriptors, (stage.stride, stage.stride), (stage.offset, stage.offset), valid)
 
 
 def _prepare(op: str, images: Tensor, min_contrast: float) -> _Prepared:
@@ -164,19 +155,12 @@ class _Stage(NamedTuple):
 
 
 def _run_trunk(
-    op: str,
-    trunk: nn.Module,
-    images: Tensor,
-    stages: Stage | Sequence[Stage] | None,
-    *,
-    default_all: bool = False,
+    op: str, trunk: nn.Module, images: Tensor, stages: Stage | Sequence[Stage] | None, *, default_all: bool = False
 ) -> dict[Stage, _Stage]:
     """Run the trunk in its own dtype; return the stages, by default the last one, or all."""
     images = images.expand(-1, 3, -1, -1)
     for attribute in ("stride", "offset"):
-        check_option(
-            op, hasattr(trunk, attribute), f"a trunk that states its {attribute}", _name(trunk)
-        )
+        check_option(op, hasattr(trunk, attribute), f"a trunk that states its {attribute}", _name(trunk))
     if stages is not None and (isinstance(stages, (int, str)) or not isinstance(stages, Sequence)):
         stages = (stages,)
     check_option(op, stages is None or len(stages) > 0, "at least one stage", stages)
@@ -200,9 +184,7 @@ def _run_trunk(
         features = maps[key]
         if not isinstance(features, Tensor) or features.ndim != 4:
             got = list(features.shape) if isinstance(features, Tensor) else type(features).__name__
-            raise ShapeError(
-                f"{op}: stage {key!r} of {_name(trunk)} must have shape (B C h w), got {got}"
-            )
+            raise ShapeError(f"{op}: stage {key!r} of {_name(trunk)} must have shape (B C h w), got {got}")
         stride = _stage_attribute(op, trunk, "stride", key)
         check_option(op, stride > 0, "stride > 0", stride)
         window = 2 * stride
@@ -252,9 +234,7 @@ def _resample(stage: _Stage, target: _Stage) -> Tensor:
         if dim == -2:
             share = share[:, None]
         upper = (lower + 1).clamp_max(last)
-        features = torch.lerp(
-            features.index_select(dim, lower), features.index_select(dim, upper), share
-        )
+        features = torch.lerp(features.index_select(dim, lower), features.index_select(dim, upper), share)
     return features
 
 
@@ -272,11 +252,7 @@ class DenseDescriptor(OpModule):
     """Maps images to a :class:`FeatureMap`. See :func:`dense_descriptors`."""
 
     def __init__(
-        self,
-        trunk: nn.Module,
-        *,
-        stages: Stage | Sequence[Stage] | None = None,
-        min_contrast: float = _MIN_CONTRAST,
+        self, trunk: nn.Module, *, stages: Stage | Sequence[Stage] | None = None, min_contrast: float = _MIN_CONTRAST
     ) -> None:
         super().__init__()
         self.trunk = trunk
@@ -285,6 +261,4 @@ class DenseDescriptor(OpModule):
 
     def forward(self, images: Tensor) -> FeatureMap:
         """Return the descriptors of images (B, 3, H, W) or (B, 1, H, W)."""
-        return dense_descriptors(
-            images, self.trunk, stages=self.stages, min_contrast=self.min_contrast
-        )
+        return dense_descriptors(images, self.trunk, stages=self.stages, min_contrast=self.min_contrast)

@@ -140,12 +140,9 @@ def _pool_bins(maps: Tensor, bin_size: int, step: int, dim: int) -> Tensor:
 
 def _gather_windows(pooled: Tensor, bin_pitch: int, cell_pitch: int, bins: int) -> Tensor:
     """Stack the ``bins`` x ``bins`` pooled values of every window: (B, A * bins ** 2, h, w)."""
-    height, width = (
-        (side - 1 - (bins - 1) * bin_pitch) // cell_pitch + 1 for side in pooled.shape[-2:]
-    )
+    height, width = ((side - 1 - (bins - 1) * bin_pitch) // cell_pitch + 1 for side in pooled.shape[-2:])
     rows = [
-        pooled[:, :, i * bin_pitch : i * bin_pitch + (height - 1) * cell_pitch + 1 : cell_pitch]
-        for i in range(bins)
+        pooled[:, :, i * bin_pitch : i * bin_pitch + (height - 1) * cell_pitch + 1 : cell_pitch] for i in range(bins)
     ]
     parts = [
         row[..., j * bin_pitch : j * bin_pitch + (width - 1) * cell_pitch + 1 : cell_pitch]

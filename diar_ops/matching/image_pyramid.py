@@ -53,14 +53,10 @@ def image_pyramid(
     check_floating("image_pyramid", images=images)
     check_option("image_pyramid", len(scales) > 0, "at least one scale", scales)
     for scale in scales:
-        check_option(
-            "image_pyramid", math.isfinite(scale) and scale > 0, "positive finite scales", scale
-        )
+        check_option("image_pyramid", math.isfinite(scale) and scale > 0, "positive finite scales", scale)
     height, width = sizes["H"], sizes["W"]
     if height == 0 or width == 0:
-        raise ShapeError(
-            f"image_pyramid: images must have at least one pixel, got {list(images.shape)}"
-        )
+        raise ShapeError(f"image_pyramid: images must have at least one pixel, got {list(images.shape)}")
     levels = []
     for scale in scales:
         h, w = max(1, round(height * scale)), max(1, round(width * scale))
@@ -98,11 +94,7 @@ def level_features(features: FeatureMap, *, scale: tuple[float, float]) -> Featu
         ShapeError: The descriptors are not (B, C, h, w) or the mask is not (B, h, w).
         OptionError: A scale is not a positive finite number.
     """
-    check_shapes(
-        "level_features",
-        descriptors=(features.descriptors, "B C h w"),
-        valid=(features.valid, "B h w"),
-    )
+    check_shapes("level_features", descriptors=(features.descriptors, "B C h w"), valid=(features.valid, "B h w"))
     check_option("level_features", len(scale) == 2, "the scale as (x, y)", scale)
     for s in scale:
         check_option("level_features", math.isfinite(s) and s > 0, "positive finite scales", s)
@@ -116,9 +108,7 @@ def level_features(features: FeatureMap, *, scale: tuple[float, float]) -> Featu
 class ImagePyramid(OpModule):
     """See :func:`image_pyramid`."""
 
-    def __init__(
-        self, *, scales: Sequence[float] = (1.0, 0.7071, 0.5), antialias: bool = True
-    ) -> None:
+    def __init__(self, *, scales: Sequence[float] = (1.0, 0.7071, 0.5), antialias: bool = True) -> None:
         super().__init__()
         self.scales = tuple(scales)
         self.antialias = antialias

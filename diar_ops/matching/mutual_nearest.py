@@ -85,8 +85,7 @@ def mutual_nearest(
     check_bool("mutual_nearest", valid0=valid0, valid1=valid1)
     if descriptors0.dtype != descriptors1.dtype:
         raise DtypeError(
-            f"mutual_nearest: descriptors1 must be {descriptors0.dtype} as descriptors0, "
-            f"got {descriptors1.dtype}"
+            f"mutual_nearest: descriptors1 must be {descriptors0.dtype} as descriptors0, got {descriptors1.dtype}"
         )
     check_match_options("mutual_nearest", threshold, ratio, temperature)
     dtype = solve_dtype(descriptors0.dtype)
@@ -108,8 +107,7 @@ def mutual_nearest(
         lse0, lse1 = dual_logsumexp(unit0 / temperature, bias0, unit1, bias1)
         # An unusable element's own sum is as low as its bias: subtracted, it would open it again.
         search0, search1 = (
-            torch.where(usable, -lse, bias)
-            for usable, lse, bias in ((usable0, lse0, bias0), (usable1, lse1, bias1))
+            torch.where(usable, -lse, bias) for usable, lse, bias in ((usable0, lse0, bias0), (usable1, lse1, bias1))
         )
         nearest = nearest_both_ways(unit0 * (2 / temperature), search0, unit1, search1)
 
@@ -129,9 +127,7 @@ def mutual_nearest(
     return NearestPairs(index1, torch.where(valid, score, 0).to(descriptors0.dtype), valid)
 
 
-def check_match_options(
-    op: str, threshold: float | None, ratio: float | None, temperature: float | None
-) -> None:
+def check_match_options(op: str, threshold: float | None, ratio: float | None, temperature: float | None) -> None:
     """Raise ``OptionError`` for values that no matcher takes."""
     if threshold is not None:
         check_option(op, math.isfinite(threshold), "a finite threshold", threshold)
@@ -144,12 +140,7 @@ def check_match_options(
             (ratio, temperature),
         )
     if temperature is not None:
-        check_option(
-            op,
-            math.isfinite(temperature) and temperature > 0,
-            "a positive temperature",
-            temperature,
-        )
+        check_option(op, math.isfinite(temperature) and temperature > 0, "a positive temperature", temperature)
 
 
 def _passes_ratio(nearest: Nearest, ratio: float) -> Tensor:
@@ -170,11 +161,7 @@ class MutualNearest(OpModule):
     """See :func:`mutual_nearest`."""
 
     def __init__(
-        self,
-        *,
-        threshold: float | None = None,
-        ratio: float | None = None,
-        temperature: float | None = None,
+        self, *, threshold: float | None = None, ratio: float | None = None, temperature: float | None = None
     ) -> None:
         super().__init__()
         check_match_options("MutualNearest", threshold, ratio, temperature)
@@ -183,11 +170,7 @@ class MutualNearest(OpModule):
         self.temperature = temperature
 
     def forward(
-        self,
-        descriptors0: Tensor,
-        descriptors1: Tensor,
-        valid0: Tensor | None = None,
-        valid1: Tensor | None = None,
+        self, descriptors0: Tensor, descriptors1: Tensor, valid0: Tensor | None = None, valid1: Tensor | None = None
     ) -> NearestPairs:
         """See :func:`mutual_nearest`."""
         return mutual_nearest(

@@ -16,15 +16,11 @@ def check_sequence(op: str, frames: Tensor, valid: Tensor | None) -> dict[str, i
     check_floating(op, frames=frames)
     check_bool(op, valid=valid)
     if not (sizes["T"] and sizes["H"] and sizes["W"]):
-        raise ShapeError(
-            f"{op}: frames must hold at least one frame and one pixel, got {list(frames.shape)}"
-        )
+        raise ShapeError(f"{op}: frames must hold at least one frame and one pixel, got {list(frames.shape)}")
     return sizes
 
 
-def usable_pixels(
-    frames: Tensor, valid: Tensor | None, dtype: torch.dtype
-) -> tuple[Tensor, Tensor]:
+def usable_pixels(frames: Tensor, valid: Tensor | None, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Return the input of a network, and which pixels count.
 
     Returns:

@@ -47,9 +47,7 @@ class DIARConfig(DeepResidualSetsConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         op, names = type(self).__name__, ["softmax", "embedded_mean", "mean"]
-        check_option(
-            op, self.aggregation in names, f"an aggregation among {names}", self.aggregation
-        )
+        check_option(op, self.aggregation in names, f"an aggregation among {names}", self.aggregation)
         window, expected = self.window, "a window (frames or None, rows, columns) of positive sizes"
         check_option(op, is_window(window), expected, window)
         check_option(op, is_integer(self.depth), "a positive depth", self.depth)

@@ -88,9 +88,7 @@ class DualDescriptor(nn.Module):
     def __init__(self, config: DualDescriptorConfig | None = None) -> None:
         super().__init__()
         self.config = config = DualDescriptorConfig() if config is None else config
-        check_option(
-            "DualDescriptor", isinstance(config, DualDescriptorConfig), "its config", config
-        )
+        check_option("DualDescriptor", isinstance(config, DualDescriptorConfig), "its config", config)
         half, quarter, eighth, deep = config.widths
         self.stem = nn.Sequential(_layer(3, half, kernel=4, stride=2), _layer(half, half))
         self.down4 = _down(half, quarter, config.blocks[0])
@@ -105,9 +103,7 @@ class DualDescriptor(nn.Module):
         self.merge2 = _layer(config.fine_width, config.fine_width)
         self.fine = nn.Conv2d(config.fine_width, config.fine, 1)
 
-    def forward(
-        self, images: Tensor, stages: Sequence[str] = ("coarse", "middle", "fine")
-    ) -> dict[str, Tensor]:
+    def forward(self, images: Tensor, stages: Sequence[str] = ("coarse", "middle", "fine")) -> dict[str, Tensor]:
         """Return the maps of ``stages``; what none of them needs is not computed.
 
         Args:
@@ -146,9 +142,7 @@ class DualDescriptor(nn.Module):
             maps["fine"] = fine
             maps["middle"] = F.avg_pool2d(fine, 2) if "middle" in stages else fine
         return {
-            stage: maps[stage][
-                ..., : self._cell_count(height, stage), : self._cell_count(width, stage)
-            ]
+            stage: maps[stage][..., : self._cell_count(height, stage), : self._cell_count(width, stage)]
             for stage in stages
         }
 
@@ -176,9 +170,7 @@ class _Block(nn.Module):
         return F.relu(features + self.second(self.first(features)))
 
 
-def _layer(
-    channels: int, width: int, *, kernel: int = 3, stride: int = 1, relu: bool = True
-) -> nn.Sequential:
+def _layer(channels: int, width: int, *, kernel: int = 3, stride: int = 1, relu: bool = True) -> nn.Sequential:
     """Return a convolution whose outputs are centred between the pixels that it strides over."""
     convolution = nn.Conv2d(
         channels,
@@ -197,9 +189,7 @@ def _layer(
 
 def _down(channels: int, width: int, blocks: int) -> nn.Sequential:
     """Return layers that halve the resolution."""
-    return nn.Sequential(
-        _layer(channels, width, kernel=2, stride=2), *(_Block(width) for _ in range(blocks))
-    )
+    return nn.Sequential(_layer(channels, width, kernel=2, stride=2), *(_Block(width) for _ in range(blocks)))
 
 
 def _upsample(features: Tensor) -> Tensor:

@@ -57,9 +57,7 @@ class ResidualEncoder(nn.Module):
         super().__init__()
         self.stem = nn.Conv2d(in_channels, channels[0], 3, padding=1)
         _initialise(self.stem)
-        self.down = nn.ModuleList(
-            nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in pairwise(channels)
-        )
+        self.down = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in pairwise(channels))
         for convolution in self.down:
             _initialise(convolution)
         self.stages = _residual_stages(channels, blocks)
@@ -84,9 +82,7 @@ class ResidualDecoder(nn.Module):
         out_channels: Channels of the output.
     """
 
-    def __init__(
-        self, channels: Sequence[int], blocks: Sequence[int], out_channels: int = 3
-    ) -> None:
+    def __init__(self, channels: Sequence[int], blocks: Sequence[int], out_channels: int = 3) -> None:
         super().__init__()
         self.stages = _residual_stages(channels, blocks)
         self.up = nn.ModuleList(nn.Conv2d(coarse, fine, 1) for fine, coarse in pairwise(channels))

@@ -64,17 +64,11 @@ class ResNetTrunk(nn.Module):
     selects_stages = True
 
     def __init__(
-        self,
-        architecture: str = "resnet18",
-        *,
-        offset: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0),
+        self, architecture: str = "resnet18", *, offset: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
     ) -> None:
         super().__init__()
         check_option(
-            "ResNetTrunk",
-            architecture in ARCHITECTURES,
-            f"an architecture among {list(ARCHITECTURES)}",
-            architecture,
+            "ResNetTrunk", architecture in ARCHITECTURES, f"an architecture among {list(ARCHITECTURES)}", architecture
         )
         blocks, bottleneck, self.window = ARCHITECTURES[architecture]
         check_option("ResNetTrunk", len(offset) == 4, "one offset for each of 4 stages", offset)
@@ -150,8 +144,7 @@ class _Block(nn.Module):
         self.downsample: nn.Module | None = None
         if stride != 1 or channels != self.out_channels:
             self.downsample = nn.Sequential(
-                nn.Conv2d(channels, self.out_channels, 1, stride=stride, bias=False),
-                nn.BatchNorm2d(self.out_channels),
+                nn.Conv2d(channels, self.out_channels, 1, stride=stride, bias=False), nn.BatchNorm2d(self.out_channels)
             )
 
     def forward(self, features: Tensor) -> Tensor:

@@ -37,10 +37,7 @@ def check_frames(op: str, frames: Frames, valid: Sequence[Tensor | None] | None)
         if 0 in frame.shape:
             raise ShapeError(f"{op}: frames[{t}] holds no pixel, got {list(frame.shape)}")
         if not (frame.is_floating_point() or frame.dtype in FULL_SCALE):
-            raise DtypeError(
-                f"{op}: frames[{t}] must be floating point in [0, 1], uint8 or uint16, "
-                f"got {frame.dtype}"
-            )
+            raise DtypeError(f"{op}: frames[{t}] must be floating point in [0, 1], uint8 or uint16, got {frame.dtype}")
     return frames
 
 

@@ -79,9 +79,7 @@ def estimate_lens(
     k = significant_distortion(adjusted, LEAST_FROM_CELLS)
     if k == 0:
         return none, dict(initial)
-    return Lens(k, sizes), {
-        t: adjusted.homography[t] if bool(adjusted.success[t]) else H for t, H in initial.items()
-    }
+    return Lens(k, sizes), {t: adjusted.homography[t] if bool(adjusted.success[t]) else H for t, H in initial.items()}
 
 
 def undistorted_border(size: tuple[int, int], distortion: float) -> Tensor:

@@ -30,9 +30,7 @@ class AlignedSequence(NamedTuple):
     alignment: Alignment
     used: list[int]
 
-    def warp(
-        self, window: tuple[int, int, int, int], gain: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def warp(self, window: tuple[int, int, int, int], gain: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return a window of the used frames (1, T, 3, h, w) and valid (1, T, 1, h, w)."""
         parts = [
             warp_frame(
@@ -63,11 +61,7 @@ class AlignedSequence(NamedTuple):
             if mask is not None and small != image_size(frame):
                 valid[t] = shrink_valid(mask[None], small)[0]
             homography_frame_small = torch.linalg.inv(resize_matrix(image_size(frame), small))
-            homography[t] = (
-                homography_small_reference
-                @ homography[t].to(torch.float64)
-                @ homography_frame_small
-            )
+            homography[t] = homography_small_reference @ homography[t].to(torch.float64) @ homography_frame_small
         alignment = self.alignment._replace(homography_reference_frame=homography, size=size)
         return AlignedSequence(frames, valid, alignment, self.used)
 
@@ -137,10 +131,7 @@ def _translation(x: float, y: float) -> Tensor:
 
 
 def _source_box(
-    homography_window_frame: Tensor,
-    window: tuple[int, int],
-    frame: tuple[int, int],
-    distortion: float,
+    homography_window_frame: Tensor, window: tuple[int, int], frame: tuple[int, int], distortion: float
 ) -> tuple[int, int, int, int]:
     """Return the box (x0, y0, x1, y1) of source pixels that a window can sample."""
     height, width = frame

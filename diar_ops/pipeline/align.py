@@ -98,9 +98,7 @@ def align_sequence(
             working_copy(*frame, options.matching_size, device) if usable else None
             for frame, usable in zip(sequence, finite, strict=True)
         ]
-        pairs = match_frames(
-            copies, descriptor=descriptor, options=options, generator=generator, progress=progress
-        )
+        pairs = match_frames(copies, descriptor=descriptor, options=options, generator=generator, progress=progress)
         if reference == "auto":
             sharpness = [0.0 if c is None else _sharpness(c.image) for c in copies]
             sizes = torch.tensor([image_size(f) for f in images], dtype=torch.float64)
@@ -128,20 +126,12 @@ def align_sequence(
             progress=progress,
         )
         placement = place_large_frames(
-            placement,
-            sequence,
-            reference,
-            distortion=distortion,
-            options=options,
-            device=device,
-            progress=progress,
+            placement, sequence, reference, distortion=distortion, options=options, device=device, progress=progress
         )
         return judge_frames(pairs, placement, finite, reference)
 
 
-def _check_options(
-    op: str, reference: str | int, count: int, distortion: str, options: AlignOptions
-) -> None:
+def _check_options(op: str, reference: str | int, count: int, distortion: str, options: AlignOptions) -> None:
     check_option(
         op,
         reference == "auto" or (isinstance(reference, int) and 0 <= reference < count),

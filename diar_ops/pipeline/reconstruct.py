@@ -133,9 +133,7 @@ class _Window(NamedTuple):
 _Restore: TypeAlias = Callable[[tuple[int, int, int, int]], _Window]
 
 
-def _in_strips(
-    sequence: AlignedSequence, restore: _Restore, gain: Tensor, progress: Progress
-) -> Reconstruction:
+def _in_strips(sequence: AlignedSequence, restore: _Restore, gain: Tensor, progress: Progress) -> Reconstruction:
     """Restore the picture strip by strip."""
     (height, width), used = sequence.alignment.size, sequence.used
     image = torch.zeros(3, height, width)
@@ -154,9 +152,7 @@ def _in_strips(
     return Reconstruction(image, coverage, weights, gain)
 
 
-def _pixelwise_windows(
-    aggregate: Aggregator, sequence: AlignedSequence, compensate: bool
-) -> tuple[_Restore, Tensor]:
+def _pixelwise_windows(aggregate: Aggregator, sequence: AlignedSequence, compensate: bool) -> tuple[_Restore, Tensor]:
     """Return how an aggregator that sees single windows restores them, and the exposure gains."""
     gain = torch.ones(len(sequence.frames), 3)
     if compensate and len(sequence.used) > 1:

@@ -6,14 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from diar_ops._checks import (
-    check_bool,
-    check_floating,
-    check_option,
-    check_shapes,
-    solve_dtype,
-    widest_dtype,
-)
+from diar_ops._checks import check_bool, check_floating, check_option, check_shapes, solve_dtype, widest_dtype
 from diar_ops._pixels import resize_matrix
 from diar_ops.aggregate import median_aggregate
 from diar_ops.geometry import corner_error, local_contrast, refine_homography, warp_homography

@@ -58,9 +58,7 @@ def spreads_of(alignment: Alignment) -> Spreads:
     return Spreads(per_frame, median, float(axis))
 
 
-def frame_cards(
-    run: FinishedRun, spreads: Spreads, corner_error: Sequence[float] | None
-) -> list[FrameCard]:
+def frame_cards(run: FinishedRun, spreads: Spreads, corner_error: Sequence[float] | None) -> list[FrameCard]:
     """Return one card per frame; ``corner_error`` is NaN where it is not known."""
     alignment, reconstruction = run.alignment, run.reconstruction
     colours = frame_colours(len(run.frames))

@@ -95,9 +95,7 @@ def _fill_empty(image: Tensor, valid: Tensor) -> Tensor:
     return torch.where(valid, image, _EMPTY)
 
 
-def _textured_squares(
-    clean: Tensor, wholes: list[Tensor], coverage: Tensor, side: int
-) -> list[tuple[int, int]]:
+def _textured_squares(clean: Tensor, wholes: list[Tensor], coverage: Tensor, side: int) -> list[tuple[int, int]]:
     """Return (top, left) in full pixels of the best square of each quarter, row by row.
 
     A square is good if it has edges in all directions, which no displacement leaves in place

@@ -107,7 +107,5 @@ def _ramp(share: float) -> str:
     """Return the colour of a residual, given as a share of the scale's end."""
     position = 2 * min(max(share, 0.0), 1.0)
     low = min(int(position), 1)
-    mixed = [
-        a + (b - a) * (position - low) for a, b in zip(_RAMP[low], _RAMP[low + 1], strict=True)
-    ]
+    mixed = [a + (b - a) * (position - low) for a, b in zip(_RAMP[low], _RAMP[low + 1], strict=True)]
     return "#" + "".join(f"{round(c):02x}" for c in mixed)

@@ -33,9 +33,7 @@ class FinishedRun(NamedTuple):
         H = self.alignment.homography_reference_frame[index]
         return self._warp(index, self.frames[index].detach(), H, window)
 
-    def warp_reduced(
-        self, index: int, reduced: Tensor, size: tuple[int, int]
-    ) -> tuple[Tensor, Tensor]:
+    def warp_reduced(self, index: int, reduced: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Warp a frame that was reduced to any size onto the reference reduced to ``size``.
 
         Returns:
@@ -43,14 +41,10 @@ class FinishedRun(NamedTuple):
         """
         H = self.alignment.homography_reference_frame[index].detach().cpu().double()
         to_reference = resize_matrix(self.alignment.size, size)
-        to_frame = torch.linalg.inv(
-            resize_matrix(image_size(self.frames[index]), image_size(reduced))
-        )
+        to_frame = torch.linalg.inv(resize_matrix(image_size(self.frames[index]), image_size(reduced)))
         return self._warp(index, reduced, to_reference @ H @ to_frame, (0, 0, *size))
 
-    def _warp(
-        self, index: int, frame: Tensor, homography: Tensor, window: Window
-    ) -> tuple[Tensor, Tensor]:
+    def _warp(self, index: int, frame: Tensor, homography: Tensor, window: Window) -> tuple[Tensor, Tensor]:
         gain = self.reconstruction.gain[index].detach().cpu()
         homography = homography.detach().cpu()
         distortion = self.alignment.distortion

@@ -157,9 +157,7 @@ def clean_photos(
         )
     _check_alignment(names, alignment, options.lens, listener)
     with _timed(timings, "reconstructing", listener) as progress:
-        reconstruction = reconstruct_sequence(
-            frames, alignment, aggregator=aggregator, valid=valid, progress=progress
-        )
+        reconstruction = reconstruct_sequence(frames, alignment, aggregator=aggregator, valid=valid, progress=progress)
     scores: dict[str, Any] = {}
     try:
         scores = score_against(truth, loaded, alignment, reconstruction) if truth else {}
@@ -167,14 +165,7 @@ def clean_photos(
         notes.append(f"not compared with the original: {error}")
         listener.warning(notes[-1])
     report = render_report(
-        frames,
-        names,
-        alignment,
-        reconstruction,
-        timings=timings,
-        scores=scores,
-        settings=settings,
-        warnings=notes,
+        frames, names, alignment, reconstruction, timings=timings, scores=scores, settings=settings, warnings=notes
     )
     with _timed(timings, "writing results", listener) as progress:
         write_results(
@@ -192,9 +183,7 @@ def clean_photos(
 
 
 @contextmanager
-def _timed(
-    timings: dict[str, float], name: str, listener: Listener
-) -> Iterator[Callable[..., None]]:
+def _timed(timings: dict[str, float], name: str, listener: Listener) -> Iterator[Callable[..., None]]:
     """Add the seconds of a step to ``timings``; yield what shows its progress."""
     start = time.perf_counter()
     try:
@@ -245,9 +234,7 @@ def _check_photos(photos: Sequence[Photo], skipped: Sequence[str], listener: Lis
         raise DiarError("one photo alone cannot be cleaned; give two or more of the same thing")
 
 
-def _check_alignment(
-    names: Sequence[str], alignment: Alignment, lens: bool, listener: Listener
-) -> None:
+def _check_alignment(names: Sequence[str], alignment: Alignment, lens: bool, listener: Listener) -> None:
     """Tell what became of lens and photos; raise if none but the reference is aligned."""
     if lens:
         listener.warning(_describe_lens(alignment.distortion))

@@ -72,8 +72,7 @@ def check_results_folder(folder: str | PathLike[str], *, overwrite: bool) -> Pat
         for name in (_PICTURE, _DOCUMENT, _REPORT, "aligned", "weights"):
             if not overwrite and (folder / name).exists():
                 raise OutputError(
-                    f"{folder} already holds results ({name}); choose another folder or allow "
-                    f"overwriting (--overwrite)"
+                    f"{folder} already holds results ({name}); choose another folder or allow overwriting (--overwrite)"
                 )
     except OSError as error:
         raise OutputError(f"cannot write into {folder}: {explain(error)}") from error
@@ -107,9 +106,7 @@ def homographies_document(names: Sequence[str], alignment: Alignment) -> dict[st
                 "reason": Reason(int(alignment.reason[t])).name,
                 "inliers": int(alignment.inliers[t]),
                 "overlap": round(float(alignment.overlap[t]), 6) if success else 0.0,
-                "homography_reference_frame": (
-                    alignment.homography_reference_frame[t].tolist() if success else None
-                ),
+                "homography_reference_frame": (alignment.homography_reference_frame[t].tolist() if success else None),
             }
         )
     return {
@@ -157,12 +154,8 @@ def write_results(
     earlier = _earlier_files(folder)
     written: set[str] = set()
     covered = reconstruction.coverage > 0
-    write_picture = partial(
-        write_image, icc_profile=icc_profile, bit_depth=bit_depth, overwrite=overwrite
-    )
-    write_picture(
-        folder / _PICTURE, reconstruction.image, valid=None if bool(covered.all()) else covered
-    )
+    write_picture = partial(write_image, icc_profile=icc_profile, bit_depth=bit_depth, overwrite=overwrite)
+    write_picture(folder / _PICTURE, reconstruction.image, valid=None if bool(covered.all()) else covered)
     for t, picture, valid in aligned:
         write_picture(folder / "aligned" / files[t], picture, valid=valid)
         weights = reconstruction.weights[t]
@@ -192,9 +185,7 @@ def _remove_stale(folder: Path, stale: set[str], written: dict[str, str]) -> Non
             path = folder / kind / Path(name).name
             try:
                 # Where case does not count, the old name may lead to the new picture.
-                if path.is_file() and not (
-                    same_folded and path.samefile(folder / kind / same_folded)
-                ):
+                if path.is_file() and not (same_folded and path.samefile(folder / kind / same_folded)):
                     path.unlink(missing_ok=True)
             except OSError as error:
                 raise OutputError(f"cannot remove {path}: {explain(error)}") from error

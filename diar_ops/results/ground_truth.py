@@ -61,10 +61,7 @@ def read_ground_truth(path: str | PathLike[str]) -> GroundTruth:
 
 
 def score_against(
-    truth: GroundTruth,
-    photos: Sequence[Photo],
-    alignment: Alignment,
-    reconstruction: Reconstruction,
+    truth: GroundTruth, photos: Sequence[Photo], alignment: Alignment, reconstruction: Reconstruction
 ) -> dict[str, object]:
     """Compare a reconstruction with the original.
 
@@ -99,9 +96,7 @@ def score_against(
             raise ImageError(f"the ground truth does not know the reference photo {name}")
         if not torch.equal(H_ref_label, torch.eye(3, dtype=torch.float64)):
             H = torch.linalg.inv(H_ref_label)[None].to(picture)
-            picture, shown = warp_homography(
-                picture, H, size=image_size(label), valid=shown, mode="bicubic"
-            )
+            picture, shown = warp_homography(picture, H, size=image_size(label), valid=shown, mode="bicubic")
             picture = picture.clamp(0, 1)
         scores["corner_error"] = _corner_errors(alignment, photos, homographies, H_ref_label)
     elif _is_shrunken(image_size(label), image_size(picture)):

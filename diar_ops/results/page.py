@@ -23,9 +23,7 @@ def render_page(op: str, template: str, *, package: str = __package__, **values:
     try:
         import jinja2
     except ImportError as error:
-        raise DiarError(
-            f"{op} needs jinja2; install it with: pip install 'diar-ops[examples]'"
-        ) from error
+        raise DiarError(f"{op} needs jinja2; install it with: pip install 'diar-ops[examples]'") from error
     folders = [resources.files(name) for name in (package, __package__)]
 
     def read(name: str) -> str | None:

@@ -119,8 +119,7 @@ def _check_arguments(op: str, run: FinishedRun, scores: Mapping[str, Any]) -> No
     )
     if not count == len(run.names) == sizes["T"]:
         raise ShapeError(
-            f"{op}: frames, names and alignment must have one length, "
-            f"got {count}, {len(run.names)} and {sizes['T']}"
+            f"{op}: frames, names and alignment must have one length, got {count}, {len(run.names)} and {sizes['T']}"
         )
     for frame in run.frames:
         check_shapes(op, frames=(frame, "3 h w"))
@@ -131,9 +130,7 @@ def _check_arguments(op: str, run: FinishedRun, scores: Mapping[str, Any]) -> No
         raise ShapeError(f"{op}: corner_error must have {count} values, got {len(corner_error)}")
 
 
-def _stats(
-    run: FinishedRun, covered: float, spreads: Spreads, total: float
-) -> list[tuple[str, str]]:
+def _stats(run: FinishedRun, covered: float, spreads: Spreads, total: float) -> list[tuple[str, str]]:
     alignment, coverage = run.alignment, run.reconstruction.coverage
     height, width = image_size(coverage)
     stats = [

@@ -9,15 +9,7 @@ from diar_ops.scene.plane import picture_plane, scene_homography
 from diar_ops.scene.ranges import SceneRanges
 from diar_ops.scene.render import RenderedScene, render_planar_scene
 from diar_ops.scene.sample import sample_planar_scene
-from diar_ops.scene.types import (
-    Finish,
-    LightKind,
-    Lights,
-    ObjectKind,
-    Objects,
-    PictureMaterial,
-    PlanarScene,
-)
+from diar_ops.scene.types import Finish, LightKind, Lights, ObjectKind, Objects, PictureMaterial, PlanarScene
 
 __all__ = [
     "CameraRanges",

@@ -28,7 +28,5 @@ def tight_bounding_radius(objects: Objects) -> Tensor:
     x, y = reach * cos, reach * sin
     half_size = objects.half_size[..., None]
     # Between two of the angles an outline reaches little further.
-    card = (
-        1.05 * ((x * half_size[..., 0, :]) ** 2 + (y * half_size[..., 1, :]) ** 2).amax(-1).sqrt()
-    )
+    card = 1.05 * ((x * half_size[..., 0, :]) ** 2 + (y * half_size[..., 1, :]) ** 2).amax(-1).sqrt()
     return torch.where(objects.kind == ObjectKind.CARD, card, bounding_radius(objects))

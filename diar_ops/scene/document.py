@@ -10,15 +10,7 @@ import torch
 from torch import Tensor
 
 from diar_ops._errors import ImageError
-from diar_ops.scene.types import (
-    Finish,
-    LightKind,
-    Lights,
-    ObjectKind,
-    Objects,
-    PictureMaterial,
-    PlanarScene,
-)
+from diar_ops.scene.types import Finish, LightKind, Lights, ObjectKind, Objects, PictureMaterial, PlanarScene
 
 #: Significant digits that are stored: fewer than float64 has, so that the last ones, in which
 #: machines differ, do not show.
@@ -66,9 +58,7 @@ def scene_from_document(document: Mapping[str, Any]) -> PlanarScene:
     """
     try:
         frames, picture = document["frames"], document["picture"]
-        material = PictureMaterial(
-            *(_tensor([picture["material"][name]], (1,)) for name in PictureMaterial._fields)
-        )
+        material = PictureMaterial(*(_tensor([picture["material"][name]], (1,)) for name in PictureMaterial._fields))
         count = len(frames)
         height, width = _tensor(document["size"], (2,)).tolist()
         if not (height >= 1 and width >= 1 and height % 1 == width % 1 == 0):
@@ -86,14 +76,7 @@ def scene_from_document(document: Mapping[str, Any]) -> PlanarScene:
             size=(int(height), int(width)),
         )
     # A word where a number belongs, a list where a field belongs, a number beyond float64, ...
-    except (
-        LookupError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        RuntimeError,
-        ArithmeticError,
-    ) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, ArithmeticError) as error:
         raise ImageError(f"this is not the description of a planar scene: {error!r}") from error
 
 
@@ -132,9 +115,7 @@ def _columns(
     return columns
 
 
-def _entries(
-    group: Lights | Objects, index: tuple[int, int], kinds: type[IntEnum]
-) -> list[dict[str, Any]]:
+def _entries(group: Lights | Objects, index: tuple[int, int], kinds: type[IntEnum]) -> list[dict[str, Any]]:
     """List the valid lights or objects of one frame."""
     entries = []
     for slot in group.valid[index].nonzero()[:, 0].tolist():

@@ -52,11 +52,7 @@ class FrameShares(NamedTuple):
 
 
 def frame_shares(
-    homography_frame_label: Tensor,
-    occluded: Tensor,
-    flags: Tensor | None = None,
-    *,
-    label_size: tuple[int, int],
+    homography_frame_label: Tensor, occluded: Tensor, flags: Tensor | None = None, *, label_size: tuple[int, int]
 ) -> FrameShares:
     """Measure how much of a frame is spoiled, and by what.
 
@@ -75,10 +71,7 @@ def frame_shares(
     """
     op = "frame_shares"
     check_shapes(
-        op,
-        homography_frame_label=(homography_frame_label, "3 3"),
-        occluded=(occluded, "1 H W"),
-        flags=(flags, "1 H W"),
+        op, homography_frame_label=(homography_frame_label, "3 3"), occluded=(occluded, "1 H W"), flags=(flags, "1 H W")
     )
     check_bool(op, occluded=occluded)
     H = homography_frame_label.double()
@@ -98,9 +91,7 @@ def frame_shares(
     return FrameShares(round(float(visible.double().mean()), 6), share(occluded), *by_flag)
 
 
-def _projects_inside(
-    homography_dst_src: Tensor, src: tuple[int, int], dst: tuple[int, int], front: Tensor
-) -> Tensor:
+def _projects_inside(homography_dst_src: Tensor, src: tuple[int, int], dst: tuple[int, int], front: Tensor) -> Tensor:
     """Return for each of (h, w) source pixels whether its centre is seen in the destination."""
     y, x = torch.meshgrid(*(torch.arange(s, dtype=torch.float64) for s in src), indexing="ij")
     grid = torch.stack((x, y), dim=-1).reshape(1, -1, 2).to(homography_dst_src.device)

@@ -24,21 +24,11 @@ CHROMINANCE = (
     99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99, 99,
 )  # fmt: skip
 #: From R, G, B to Y, Cb, Cr of JFIF, the last two without their offset.
-TO_YCC = (
-    (0.299, 0.587, 0.114),
-    (-0.299 / 1.772, -0.587 / 1.772, 0.5),
-    (0.5, -0.587 / 1.402, -0.114 / 1.402),
-)
-TO_RGB = (
-    (1.0, 0.0, 1.402),
-    (1.0, -0.114 * 1.772 / 0.587, -0.299 * 1.402 / 0.587),
-    (1.0, 1.772, 0.0),
-)
+TO_YCC = ((0.299, 0.587, 0.114), (-0.299 / 1.772, -0.587 / 1.772, 0.5), (0.5, -0.587 / 1.402, -0.114 / 1.402))
+TO_RGB = ((1.0, 0.0, 1.402), (1.0, -0.114 * 1.772 / 0.587, -0.299 * 1.402 / 0.587), (1.0, 1.772, 0.0))
 
 
-def jpeg_compress(
-    image: Tensor, *, quality: float | Tensor = 75.0, subsample: bool = True
-) -> Tensor:
+def jpeg_compress(image: Tensor, *, quality: float | Tensor = 75.0, subsample: bool = True) -> Tensor:
     """Return what is left of pictures that were saved as JPEG and read again.
 
     Baseline JPEG as the common encoders and decoders do it: Y, Cb and Cr of JFIF, chroma averaged

@@ -25,10 +25,7 @@ PATH_POINTS = 4
 
 
 def photograph(
-    radiance: Tensor,
-    *,
-    ranges: CameraRanges | None = None,
-    generator: torch.Generator | None = None,
+    radiance: Tensor, *, ranges: CameraRanges | None = None, generator: torch.Generator | None = None
 ) -> Tensor:
     r"""Convert the light that reaches a camera to the photos that it stores.
 
@@ -99,9 +96,7 @@ class _Shots(NamedTuple):
     quality: Tensor  #: (N,)
 
 
-def _draw(
-    B: int, T: int, ranges: CameraRanges, generator: torch.Generator | None, device: torch.device
-) -> _Shots:
+def _draw(B: int, T: int, ranges: CameraRanges, generator: torch.Generator | None, device: torch.device) -> _Shots:
     """Draw B sequences of T frames; always the same numbers, whatever is switched off."""
     shared = torch.rand((6, B, 1), generator=generator, dtype=torch.float64, device=device)
     single = torch.rand((6, B, T), generator=generator, dtype=torch.float64, device=device)
@@ -112,9 +107,7 @@ def _draw(
     temperature = scale(single[1], *ranges.temperature)
     tint = scale(single[2], *ranges.tint)
     # Red and blue are half the temperature away from their mean, green the tint.
-    ev = torch.stack(
-        (temperature / 2 - tint / 3, tint * 2 / 3, -temperature / 2 - tint / 3), dim=-1
-    )
+    ev = torch.stack((temperature / 2 - tint / 3, tint * 2 / 3, -temperature / 2 - tint / 3), dim=-1)
     white = torch.exp2(ev)
     white = white / (white * white.new_tensor(LUMINANCE)).sum(dim=-1, keepdim=True)
     angle = scale(single[5], 0, 2 * math.pi)
@@ -190,9 +183,7 @@ def _blur(x: Tensor, sigma: Tensor, shake: Tensor, ranges: CameraRanges) -> Tens
     trail = torch.einsum("npy,npx->nyx", tents[:, 1], tents[:, 0]) / count
     # [N, k, k], the two convolved.
     kernel = F.conv2d(
-        F.pad(trail[None], (2 * reach,) * 4),
-        (gauss[:, :, None] * gauss[:, None, :])[:, None],
-        groups=len(x),
+        F.pad(trail[None], (2 * reach,) * 4), (gauss[:, :, None] * gauss[:, None, :])[:, None], groups=len(x)
     )[0]
     # Three standard deviations beyond the ends of the path are enough.
     side = math.ceil(3 * ranges.blur[1] + ranges.motion[1] / 2)

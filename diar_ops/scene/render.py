@@ -16,16 +16,7 @@ from diar_ops._errors import DtypeError
 from diar_ops.colour import linear_to_srgb, srgb_to_linear
 from diar_ops.scene._render.frames import RenderFrames, prepare_frames
 from diar_ops.scene._render.plane_shading import PlaneShading
-from diar_ops.scene._render.trace import (
-    ROW,
-    TAPS,
-    TILE,
-    Rays,
-    ShadedPlane,
-    TracedRays,
-    pack_rows,
-    trace,
-)
+from diar_ops.scene._render.trace import ROW, TAPS, TILE, Rays, ShadedPlane, TracedRays, pack_rows, trace
 from diar_ops.scene.plane import scene_homography
 from diar_ops.scene.types import PlanarScene
 
@@ -60,9 +51,7 @@ class RenderedScene(NamedTuple):
     highlight: Tensor
 
 
-def render_planar_scene(
-    texture: Tensor, scene: PlanarScene, *, shadow_detail: int = 4
-) -> RenderedScene:
+def render_planar_scene(texture: Tensor, scene: PlanarScene, *, shadow_detail: int = 4) -> RenderedScene:
     """Render pictures in planar scenes.
 
     The world is that of :class:`PlanarScene`, with its radiometry, and so that of the Cycles
@@ -130,8 +119,7 @@ def render_planar_scene(
         for part, image in zip(parts, images, strict=True):
             part.append(image)
     radiance, *masks = (
-        torch.cat(part).reshape(batch, frames, count, *scene.size)
-        for part, count in zip(parts, channels, strict=True)
+        torch.cat(part).reshape(batch, frames, count, *scene.size) for part, count in zip(parts, channels, strict=True)
     )
     return RenderedScene(
         radiance.to(texture.dtype),
@@ -154,9 +142,7 @@ def _supersample_edges(
     Returns:
         Radiance (F, 3, h, w), visible, occluded, shadow and highlight (F, 1, h, w).
     """
-    radiance, visible, occluded, shadow, highlight, surface = (
-        _untile(field, size) for field in traced[:6]
-    )
+    radiance, visible, occluded, shadow, highlight, surface = (_untile(field, size) for field in traced[:6])
     surface = surface[:, 0]
     edge = torch.zeros_like(surface, dtype=torch.bool)
     for a, b in ((edge, surface), (edge.mT, surface.mT)):
@@ -176,10 +162,7 @@ def _supersample_edges(
     centre = tile * ROW + row % TILE * TILE + column % TILE
     centre = centre[index].repeat_interleave(samples, dim=-1)
     shading = PlaneShading(
-        *(
-            field.movedim(1, 2)[owner[:, None], centre].movedim(2, 1)
-            for field in traced.plane.shading
-        )
+        *(field.movedim(1, 2)[owner[:, None], centre].movedim(2, 1) for field in traced.plane.shading)
     )
     plane = ShadedPlane(shading, traced.plane.mean[owner])
     rays = Rays(u.flatten(1)[:, None], v.flatten(1)[:, None], owner)
@@ -252,9 +235,7 @@ def _render_label(linear: Tensor, size: tuple[int, int]) -> Tensor:
     if len(linear) == 0:
         return linear.new_empty(0, 3, *size)
     # Positions of pixel centres from -1 to 1, as grid_sample counts them.
-    y, x = (
-        (2 * torch.arange(n, dtype=linear.dtype, device=linear.device) + 1) / n - 1 for n in size
-    )
+    y, x = ((2 * torch.arange(n, dtype=linear.dtype, device=linear.device) + 1) / n - 1 for n in size)
     total = torch.zeros((), dtype=linear.dtype, device=linear.device)
     for j in TAPS:
         for i in TAPS:

@@ -36,10 +36,7 @@ TEXTURE_KINDS = tuple(_KINDS)
 
 
 def procedural_texture(
-    generator: torch.Generator | None = None,
-    *,
-    size: tuple[int, int] = (256, 256),
-    kind: str | None = None,
+    generator: torch.Generator | None = None, *, size: tuple[int, int] = (256, 256), kind: str | None = None
 ) -> Tensor:
     """Draw a picture that could hang on a wall or lie on a desk.
 

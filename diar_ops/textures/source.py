@@ -87,9 +87,7 @@ class TextureSource:
         self._cache: OrderedDict[Path, NDArray[np.uint8]] = OrderedDict()
         self._broken: set[Path] = set()
 
-    def sample(
-        self, batch: int, size: tuple[int, int], generator: torch.Generator | None = None
-    ) -> Tensor:
+    def sample(self, batch: int, size: tuple[int, int], generator: torch.Generator | None = None) -> Tensor:
         """Draw ``batch`` pictures of ``size`` (height, width).
 
         Returns:

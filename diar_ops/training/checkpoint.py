@@ -67,9 +67,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         # A damaged file fails anywhere in the reader, and torch advises to load it unsafely.
-        raise WeightsError(
-            f"{path} is damaged or no checkpoint; delete it to begin anew"
-        ) from error
+        raise WeightsError(f"{path} is damaged or no checkpoint; delete it to begin anew") from error
     marks = (content.get("format"), content.get("version")) if isinstance(content, dict) else ()
     if marks != (FORMAT, VERSION):
         raise WeightsError(f"{path} is no checkpoint of version {VERSION}")

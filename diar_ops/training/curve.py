@@ -48,9 +48,7 @@ def column(rows: Sequence[Row], name: str) -> list[float]:
     return [row.get(name, float("nan")) for row in rows]
 
 
-def plot_curve(
-    path: Path, rows: Sequence[Row], lines: Sequence[Line], *, title: str, ylabel: str
-) -> None:
+def plot_curve(path: Path, rows: Sequence[Row], lines: Sequence[Line], *, title: str, ylabel: str) -> None:
     """Plot scores over time and the loss over steps as PNG; replaces the file in one step.
 
     Args:

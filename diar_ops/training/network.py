@@ -34,10 +34,7 @@ def build_network(name: str, config: RunConfig) -> nn.Module:
     for word in config.options:
         key, _, value = word.partition("=")
         if key not in known or not value:
-            raise OptionError(
-                f"--options of {name} are NAME=VALUE with a name among "
-                f"{', '.join(known)}, got {word}"
-            )
+            raise OptionError(f"--options of {name} are NAME=VALUE with a name among {', '.join(known)}, got {word}")
         options[key] = _parse_value(value)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(generator_for(config.seed, "weights").initial_seed())
@@ -47,8 +44,7 @@ def build_network(name: str, config: RunConfig) -> nn.Module:
             network.load_state_dict(load_pretrained(config.initial).state_dict())
         except RuntimeError as error:
             raise WeightsError(
-                f"{config.initial} holds the weights of another network than {name} with these "
-                f"options"
+                f"{config.initial} holds the weights of another network than {name} with these options"
             ) from error
     return network
 

@@ -95,17 +95,12 @@ class RunConfig(Options):
     options: tuple[str, ...] = option((), "options of the network", "KEY=VALUE")
     initial: str | None = option(None, "weights to start from (fine-tuning)", "FILE")
 
-    textures: tuple[str, ...] = option(
-        (), "pictures to render; without them all are drawn ones", "DIR"
-    )
+    textures: tuple[str, ...] = option((), "pictures to render; without them all are drawn ones", "DIR")
     procedural: Annotated[float, SHARE] | None = option(
         None, "share of drawn pictures: pages, posters, maps, ... (default: half, or all)", "SHARE"
     )
     pool: str | None = option(
-        None,
-        "where rendered sequences are kept, for all runs; without it none is kept",
-        "DIR",
-        free=True,
+        None, "where rendered sequences are kept, for all runs; without it none is kept", "DIR", free=True
     )
     pool_seed: int = option(1, "another seed, other rendered sequences", "K")
 
@@ -118,15 +113,11 @@ class RunConfig(Options):
     weight_decay: Annotated[float, at_least(0)] = option(
         0.0, "decoupled decay of weights; above 0 this is AdamW", "RATE"
     )
-    clip: Annotated[float, at_least(0)] = option(
-        1.0, "largest norm of the gradient; 0 for any", "NORM"
-    )
+    clip: Annotated[float, at_least(0)] = option(1.0, "largest norm of the gradient; 0 for any", "NORM")
     ema: Annotated[float, Bounds("0 or more, less than 1", lambda d: 0 <= d < 1)] = option(
         0.999, "decay of the mean of weights that is validated and kept", "DECAY"
     )
-    precision: Annotated[str, one_of(*DTYPES)] = option(
-        "float32", "mixed below float32", "NAME", choices=tuple(DTYPES)
-    )
+    precision: Annotated[str, one_of(*DTYPES)] = option("float32", "mixed below float32", "NAME", choices=tuple(DTYPES))
 
     epochs: Annotated[float, POSITIVE] = option(
         100.0, "length in times the number of sequences trained on", "E", free=True
@@ -136,20 +127,14 @@ class RunConfig(Options):
         None, "length in minutes of training (without validation), instead", "M", free=True
     )
 
-    validate_every: Annotated[int, at_least(0)] = option(
-        0, "steps between validations (default: an epoch)", free=True
-    )
-    checkpoint_minutes: Annotated[float, POSITIVE] = option(
-        10.0, "minutes between checkpoints", "M", free=True
-    )
+    validate_every: Annotated[int, at_least(0)] = option(0, "steps between validations (default: an epoch)", free=True)
+    checkpoint_minutes: Annotated[float, POSITIVE] = option(10.0, "minutes between checkpoints", "M", free=True)
 
     seed: int = option(0, "of weights and items", "K")
     workers: Annotated[int, at_least(0)] = option(
         0, "processes that prepare items; the result is the same", "W", free=True
     )
-    threads: Annotated[int, at_least(0)] = option(
-        0, "processor threads of the network (default: all)", free=True
-    )
+    threads: Annotated[int, at_least(0)] = option(0, "processor threads of the network (default: all)", free=True)
     device: str = option("cpu", "where to train: cpu, cuda, ...", "NAME", free=True)
 
     def __post_init__(self) -> None:

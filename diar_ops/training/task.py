@@ -45,11 +45,7 @@ class Task(ABC):
     scores: ClassVar[tuple[str, ...]]
 
     def __init__(
-        self,
-        network: nn.Module,
-        config: RunConfig,
-        data: Items,
-        validation: Mapping[str, Sequence[Any]],
+        self, network: nn.Module, config: RunConfig, data: Items, validation: Mapping[str, Sequence[Any]]
     ) -> None:
         self.network, self.config = network, config
         self.data, self.validation = data, validation
@@ -66,9 +62,7 @@ class Task(ABC):
     def plot(self, path: Path, rows: Sequence[Row]) -> None:
         """Write the learning curve as PNG."""
 
-    def mean_scores(
-        self, network: nn.Module, processes: Processes, device: torch.device
-    ) -> dict[str, float]:
+    def mean_scores(self, network: nn.Module, processes: Processes, device: torch.device) -> dict[str, float]:
         """Return the mean of each score over each set, in all processes the same."""
         means = {}
         for name, items in self.validation.items():

@@ -93,9 +93,7 @@ class Trainer:
         self.loss: nn.Module = TaskLoss(task, self.network)
         if world_size > 1:
             devices = [self.device] if self.device.type == "cuda" else None
-            self.loss = DistributedDataParallel(
-                self.loss, device_ids=devices, find_unused_parameters=True
-            )
+            self.loss = DistributedDataParallel(self.loss, device_ids=devices, find_unused_parameters=True)
         self._log: Log = no_log
 
     @property
@@ -140,9 +138,7 @@ class Trainer:
         )
         with catch_stop_signals() as stop, log as self._log:
             stopped = self._train(lambda: stop.received)
-            if not stopped and (
-                not self.state.rows or self.state.rows[-1]["step"] != self.state.step
-            ):
+            if not stopped and (not self.state.rows or self.state.rows[-1]["step"] != self.state.step):
                 self._validate()
             self._save()
         return not stopped
@@ -154,9 +150,7 @@ class Trainer:
         saved = marked = time.perf_counter()
         batches = iter(self._loader())
         while True:
-            seconds, stopped = self.processes.broadcast(
-                state.seconds, float(stop()), device=self.device
-            )
+            seconds, stopped = self.processes.broadcast(state.seconds, float(stop()), device=self.device)
             state.seconds = seconds
             if stopped or self.done >= 1:
                 return bool(stopped)
@@ -187,9 +181,7 @@ class Trainer:
             self.optimizer.load_state_dict(state.optimizer)
             self.scaler.load_state_dict(state.scaler)
         except (RuntimeError, ValueError, KeyError) as error:
-            raise WeightsError(
-                f"{path} is of another network; give another output folder"
-            ) from error
+            raise WeightsError(f"{path} is of another network; give another output folder") from error
         state.config = self.config.to_json()
         self.sampler.start = state.step
         return state

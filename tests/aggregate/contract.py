@@ -42,9 +42,7 @@ class ContractTests(OpTests):
         """Data arguments between features and valid, made for ``features``."""
         return ()
 
-    def apply(
-        self, features: Tensor, *extra: Tensor, valid: Tensor | None = None, **options: Any
-    ) -> Any:
+    def apply(self, features: Tensor, *extra: Tensor, valid: Tensor | None = None, **options: Any) -> Any:
         return self.function(features, *(extra or self.extra(features)), valid, **options)
 
     def test_exception_contract(self) -> None:
@@ -103,9 +101,7 @@ class ContractTests(OpTests):
             extra = self.extra(features)
             first = self.apply(features, *extra, valid=valid if masked else None)
             second = self.apply(
-                features[:, order],
-                *(x[:, order] for x in extra),
-                valid=valid[:, order] if masked else None,
+                features[:, order], *(x[:, order] for x in extra), valid=valid[:, order] if masked else None
             )
             assert_close(second, first, rtol=self.rounding[0], atol=self.rounding[1])
 
@@ -217,10 +213,6 @@ class AggregateTests(DifferentiableTests):
 
     def test_nan_does_not_leak_into_the_weights(self) -> None:
         features, _ = frames("nan weights", 2, 5, 3, 4, 4)
-        features[0, 1, 0, 2, 2], features[0, 4, 2, 2, 2], features[1, 0, 1, 0, 1] = (
-            NAN,
-            -torch.inf,
-            NAN,
-        )
+        features[0, 1, 0, 2, 2], features[0, 4, 2, 2, 2], features[1, 0, 1, 0, 1] = (NAN, -torch.inf, NAN)
         _, weights = self.apply(features, return_weights=True)
         assert weights.isfinite().all()

@@ -8,14 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diar_ops import (
-    DtypeError,
-    OptionError,
-    ShapeError,
-    consensus_logits,
-    median_aggregate,
-    softmax_aggregate,
-)
+from diar_ops import DtypeError, OptionError, ShapeError, consensus_logits, median_aggregate, softmax_aggregate
 from tests.harness import Call, OpTests, assert_close, generator
 
 

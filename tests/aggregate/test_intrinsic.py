@@ -114,9 +114,7 @@ class TestIntrinsicAggregate(DifferentiableTests):
         u = solve_poisson(divergence(across, down), None, None, 1e-12)
         assert_close(u[0, 0], expected)
         assert_close(solve_poisson(divergence(across, down), *ones, 1e-12), u)
-        weights = tuple(
-            torch.where(torch.rand(w.shape, generator=rng) < 0.3, 1e-3, w) for w in ones
-        )
+        weights = tuple(torch.where(torch.rand(w.shape, generator=rng) < 0.3, 1e-3, w) for w in ones)
         right = divergence(weights[0] * across, weights[1] * down)
         u = solve_poisson(right, *weights, 1e-13)
         expected = dense(across[0, 0], down[0, 0], tuple(w[0, 0] for w in weights))

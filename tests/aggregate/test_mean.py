@@ -30,8 +30,6 @@ class TestMeanAggregate(AggregateTests):
     def test_oracle_numpy(self, dtype: torch.dtype) -> None:
         features, valid = frames("mean oracle", 2, 6, 3, 7, 5)
         features = features.to(dtype)
-        masked = np.ma.masked_array(
-            features.numpy(), mask=np.broadcast_to(~valid.numpy(), features.shape)
-        )
+        masked = np.ma.masked_array(features.numpy(), mask=np.broadcast_to(~valid.numpy(), features.shape))
         assert_close(mean_aggregate(features, valid), masked.mean(axis=1).data)
         assert_close(mean_aggregate(features), features.numpy().mean(axis=1))

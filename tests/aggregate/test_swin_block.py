@@ -45,12 +45,8 @@ class TestSwinBlock(SwinTests):
         return function, tuple(inputs)
 
     def test_oracle(self) -> None:
-        sizes = st.tuples(
-            st.integers(1, 2), st.integers(1, 4), st.integers(1, 6), st.integers(1, 5)
-        )
-        windows = st.tuples(
-            st.one_of(st.none(), st.integers(1, 5)), st.integers(1, 4), st.integers(1, 4)
-        )
+        sizes = st.tuples(st.integers(1, 2), st.integers(1, 4), st.integers(1, 6), st.integers(1, 5))
+        windows = st.tuples(st.one_of(st.none(), st.integers(1, 5)), st.integers(1, 4), st.integers(1, 4))
 
         @given(sizes, windows, st.booleans(), st.booleans(), st.booleans(), st.integers(0, 9999))
         def check(
@@ -108,9 +104,7 @@ class TestSwinBlock(SwinTests):
         other = swin_block(features.flip(1), params, window=(4, 4, 4), heads=2).flip(1)
         assert (other - out).abs().max() > 1e-3
 
-    def test_property_a_map_of_many_windows_is_cut_into_chunks(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_property_a_map_of_many_windows_is_cut_into_chunks(self, monkeypatch: pytest.MonkeyPatch) -> None:
         features, valid = frames("block chunks", 2, 3, 4, 11, 9)
         leaf = features.requires_grad_()
         params = self.make_params(4, "chunks", window=(None, 2, 2), heads=2)

@@ -88,11 +88,7 @@ def textbook_block(
 
 
 def textbook_stack(
-    features: Tensor,
-    params: dict[str, Tensor],
-    valid: Tensor,
-    window: tuple[int | None, int, int],
-    heads: int,
+    features: Tensor, params: dict[str, Tensor], valid: Tensor, window: tuple[int | None, int, int], heads: int
 ) -> Tensor:
     """Blocks, every second one shifted."""
     usable = valid & features.isfinite().all(2, keepdim=True)
@@ -113,9 +109,7 @@ class SwinTests(OpTests):
     def make_params(self, channels: int, name: str, **options: Any) -> dict[str, Tensor]:
         return random_params(getattr(diar_ops, self.module)(channels, **options), name)
 
-    def apply(
-        self, features: Tensor, *_: Tensor, valid: Tensor | None = None, **options: Any
-    ) -> Any:
+    def apply(self, features: Tensor, *_: Tensor, valid: Tensor | None = None, **options: Any) -> Any:
         """Call the op with parameters that its data do not matter for."""
         options = {"window": (None, 2, 2), "heads": 1, **options}
         made = {k: v for k, v in options.items() if k in ("window", "heads")}

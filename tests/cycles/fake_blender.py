@@ -98,9 +98,7 @@ def write_exr(path, channels, kind=1, compression=0):
     dtype = {1: "<f2", 2: "<f4"}[kind]
     height, width = next(iter(channels.values())).shape
     names = sorted(channels)
-    listed = (
-        b"".join(n.encode() + b"\0" + struct.pack("<iB3xii", kind, 0, 1, 1) for n in names) + b"\0"
-    )
+    listed = b"".join(n.encode() + b"\0" + struct.pack("<iB3xii", kind, 0, 1, 1) for n in names) + b"\0"
     box = struct.pack("<4i", 0, 0, width - 1, height - 1)
     attributes = (
         ("channels", "chlist", listed),

@@ -20,9 +20,7 @@ from diar_ops.scene import Finish, LightKind, ObjectKind, sample_planar_scene, s
 from tests.harness import generator
 
 pytestmark = pytest.mark.slow
-SETTINGS = RenderSettings(
-    kind="misaligned", sequences=3, frames=2, size=(32, 48), samples=4, label_samples=16, seed=1
-)
+SETTINGS = RenderSettings(kind="misaligned", sequences=3, frames=2, size=(32, 48), samples=4, label_samples=16, seed=1)
 
 
 def pixels(folder):
@@ -65,20 +63,15 @@ def white(tmp_path):
 @pytest.fixture
 def empty_scene():
     """Nothing but the picture, matte, and dim surroundings."""
-    scene = sample_planar_scene(
-        1, frames=1, size=(32, 32), kind="aligned", generator=generator("blender-tests")
-    )
+    scene = sample_planar_scene(1, frames=1, size=(32, 32), kind="aligned", generator=generator("blender-tests"))
     objects = scene.objects._replace(valid=torch.zeros_like(scene.objects.valid))
     material = scene.material._replace(
-        specular=torch.zeros_like(scene.material.specular),
-        coat=torch.zeros_like(scene.material.coat),
+        specular=torch.zeros_like(scene.material.specular), coat=torch.zeros_like(scene.material.coat)
     )
     return scene._replace(objects=objects, material=material)
 
 
-def test_same_seed_same_pixels_with_any_number_of_workers_and_after_a_kill(
-    blender, painted, tmp_path
-):
+def test_same_seed_same_pixels_with_any_number_of_workers_and_after_a_kill(blender, painted, tmp_path):
     for number, size in enumerate([(60, 40), (50, 50), (30, 80)]):
         folder = painted(size, f"{number}.png", seed=number).parent
     result = render_dataset(folder, tmp_path / "one", SETTINGS, blender=blender)
@@ -98,9 +91,7 @@ def test_same_seed_same_pixels_with_any_number_of_workers_and_after_a_kill(
 
     notes = []
     few = replace(SETTINGS, sequences=1)
-    render_dataset(
-        folder, tmp_path / "three", few, blender=blender, progress=kill, note=notes.append
-    )
+    render_dataset(folder, tmp_path / "three", few, blender=blender, progress=kill, note=notes.append)
     assert killed
     assert "signal 9" in notes[0]
     result = render_dataset(folder, tmp_path / "three", SETTINGS, blender=blender)
@@ -109,9 +100,7 @@ def test_same_seed_same_pixels_with_any_number_of_workers_and_after_a_kill(
 
 
 @pytest.mark.parametrize("kind", LightKind)
-def test_lights_have_the_power_that_the_scene_says(
-    blender_process, empty_scene, white, tmp_path, kind
-):
+def test_lights_have_the_power_that_the_scene_says(blender_process, empty_scene, white, tmp_path, kind):
     scene = empty_scene
     lights = scene.lights._replace(
         kind=torch.full_like(scene.lights.kind, int(kind)),
@@ -138,9 +127,7 @@ def test_ambient_light_alone_shows_the_picture(blender_process, empty_scene, pai
     lights = empty_scene.lights._replace(valid=torch.zeros_like(empty_scene.lights.valid))
     scene = empty_scene._replace(lights=lights, ambient=torch.ones_like(empty_scene.ambient))
     lit = render_scene(blender_process, scene, tmp_path / "texture.png", tmp_path, samples=256)
-    shining = render_scene(
-        blender_process, scene, tmp_path / "texture.png", tmp_path, emission=True
-    )
+    shining = render_scene(blender_process, scene, tmp_path / "texture.png", tmp_path, emission=True)
     assert np.abs(colour(lit, "Combined") - colour(shining, "Combined")).mean() < 0.01
     # ... and that is the picture's area average, pixel by pixel: geometry and colour are right.
     texture = image_to_float(photo.pixels).numpy()
@@ -150,9 +137,7 @@ def test_ambient_light_alone_shows_the_picture(blender_process, empty_scene, pai
 
 
 @pytest.mark.parametrize("kind", ObjectKind)
-def test_things_are_where_and_as_large_as_the_scene_says(
-    blender_process, empty_scene, white, tmp_path, kind
-):
+def test_things_are_where_and_as_large_as_the_scene_says(blender_process, empty_scene, white, tmp_path, kind):
     scene = empty_scene
     spot = torch.tensor([0.2, -0.1, -0.5], dtype=torch.float64)
     half = torch.tensor([0.25, 0.15, 0.1], dtype=torch.float64)
@@ -165,9 +150,7 @@ def test_things_are_where_and_as_large_as_the_scene_says(
         kind=torch.full_like(scene.objects.kind, int(kind)),
         position=spot.expand_as(scene.objects.position),
         rotation=torch.eye(3).double().expand_as(scene.objects.rotation),
-        half_size=(half * torch.tensor([1, 1, 0 if flat else 1])).expand_as(
-            scene.objects.half_size
-        ),
+        half_size=(half * torch.tensor([1, 1, 0 if flat else 1])).expand_as(scene.objects.half_size),
         outline=outline,
         hole=torch.full_like(scene.objects.hole, 0.5 * (kind == ObjectKind.DISC)),
         finish=torch.full_like(scene.objects.finish, int(Finish.TINTED)),
@@ -236,6 +219,4 @@ def test_sequences_can_be_read(blender, painted, tmp_path):
     render_dataset(folder, tmp_path / "out", settings, blender=blender)
     sequence = read_sequence(tmp_path / "out" / "000000")
     assert sequence.document["software"]["blender"].startswith("4.")
-    assert all(
-        torch.equal(f.homography_frame_label, torch.eye(3).double()) for f in sequence.frames
-    )
+    assert all(torch.equal(f.homography_frame_label, torch.eye(3).double()) for f in sequence.frames)

@@ -37,9 +37,7 @@ def test_every_picture_is_in_its_place() -> None:
 
 
 def test_rows_wrap_and_overlays_follow_their_row() -> None:
-    sheet = contact_sheet(
-        [(plain(9)[0], plain(1, 2, 3))], overlays=[plain(11, 12, 13)], columns=2, tile=TILE
-    )
+    sheet = contact_sheet([(plain(9)[0], plain(1, 2, 3))], overlays=[plain(11, 12, 13)], columns=2, tile=TILE)
     assert levels(sheet, 2, 4) == [[9, 1, 2], [255, 11, 12], [255, 3, 255], [255, 13, 255]]
 
 

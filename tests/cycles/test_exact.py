@@ -49,9 +49,6 @@ def test_fresh_renders_lie_on_the_label(blender_process, painted, tmp_path, size
     render_exact(picture, tmp_path / "out", settings, 0, blender_process)
     sequence = read_sequence(tmp_path / "out")
     label = read_image(sequence.label).pixels
-    errors = [
-        registration_errors(label, read_image(f.path).pixels, f.homography_frame_label)
-        for f in sequence.frames
-    ]
+    errors = [registration_errors(label, read_image(f.path).pixels, f.homography_frame_label) for f in sequence.frames]
     assert sum(len(e) for e in errors) >= 12
     assert np.linalg.norm(np.concatenate(errors), axis=1).max() < LIMIT

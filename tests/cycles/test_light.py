@@ -84,9 +84,7 @@ def test_a_light_that_looks_away_gives_nothing(kind):
 
 
 def test_plane_points_are_seen_where_their_pixels_are():
-    scene = sample_planar_scene(
-        1, frames=3, size=(6, 9), picture_size=(3, 4), generator=generator("plane-points")
-    )
+    scene = sample_planar_scene(1, frames=3, size=(6, 9), picture_size=(3, 4), generator=generator("plane-points"))
     for frame in range(3):
         points = plane_points(scene, frame).double()
         assert points.shape == (6, 9, 3)

@@ -90,9 +90,7 @@ def test_a_corrupt_picture_among_good_ones(render, pictures, tmp_path):
     assert result.finished == list(range(6))
     assert len(notes) == 1
     assert "1.png is truncated or damaged" in notes[0]
-    used = [
-        read_sequence(tmp_path / "out" / f"{i:06d}").document["texture"]["file"] for i in range(6)
-    ]
+    used = [read_sequence(tmp_path / "out" / f"{i:06d}").document["texture"]["file"] for i in range(6)]
     assert set(used) == {"0.png", "2.png"}
     render("again", settings)
     assert contents(tmp_path / "out") == contents(tmp_path / "again")

@@ -39,18 +39,12 @@ class TestSample:
         settings = json.loads((SAMPLE / kind / "dataset.json").read_text(encoding="utf-8"))
         stored = read_sequence(SAMPLE / kind / "000000").document
         ranges = {
-            name: tuple(value) if isinstance(value, list) else value
-            for name, value in settings["ranges"].items()
+            name: tuple(value) if isinstance(value, list) else value for name, value in settings["ranges"].items()
         }
         drawn = draw_scene(
             0,
             RenderSettings(
-                kind=kind,
-                sequences=1,
-                frames=4,
-                size=(96, 128),
-                seed=settings["seed"],
-                ranges=SceneRanges(**ranges),
+                kind=kind, sequences=1, frames=4, size=(96, 128), seed=settings["seed"], ranges=SceneRanges(**ranges)
             ),
             tuple(stored["texture"]["size"]),
         )

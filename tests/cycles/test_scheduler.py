@@ -63,18 +63,7 @@ def test_processes_are_replaced_before_they_grow(render, faults, monkeypatch):
 
 
 def start(pictures, out, fake, *more):
-    options = [
-        "--sequences",
-        "4",
-        "--frames",
-        "3",
-        "--size",
-        "24",
-        "32",
-        "--seed",
-        "5",
-        "--blender",
-    ]
+    options = ["--sequences", "4", "--frames", "3", "--size", "24", "32", "--seed", "5", "--blender"]
     command = [sys.executable, str(EXAMPLE), str(pictures), str(out), *options, str(fake)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(EXAMPLE.parents[1])}
     return subprocess.Popen(

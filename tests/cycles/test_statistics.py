@@ -31,9 +31,7 @@ def test_an_aligned_set_against_numpy(tmp_path: Path) -> None:
     for n in range(2):
         item = dataset[n]
         occluded, flags = item["occluded"].numpy(), item["flags"].numpy()
-        expected = [np.ones(3)] + [
-            mask.mean(axis=(1, 2, 3)) for mask in (occluded, flags & 1, flags & 2, flags & 4)
-        ]
+        expected = [np.ones(3)] + [mask.mean(axis=(1, 2, 3)) for mask in (occluded, flags & 1, flags & 2, flags & 4)]
         expected[3], expected[4] = expected[3] / 2, expected[4] / 4
         np.testing.assert_allclose(found.shares[n].T, expected, atol=1e-6)
         times = (~occluded & (flags == 0)).sum(axis=0)
@@ -82,9 +80,7 @@ def test_many_frames_are_counted_together(tmp_path: Path) -> None:
     heading, _, shares = text.split("\n\n")[-1].splitlines()
     assert (
         heading
-        == "| clean in so many frames | "
-        + " | ".join([*(f"{n}-{n + 1}" for n in range(0, 20, 2)), "20-21"])
-        + " |"
+        == "| clean in so many frames | " + " | ".join([*(f"{n}-{n + 1}" for n in range(0, 20, 2)), "20-21"]) + " |"
     )
     assert sum(map(float, shares.split("|")[2:-1])) == pytest.approx(100, abs=1)
 

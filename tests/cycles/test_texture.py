@@ -136,9 +136,7 @@ def test_a_strip_is_passed_over(tmp_path, size):
     used = [choice.read(i) for i in range(4)]
     assert {path for path, _, _ in used} == {files[1]}
     said = {sentence for _, _, skipped in used for sentence in skipped}
-    assert said == {
-        f"{files[0]} is too long and narrow, {size[1]} x {size[0]} pixels, for a label of 64 x 64"
-    }
+    assert said == {f"{files[0]} is too long and narrow, {size[1]} x {size[0]} pixels, for a label of 64 x 64"}
     with pytest.raises(ImageError, match=r"none of the 1 .*narrow"):
         TextureChoice(files[:1], 1, "aligned", (64, 64)).read(0)
     # Its own shape suits it.

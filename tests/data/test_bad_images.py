@@ -53,8 +53,7 @@ def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("kept", [0.05, 0.3, 0.6, 0.95])
 @pytest.mark.parametrize(
-    "name",
-    ["base.jpg", "progressive.jpg", "a.png", "a.webp", "a.tif", "16.png", "16.tif", "lzw.tif"],
+    "name", ["base.jpg", "progressive.jpg", "a.png", "a.webp", "a.tif", "16.png", "16.tif", "lzw.tif"]
 )
 def test_truncated(tmp_path: Path, name: str, kept: float) -> None:
     path = tmp_path / name
@@ -72,9 +71,7 @@ def test_truncated(tmp_path: Path, name: str, kept: float) -> None:
     assert "truncated" in message or "not a JPEG" in message
 
 
-def test_truncated_even_if_the_process_is_lenient(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_truncated_even_if_the_process_is_lenient(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.fromarray(RGB8.repeat(8, 0)).save(tmp_path / "a.jpg")
     data = (tmp_path / "a.jpg").read_bytes()
     (tmp_path / "a.jpg").write_bytes(data[: len(data) // 2])

@@ -38,9 +38,7 @@ def test_every_pixel_of_a_frame_is_where_its_homography_says(
     H = item["homography_frame_label"]
     assert_close(H[:, 2, 2], torch.ones(4, dtype=torch.float64))
     for frame, homography in zip(item["frames"], H, strict=True):
-        projected = transform_points(
-            grid(size).flatten(0, 1)[None], torch.linalg.inv(homography)[None]
-        )
+        projected = transform_points(grid(size).flatten(0, 1)[None], torch.linalg.inv(homography)[None])
         on_label = projected.points.reshape(*size, 2) + torch.tensor([x, y])
         # Files of sixteen bits; a hundredth of a pixel would give 1e-3.
         assert_close(frame.double(), picture(on_label, index), atol=2e-5, rtol=0)
@@ -87,9 +85,7 @@ def test_masks_are_cropped_like_their_frames(misaligned: Path) -> None:
 
 
 def test_a_crop_of_everything_is_everything(misaligned: Path) -> None:
-    assert_same(
-        SequenceDataset(misaligned, crop=SIZE, crop_at="random")[0], SequenceDataset(misaligned)[0]
-    )
+    assert_same(SequenceDataset(misaligned, crop=SIZE, crop_at="random")[0], SequenceDataset(misaligned)[0])
 
 
 def test_crops_of_frames_show_the_middle_of_the_label_s() -> None:

@@ -52,9 +52,7 @@ def test_a_dataset_is_a_sequence(misaligned: Path) -> None:
     with pytest.raises(IndexError):
         dataset[3]
     assert dataset.sequence(2).kind == "misaligned"
-    assert repr(SequenceDataset(misaligned, frames=2)).startswith(
-        "SequenceDataset(3 sequences, frames=2, take='first'"
-    )
+    assert repr(SequenceDataset(misaligned, frames=2)).startswith("SequenceDataset(3 sequences, frames=2, take='first'")
 
 
 @pytest.mark.parametrize("frames", [1, 2, 4])
@@ -140,9 +138,7 @@ def test_random_frames_of_aligned_sequences_are_any(aligned: Path) -> None:
 
 
 @pytest.mark.parametrize("says_its_kind", [True, False])
-def test_the_reference_of_a_misaligned_sequence_stays_first(
-    tmp_path: Path, says_its_kind: bool
-) -> None:
+def test_the_reference_of_a_misaligned_sequence_stays_first(tmp_path: Path, says_its_kind: bool) -> None:
     document = write_sequence(tmp_path / "a")
     if not says_its_kind:
         del document["kind"]

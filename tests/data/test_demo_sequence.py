@@ -58,24 +58,9 @@ def test_both_directions_agree(truth: dict[str, Any]) -> None:
 #: Where the renderer puts the outer corners (0, 0), (512, 0), (512, 512), (0, 512) of the label,
 #: in its own CONTINUOUS pixels, whose origin is the outer corner of the image.
 CONTINUOUS_CORNERS = {
-    1: [
-        [-91.388804, 60.199335],
-        [385.891688, -10.10223],
-        [499.346601, 447.255622],
-        [52.488283, 622.043583],
-    ],
-    4: [
-        [-90.935216, 63.388971],
-        [369.213721, 7.116238],
-        [529.224025, 461.136227],
-        [108.345281, 685.209992],
-    ],
-    9: [
-        [-44.016009, 90.854065],
-        [410.71957, -1.740965],
-        [495.532032, 418.315983],
-        [80.505447, 544.3405],
-    ],
+    1: [[-91.388804, 60.199335], [385.891688, -10.10223], [499.346601, 447.255622], [52.488283, 622.043583]],
+    4: [[-90.935216, 63.388971], [369.213721, 7.116238], [529.224025, 461.136227], [108.345281, 685.209992]],
+    9: [[-44.016009, 90.854065], [410.71957, -1.740965], [495.532032, 418.315983], [80.505447, 544.3405]],
 }
 
 
@@ -109,10 +94,7 @@ def test_the_pixels_agree_with_the_shift(demo_folder: Path, truth: dict[str, Any
                 (
                     detail(
                         cv2.warpPerspective(
-                            grey(frame["file"]),
-                            homography,
-                            (512, 512),
-                            flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP,
+                            grey(frame["file"]), homography, (512, 512), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
                         )
                     )
                     * label

@@ -99,11 +99,7 @@ def test_rgba_16_bit_tiff_straight_and_premultiplied(tmp_path: Path) -> None:
     alpha[:4] = 40000
     colour = RGB16 // 2
     colour[:4] = (colour[:4] * (40000 / 65535)).astype(np.uint16)
-    cv2.imwrite(
-        str(tmp_path / "a.tif"),
-        np.dstack((colour[..., ::-1], alpha)),
-        [cv2.IMWRITE_TIFF_COMPRESSION, 1],
-    )
+    cv2.imwrite(str(tmp_path / "a.tif"), np.dstack((colour[..., ::-1], alpha)), [cv2.IMWRITE_TIFF_COMPRESSION, 1])
     data = bytearray((tmp_path / "a.tif").read_bytes())
     with Image.open(io.BytesIO(data)) as image:
         tags = image.tag_v2
@@ -143,9 +139,7 @@ def test_palette_with_and_without_transparency(tmp_path: Path) -> None:
 
 def test_black_and_white_tiff(tmp_path: Path) -> None:
     Image.fromarray(RGB8[..., 0] > 127).save(tmp_path / "a.tif", compression="group4")
-    np.testing.assert_array_equal(
-        read_image(tmp_path / "a.tif").pixels[0].numpy(), (RGB8[..., 0] > 127) * 255
-    )
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif").pixels[0].numpy(), (RGB8[..., 0] > 127) * 255)
 
 
 def test_cmyk_jpeg_becomes_rgb(tmp_path: Path) -> None:

@@ -169,8 +169,7 @@ def test_the_folder_of_a_rendered_sequence_gives_its_frames(tmp_path: Path) -> N
 def test_the_folder_of_a_whole_data_set_is_refused(tmp_path: Path) -> None:
     folder = write_dataset(tmp_path / "set", sequences=4, frames=1)
     sentence = (
-        f"{folder} is a whole data set, not one sequence; give one of its sub-folders "
-        f"(000000, 000001, 000002, ...)"
+        f"{folder} is a whole data set, not one sequence; give one of its sub-folders (000000, 000001, 000002, ...)"
     )
     for name in (".hidden", "dataset.json", "contact_sheet.jpg"):
         (folder / name).touch()

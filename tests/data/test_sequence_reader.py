@@ -14,13 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diar_ops.data import (
-    ImageError,
-    check_sequence_document,
-    format_document,
-    is_sequence,
-    read_sequence,
-)
+from diar_ops.data import ImageError, check_sequence_document, format_document, is_sequence, read_sequence
 from tests.harness import assert_close
 from tests.sequences import write_sequence
 
@@ -64,10 +58,7 @@ def test_any_scale_of_a_homography_is_read() -> None:
     matrix = np.array([[1.1, 0.1, 3.0], [0.0, 0.9, -2.0], [1e-4, 2e-4, 1.0]])
     document["frames"][0]["homography_frame_label"] = (-2 * matrix).tolist()
     document["frames"][0]["homography_label_frame"] = np.linalg.inv(matrix).tolist()
-    assert_close(
-        check_sequence_document(document).frames[0].homography_frame_label,
-        torch.from_numpy(-2 * matrix),
-    )
+    assert_close(check_sequence_document(document).frames[0].homography_frame_label, torch.from_numpy(-2 * matrix))
 
 
 def change(*path: str | int, to: Any = None) -> Callable[[dict[str, Any]], None]:
@@ -221,8 +212,7 @@ def test_a_newer_version_asks_for_an_update(tmp_path: Path) -> None:
     with pytest.raises(ImageError) as caught:
         read_sequence(folder)
     assert str(caught.value) == (
-        f"{folder / 'sequence.json'} is version 2 of the format, this diar_ops reads version 1; "
-        f"update diar_ops"
+        f"{folder / 'sequence.json'} is version 2 of the format, this diar_ops reads version 1; update diar_ops"
     )
 
 

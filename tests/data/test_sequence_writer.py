@@ -17,12 +17,7 @@ EYE = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
 
 def scene(kind: str = "misaligned", frames: int = 3) -> PlanarScene:
     return sample_planar_scene(
-        2,
-        frames=frames,
-        size=(40, 60),
-        picture_size=(5, 9),
-        kind=kind,
-        generator=generator(f"document-{kind}"),
+        2, frames=frames, size=(40, 60), picture_size=(5, 9), kind=kind, generator=generator(f"document-{kind}")
     )
 
 
@@ -52,9 +47,7 @@ def test_the_homographies_are_those_of_the_scene() -> None:
         assert_close(product / product[2, 2], torch.eye(3).double(), atol=1e-8, rtol=0)
         assert forth[2, 2] == back[2, 2] == 1
     assert document["frames"][0]["homography_frame_label"] == EYE
-    assert "-0.0" not in format_document(
-        {"frames": document["frames"][0]["homography_label_frame"]}
-    )
+    assert "-0.0" not in format_document({"frames": document["frames"][0]["homography_label_frame"]})
 
 
 def test_every_homography_of_an_aligned_sequence_is_the_identity() -> None:

@@ -33,9 +33,7 @@ def pictures(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["aligned", "misaligned"])
-def test_both_renderers_show_the_same(
-    program: ModuleType, pictures: Path, tmp_path: Path, kind: str
-) -> None:
+def test_both_renderers_show_the_same(program: ModuleType, pictures: Path, tmp_path: Path, kind: str) -> None:
     out = tmp_path / "out"
     assert program.main([str(SAMPLE / kind), str(pictures), "--out", str(out)]) == 0
     report = json.loads((out / "comparison.json").read_text(encoding="utf-8"))

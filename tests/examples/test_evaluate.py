@@ -126,9 +126,7 @@ def test_the_bundled_sequences(run: Callable[..., Run], tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_plots")
-def test_the_demo_sequence_is_a_set(
-    run: Callable[..., Run], demo_folder: Path, tmp_path: Path
-) -> None:
+def test_the_demo_sequence_is_a_set(run: Callable[..., Run], demo_folder: Path, tmp_path: Path) -> None:
     done = run(demo_folder, "--out", tmp_path / "out", *FAST, "--frames", 3, 10)
     assert done.code == 0, done.err
     rows = rows_of(tmp_path / "out")
@@ -253,9 +251,7 @@ def test_methods_are_compared_timed_and_shown(
 
 
 @pytest.mark.usefixtures("no_plots")
-def test_lpips_is_a_column_where_its_weights_are(
-    run: Callable[..., Run], files: LpipsFiles, tmp_path: Path
-) -> None:
+def test_lpips_is_a_column_where_its_weights_are(run: Callable[..., Run], files: LpipsFiles, tmp_path: Path) -> None:
     folder = write_dataset(tmp_path / "large", 2, kind="aligned", size=(64, 72))
     out = tmp_path / "out"
     command = (folder, "--out", out, *FAST, "--frames", 2, "--jitter", 3, "--lpips", *files)

@@ -64,9 +64,7 @@ def test_tables_plots_and_pictures(run: Callable[..., Run], small: Path, tmp_pat
 
 
 @pytest.mark.usefixtures("no_plots")
-def test_workers_change_nothing_but_times(
-    run: Callable[..., Run], small: Path, tmp_path: Path
-) -> None:
+def test_workers_change_nothing_but_times(run: Callable[..., Run], small: Path, tmp_path: Path) -> None:
     for workers in (1, 2):
         out = tmp_path / str(workers)
         done = run(small, "--out", out, *METHODS, "--workers", workers, "--sequences", 2)
@@ -119,9 +117,7 @@ def test_other_results_are_not_mixed(
     (out / SETTINGS).write_text(json.dumps({**other, "format": "diar_ops evaluation"}))
     assert_one_error(run(*command), "results of another kind")
     (out / SETTINGS).write_text(json.dumps(other))
-    monkeypatch.setattr(
-        keypoints, "KEYPOINTS", {"sift": keypoints.KEYPOINTS["sift"]._replace(words="SIFT, other")}
-    )
+    monkeypatch.setattr(keypoints, "KEYPOINTS", {"sift": keypoints.KEYPOINTS["sift"]._replace(words="SIFT, other")})
     monkeypatch.setattr("benchmarks.quality.alignment.aligners.KEYPOINTS", keypoints.KEYPOINTS)
     assert_one_error(run(*command), "another method called sift", "--overwrite")
     assert (out / "alignment" / "alignment.csv").read_bytes() == before

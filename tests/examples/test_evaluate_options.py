@@ -12,22 +12,12 @@ import pytest
 
 from benchmarks.quality.methods import CLASSICAL
 from diar_ops import DeepResidualSets, DeepResidualSetsConfig, save_pretrained
-from tests.examples.test_evaluate import (
-    FAST,
-    ONLY,
-    SAMPLE,
-    Run,
-    assert_one_error,
-    rows_of,
-    table_of,
-)
+from tests.examples.test_evaluate import FAST, ONLY, SAMPLE, Run, assert_one_error, rows_of, table_of
 from tests.sequences import write_dataset
 
 
 @pytest.mark.usefixtures("no_plots")
-def test_other_settings_are_not_mixed(
-    run: Callable[..., Run], small: Path, weights: Path, tmp_path: Path
-) -> None:
+def test_other_settings_are_not_mixed(run: Callable[..., Run], small: Path, weights: Path, tmp_path: Path) -> None:
     out, mine = tmp_path / "out", tmp_path / "net.safetensors"
     settings = out / "reconstruction" / "settings.json"
     shutil.copy(weights, mine)
@@ -119,9 +109,7 @@ def test_bad_folders_are_one_sentence(run: Callable[..., Run], small: Path, tmp_
 
 
 @pytest.mark.usefixtures("no_plots")
-def test_two_sets_of_one_name_are_told_apart(
-    run: Callable[..., Run], small: Path, tmp_path: Path
-) -> None:
+def test_two_sets_of_one_name_are_told_apart(run: Callable[..., Run], small: Path, tmp_path: Path) -> None:
     other = write_dataset(tmp_path / "small", sequences=1)
     done = run(small, other, "--out", tmp_path / "out", *FAST, "--frames", 2)
     assert done.code == 0, done.err

@@ -51,9 +51,7 @@ def test_one_command_measures_all(
     )
     done = run(*command)
     assert done.code == 0, done.err
-    assert done.err == (
-        "still: left out of self-aligned and alignment, since all frames lie over their label\n"
-    )
+    assert done.err == ("still: left out of self-aligned and alignment, since all frames lie over their label\n")
     for part in ("reconstruction", "self-aligned", "alignment"):
         for name in ("settings.json", "sequences.json", "summary.md", "comparisons.csv"):
             assert (out / part / name).is_file(), (part, name)
@@ -91,9 +89,7 @@ def test_one_command_measures_all(
     assert all(link.startswith(("data:image/", "#")) for link in links)
     assert "://" not in re.sub(r'src="data:[^"]*"', "", html)
     # Three of the alignment's six frames and of the sequences, of two aligners and methods each.
-    assert len([link for link in links if link.startswith("data:image/jpeg")]) == 2 * (
-        3 + 2 + 3 + 3
-    )
+    assert len([link for link in links if link.startswith("data:image/jpeg")]) == 2 * (3 + 2 + 3 + 3)
     # Other parts stay in the report.
     tables = {path: path.read_bytes() for path in out.glob("*/*.csv")}
     again = run(spread, "--out", out, "--parts", "alignment", "--aligners", "ours", "--frames", 3)
@@ -118,9 +114,7 @@ def test_self_aligned_results_do_not_depend_on_what_else_is_wanted(
 
 
 @pytest.mark.usefixtures("no_plots")
-def test_a_single_frame_is_not_aligned(
-    run: Callable[..., Run], spread: Path, tmp_path: Path
-) -> None:
+def test_a_single_frame_is_not_aligned(run: Callable[..., Run], spread: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     command = (spread, "--out", out, "--methods", "mean", "--pictures", 0, "--frames", 1)
     done = run(*command)

@@ -52,14 +52,7 @@ def pictures(tmp_path):
 def test_help_teaches(program):
     command = [sys.executable, str(SCRIPT), "--help"]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    for words in (
-        "Examples:",
-        "--kind",
-        "--part K/N",
-        "make render-env",
-        "dataset.json",
-        "label.png",
-    ):
+    for words in ("Examples:", "--kind", "--part K/N", "make render-env", "dataset.json", "label.png"):
         assert words in text
 
 

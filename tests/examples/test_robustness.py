@@ -36,17 +36,7 @@ def rows_of(out: Path) -> list[Row]:
 def test_tables_plots_and_pictures(run: Callable[..., Run], tmp_path: Path) -> None:
     out = tmp_path / "out"
     done = run(
-        "--out",
-        out,
-        *TINY,
-        "--factors",
-        "foreign",
-        "noise",
-        "--methods",
-        "mean",
-        "mean+aligned",
-        "--aligners",
-        "sift",
+        "--out", out, *TINY, "--factors", "foreign", "noise", "--methods", "mean", "mean+aligned", "--aligners", "sift"
     )
     assert done.code == 0, done.err
     rows = rows_of(out)
@@ -55,19 +45,10 @@ def test_tables_plots_and_pictures(run: Callable[..., Run], tmp_path: Path) -> N
     # 37.5 %; at 50 % both that are aligned, so that none is left to be in place.
     levels = len(FACTORS["foreign"].levels) + len(FACTORS["noise"].levels)
     assert len(rows) == levels * (2 * 2 + 2) + 3 - 2
-    assert {row.values["value"] for row in rows if row.values["score"] == "accepted_foreign"} <= {
-        0.0,
-        0.5,
-        1.0,
-    }
+    assert {row.values["value"] for row in rows if row.values["score"] == "accepted_foreign"} <= {0.0, 0.5, 1.0}
     text = (out / "robustness.md").read_text(encoding="utf-8")
     assert done.out.startswith(text)
-    for words in (
-        "Means over 1 sequences of 3 frames",
-        "### Noise",
-        "| mean+aligned |",
-        "| sift |",
-    ):
+    for words in ("Means over 1 sequences of 3 frames", "### Noise", "| mean+aligned |", "| sift |"):
         assert words in text
     for name in ("reconstruction", "alignment"):
         with Image.open(out / f"{name}.png") as image:
@@ -82,15 +63,7 @@ def test_tables_plots_and_pictures(run: Callable[..., Run], tmp_path: Path) -> N
 def test_workers_change_nothing(run: Callable[..., Run], tmp_path: Path) -> None:
     for workers in (1, 2):
         done = run(
-            "--out",
-            tmp_path / str(workers),
-            *FAST,
-            "--factors",
-            "tilt",
-            "--aligners",
-            "sift",
-            "--workers",
-            workers,
+            "--out", tmp_path / str(workers), *FAST, "--factors", "tilt", "--aligners", "sift", "--workers", workers
         )
         assert done.code == 0, done.err
     one, two = tmp_path / "1", tmp_path / "2"
@@ -127,9 +100,7 @@ def test_what_is_done_is_not_done_again(
     assert len(rows_of(out)) == 2 * 2 * (count + 2 * len(FACTORS["tilt"].levels))
 
 
-def test_ctrl_c_keeps_what_is_done(
-    run: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ctrl_c_keeps_what_is_done(run: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out, original, computed = tmp_path / "out", cells_module.score_cell, []
 
     def score(task: Task[Cell], **given: object) -> object:

@@ -13,13 +13,7 @@ import pytest
 from safetensors import safe_open
 
 from diar_ops.models import DeepResidualSets, load_pretrained
-from tests.examples.training import (
-    Run,
-    check_one_sentence,
-    run_with_torchrun,
-    script_help,
-    script_runner,
-)
+from tests.examples.training import Run, check_one_sentence, run_with_torchrun, script_help, script_runner
 from tests.sequences import write_dataset
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -95,9 +89,7 @@ def test_trains_and_continues(run: Run, tmp_path: Path) -> None:
 
 def test_sets_of_cycles(run: Run, tmp_path: Path) -> None:
     aligned = write_dataset(tmp_path / "aligned", kind="aligned")
-    code, out, err = run(
-        "--sequences", 0, "--cycles", aligned, "--validation", aligned, "--crops", 16
-    )
+    code, out, err = run("--sequences", 0, "--cycles", aligned, "--validation", aligned, "--crops", 16)
     assert (code, err) == (0, "")
     assert ", cycles psnr " in out
     assert "rendered" not in out
@@ -114,9 +106,7 @@ def test_sets_of_cycles(run: Run, tmp_path: Path) -> None:
         (("--cycles", "nowhere"), "nowhere does not exist"),
     ],
 )
-def test_what_is_wrong_is_one_sentence(
-    run: Run, arguments: tuple[object, ...], words: str, tmp_path: Path
-) -> None:
+def test_what_is_wrong_is_one_sentence(run: Run, arguments: tuple[object, ...], words: str, tmp_path: Path) -> None:
     check_one_sentence(run(*arguments), words)
     assert not (tmp_path / "out").exists()
 

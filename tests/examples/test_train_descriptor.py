@@ -9,13 +9,7 @@ import pytest
 from safetensors import safe_open
 
 from diar_ops import DualDescriptor, load_descriptor
-from tests.examples.training import (
-    Run,
-    check_one_sentence,
-    run_with_torchrun,
-    script_help,
-    script_runner,
-)
+from tests.examples.training import Run, check_one_sentence, run_with_torchrun, script_help, script_runner
 
 SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "train_descriptor.py"
 SMALL = (
@@ -96,9 +90,7 @@ def test_trains_and_continues(run: Run, tmp_path: Path) -> None:
         (("--resnet18", "nowhere"), "nowhere"),
     ],
 )
-def test_what_is_wrong_is_one_sentence(
-    run: Run, arguments: tuple[object, ...], words: str, tmp_path: Path
-) -> None:
+def test_what_is_wrong_is_one_sentence(run: Run, arguments: tuple[object, ...], words: str, tmp_path: Path) -> None:
     check_one_sentence(run(*arguments), words)
     assert not (tmp_path / "out").exists()
 

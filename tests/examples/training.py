@@ -17,9 +17,7 @@ ROOT = EXAMPLES.parent
 ENVIRONMENT = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PATH": ""}
 
 
-def script_runner(
-    script: str, capsys: pytest.CaptureFixture[str], folder: Path, options: Sequence[object]
-) -> Run:
+def script_runner(script: str, capsys: pytest.CaptureFixture[str], folder: Path, options: Sequence[object]) -> Run:
     """Run ``examples/SCRIPT.py`` with output and pool in ``folder``, and further arguments."""
     program = load_script(script)
 

@@ -111,9 +111,7 @@ def scene(
     return Scene(frames, both[0], both[1], initial @ truth, sizes, truth)
 
 
-def spoil(
-    s: Scene, share: float, *, within: float | None = None, wrong_pairs: int = 0
-) -> tuple[Scene, Tensor]:
+def spoil(s: Scene, share: float, *, within: float | None = None, wrong_pairs: int = 0) -> tuple[Scene, Tensor]:
     """Replace a share of all matches, and all of the first ``wrong_pairs``, by wrong ones.
 
     Those lie anywhere, or ``within`` so many pixels of the right place, as a local search errs.

@@ -17,9 +17,7 @@ def texture(name: str, *shape: int) -> Tensor:
     seeded = generator(name)
     picture = torch.zeros(*shape, dtype=torch.float64)
     for cell in (4, 8, 16, 32):
-        coarse = torch.rand(
-            *shape[:-2], *(n // cell + 2 for n in shape[-2:]), generator=seeded, dtype=torch.float64
-        )
+        coarse = torch.rand(*shape[:-2], *(n // cell + 2 for n in shape[-2:]), generator=seeded, dtype=torch.float64)
         picture += F.interpolate(coarse, shape[-2:], mode="bicubic", align_corners=True)
     return 0.1 + 0.8 * (picture / 4).clamp(0, 1)
 

@@ -8,13 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diar_ops import (
-    BundleAdjustHomographies,
-    DtypeError,
-    OptionError,
-    ShapeError,
-    bundle_adjust_homographies,
-)
+from diar_ops import BundleAdjustHomographies, DtypeError, OptionError, ShapeError, bundle_adjust_homographies
 from tests.geometry.bundle_scene import F64, Scene, adjust, chain, error, scene, with_points1
 from tests.harness import Call, OpTests, assert_close, generator
 
@@ -50,9 +44,7 @@ class TestBundleAdjustHomographies(OpTests):
         with pytest.raises(DtypeError, match="floating point"):
             bundle_adjust_homographies(frames, points0.long(), points1, initial, sizes)
         with pytest.raises(DtypeError, match="valid must be bool"):
-            bundle_adjust_homographies(
-                frames, points0, points1, initial, sizes, torch.ones(2, 3, 5)
-            )
+            bundle_adjust_homographies(frames, points0, points1, initial, sizes, torch.ones(2, 3, 5))
         args = (frames, points0, points1, initial, sizes)
         for reference in (3, -1, 1.0, "auto"):
             with pytest.raises(OptionError, match="a frame from 0 to 2"):
@@ -70,13 +62,9 @@ class TestBundleAdjustHomographies(OpTests):
                 BundleAdjustHomographies(**options)  # type: ignore[arg-type]
 
     @pytest.mark.parametrize("leading", [(), (0,), (1,), (2, 1), (0, 3)])
-    @pytest.mark.parametrize(
-        ("count", "pairs", "number"), [(1, 0, 5), (3, 0, 5), (3, 2, 0), (3, 2, 12), (2, 1, 3)]
-    )
+    @pytest.mark.parametrize(("count", "pairs", "number"), [(1, 0, 5), (3, 0, 5), (3, 2, 0), (3, 2, 12), (2, 1, 3)])
     @pytest.mark.parametrize("distortion", ["none", "shared"])
-    def test_cardinality(
-        self, leading: tuple[int, ...], count: int, pairs: int, number: int, distortion: str
-    ) -> None:
+    def test_cardinality(self, leading: tuple[int, ...], count: int, pairs: int, number: int, distortion: str) -> None:
         s = scene("sizes", count=count, pairs=chain(3)[:pairs], number=number).item(0)
         args = [x.expand(*leading, *x.shape) for x in s.args]
         found = bundle_adjust_homographies(*args, distortion=distortion)
@@ -124,12 +112,7 @@ class TestBundleAdjustHomographies(OpTests):
 
         start = s.initial[1:] / s.initial[1:, 2:, 2:]
         solution = least_squares(
-            distances,
-            start.flatten(1)[:, :8].numpy().ravel(),
-            x_scale="jac",
-            method="lm",
-            xtol=1e-14,
-            ftol=1e-14,
+            distances, start.flatten(1)[:, :8].numpy().ravel(), x_scale="jac", method="lm", xtol=1e-14, ftol=1e-14
         )
         h = torch.from_numpy(np.c_[solution.x.reshape(3, 8), np.ones(3)].reshape(3, 3, 3))
         assert error(found.homography[1:], h).max() < 1e-5
@@ -149,9 +132,7 @@ class TestBundleAdjustHomographies(OpTests):
             return np.concatenate((latent - b, q[:, :2] / q[:, 2:] - a)).ravel()
 
         start = np.concatenate(((s.truth[1] / s.truth[1, 2, 2]).numpy().ravel()[:8], b.ravel()))
-        solution = least_squares(
-            residual, start, x_scale="jac", method="lm", xtol=1e-14, ftol=1e-14
-        )
+        solution = least_squares(residual, start, x_scale="jac", method="lm", xtol=1e-14, ftol=1e-14)
         h = torch.from_numpy(np.append(solution.x[:8], 1).reshape(3, 3))
         assert error(found.homography[1], s.truth[1]) > 0.1
         # Of a millimetre's error, a micrometre.
@@ -209,9 +190,7 @@ class TestBundleAdjustHomographies(OpTests):
         for r, result in enumerate(results):
             assert_close(result[r], EYE, rtol=0, atol=0)
             assert error(torch.linalg.inv(result[0]) @ result, results[0]).max() < 5e-3
-        both = bundle_adjust_homographies(
-            *(torch.stack((x, x)) for x in s.args), reference=torch.tensor([2, 1])
-        )
+        both = bundle_adjust_homographies(*(torch.stack((x, x)) for x in s.args), reference=torch.tensor([2, 1]))
         assert_close(both.homography, torch.stack((results[2], results[1])), rtol=1e-6)
 
     def test_property_pixel_units(self) -> None:
@@ -221,9 +200,7 @@ class TestBundleAdjustHomographies(OpTests):
             points0=2 * s.points0,
             points1=2 * s.points1,
             sizes=2 * s.sizes,
-            initial=(zoom := torch.diag(torch.tensor([2.0, 2, 1], dtype=F64)))
-            @ s.initial
-            @ torch.linalg.inv(zoom),
+            initial=(zoom := torch.diag(torch.tensor([2.0, 2, 1], dtype=F64))) @ s.initial @ torch.linalg.inv(zoom),
         )
         one, two = adjust(s), adjust(double)
         back = torch.linalg.inv(zoom) @ two.homography @ zoom
@@ -295,9 +272,7 @@ class TestBundleAdjustHomographies(OpTests):
 def test_half_precision_computes_in_float64() -> None:
     s = scene("half", count=3, number=60).item(0)
     half = s._replace(points0=s.points0.half(), points1=s.points1.half(), initial=s.initial.half())
-    exact = s._replace(
-        **{name: getattr(half, name).double() for name in ("points0", "points1", "initial")}
-    )
+    exact = s._replace(**{name: getattr(half, name).double() for name in ("points0", "points1", "initial")})
     found, expected = adjust(half), adjust(exact)
     assert found.homography.dtype == torch.float16
     assert torch.equal(found.homography, expected.homography.half())

@@ -62,9 +62,7 @@ class TestHomographyFromCamera(OpTests):
         assert out.valid.all()
         for b in range(4):
             world = uv[b] @ plane[b, :, :2].T + plane[b, :, 2]
-            seen, _ = cv2.projectPoints(
-                world.numpy(), cv2.Rodrigues(R[b].numpy())[0], t[b].numpy(), K[b].numpy(), None
-            )
+            seen, _ = cv2.projectPoints(world.numpy(), cv2.Rodrigues(R[b].numpy())[0], t[b].numpy(), K[b].numpy(), None)
             assert_close(out.points[b], seen[:, 0], rtol=1e-9, atol=1e-7)
 
     def test_oracle_w_is_the_depth(self) -> None:
@@ -81,9 +79,7 @@ class TestHomographyFromCamera(OpTests):
         second = homography_from_camera(K, R, t * unit, plane * unit)
         assert_close(second, first * unit)
 
-    def test_property_half_a_pixel_off_the_principal_point_is_the_outer_corner_convention(
-        self,
-    ) -> None:
+    def test_property_half_a_pixel_off_the_principal_point_is_the_outer_corner_convention(self) -> None:
         """Both pictures from the outer corner: H_centres = S H_corners S^-1, S taking off 0.5."""
         K, R, t, plane = cameras("half pixel", 3)
         K_corner = K.clone()

@@ -84,9 +84,7 @@ class TestLocalContrast(OpTests):
         image[0, 1, 10, 10] = torch.nan
         contrast, valid = local_contrast(image)
         assert contrast.isfinite().all()
-        assert (~valid).nonzero()[:, 2:].tolist() == [
-            [y, x] for y in (9, 10, 11) for x in (9, 10, 11)
-        ]
+        assert (~valid).nonzero()[:, 2:].tolist() == [[y, x] for y in (9, 10, 11) for x in (9, 10, 11)]
         far = torch.ones(20, 20, dtype=torch.bool)
         far[7:14, 7:14] = False
         assert torch.equal(contrast[0, 0][far], plain[0, 0][far])

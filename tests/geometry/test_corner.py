@@ -41,12 +41,9 @@ class TestCornerError(OpTests):
             corner_error(eye, eye, size=(0, 4))
 
     @pytest.mark.parametrize(
-        ("first", "second", "expected"),
-        [((), (), ()), ((0,), (0,), (0,)), ((1,), (5,), (5,)), ((2, 1), (3,), (2, 3))],
+        ("first", "second", "expected"), [((), (), ()), ((0,), (0,), (0,)), ((1,), (5,), (5,)), ((2, 1), (3,), (2, 3))]
     )
-    def test_cardinality(
-        self, first: tuple[int, ...], second: tuple[int, ...], expected: tuple[int, ...]
-    ) -> None:
+    def test_cardinality(self, first: tuple[int, ...], second: tuple[int, ...], expected: tuple[int, ...]) -> None:
         a, b = torch.eye(3).expand(*first, 3, 3), torch.eye(3).expand(*second, 3, 3)
         assert corner_error(a, b, size=(5, 7)).shape == expected
 
@@ -54,9 +51,7 @@ class TestCornerError(OpTests):
         args, kwargs = self.call(device, dtype)
         corners = np.array([[[0.0, 0], [99, 0], [99, 79], [0, 79]]])
         expected = [
-            np.linalg.norm(
-                cv2.perspectiveTransform(corners, h) - cv2.perspectiveTransform(corners, g), axis=-1
-            ).mean()
+            np.linalg.norm(cv2.perspectiveTransform(corners, h) - cv2.perspectiveTransform(corners, g), axis=-1).mean()
             for h, g in zip(*(a.double().cpu().numpy() for a in args), strict=True)
         ]
         assert_close(corner_error(*args, **kwargs), torch.tensor(expected, dtype=dtype))

@@ -36,12 +36,9 @@ class TestHomographyDistance(OpTests):
             homography_distance(torch.eye(3), torch.eye(3).long())
 
     @pytest.mark.parametrize(
-        ("first", "second", "expected"),
-        [((), (), ()), ((0,), (0,), (0,)), ((1,), (5,), (5,)), ((2, 1), (3,), (2, 3))],
+        ("first", "second", "expected"), [((), (), ()), ((0,), (0,), (0,)), ((1,), (5,), (5,)), ((2, 1), (3,), (2, 3))]
     )
-    def test_cardinality(
-        self, first: tuple[int, ...], second: tuple[int, ...], expected: tuple[int, ...]
-    ) -> None:
+    def test_cardinality(self, first: tuple[int, ...], second: tuple[int, ...], expected: tuple[int, ...]) -> None:
         a, b = torch.eye(3).expand(*first, 3, 3), torch.eye(3).expand(*second, 3, 3)
         assert homography_distance(a, b).shape == expected
 

@@ -127,9 +127,7 @@ class TestDistortPoints(_Tests):
             for radius in (0.1, 0.6, 1.05):
                 root = brentq(lambda r: r / (1 + k * r * r) - radius, 0, last, xtol=1e-15)  # noqa: B023
                 found = distort_points(
-                    CENTRE + torch.tensor([[0.0, 250 * radius]], dtype=F64),
-                    torch.tensor(k, dtype=F64),
-                    size=SIZE,
+                    CENTRE + torch.tensor([[0.0, 250 * radius]], dtype=F64), torch.tensor(k, dtype=F64), size=SIZE
                 )
                 assert_close(found.points[0], CENTRE + torch.tensor([0.0, 250 * root], dtype=F64))
 
@@ -203,11 +201,7 @@ def test_warp_agrees_with_opencv_remap() -> None:
     source = cv2.perspectiveTransform(np.stack((x, y), -1), np.linalg.inv(TILTED[0].numpy()))
     bent = distort_points(torch.from_numpy(source), k.double(), size=SIZE).points.numpy()
     remapped = cv2.remap(
-        image[0, 0].numpy(),
-        bent.astype(np.float32),
-        None,
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE,
+        image[0, 0].numpy(), bent.astype(np.float32), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
     difference = (out.image[0, 0] - torch.from_numpy(remapped)).abs()[out.valid[0, 0]]
     # OpenCV rounds positions to 1/32 pixel.
@@ -277,9 +271,7 @@ def test_warp_compiles_with_a_lens(compile_backend: str) -> None:
     torch.compiler.reset()
     image, h, k = torch.rand(1, 1, 20, 30), TILTED.float(), torch.tensor([-0.1])
     compiled = torch.compile(
-        lambda x, a, c: warp_homography(x, a, distortion=c).image,
-        fullgraph=True,
-        backend=compile_backend,
+        lambda x, a, c: warp_homography(x, a, distortion=c).image, fullgraph=True, backend=compile_backend
     )
     assert_close(compiled(image, h, k), warp_homography(image, h, distortion=k).image, atol=1e-4)
 

@@ -83,9 +83,7 @@ class TestHomographyDlt(OpTests):
 
     @pytest.mark.parametrize("batch", [0, 1, 3])
     @pytest.mark.parametrize("number", [0, 1, 3, 4, 5, 40])
-    def test_cardinality(
-        self, batch: int, number: int, device: torch.device, dtype: torch.dtype
-    ) -> None:
+    def test_cardinality(self, batch: int, number: int, device: torch.device, dtype: torch.dtype) -> None:
         points = torch.rand(batch, number, 2, generator=generator("card")).to(device, dtype)
         result = homography_dlt(points, points)
         assert result.shape == (batch, 3, 3)
@@ -112,12 +110,7 @@ class TestHomographyDlt(OpTests):
         gen = generator("minimal problems")
         src, dst = (torch.rand(4000, 4, 2, generator=gen) * 511 for _ in range(2))
         ours = homography_dlt(src.repeat(1, repeats, 1), dst.repeat(1, repeats, 1))
-        peer = np.stack(
-            [
-                cv2.getPerspectiveTransform(a, b)
-                for a, b in zip(src.numpy(), dst.numpy(), strict=True)
-            ]
-        )
+        peer = np.stack([cv2.getPerspectiveTransform(a, b) for a, b in zip(src.numpy(), dst.numpy(), strict=True)])
         peer_32 = torch.from_numpy(peer.astype(np.float32))
         error, peer_error = ((project(h, src) - dst).norm(dim=-1).amax(-1) for h in (ours, peer_32))
         # What is left is the rounding of the nine numbers to float32, which costs the peer as much:
@@ -133,15 +126,8 @@ class TestHomographyDlt(OpTests):
         result = homography_dlt(src, project(h, src))
         assert (project(result, src) - project(h, src)).abs().max() < 1e-6
 
-    @given(
-        angle=st.floats(-3.1, 3.1),
-        scale=st.floats(1e-3, 1e3),
-        x=st.floats(-1e3, 1e3),
-        y=st.floats(-1e3, 1e3),
-    )
-    def test_property_similarity_equivariance(
-        self, angle: float, scale: float, x: float, y: float
-    ) -> None:
+    @given(angle=st.floats(-3.1, 3.1), scale=st.floats(1e-3, 1e3), x=st.floats(-1e3, 1e3), y=st.floats(-1e3, 1e3))
+    def test_property_similarity_equivariance(self, angle: float, scale: float, x: float, y: float) -> None:
         c, s = scale * np.cos(angle), scale * np.sin(angle)
         similarity = torch.tensor([[[c, -s, x], [s, c, y], [0.0, 0.0, 1.0]]], dtype=F64)
         (src, dst, weights), _ = self.call(torch.device("cpu"), F64)
@@ -243,12 +229,8 @@ class TestHomographyDlt(OpTests):
 
     @pytest.mark.parametrize("precision", [torch.float32, F64], ids=["float32", "float64"])
     @pytest.mark.parametrize("number", [4, 5, 30])
-    @pytest.mark.parametrize(
-        "kind", ["collinear", "all but one collinear", "coincident", "two points", "far line"]
-    )
-    def test_degenerate_gives_the_identity(
-        self, kind: str, number: int, precision: torch.dtype
-    ) -> None:
+    @pytest.mark.parametrize("kind", ["collinear", "all but one collinear", "coincident", "two points", "far line"])
+    def test_degenerate_gives_the_identity(self, kind: str, number: int, precision: torch.dtype) -> None:
         gen = generator(kind)
         t = torch.rand(number, 1, generator=gen, dtype=F64)
         general = torch.rand(number, 2, generator=gen, dtype=F64) * 500

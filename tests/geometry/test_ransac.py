@@ -12,15 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from diar_ops import (
-    DtypeError,
-    OptionError,
-    RansacHomography,
-    Reason,
-    ShapeError,
-    corner_error,
-    ransac_homography,
-)
+from diar_ops import DtypeError, OptionError, RansacHomography, Reason, ShapeError, corner_error, ransac_homography
 from tests.geometry.ransac_scene import F64, SIZE, pairs, project
 from tests.harness import Call, OpTests, assert_close, generator
 
@@ -73,9 +65,7 @@ class TestRansacHomography(OpTests):
 
     @pytest.mark.parametrize("batch", [0, 1, 3])
     @pytest.mark.parametrize("number", [0, 1, 3, 4, 5, 8])
-    def test_cardinality(
-        self, batch: int, number: int, device: torch.device, dtype: torch.dtype
-    ) -> None:
+    def test_cardinality(self, batch: int, number: int, device: torch.device, dtype: torch.dtype) -> None:
         angle = torch.arange(float(number)).expand(batch, number)
         points = 250 + 200 * torch.stack([angle.cos(), angle.sin()], -1)
         result = ransac_homography(points.to(device, dtype), points.to(device, dtype))
@@ -89,9 +79,7 @@ class TestRansacHomography(OpTests):
         assert result.iterations.dtype == torch.int64
         assert_close(result.homography, torch.eye(3).expand(batch, 3, 3), atol=1e-3)
 
-    @pytest.mark.parametrize(
-        ("number", "outliers"), [(500, 0.5), (500, 0.8), (2000, 0.7), (2000, 0.9)]
-    )
+    @pytest.mark.parametrize(("number", "outliers"), [(500, 0.5), (500, 0.8), (2000, 0.7), (2000, 0.9)])
     def test_oracle_opencv(self, number: int, outliers: float) -> None:
         """No less accurate than USAC_MAGSAC, and no less often right."""
         import cv2
@@ -103,9 +91,7 @@ class TestRansacHomography(OpTests):
         error = corner_error(ours.homography.to(F64), truth, size=size)
         peer = np.stack(
             [
-                cv2.findHomography(a, b, cv2.USAC_MAGSAC, 2.0, maxIters=100_000, confidence=0.999)[
-                    0
-                ]
+                cv2.findHomography(a, b, cv2.USAC_MAGSAC, 2.0, maxIters=100_000, confidence=0.999)[0]
                 for a, b in zip(src.numpy(), dst.numpy(), strict=True)
             ]
         )
@@ -125,9 +111,7 @@ class TestRansacHomography(OpTests):
 
     @settings(max_examples=5)
     @given(angle=st.floats(-3.1, 3.1), scale=st.floats(0.1, 10.0), shift=st.floats(-1e3, 1e3))
-    def test_property_similarity_equivariance(
-        self, angle: float, scale: float, shift: float
-    ) -> None:
+    def test_property_similarity_equivariance(self, angle: float, scale: float, shift: float) -> None:
         src, dst, _, _ = pairs("equivariance", 1, 60, 0.2)
         c, s = scale * np.cos(angle), scale * np.sin(angle)
         move = torch.tensor([[[c, -s, shift], [s, c, -shift], [0.0, 0.0, 1.0]]], dtype=F64)
@@ -248,9 +232,7 @@ class TestRansacHomography(OpTests):
     def test_compiles_with_graph_breaks(self, compile_backend: str) -> None:
         torch.compiler.reset()
         args, kwargs = self.call(torch.device("cpu"), torch.float32)
-        compiled = torch.compile(
-            lambda *a: ransac_homography(*a, **kwargs), fullgraph=False, backend=compile_backend
-        )
+        compiled = torch.compile(lambda *a: ransac_homography(*a, **kwargs), fullgraph=False, backend=compile_backend)
         actual, expected = compiled(*args), ransac_homography(*args, **kwargs)
         assert_close(actual.homography, expected.homography)
         assert torch.equal(actual.inliers, expected.inliers)

@@ -87,9 +87,7 @@ class TestRefineHomography(OpTests):
     def test_cardinality(self, sources: int, destinations: int, starts: int, expected: int) -> None:
         source, destination, truth = pair("refine sizes", 3.0)
         found = refine_homography(
-            source.expand(sources, -1, -1, -1),
-            destination.expand(destinations, -1, -1, -1),
-            truth.expand(starts, 3, 3),
+            source.expand(sources, -1, -1, -1), destination.expand(destinations, -1, -1, -1), truth.expand(starts, 3, 3)
         )
         assert found.homography.shape == (expected, 3, 3)
         assert found.corner_sigma.shape == (expected, 4)
@@ -100,8 +98,7 @@ class TestRefineHomography(OpTests):
     def test_cardinality_items_do_not_depend_on_each_other(self) -> None:
         one, two = pair("refine first"), pair("refine second")
         both = refine_homography(
-            *(torch.cat((a, b)) for a, b in zip(one[:2], two[:2], strict=True)),
-            torch.eye(3).double().expand(2, 3, 3),
+            *(torch.cat((a, b)) for a, b in zip(one[:2], two[:2], strict=True)), torch.eye(3).double().expand(2, 3, 3)
         )
         alone = refine_homography(*two[:2], torch.eye(3).double()[None])
         torch.testing.assert_close(both.homography[1:], alone.homography, rtol=0, atol=1e-9)
@@ -174,9 +171,7 @@ class TestRefineHomography(OpTests):
         veil=st.floats(0, 0.2),
         seed=st.integers(0, 99),
     )
-    def test_property_never_worse(
-        self, pixels: float, gamma: float, gain: float, veil: float, seed: int
-    ) -> None:
+    def test_property_never_worse(self, pixels: float, gamma: float, gain: float, veil: float, seed: int) -> None:
         source, destination, truth = pair(f"never worse {seed % 4}", 6.0)
         start = moved_corners(f"start {seed}", pixels) @ truth
         source = (gain * source.clamp_min(0) ** gamma + veil).clamp(0, 1)
@@ -185,9 +180,7 @@ class TestRefineHomography(OpTests):
         assert error(found, truth) <= before.clamp_min(0.05)
 
     @given(seed=st.integers(0, 50), scale=st.sampled_from([-3.0, 1e-4, 1e5]))
-    def test_property_scale_of_the_homography_does_not_matter(
-        self, seed: int, scale: float
-    ) -> None:
+    def test_property_scale_of_the_homography_does_not_matter(self, seed: int, scale: float) -> None:
         source, destination, truth = pair(f"scaled {seed % 3}", 5.0)
         start = moved_corners(f"scaled start {seed}", 1.0) @ truth
         found = refine_homography(source, destination, start, levels=1)

@@ -16,9 +16,7 @@ from diar_ops import DtypeError, ShapeError, transform_points
 from tests.harness import Call, OpTests, assert_close, generator
 
 
-def random_homographies(
-    name: str, *batch: int, dtype: torch.dtype = torch.float64, device: Any = "cpu"
-) -> Tensor:
+def random_homographies(name: str, *batch: int, dtype: torch.dtype = torch.float64, device: Any = "cpu") -> Tensor:
     """Homographies (*batch, 3, 3) whose horizon is far from a 100 px image at the origin."""
     noise = torch.rand(*batch, 3, 3, generator=generator(name), dtype=torch.float64) - 0.5
     scale = torch.tensor([[0.5, 0.5, 30.0], [0.5, 0.5, 30.0], [2e-3, 2e-3, 0.2]]).double()
@@ -65,9 +63,7 @@ class TestTransformPoints(OpTests):
             ((0, 4, 2), (0, 3, 3), (0, 4, 2)),
         ],
     )
-    def test_cardinality(
-        self, points: tuple[int, ...], homography: tuple[int, ...], expected: tuple[int, ...]
-    ) -> None:
+    def test_cardinality(self, points: tuple[int, ...], homography: tuple[int, ...], expected: tuple[int, ...]) -> None:
         out = transform_points(torch.rand(points), torch.eye(3).expand(homography))
         assert out.points.shape == expected
         assert out.valid.shape == expected[:-1]
@@ -78,9 +74,7 @@ class TestTransformPoints(OpTests):
         out = transform_points(*args)
         assert out.valid.all()
         for points, homography, actual in zip(*args, out.points, strict=True):
-            expected = cv2.perspectiveTransform(
-                points.double().cpu().numpy()[None], homography.double().cpu().numpy()
-            )
+            expected = cv2.perspectiveTransform(points.double().cpu().numpy()[None], homography.double().cpu().numpy())
             assert_close(actual, expected[0])
 
     @given(st.integers(0, 1000), st.sampled_from([-1.0, 1.0, -1e-3, 250.0]))
@@ -114,10 +108,7 @@ class TestTransformPoints(OpTests):
         assert homography.grad.isfinite().all()
         broken = homography.detach().clone()
         broken[1, 0, 0] = torch.nan
-        assert transform_points(torch.ones(2, 3, 2), broken).valid.tolist() == [
-            [True] * 3,
-            [False] * 3,
-        ]
+        assert transform_points(torch.ones(2, 3, 2), broken).valid.tolist() == [[True] * 3, [False] * 3]
         assert not transform_points(torch.ones(3, 2), torch.zeros(3, 3)).valid.any()
 
     def test_behind_the_horizon(self) -> None:

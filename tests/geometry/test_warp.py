@@ -38,8 +38,7 @@ class TestWarpHomography(OpTests):
         image = noise("shrink gradcheck", 1, 1, 9, 10).to(device).requires_grad_()
         shrink = (scaling(0.41, 0.63) + noise("off kinks", 1, 3, 3) * 1e-3).to(device)
         assert torch.autograd.gradcheck(
-            lambda i, h: warp_homography(i, h, size=(3, 4), mode=mode).image,
-            (image, shrink.requires_grad_()),
+            lambda i, h: warp_homography(i, h, size=(3, 4), mode=mode).image, (image, shrink.requires_grad_())
         )
 
     def test_gradcheck_at_the_horizon_and_holes(self) -> None:
@@ -82,8 +81,7 @@ class TestWarpHomography(OpTests):
             warp_homography(image, eye, max_shrink=0.5)
 
     @pytest.mark.parametrize(
-        ("images", "homographies", "expected"),
-        [(1, 1, 1), (3, 1, 3), (1, 3, 3), (0, 1, 0), (0, 0, 0)],
+        ("images", "homographies", "expected"), [(1, 1, 1), (3, 1, 3), (1, 3, 3), (0, 1, 0), (0, 0, 0)]
     )
     @pytest.mark.parametrize("mode", ["bilinear", "bicubic", "nearest"])
     def test_cardinality(self, images: int, homographies: int, expected: int, mode: str) -> None:
@@ -100,9 +98,7 @@ class TestWarpHomography(OpTests):
         assert_close(out.image, image)
         assert warp_homography(image, scaling(0.1).float(), size=(1, 1)).image.isfinite().all()
 
-    @pytest.mark.parametrize(
-        ("mode", "flag"), [("bilinear", cv2.INTER_LINEAR), ("bicubic", cv2.INTER_CUBIC)]
-    )
+    @pytest.mark.parametrize(("mode", "flag"), [("bilinear", cv2.INTER_LINEAR), ("bicubic", cv2.INTER_CUBIC)])
     def test_oracle_opencv(self, mode: str, flag: int, dtype: torch.dtype) -> None:
         image = smooth("warp oracle", 1, 1, 60, 80).to(dtype)
         out = warp_homography(image, TILTED, size=(70, 90), mode=mode)
@@ -131,11 +127,7 @@ class TestWarpHomography(OpTests):
             & (positions < torch.tensor([79.5, 59.5]).view(1, 2, 1, 1)).all(1)
         )  # fmt: skip
         assert torch.equal(out.valid[:, 0], inside & source.valid.view(1, 60, 80))
-        interior = (
-            inside[:, None]
-            & (positions >= 0)
-            & (positions <= torch.tensor([79.0, 59]).view(1, 2, 1, 1))
-        )
+        interior = inside[:, None] & (positions >= 0) & (positions <= torch.tensor([79.0, 59]).view(1, 2, 1, 1))
         assert_close(out.image[interior], positions[interior], rtol=0, atol=1e-9)
 
     @pytest.mark.parametrize("size", [(64, 128), (33, 47)])
@@ -150,9 +142,7 @@ class TestWarpHomography(OpTests):
 
     @given(st.floats(-3, 3), st.floats(-3, 3))
     def test_property_subpixel_translation(self, dx: float, dy: float) -> None:
-        y, x = torch.meshgrid(
-            torch.arange(20.0).double(), torch.arange(24.0).double(), indexing="ij"
-        )
+        y, x = torch.meshgrid(torch.arange(20.0).double(), torch.arange(24.0).double(), indexing="ij")
         shift = homography([[1, 0, dx], [0, 1, dy], [0, 0, 1]])
         out = warp_homography((2 * x - 3 * y)[None, None], shift)
         inner = (slice(None), slice(None), slice(4, -4), slice(4, -4))
@@ -204,9 +194,7 @@ class TestWarpHomography(OpTests):
             expected = (u < 20) & (x <= 59.5)
             assert torch.equal(out.valid[0, 0, 0], expected)
             assert out.image[~out.valid].eq(0).all()
-            mirage = warp_homography(
-                torch.ones(1, 1, 40, 60).double(), h, front=torch.tensor([-100.0, 0.0])
-            )
+            mirage = warp_homography(torch.ones(1, 1, 40, 60).double(), h, front=torch.tensor([-100.0, 0.0]))
             assert not mirage.valid[..., :20].any()
 
     def test_nan_and_singular_homographies_are_invalid_alone(self) -> None:

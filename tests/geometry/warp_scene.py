@@ -17,9 +17,7 @@ def noise(name: str, *shape: int) -> Tensor:
 def smooth(name: str, *shape: int) -> Tensor:
     """Images without detail near the pixel grid's limit: resampling them is nearly exact."""
     coarse = noise(name, *shape[:-2], 5, 6)
-    return torch.nn.functional.interpolate(
-        coarse, size=shape[-2:], mode="bicubic", align_corners=True
-    )
+    return torch.nn.functional.interpolate(coarse, size=shape[-2:], mode="bicubic", align_corners=True)
 
 
 def homography(rows: list[list[float]]) -> Tensor:

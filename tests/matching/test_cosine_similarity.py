@@ -44,9 +44,7 @@ class TestCosineSimilarity(OpTests):
 
     def test_oracle_torch(self, device, dtype):
         (a, b), _ = self.call(device, dtype)
-        expected = torch.nn.functional.cosine_similarity(
-            a.flatten(2)[:, :, :, None], b.flatten(2)[:, :, None], dim=1
-        )
+        expected = torch.nn.functional.cosine_similarity(a.flatten(2)[:, :, :, None], b.flatten(2)[:, :, None], dim=1)
         assert_close(cosine_similarity(a, b), expected)
 
     @pytest.mark.parametrize("factor", [1e-30, 1e-3, 1e30])

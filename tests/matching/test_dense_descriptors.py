@@ -12,15 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from diar_ops import (
-    DenseDescriptor,
-    DenseSIFT,
-    DtypeError,
-    OptionError,
-    ShapeError,
-    dense_descriptors,
-    dense_sift,
-)
+from diar_ops import DenseDescriptor, DenseSIFT, DtypeError, OptionError, ShapeError, dense_descriptors, dense_sift
 from tests.harness import Call, OpTests, assert_close
 from tests.matching.trunks import Blocks, Lists, Ramps, noise
 
@@ -130,9 +122,7 @@ class TestDenseDescriptors(OpTests):
 
         images = noise("choosy", 1, 3, 48, 48)
         actual = dense_descriptors(images, Choosy(), stages="coarse")
-        assert torch.equal(
-            actual.descriptors, dense_descriptors(images, Ramps(), stages="coarse").descriptors
-        )
+        assert torch.equal(actual.descriptors, dense_descriptors(images, Ramps(), stages="coarse").descriptors)
 
     @given(dx=st.integers(0, 3), dy=st.integers(0, 3))
     def test_property_translation(self, dx: int, dy: int) -> None:

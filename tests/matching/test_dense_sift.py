@@ -66,25 +66,18 @@ class TestDenseSIFT(OpTests):
 
     @pytest.mark.parametrize("root", [True, False])
     @pytest.mark.parametrize(
-        ("stride", "bin_size", "spatial_bins"),
-        [(4, 4, 4), (8, 4, 4), (3, 4, 4), (4, 6, 4), (2, 5, 3)],
+        ("stride", "bin_size", "spatial_bins"), [(4, 4, 4), (8, 4, 4), (3, 4, 4), (4, 6, 4), (2, 5, 3)]
     )
     def test_oracle_kornia(self, stride: int, bin_size: int, spatial_bins: int, root: bool) -> None:
         from kornia.feature import DenseSIFTDescriptor
 
         image = noise("kornia", 2, 1, 61, 70)
         oracle = DenseSIFTDescriptor(
-            num_spatial_bins=spatial_bins,
-            spatial_bin_size=bin_size,
-            rootsift=root,
-            stride=1,
-            padding=0,
+            num_spatial_bins=spatial_bins, spatial_bin_size=bin_size, rootsift=root, stride=1, padding=0
         )
         with torch.no_grad():
             every = oracle(image)
-        actual = dense_sift(
-            image, stride=stride, bin_size=bin_size, spatial_bins=spatial_bins, root=root
-        )
+        actual = dense_sift(image, stride=stride, bin_size=bin_size, spatial_bins=spatial_bins, root=root)
         # kornia pads its bins by half a bin: its first window that lies inside the image.
         first = bin_size // 2
         expected = every[..., first::stride, first::stride]

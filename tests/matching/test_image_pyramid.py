@@ -42,12 +42,7 @@ class TestImagePyramid(OpTests):
 
     def test_cardinality(self):
         levels = image_pyramid(torch.rand(2, 3, 10, 15), scales=(1.4, 1.0, 0.5, 0.001))
-        assert [tuple(level.image.shape[2:]) for level in levels] == [
-            (14, 21),
-            (10, 15),
-            (5, 8),
-            (1, 1),
-        ]
+        assert [tuple(level.image.shape[2:]) for level in levels] == [(14, 21), (10, 15), (5, 8), (1, 1)]
         assert levels[2].scale == (8 / 15, 0.5)
         for shape in ((0, 3, 8, 8), (2, 0, 8, 8)):
             assert image_pyramid(torch.rand(shape))[2].image.shape == (*shape[:2], 4, 4)

@@ -61,12 +61,7 @@ class TestMatchDense(OpTests):
             match_dense(a, a.double())
         with pytest.raises(DtypeError):
             match_dense(a, None)
-        for options in (
-            {"max_matches": 0},
-            {"ratio": 2.0},
-            {"temperature": 0.0},
-            {"threshold": float("inf")},
-        ):
+        for options in ({"max_matches": 0}, {"ratio": 2.0}, {"temperature": 0.0}, {"threshold": float("inf")}):
             with pytest.raises(OptionError):
                 match_dense(a, a, **options)
 
@@ -94,22 +89,14 @@ class TestMatchDense(OpTests):
         g = generator("dense oracle")
         a = torch.randn(2, 8, 3, 5, generator=g).to(device, dtype)
         b = torch.randn(2, 8, 4, 6, generator=g).to(device, dtype)
-        matches = match_dense(
-            FeatureMap(a, (8.0, 4.0), (3.5, 1.5)), FeatureMap(b, (16.0, 2.0), (0.0, -0.5))
-        )
+        matches = match_dense(FeatureMap(a, (8.0, 4.0), (3.5, 1.5)), FeatureMap(b, (16.0, 2.0), (0.0, -0.5)))
         pairs = mutual_nearest(a.flatten(2).transpose(1, 2), b.flatten(2).transpose(1, 2))
         assert torch.equal(matches.valid, pairs.valid)
         assert_close(matches.score, pairs.score)
         for cell in range(15):
-            assert matches.points0[0, cell].tolist() == [
-                3.5 + 8 * (cell % 5),
-                1.5 + 4 * (cell // 5),
-            ]
+            assert matches.points0[0, cell].tolist() == [3.5 + 8 * (cell % 5), 1.5 + 4 * (cell // 5)]
             partner = int(pairs.index1[0, cell])
-            assert matches.points1[0, cell].tolist() == [
-                16 * (partner % 6),
-                -0.5 + 2 * (partner // 6),
-            ]
+            assert matches.points1[0, cell].tolist() == [16 * (partner % 6), -0.5 + 2 * (partner // 6)]
 
     def test_oracle_quadratic(self):
         """On similarities that are a quadratic, its vertex is found to rounding."""
@@ -174,10 +161,7 @@ class TestMatchDense(OpTests):
     def test_property_max_matches_keeps_the_best(self):
         g = generator("max matches")
         a, b = torch.randn(2, 6, 9, 9, generator=g), torch.randn(2, 6, 9, 9, generator=g)
-        every, best = (
-            match_dense(a, b, subpixel=True),
-            match_dense(a, b, subpixel=True, max_matches=10),
-        )
+        every, best = (match_dense(a, b, subpixel=True), match_dense(a, b, subpixel=True, max_matches=10))
         assert best.valid.all()
         for item in range(2):
             order = every.score[item].argsort(descending=True)[:10]

@@ -80,17 +80,13 @@ class TestMatchLocal(OpTests):
                     }
                     p, q = max(scores, key=scores.__getitem__)
                     k = i * w + j
-                    on_rim = (
-                        abs(p - i) == 2 or abs(q - j) == 2 or p in (0, h - 1) or q in (0, w - 1)
-                    )
+                    on_rim = abs(p - i) == 2 or abs(q - j) == 2 or p in (0, h - 1) or q in (0, w - 1)
                     if on_rim or scores[p, q] <= 0:
                         assert not found.valid[n, k]
                         continue
                     assert found.valid[n, k]
                     assert abs(float(found.score[n, k]) - scores[p, q]) < 1e-12
-                    cell = (found.points1[n, k] - torch.tensor([1.5, 0.5])) / torch.tensor(
-                        [4.0, 2.0]
-                    )
+                    cell = (found.points1[n, k] - torch.tensor([1.5, 0.5])) / torch.tensor([4.0, 2.0])
                     assert (cell - torch.tensor([q, p])).abs().max() <= 0.5 + 1e-9
 
     @given(st.floats(-1.4, 1.4), st.floats(-1.4, 1.4))
@@ -98,9 +94,7 @@ class TestMatchLocal(OpTests):
         """Bilinear interpolation between random cells falls off linearly: the fit is near exact."""
         big = torch.randn(1, 256, 16, 18, generator=generator("local-shift"), dtype=torch.float64)
         y, x = torch.meshgrid(
-            torch.arange(10, dtype=torch.float64),
-            torch.arange(12, dtype=torch.float64),
-            indexing="ij",
+            torch.arange(10, dtype=torch.float64), torch.arange(12, dtype=torch.float64), indexing="ij"
         )
         at = torch.stack([(x + 3 - dx + 0.5) / 18, (y + 3 - dy + 0.5) / 16], dim=-1) * 2 - 1
         moved = F.grid_sample(big, at[None], align_corners=False)
@@ -163,9 +157,7 @@ class TestMatchLocal(OpTests):
 @pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
 def test_half_precision_descriptors_keep_their_positions(half: torch.dtype) -> None:
     d = smooth_map("local-half", (1, 8, 5, 300), torch.float32).to(half)
-    found = match_local(
-        FeatureMap(d, (8.0, 8.0), (3.5, 3.5)), FeatureMap(d, (8.0, 8.0), (3.5, 3.5))
-    )
+    found = match_local(FeatureMap(d, (8.0, 8.0), (3.5, 3.5)), FeatureMap(d, (8.0, 8.0), (3.5, 3.5)))
     assert found.points0[0, 299].tolist() == [2395.5, 3.5]
     assert found.score.dtype == half
 

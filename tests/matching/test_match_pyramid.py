@@ -83,9 +83,7 @@ class TestMatchPyramid(OpTests):
     def test_oracle_one_level_is_match_dense(self, subpixel):
         a, b = random_levels("one a"), random_levels("one b")
         for x, y in zip(
-            match_pyramid(a[:1], b[:1], subpixel=subpixel),
-            match_dense(a[0], b[0], subpixel=subpixel),
-            strict=True,
+            match_pyramid(a[:1], b[:1], subpixel=subpixel), match_dense(a[0], b[0], subpixel=subpixel), strict=True
         ):
             assert torch.equal(x, y)
 
@@ -102,9 +100,7 @@ class TestMatchPyramid(OpTests):
                     for j in range(f.descriptors.shape[3])
                 ]
             )
-        similarity = torch.nn.functional.cosine_similarity(
-            sets[0][:, :, None], sets[1][:, None], dim=0
-        )
+        similarity = torch.nn.functional.cosine_similarity(sets[0][:, :, None], sets[1][:, None], dim=0)
         matches = match_pyramid(a, b)
         partner, back = similarity.argmax(1), similarity.argmax(0)
         assert matches.points0[0].tolist() == places[0]

@@ -32,9 +32,7 @@ class TestMutualNearest(OpTests):
         return Call(tuple(args), {"threshold": 0.1, "ratio": 0.95, "temperature": None})
 
     def gradcheck_call(self, device):
-        a, b = (
-            x.to(device) for x in random_sets("grad", (2, 6, 4), (2, 5, 4), dtype=torch.float64)
-        )
+        a, b = (x.to(device) for x in random_sets("grad", (2, 6, 4), (2, 5, 4), dtype=torch.float64))
         return (
             lambda a, b: [mutual_nearest(a, b, temperature=t).score for t in (None, 0.2)],
             (a.requires_grad_(), b.requires_grad_()),
@@ -109,8 +107,7 @@ class TestMutualNearest(OpTests):
         """Signed unit vectors: every similarity is -1, 0 or 1 exactly, and ties abound."""
         g = torch.Generator().manual_seed(seed)
         a, b = (
-            torch.eye(4)[torch.randint(4, (n,), generator=g)]
-            * (torch.randint(2, (n, 1), generator=g) * 2 - 1)
+            torch.eye(4)[torch.randint(4, (n,), generator=g)] * (torch.randint(2, (n, 1), generator=g) * 2 - 1)
             for n in (N, M)
         )
         pairs = mutual_nearest(a[None], b[None])
@@ -144,9 +141,7 @@ class TestMutualNearest(OpTests):
         found = cv2.BFMatcher(cv2.NORM_L2, crossCheck=True).match(a.numpy(), b.numpy())
         pairs = mutual_nearest(a[None], b[None])
         rows = pairs.valid[0].nonzero()[:, 0].tolist()
-        assert {(m.queryIdx, m.trainIdx) for m in found} == {
-            (i, int(pairs.index1[0, i])) for i in rows
-        }
+        assert {(m.queryIdx, m.trainIdx) for m in found} == {(i, int(pairs.index1[0, i])) for i in rows}
 
     def test_oracle_cosine_gradient(self):
         a, b = random_sets("cosine grad", (1, 20, 6), (1, 25, 6), dtype=torch.float64)
@@ -159,20 +154,14 @@ class TestMutualNearest(OpTests):
         for mine, theirs in zip(inputs, dense, strict=True):
             assert_close(mine.grad, theirs.grad)
 
-    @given(
-        st.integers(0, 2**32 - 1),
-        st.sampled_from([{}, {"threshold": 0.6}, {"ratio": 0.9}, {"temperature": 0.1}]),
-    )
+    @given(st.integers(0, 2**32 - 1), st.sampled_from([{}, {"threshold": 0.6}, {"ratio": 0.9}, {"temperature": 0.1}]))
     def test_property_swapping_the_sets_swaps_the_pairs(self, seed, options):
         g = torch.Generator().manual_seed(seed)
         a, b = torch.randn(2, 50, 6, generator=g), torch.randn(2, 70, 6, generator=g)
         forward, backward = mutual_nearest(a, b, **options), mutual_nearest(b, a, **options)
         for item in range(2):
             there, back = (
-                {
-                    (i, int(p.index1[item, i])): float(p.score[item, i])
-                    for i in p.valid[item].nonzero()[:, 0].tolist()
-                }
+                {(i, int(p.index1[item, i])): float(p.score[item, i]) for i in p.valid[item].nonzero()[:, 0].tolist()}
                 for p in (forward, backward)
             )
             assert there.keys() == {(j, i) for i, j in back}
@@ -273,9 +262,7 @@ class TestMutualNearest(OpTests):
         for x in (a, b):
             x.requires_grad_()
         compiled = torch.compile(
-            lambda a, b: mutual_nearest(a, b, temperature=0.1),
-            fullgraph=True,
-            backend=compile_backend,
+            lambda a, b: mutual_nearest(a, b, temperature=0.1), fullgraph=True, backend=compile_backend
         )
         expected = mutual_nearest(a, b, temperature=0.1)
         assert_close(compiled(a, b).score, expected.score)

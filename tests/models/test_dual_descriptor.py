@@ -83,9 +83,7 @@ def test_cells_are_those_whose_centre_lies_in_the_image(size: tuple[int, int]) -
     maps = trunk(noise("sizes", 2, 3, *size))
     for stage, tensor in maps.items():
         stride, offset = trunk.stride[stage], trunk.offset[stage]
-        expected = [
-            sum(offset + stride * j <= side - 0.5 for j in range(side + 1)) for side in size
-        ]
+        expected = [sum(offset + stride * j <= side - 0.5 for j in range(side + 1)) for side in size]
         assert list(tensor.shape[-2:]) == expected
         assert tensor.shape[:2] == (2, 8 if stage == "coarse" else 6)
         assert tensor.isfinite().all()
@@ -161,9 +159,7 @@ def test_compiles_in_one_graph(compile_backend: str) -> None:
     trunk = network()
     images = noise("compile", 1, 3, 48, 40)
     compiled = torch.compile(
-        lambda x: dense_descriptors(x, trunk, stages="fine").descriptors,
-        fullgraph=True,
-        backend=compile_backend,
+        lambda x: dense_descriptors(x, trunk, stages="fine").descriptors, fullgraph=True, backend=compile_backend
     )
     with torch.no_grad():
         assert_close(compiled(images), dense_descriptors(images, trunk, stages="fine").descriptors)
@@ -202,8 +198,6 @@ def test_the_trained_one_finds_more_than_sift() -> None:
         None, TextureSource(), count=6, frames=2, size=(160, 160), kind="misaligned", seed="shipped"
     )
     pairs = fixed_pairs(views, 6, crop=128, ranges=PairRanges(), seed=1)
-    dual, sift = (
-        score_descriptor(load_descriptor(name), pairs).mean(dim=0) for name in ("dual", "sift")
-    )
+    dual, sift = (score_descriptor(load_descriptor(name), pairs).mean(dim=0) for name in ("dual", "sift"))
     assert (dual > 2 * sift).all()
     assert dual[0] > 0.3

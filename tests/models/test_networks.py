@@ -7,15 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diar_ops import (
-    DIAR,
-    DeepResidualSets,
-    DeepResidualSetsConfig,
-    DIARConfig,
-    DtypeError,
-    OptionError,
-    ShapeError,
-)
+from diar_ops import DIAR, DeepResidualSets, DeepResidualSetsConfig, DIARConfig, DtypeError, OptionError, ShapeError
 from diar_ops._types import Whole
 from tests.harness import assert_close, generator
 from tests.models.restorers import NAN, every, network, orderless, overfit, sequence
@@ -127,9 +119,7 @@ def test_compiles_in_one_graph(name: str, compile_backend: str) -> None:
     torch.compiler.reset()
     built = network(name)
     frames, valid = sequence("compile", 2, 3, 6, 9)
-    compiled = torch.compile(
-        lambda f, v: built(f, v).image, fullgraph=True, backend=compile_backend
-    )
+    compiled = torch.compile(lambda f, v: built(f, v).image, fullgraph=True, backend=compile_backend)
     assert_close(compiled(frames, valid), built(frames, valid).image)
 
 

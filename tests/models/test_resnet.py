@@ -14,11 +14,7 @@ from tests.harness import assert_close, generator
 
 NAMES = ("resnet18", "resnet34", "resnet50")
 #: torchvision.models: blocks per layer, convolutions per block, widening of a block.
-LAYOUT = {
-    "resnet18": ((2, 2, 2), 2, 1),
-    "resnet34": ((3, 4, 6), 2, 1),
-    "resnet50": ((3, 4, 6), 3, 4),
-}
+LAYOUT = {"resnet18": ((2, 2, 2), 2, 1), "resnet34": ((3, 4, 6), 2, 1), "resnet50": ((3, 4, 6), 3, 4)}
 
 
 def norm_keys(prefix: str, channels: int) -> dict[str, tuple[int, ...]]:
@@ -201,9 +197,7 @@ def test_compiles_in_one_graph(compile_backend: str) -> None:
     trunk = randomised("resnet18")
     images = torch.rand(1, 3, 48, 48, generator=generator("compile"))
     compiled = torch.compile(
-        lambda x: dense_descriptors(x, trunk, stages=(1, 2)).descriptors,
-        fullgraph=True,
-        backend=compile_backend,
+        lambda x: dense_descriptors(x, trunk, stages=(1, 2)).descriptors, fullgraph=True, backend=compile_backend
     )
     expected = dense_descriptors(images, trunk, stages=(1, 2)).descriptors
     assert_close(compiled(images), expected)

@@ -106,9 +106,7 @@ class TestAlignSequence(OpTests):
     def test_cardinality_list_and_tensor_agree(self) -> None:
         given = frames()[0]
         for one, other in zip(
-            tensors_of(align_sequence(given)),
-            tensors_of(align_sequence(torch.stack(given))),
-            strict=True,
+            tensors_of(align_sequence(given)), tensors_of(align_sequence(torch.stack(given))), strict=True
         ):
             assert torch.equal(one.nan_to_num(), other.nan_to_num())
 
@@ -145,12 +143,7 @@ class TestAlignSequence(OpTests):
 
     def test_oracle_sizes_may_differ(self) -> None:
         image = photos.picture("poster", 200)
-        H = np.stack(
-            [
-                photos.homography("front", 200, (150, 170)),
-                photos.homography("left", 200, (180, 140)),
-            ]
-        )
+        H = np.stack([photos.homography("front", 200, (150, 170)), photos.homography("left", 200, (180, 140))])
         given = [
             photos.as_frame(photos.view(image, h, shape=shape))
             for h, shape in zip(H, [(150, 170), (180, 140)], strict=True)
@@ -169,9 +162,7 @@ class TestAlignSequence(OpTests):
         shuffled = align_sequence([given[t] for t in order], reference=order.index(1))
         assert torch.equal(shuffled.success, straight.success[order])
         between = corner_error(
-            shuffled.homography_reference_frame,
-            straight.homography_reference_frame[order],
-            size=(SIZE, SIZE),
+            shuffled.homography_reference_frame, straight.homography_reference_frame[order], size=(SIZE, SIZE)
         )
         assert between.max() < 0.1
         assert_close(shuffled.overlap, straight.overlap[order], atol=2e-3)
@@ -193,17 +184,12 @@ class TestAlignSequence(OpTests):
     def test_property_seeded(self) -> None:
         given, _ = frames()
         before = torch.get_rng_state()
-        runs = [
-            align_sequence(given, generator=torch.Generator().manual_seed(seed))
-            for seed in (5, 5, 6)
-        ]
+        runs = [align_sequence(given, generator=torch.Generator().manual_seed(seed)) for seed in (5, 5, 6)]
         assert torch.equal(before, torch.get_rng_state()), "the global generator stays untouched"
         for one, other in zip(tensors_of(runs[0]), tensors_of(runs[1]), strict=True):
             assert torch.equal(one.nan_to_num(), other.nan_to_num())
         between = corner_error(
-            runs[0].homography_reference_frame,
-            runs[2].homography_reference_frame,
-            size=(SIZE, SIZE),
+            runs[0].homography_reference_frame, runs[2].homography_reference_frame, size=(SIZE, SIZE)
         )
         assert between.max() < 0.1
 

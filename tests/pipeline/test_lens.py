@@ -47,17 +47,13 @@ def scene(k: float, scale: int = 1) -> tuple[np.ndarray, list[Tensor], np.ndarra
         shape = (shape[0] * scale, shape[1] * scale)
         H = photos.homography(corners, 240 * scale, shape)
         disc = (shape[1] // 5 * (t + 1), shape[0] // 4 * (t % 3 + 1), shape[0] // 9)
-        view = photos.view(
-            image, H, shape=shape, gain=1 - 0.1 * t, occluder=disc, noise=f"bent {t}", distortion=k
-        )
+        view = photos.view(image, H, shape=shape, gain=1 - 0.1 * t, occluder=disc, noise=f"bent {t}", distortion=k)
         views.append(photos.as_frame(view))
         places.append(H)
     return image, views, np.stack(places)
 
 
-def laid(
-    points: Tensor, homography: Tensor, k: float, sizes: tuple[tuple[int, int], ...]
-) -> Tensor:
+def laid(points: Tensor, homography: Tensor, k: float, sizes: tuple[tuple[int, int], ...]) -> Tensor:
     """Return where the reference photo (of the second size) shows points of a photo."""
     bend = torch.tensor(k, dtype=torch.float64)
     straight = undistort_points(points, bend, size=sizes[0]).points
@@ -74,9 +70,7 @@ def errors(found: Alignment, frames: list[Tensor], H: np.ndarray, k: float) -> l
         if t == found.reference:
             continue
         height, width = frame.shape[-2:]
-        y, x = torch.meshgrid(
-            torch.linspace(0, height - 1, 9), torch.linspace(0, width - 1, 9), indexing="ij"
-        )
+        y, x = torch.meshgrid(torch.linspace(0, height - 1, 9), torch.linspace(0, width - 1, 9), indexing="ij")
         grid = torch.stack((x, y), -1).reshape(-1, 2).double()
         sizes = ((height, width), found.size)
         here = laid(grid, found.homography_reference_frame[t], found.distortion, sizes)
@@ -208,9 +202,7 @@ def test_straight_copies_hold_all_of_a_photo(k: float) -> None:
         found = copy.image[0, :2][near][:, around].mean(1)
         assert float((found - torch.tensor([px / width, py / height])).abs().max()) < 0.05
     v, u = copy.valid[0, 0].nonzero().unbind(1)
-    full = transform_points(
-        torch.stack((u, v), 1).double(), torch.linalg.inv(copy.homography_copy_frame)
-    ).points
+    full = transform_points(torch.stack((u, v), 1).double(), torch.linalg.inv(copy.homography_copy_frame)).points
     bent = distort_points(full, bend, size=(height, width)).points
     inner = (bent > 2).all(1) & (bent[:, 0] < width - 3) & (bent[:, 1] < height - 3)
     off = copy.image[0, :2, v, u].T - bent / torch.tensor([width, height])
@@ -257,7 +249,5 @@ def test_the_picture_is_straight(settle: bool) -> None:
     inside = found.coverage >= 3
     assert inside.float().mean() > 0.8
     assert float(psnr(found.image[None], straight[None], inside[None])[0]) > 28
-    bent = reconstruct_sequence(
-        frames, alignment._replace(distortion=0.0), aggregator="median", settle=settle
-    )
+    bent = reconstruct_sequence(frames, alignment._replace(distortion=0.0), aggregator="median", settle=settle)
     assert float(psnr(bent.image[None], straight[None], inside[None])[0]) < 22

@@ -40,8 +40,6 @@ def test_defaults_are_those_of_align_sequence() -> None:
     _, views, _ = photos.sequence(96, 2)
     frames = [photos.as_frame(view) for view in views]
     for one, other in zip(
-        tensors_of(align_sequence(frames)),
-        tensors_of(align_sequence(frames, options=AlignOptions())),
-        strict=True,
+        tensors_of(align_sequence(frames)), tensors_of(align_sequence(frames, options=AlignOptions())), strict=True
     ):
         assert torch.equal(one.nan_to_num(), other.nan_to_num())

@@ -9,15 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from diar_ops import (
-    Alignment,
-    DiarError,
-    DtypeError,
-    OptionError,
-    ShapeError,
-    psnr,
-    reconstruct_sequence,
-)
+from diar_ops import Alignment, DiarError, DtypeError, OptionError, ShapeError, psnr, reconstruct_sequence
 from diar_ops.pipeline import AGGREGATORS, aligned_frames
 from diar_ops.pipeline import reconstruct as module
 from tests import photos
@@ -98,16 +90,12 @@ class TestReconstructSequence(OpTests):
         found = reconstruct_sequence(frames * 10, alignment, aggregator=aggregator)
         assert_close(found.image, frames[0].float() / 255)
 
-    @pytest.mark.parametrize(
-        ("aggregator", "least"), [("consensus", 35), ("median", 35), ("mean", 17)]
-    )
+    @pytest.mark.parametrize(("aggregator", "least"), [("consensus", 35), ("median", 35), ("mean", 17)])
     @pytest.mark.parametrize("compensate", [True, False])
     def test_oracle_the_picture(self, aggregator: str, least: float, compensate: bool) -> None:
         """A robust aggregate of compensated photos comes out without the discs."""
         picture, frames, alignment = scene()
-        found = reconstruct_sequence(
-            frames, alignment, aggregator=aggregator, compensate=compensate
-        )
+        found = reconstruct_sequence(frames, alignment, aggregator=aggregator, compensate=compensate)
         alone = distance(frames[0].float() / 255, picture)
         if compensate:
             assert distance(found.image, picture) > max(least, alone if aggregator != "mean" else 0)
@@ -149,16 +137,12 @@ class TestReconstructSequence(OpTests):
         assert_close(mixed.clamp(0, 1), found.image, atol=1e-4)
 
     @pytest.mark.parametrize("pixels", [1, SIZE * 4 * 7, SIZE * 4 * 50])
-    def test_property_strips_do_not_show(
-        self, monkeypatch: pytest.MonkeyPatch, pixels: int
-    ) -> None:
+    def test_property_strips_do_not_show(self, monkeypatch: pytest.MonkeyPatch, pixels: int) -> None:
         _, frames, alignment = scene()
         whole = reconstruct_sequence(frames, alignment, aggregator="consensus")
         monkeypatch.setattr(module, "_STRIP_PIXELS", pixels)
         steps: list[tuple[str, int, int]] = []
-        strips = reconstruct_sequence(
-            frames, alignment, aggregator="consensus", progress=lambda *s: steps.append(s)
-        )
+        strips = reconstruct_sequence(frames, alignment, aggregator="consensus", progress=lambda *s: steps.append(s))
         assert {name for name, _, _ in steps} == {"putting together"}
         rows = [tuple(numbers) for _, *numbers in steps]
         assert len(rows) == -(-SIZE // max(1, -(-pixels // (SIZE * 4)))) > 1
@@ -210,9 +194,7 @@ def test_masked_pixels_have_no_weight() -> None:
     picture, frames, alignment = scene()
     mask = torch.ones(1, SIZE, SIZE, dtype=torch.bool)
     mask[:, :, : SIZE // 2] = False
-    found = reconstruct_sequence(
-        frames, alignment, aggregator="consensus", valid=[mask, None, None, None]
-    )
+    found = reconstruct_sequence(frames, alignment, aggregator="consensus", valid=[mask, None, None, None])
     assert not found.weights[0, :, :, : SIZE // 2 - 1].any()
     assert found.coverage[:, 40:50, : SIZE // 2 - 1].max() == 3
     assert distance(found.image, picture) > 30

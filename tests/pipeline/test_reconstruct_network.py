@@ -61,9 +61,7 @@ def restored(built: FaithfulDIAR, frames: list[Tensor]) -> Restored:
 @pytest.mark.parametrize("shape", [(96, 96), (75, 110)])
 def test_photos_that_lie_on_each_other_are_the_networks_frames(shape: tuple[int, int]) -> None:
     rng = generator("photos")
-    frames = [
-        torch.randint(0, 256, (3, *shape), generator=rng, dtype=torch.uint8) for _ in range(3)
-    ]
+    frames = [torch.randint(0, 256, (3, *shape), generator=rng, dtype=torch.uint8) for _ in range(3)]
     built = network()
     found = reconstruct_sequence(frames, on_each_other(frames), aggregator=built)
     expected = restored(built, frames)
@@ -124,9 +122,7 @@ def test_what_is_left_out_has_no_influence() -> None:
     noise = torch.randint(0, 256, frames[2].shape, generator=generator("left out"))
     other = [*frames[:2], noise.to(torch.uint8), frames[3]]
     for one, two in zip(
-        tensors_of(found),
-        tensors_of(reconstruct_sequence(other, alignment, aggregator=built)),
-        strict=True,
+        tensors_of(found), tensors_of(reconstruct_sequence(other, alignment, aggregator=built)), strict=True
     ):
         assert torch.equal(one, two)
 
@@ -141,11 +137,7 @@ def test_masked_pixels_have_no_weight_and_no_influence(working_size: int) -> Non
 
     def run(first: Tensor) -> Reconstruction:
         return reconstruct_sequence(
-            [first, *frames[1:]],
-            alignment,
-            aggregator=network(),
-            valid=masks,
-            working_size=working_size,
+            [first, *frames[1:]], alignment, aggregator=network(), valid=masks, working_size=working_size
         )
 
     found = run(frames[0])
@@ -175,11 +167,7 @@ def test_strips_do_not_show(monkeypatch: pytest.MonkeyPatch, pixels: int) -> Non
     strips = reconstruct_sequence(
         frames, alignment, aggregator=built, working_size=80, progress=lambda *s: steps.append(s)
     )
-    assert list(dict.fromkeys(name for name, _, _ in steps)) == [
-        "judging light",
-        "weighing",
-        "putting together",
-    ]
+    assert list(dict.fromkeys(name for name, _, _ in steps)) == ["judging light", "weighing", "putting together"]
     for name in ("judging light", "weighing", "putting together"):
         done = [(n, total) for step, n, total in steps if step == name]
         assert done == sorted(done)
@@ -196,10 +184,7 @@ def test_dtypes_agree() -> None:
     frames, alignment = scene()
     built = network()
     straight = reconstruct_sequence(frames, alignment, aggregator=built)
-    for same in (
-        [(f.int() * 257).to(torch.uint16) for f in frames],
-        [f.double() / 255 for f in frames],
-    ):
+    for same in ([(f.int() * 257).to(torch.uint16) for f in frames], [f.double() / 255 for f in frames]):
         found = reconstruct_sequence(same, alignment, aggregator=built)
         assert_close(found.image, straight.image, atol=1e-4)
     exact = reconstruct_sequence(frames, alignment, aggregator=models.network())
@@ -243,9 +228,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in KiB on Linux only")
 def test_memory_is_bounded() -> None:
     """Beside the photos: weights and picture, and what a strip needs."""
-    done = subprocess.run(
-        [sys.executable, "-c", MANY], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", MANY], cwd=ROOT, capture_output=True, text=True, check=True)
     results = 1200 * 1600 * (10 * 4 + 3 * 4 + 8)
     strip = 200 * module._STRIP_PIXELS
     assert 1024 * int(done.stdout) < results + strip + 200e6

@@ -31,13 +31,7 @@ def jittered(pixels: float, count: int = 6, name: str = "jitter") -> tuple[Tenso
     image = photos.picture("settled", SIZE)
     H = torch.stack([random_homography(pixels, (SIZE, SIZE), seeded) for _ in range(count)])
     views = [
-        photos.view(
-            image,
-            h.numpy(),
-            gain=0.6 + 0.08 * t,
-            noise=f"settle {t}",
-            occluder=(30 + 20 * t, 50, 18),
-        )
+        photos.view(image, h.numpy(), gain=0.6 + 0.08 * t, noise=f"settle {t}", occluder=(30 + 20 * t, 50, 18))
         for t, h in enumerate(H)
     ]
     frames = torch.stack([photos.as_frame(v) for v in views]).double() / 255
@@ -80,14 +74,7 @@ class TestSettleFrames(OpTests):
             settle_frames(frames, longest=63)
 
     @pytest.mark.parametrize(
-        "shape",
-        [
-            (0, 4, 3, 64, 64),
-            (1, 0, 3, 64, 64),
-            (2, 1, 1, 64, 64),
-            (1, 2, 3, 64, 64),
-            (1, 5, 3, 9, 64),
-        ],
+        "shape", [(0, 4, 3, 64, 64), (1, 0, 3, 64, 64), (2, 1, 1, 64, 64), (1, 2, 3, 64, 64), (1, 5, 3, 9, 64)]
     )
     def test_cardinality_nothing_to_compare(self, shape: tuple[int, ...]) -> None:
         assert torch.equal(settle_frames(torch.rand(shape)), EYE.repeat(*shape[:2], 1, 1))

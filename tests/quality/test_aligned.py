@@ -64,9 +64,7 @@ def test_too_few_frames(tmp_path: Path) -> None:
         load_aligned(tmp_path / "s", 5)
 
 
-def test_self_aligned_frames_lie_where_the_pipeline_lays_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_self_aligned_frames_lie_where_the_pipeline_lays_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_sequence(tmp_path / "s")
     exact = load_aligned(tmp_path / "s", 4)
     H = SequenceDataset(tmp_path / "s")[0]["homography_frame_label"]

@@ -8,13 +8,7 @@ import pytest
 import torch
 
 from benchmarks.quality.aligned import Disturbance, load_aligned
-from benchmarks.quality.cases import (
-    case_picture,
-    choose_cases,
-    picture_file,
-    rank_cases,
-    write_cases,
-)
+from benchmarks.quality.cases import case_picture, choose_cases, picture_file, rank_cases, write_cases
 from benchmarks.quality.rows import Row
 from diar_ops.data import read_image
 from tests.sequences import write_dataset
@@ -29,11 +23,7 @@ def row(sequence: int, psnr: float, frames: int = 3, method: str = "mean") -> Ro
     ("count", "wanted", "expected"),
     [
         (7, 1, [("worst", 0), ("median", 3), ("best", 6)]),
-        (
-            7,
-            2,
-            [("worst", 0), ("worst", 1), ("median", 2), ("median", 3), ("best", 5), ("best", 6)],
-        ),
+        (7, 2, [("worst", 0), ("worst", 1), ("median", 2), ("median", 3), ("best", 5), ("best", 6)]),
         (4, 2, [("worst", 0), ("worst", 1), ("median", 2), ("best", 3)]),
         (2, 1, [("worst", 0), ("best", 1)]),
         (1, 3, [("worst", 0)]),
@@ -49,12 +39,7 @@ def test_cases_are_of_the_most_frames() -> None:
     rows = [row(i, float(p)) for i, p in enumerate((3, 1, 2))] + [row(3, 0.0, frames=2)]
     rows += [row(0, 9.0, method="median")]
     cases = [(c.kind, c.row.method, c.row.values["psnr"]) for c in choose_cases(rows)]
-    assert cases == [
-        ("worst", "mean", 1),
-        ("median", "mean", 2),
-        ("best", "mean", 3),
-        ("worst", "median", 9),
-    ]
+    assert cases == [("worst", "mean", 1), ("median", "mean", 2), ("best", "mean", 3), ("worst", "median", 9)]
 
 
 @pytest.mark.parametrize("count", [1, 2, 4])
@@ -96,11 +81,7 @@ def test_pictures_are_drawn_once(tmp_path: Path, workers: int) -> None:
     draw()
     assert calls == [(1, 2), (2, 2)], "sequence by sequence"
     files = [picture_file(out, *case.row.key) for case in cases]
-    assert [f.name for f in files] == [
-        "set_000000_3_mean.png",
-        "set_000001_3_mean.png",
-        "set_000000_3_median.png",
-    ]
+    assert [f.name for f in files] == ["set_000000_3_mean.png", "set_000001_3_mean.png", "set_000000_3_median.png"]
     assert all(read_image(f).pixels.shape[0] == 3 for f in files)
     files[0].write_bytes(b"kept")
     draw()

@@ -14,15 +14,8 @@ from tests.harness import assert_close, generator
 EYE = torch.eye(3, dtype=torch.float64)
 
 
-@given(
-    pixels=st.floats(0.01, 12),
-    height=st.integers(40, 400),
-    width=st.integers(40, 400),
-    seed=st.integers(0, 99),
-)
-def test_the_corner_error_is_what_was_asked_for(
-    pixels: float, height: int, width: int, seed: int
-) -> None:
+@given(pixels=st.floats(0.01, 12), height=st.integers(40, 400), width=st.integers(40, 400), seed=st.integers(0, 99))
+def test_the_corner_error_is_what_was_asked_for(pixels: float, height: int, width: int, seed: int) -> None:
     H = random_homography(pixels, (height, width), generator(f"jitter-{seed}"))
     error = corner_error(H, EYE, size=(height, width))
     assert_close(error, torch.tensor(pixels, dtype=torch.float64), rtol=1e-6)

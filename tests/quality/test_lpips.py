@@ -61,9 +61,7 @@ def pictures(count: int = 2) -> tuple[Tensor, Tensor]:
 def by_definition(image: Tensor, target: Tensor, params: dict[str, Tensor]) -> Tensor:
     """Equation 1 of the paper, layer by layer and cell by cell."""
     network = alexnet()
-    network.load_state_dict(
-        {k.removeprefix("features."): v for k, v in params.items() if k.startswith("features.")}
-    )
+    network.load_state_dict({k.removeprefix("features."): v for k, v in params.items() if k.startswith("features.")})
     mean = torch.tensor([-0.030, -0.088, -0.188])[:, None, None]
     deviation = torch.tensor([0.458, 0.448, 0.450])[:, None, None]
     distances = []
@@ -106,9 +104,7 @@ def test_the_gradient_leads_to_the_target(params: dict[str, Tensor]) -> None:
 def test_only_valid_pixels_count(params: dict[str, Tensor]) -> None:
     image, target = pictures()
     valid = torch.ones(2, 1, *SIZE, dtype=torch.bool)
-    assert_close(
-        lpips_distance(image, target, params, valid), lpips_distance(image, target, params)
-    )
+    assert_close(lpips_distance(image, target, params, valid), lpips_distance(image, target, params))
     valid[0, :, :, :40] = False
     valid[1] = False
     spoiled = torch.where(valid, image, float("nan"))

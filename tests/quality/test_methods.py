@@ -11,13 +11,7 @@ from torch import Tensor
 
 from benchmarks.quality import methods as methods_module
 from benchmarks.quality.methods import CLASSICAL, DEFAULT_METHODS, compensate_exposure, find_methods
-from diar_ops import (
-    DeepResidualSets,
-    DeepResidualSetsConfig,
-    OptionError,
-    WeightsError,
-    save_pretrained,
-)
+from diar_ops import DeepResidualSets, DeepResidualSetsConfig, OptionError, WeightsError, save_pretrained
 from diar_ops.colour import linear_to_srgb, srgb_to_linear
 from tests.harness import assert_close, generator
 
@@ -57,9 +51,7 @@ def test_equal_frames_are_their_own_picture(name: str) -> None:
     assert_close(restore(name, frames), picture, atol=2e-3)
 
 
-@pytest.mark.parametrize(
-    ("name", "expected"), [("mean", 0.4), ("median", 0.3), ("intrinsic", 0.3), ("consensus", 0.3)]
-)
+@pytest.mark.parametrize(("name", "expected"), [("mean", 0.4), ("median", 0.3), ("intrinsic", 0.3), ("consensus", 0.3)])
 def test_constant_frames(name: str, expected: float) -> None:
     picture = restore(name, constant(0.3, 0.3, 0.3, 0.7))
     assert_close(picture, torch.full_like(picture, expected), atol=1e-3)

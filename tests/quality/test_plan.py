@@ -32,9 +32,7 @@ def test_pictures_are_the_textures_of_the_documents(tmp_path: Path) -> None:
         "same.jpg",
         "sequence 000003",
     ]
-    assert plan_sets(name_sets([folder]), ["mean"], [2], sequences=1).pictures.keys() == {
-        ("set", "000000")
-    }
+    assert plan_sets(name_sets([folder]), ["mean"], [2], sequences=1).pictures.keys() == {("set", "000000")}
 
 
 def test_sets_are_named_by_their_folders(tmp_path: Path) -> None:
@@ -45,9 +43,7 @@ def test_sets_are_named_by_their_folders(tmp_path: Path) -> None:
 
 
 def test_sets_that_lie_over_their_label_need_no_alignment(tmp_path: Path) -> None:
-    sets = {
-        kind: write_dataset(tmp_path / kind, 2, kind=kind) for kind in ("aligned", "misaligned")
-    }
+    sets = {kind: write_dataset(tmp_path / kind, 2, kind=kind) for kind in ("aligned", "misaligned")}
     assert unaligned_sets(sets) == {"misaligned": sets["misaligned"]}
     # Where the document does not say, the homographies do.
     for folder in sets["aligned"].iterdir():

@@ -52,9 +52,7 @@ class Page(HTMLParser):
         return [attrs[name] or "" for _, attrs in self.tags if name in attrs]
 
 
-def sequence(
-    count: int = 3, *, failed: dict[int, Reason] | None = None, verified: bool = True
-) -> dict[str, Any]:
+def sequence(count: int = 3, *, failed: dict[int, Reason] | None = None, verified: bool = True) -> dict[str, Any]:
     """A reference and shifted copies of it; frames of two sizes and depths."""
     failed = failed or {}
     random = generator("report sequence")
@@ -110,9 +108,7 @@ def sequence(
     }
 
 
-def run_of_one_frame(
-    frame: Tensor, homography_reference_frame: list[list[float]], gain: float = 1.0
-) -> FinishedRun:
+def run_of_one_frame(frame: Tensor, homography_reference_frame: list[list[float]], gain: float = 1.0) -> FinishedRun:
     """A run whose reference has the size of its only frame."""
     run = sequence(1)
     size = image_size(frame)

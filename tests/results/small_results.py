@@ -58,11 +58,4 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {name: (folder / name).read_bytes() for name in listing(folder)}
 
 
-WRITTEN = [
-    "aligned/a.png",
-    "aligned/b.png",
-    "clean.png",
-    "homographies.json",
-    "weights/a.png",
-    "weights/b.png",
-]
+WRITTEN = ["aligned/a.png", "aligned/b.png", "clean.png", "homographies.json", "weights/a.png", "weights/b.png"]

@@ -110,15 +110,11 @@ def test_check_results_folder_creates_it_and_leaves_no_trace(tmp_path: Path) -> 
     assert list(folder.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    "name", ["clean.png", "homographies.json", "report.html", "aligned/", "weights/"]
-)
+@pytest.mark.parametrize("name", ["clean.png", "homographies.json", "report.html", "aligned/", "weights/"])
 def test_check_results_folder_refuses_earlier_results(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.mkdir() if name.endswith("/") else path.write_bytes(b"mine")
-    with pytest.raises(
-        OutputError, match=rf"already holds results \({path.name}\); choose another"
-    ):
+    with pytest.raises(OutputError, match=rf"already holds results \({path.name}\); choose another"):
         check_results_folder(tmp_path, overwrite=False)
     assert check_results_folder(tmp_path, overwrite=True) == tmp_path
     assert [p.name for p in tmp_path.iterdir()] == [path.name]

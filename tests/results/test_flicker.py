@@ -31,14 +31,9 @@ def test_aligned_stills_stand_still(k: float) -> None:
     straight = undistort_points(pixels, bend, size=(height, width)).points
     places = [straight, transform_points(straight, torch.from_numpy(turned)).points]
     data = sequence(2)
-    data["frames"] = [
-        torch.from_numpy(picture(*place.T.reshape(2, height, width).numpy())).float()
-        for place in places
-    ]
+    data["frames"] = [torch.from_numpy(picture(*place.T.reshape(2, height, width).numpy())).float() for place in places]
     data["alignment"] = data["alignment"]._replace(
-        homography_reference_frame=torch.from_numpy(np.stack((np.eye(3), turned))),
-        size=(height, width),
-        distortion=k,
+        homography_reference_frame=torch.from_numpy(np.stack((np.eye(3), turned))), size=(height, width), distortion=k
     )
     data["reconstruction"] = Reconstruction(
         torch.from_numpy(picture(x, y)).float(),

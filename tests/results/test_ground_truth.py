@@ -38,11 +38,7 @@ def write_truth(folder: Path, frames: Any) -> Path:
 
 FRAMES = [
     {"file": "0.png", "size": [80, 90], "homography_frame_label": EYE},
-    {
-        "file": "1.png",
-        "size": [8, 9],
-        "homography_frame_label": [[1, 0, 5], [0, 1, -0.25], [0, 0, 1]],
-    },
+    {"file": "1.png", "size": [8, 9], "homography_frame_label": [[1, 0, 5], [0, 1, -0.25], [0, 0, 1]]},
 ]
 
 
@@ -105,10 +101,7 @@ class Scene:
         self.alignment = photos.exact_alignment(exact, (side, side), reference=reference)
         image = self.photos[reference].pixels.float() / 255
         self.reconstruction = Reconstruction(
-            image,
-            torch.full((1, side, side), 3),
-            torch.full((3, 1, side, side), 1 / 3),
-            torch.ones(3, 3),
+            image, torch.full((1, side, side), 3), torch.full((3, 1, side, side), 1 / 3), torch.ones(3, 3)
         )
         self.truth = GroundTruth(
             torch.from_numpy(self.label).permute(2, 0, 1).float(),
@@ -159,8 +152,7 @@ def test_frames_left_out_or_unknown_have_no_error() -> None:
     reason = torch.tensor([int(Reason.OK), int(Reason.TOO_FEW), int(Reason.OK)])
     known = {n: H for n, H in scene.truth.homography_frame_label.items() if n != NAMES[2]}
     scores = scene.score(
-        alignment=scene.alignment._replace(success=success, reason=reason),
-        truth=GroundTruth(scene.truth.label, known),
+        alignment=scene.alignment._replace(success=success, reason=reason), truth=GroundTruth(scene.truth.label, known)
     )
     assert scores["corner_error"][0] == pytest.approx(0, abs=1e-9)
     assert all(math.isnan(error) for error in scores["corner_error"][1:])
@@ -178,9 +170,7 @@ def test_what_no_photo_shows_is_not_compared() -> None:
     scene = Scene()
     image, coverage = scene.reconstruction.image.clone(), scene.reconstruction.coverage.clone()
     image[:, :30], coverage[:, :30] = 0, 0
-    scores = scene.score(
-        reconstruction=scene.reconstruction._replace(image=image, coverage=coverage)
-    )
+    scores = scene.score(reconstruction=scene.reconstruction._replace(image=image, coverage=coverage))
     assert scores["psnr"] > 50
 
 

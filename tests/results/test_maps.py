@@ -17,9 +17,7 @@ def test_source_map_names_the_strongest_frame() -> None:
     weights[0, :, :, :4] = 1.0
     weights[1, :, :, 4:6] = 0.6
     weights[2, :, :, 4:6] = 0.4
-    coloured = maps.source_map(
-        weights, torch.full((3, 8, 8), 0.5), ["#ff0000", "#00ff00", "#0000ff"]
-    )
+    coloured = maps.source_map(weights, torch.full((3, 8, 8), 0.5), ["#ff0000", "#00ff00", "#0000ff"])
     assert coloured[:3, 0].argmax(0).tolist()[:6] == [0, 0, 0, 0, 1, 1]
     assert coloured[3, 0].tolist() == [1, 1, 1, 1, 1, 1, 0, 0]
 

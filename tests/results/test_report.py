@@ -96,9 +96,7 @@ def test_names_and_words_are_escaped() -> None:
     data = sequence()
     nasty = '<script>alert("x")</script>&.jpg'
     data["names"] = [nasty, '" onerror="x.png', "Übersicht 絵 ß.tif"]
-    html, parsed = page(
-        data, title=nasty, warnings=[nasty], settings={nasty: nasty}, timings={nasty: 1.0}
-    )
+    html, parsed = page(data, title=nasty, warnings=[nasty], settings={nasty: nasty}, timings={nasty: 1.0})
     assert "<script>alert" not in html
     assert html.count("<script>") == 3  # the page's own
     assert nasty in parsed.text
@@ -145,8 +143,7 @@ def test_one_pair_is_drawn_once() -> None:
 
 
 @pytest.mark.parametrize(
-    ("uncovered", "words"),
-    [(0.5, "together they show 50 % of the picture"), (1 / 3072, "they show 99.9 % of the pic")],
+    ("uncovered", "words"), [(0.5, "together they show 50 % of the picture"), (1 / 3072, "they show 99.9 % of the pic")]
 )
 def test_coverage_is_not_rounded_up(uncovered: float, words: str) -> None:
     data = sequence()
@@ -194,14 +191,7 @@ def test_refuses_what_does_not_fit() -> None:
     with pytest.raises(DtypeError, match="frames"):
         page({**data, "frames": [np.zeros((3, 4, 4))] * 3})
     with pytest.raises(ShapeError, match="weights"):
-        page(
-            {
-                **data,
-                "reconstruction": data["reconstruction"]._replace(
-                    weights=torch.zeros(2, 1, 48, 64)
-                ),
-            }
-        )
+        page({**data, "reconstruction": data["reconstruction"]._replace(weights=torch.zeros(2, 1, 48, 64))})
     with pytest.raises(OptionError, match="psnrr"):
         page(data, scores={"psnrr": 1.0})
     with pytest.raises(ShapeError, match="corner_error must have 3"):

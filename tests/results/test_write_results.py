@@ -98,9 +98,7 @@ def test_overwriting_removes_pictures_of_photos_that_no_longer_take_part(tmp_pat
 
 
 @pytest.mark.parametrize("ignores_case", [False, True])
-def test_a_photo_renamed_by_case_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ignores_case: bool
-) -> None:
+def test_a_photo_renamed_by_case_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ignores_case: bool) -> None:
     """Where case does not count, removing the old name would remove the new picture."""
     write(tmp_path, names=["A.jpg", "b.jpg", "c.jpg"])
     monkeypatch.setattr(Path, "samefile", lambda *_: ignores_case)
@@ -110,8 +108,7 @@ def test_a_photo_renamed_by_case_alone(
 
 
 @pytest.mark.parametrize(
-    "document",
-    ["", "[]", "{}", '{"frames": [1]}', '{"frames": null}', '{"frames": [{"file": "../../x"}]}'],
+    "document", ["", "[]", "{}", '{"frames": [1]}', '{"frames": null}', '{"frames": [{"file": "../../x"}]}']
 )
 def test_a_foreign_document_removes_nothing(tmp_path: Path, document: str) -> None:
     folder = tmp_path / "deep" / "out"
@@ -126,9 +123,7 @@ def test_a_foreign_document_removes_nothing(tmp_path: Path, document: str) -> No
 
 
 @pytest.mark.parametrize("failing", range(1, 7))
-def test_a_full_disk_loses_no_earlier_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int
-) -> None:
+def test_a_full_disk_loses_no_earlier_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int) -> None:
     """Whichever file the disk has no more room for: each is the old one or the new one, whole."""
     write(tmp_path / "old", names=["old.jpg", "b.jpg", "c.jpg"])
     write(tmp_path / "new", bit_depth=16)

@@ -13,9 +13,5 @@ from tests.scene.sample.checks import SHAPES
 def scene(request: pytest.FixtureRequest) -> PlanarScene:
     size, picture_size = SHAPES[request.param]
     return sample_planar_scene(
-        250,
-        frames=6,
-        size=size,
-        picture_size=picture_size,
-        generator=generator(f"scene-{request.param}"),
+        250, frames=6, size=size, picture_size=picture_size, generator=generator(f"scene-{request.param}")
     )

@@ -32,19 +32,13 @@ GOLDEN = Path(__file__).with_name("golden.json")
 
 
 def drawn() -> PlanarScene:
-    return sample_planar_scene(
-        3, frames=4, size=(40, 60), picture_size=(5, 9), generator=generator("document")
-    )
+    return sample_planar_scene(3, frames=4, size=(40, 60), picture_size=(5, 9), generator=generator("document"))
 
 
 def golden() -> dict[str, Any]:
     # A number, not a name: it must not change with the way in which the tests name their seeds.
     scene = sample_planar_scene(
-        1,
-        frames=3,
-        size=(90, 120),
-        picture_size=(2, 3),
-        generator=torch.Generator().manual_seed(20261124),
+        1, frames=3, size=(90, 120), picture_size=(2, 3), generator=torch.Generator().manual_seed(20261124)
     )
     return scene_to_document(scene)
 

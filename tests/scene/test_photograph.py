@@ -29,9 +29,7 @@ def only(**effects: Any) -> CameraRanges:
     return dataclasses.replace(PLAIN, **effects)
 
 
-def light(
-    batch: int = 2, frames: int = 3, size: tuple[int, int] = (24, 36), high: float = 0.8
-) -> Tensor:
+def light(batch: int = 2, frames: int = 3, size: tuple[int, int] = (24, 36), high: float = 0.8) -> Tensor:
     return high * torch.rand(batch, frames, 3, *size, generator=generator("photograph light"))
 
 
@@ -75,8 +73,7 @@ class TestPhotograph(OpTests):
             photograph(torch.zeros(1, 1, 3, 8, 8), ranges={"blur": 1})  # type: ignore[arg-type]
 
     @pytest.mark.parametrize(
-        "shape",
-        [(0, 3, 3, 8, 8), (2, 0, 3, 8, 8), (1, 1, 3, 0, 8), (1, 1, 3, 1, 1), (2, 1, 3, 5, 40)],
+        "shape", [(0, 3, 3, 8, 8), (2, 0, 3, 8, 8), (1, 1, 3, 0, 8), (1, 1, 3, 1, 1), (2, 1, 3, 5, 40)]
     )
     def test_cardinality(self, shape: tuple[int, ...], dtype: torch.dtype) -> None:
         out = shoot(torch.full(shape, 0.4, dtype=dtype), CameraRanges())
@@ -119,9 +116,7 @@ class TestPhotograph(OpTests):
         assert 0.2126 * r + 0.7152 * g + 0.0722 * b == pytest.approx(0.3)
 
     @pytest.mark.parametrize("size", [(31, 41), (30, 20)])
-    def test_oracle_vignetting_is_the_fourth_power_of_the_cosine(
-        self, size: tuple[int, int]
-    ) -> None:
+    def test_oracle_vignetting_is_the_fourth_power_of_the_cosine(self, size: tuple[int, int]) -> None:
         out = linear(torch.full((1, 1, 3, *size), 0.5), only(vignetting=(0.4, 0.4)))[0, 0, 0] / 0.5
         y, x = np.mgrid[: size[0], : size[1]]
         radius = np.hypot(y - (size[0] - 1) / 2, x - (size[1] - 1) / 2)
@@ -135,9 +130,7 @@ class TestPhotograph(OpTests):
 
         radiance = light(1, 1, (40, 50)).double()
         ours = linear(radiance, only(blur=(1.3, 1.3)))
-        theirs = cv2.GaussianBlur(
-            radiance[0, 0].permute(1, 2, 0).numpy(), (9, 9), 1.3, borderType=cv2.BORDER_REPLICATE
-        )
+        theirs = cv2.GaussianBlur(radiance[0, 0].permute(1, 2, 0).numpy(), (9, 9), 1.3, borderType=cv2.BORDER_REPLICATE)
         assert_close(ours[0, 0].permute(1, 2, 0), torch.from_numpy(theirs), atol=1e-6)
 
     def test_oracle_motion_spreads_along_a_line(self) -> None:
@@ -151,9 +144,7 @@ class TestPhotograph(OpTests):
         assert_close(mean_y, torch.zeros(200), atol=1e-6)
         xx, yy = (trail.sum(1) * at**2).sum(1), (trail.sum(2) * at**2).sum(1)
         xy = torch.einsum("nyx,y,x->n", trail, at, at)
-        low, high = torch.linalg.eigvalsh(
-            torch.stack((xx, xy, xy, yy), 1).reshape(-1, 2, 2)
-        ).unbind(1)
+        low, high = torch.linalg.eigvalsh(torch.stack((xx, xy, xy, yy), 1).reshape(-1, 2, 2)).unbind(1)
         # A uniform line of length 6 has variance 3; interpolation between pixels adds up to 1/4.
         assert ((high > 2.95) & (high < 3.26)).all()
         assert (low < 0.26).all()
@@ -219,20 +210,14 @@ class TestPhotograph(OpTests):
 
     def test_property_an_effect_does_not_change_the_others(self) -> None:
         both = linear(light(), only(exposure=(-1, 0), temperature=(-0.2, 0.2), blur=(0.3, 0.9)))
-        step = linear(
-            linear(light(), only(blur=(0.3, 0.9))), only(exposure=(-1, 0), temperature=(-0.2, 0.2))
-        )
+        step = linear(linear(light(), only(blur=(0.3, 0.9))), only(exposure=(-1, 0), temperature=(-0.2, 0.2)))
         assert_close(both, step, atol=1e-6)
 
     def test_property_sequences_do_not_see_each_other(self) -> None:
         radiance = light()
         changed = radiance.clone()
         changed[1, 2] *= 0.5
-        same = (
-            (shoot(radiance, CameraRanges()) == shoot(changed, CameraRanges()))
-            .flatten(2)
-            .all(dim=2)
-        )
+        same = (shoot(radiance, CameraRanges()) == shoot(changed, CameraRanges())).flatten(2).all(dim=2)
         assert same.tolist() == [[True] * 3, [True, True, False]]
 
     def test_property_a_camera_stays_the_same_within_a_sequence(self) -> None:

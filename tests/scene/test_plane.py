@@ -17,9 +17,7 @@ def test_pixels_of_the_picture_lie_where_its_plane_says() -> None:
 
 
 def test_the_homography_is_what_the_camera_sees(scene: PlanarScene) -> None:
-    pixels = torch.rand(50, 2, generator=generator("pixels")).double() * torch.tensor(
-        scene.size[::-1]
-    )
+    pixels = torch.rand(50, 2, generator=generator("pixels")).double() * torch.tensor(scene.size[::-1])
     plane = picture_plane(scene.picture_size, scene.size)
     world = torch.nn.functional.pad(pixels, (0, 1), value=1) @ plane.mT
     seen = (world[:, None] @ scene.R.mT + scene.t[:, :, None]) @ scene.K.mT

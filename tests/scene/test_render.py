@@ -30,9 +30,7 @@ from tests.scene.render.scenes import SIZE, drawn, grey, make_object, make_scene
 
 class TestRenderPlanarScene(OpTests):
     op = "render_planar_scene"
-    exempt = {
-        "compile": "which rays meet which thing decides about shapes: every scene would be a graph"
-    }
+    exempt = {"compile": "which rays meet which thing decides about shapes: every scene would be a graph"}
 
     def call(self, device: torch.device, dtype: torch.dtype) -> Call:
         return Call((texture(2, (40, 60)).to(device, dtype), drawn(2, 3)))
@@ -85,9 +83,7 @@ class TestRenderPlanarScene(OpTests):
             with pytest.raises(OptionError, match="shadow_detail"):
                 render_planar_scene(white(), drawn(1, 1), shadow_detail=detail)  # type: ignore[arg-type]
 
-    @pytest.mark.parametrize(
-        ("batch", "frames", "size"), [(0, 2, (8, 8)), (1, 1, (1, 1)), (2, 3, (17, 33))]
-    )
+    @pytest.mark.parametrize(("batch", "frames", "size"), [(0, 2, (8, 8)), (1, 1, (1, 1)), (2, 3, (17, 33))])
     def test_cardinality(self, batch: int, frames: int, size: tuple[int, int]) -> None:
         out = render_planar_scene(texture(batch, (20, 20)), drawn(batch, frames, size))
         assert out.radiance.shape == (batch, frames, 3, *size)
@@ -101,14 +97,9 @@ class TestRenderPlanarScene(OpTests):
     def test_cardinality_no_frames(self) -> None:
         scene = drawn(2, 1)
         none = [value[:, :0] for value in (scene.K, scene.R, scene.t, scene.ambient)]
-        groups = [
-            type(group)(*(value[:, :0] for value in group))
-            for group in (scene.lights, scene.objects)
-        ]
+        groups = [type(group)(*(value[:, :0] for value in group)) for group in (scene.lights, scene.objects)]
         scene = scene._replace(
-            **dict(
-                zip(("K", "R", "t", "ambient", "lights", "objects"), [*none, *groups], strict=True)
-            )
+            **dict(zip(("K", "R", "t", "ambient", "lights", "objects"), [*none, *groups], strict=True))
         )
         out = render_planar_scene(texture(2, (9, 9)), scene)
         assert out.radiance.shape == (2, 0, 3, 32, 48)
@@ -138,16 +129,12 @@ class TestRenderPlanarScene(OpTests):
     def test_oracle_homography(self, picture_size: tuple[int, int]) -> None:
         """Frames warped back by their ground truth lie on the label to 0.02 px."""
         size = (16 * picture_size[0] + 48, 16 * picture_size[1] + 48)
-        scene = sample_planar_scene(
-            1, frames=8, size=size, picture_size=picture_size, generator=generator("exactness")
-        )
+        scene = sample_planar_scene(1, frames=8, size=size, picture_size=picture_size, generator=generator("exactness"))
         scene = _unlit(scene)
         out = render_planar_scene(texture(1, (2 * size[0], 2 * size[1])), scene)
         assert torch.equal(out.homography_frame_label, scene_homography(scene))
         frames = out.radiance[0]
-        back = warp_homography(
-            frames, torch.linalg.inv(out.homography_frame_label[0]), size=size, mode="bicubic"
-        )
+        back = warp_homography(frames, torch.linalg.inv(out.homography_frame_label[0]), size=size, mode="bicubic")
         label = srgb_to_linear(out.label)
         for frame in range(1, 8):
             shift = _shift(back.image[frame].mean(0), label[0].mean(0), back.valid[frame, 0])
@@ -193,9 +180,7 @@ class TestRenderPlanarScene(OpTests):
     @settings(max_examples=8)
     @given(st.integers(0, 10**6))
     def test_property_frames_alone_as_in_batch(self, seed: int) -> None:
-        scene = sample_planar_scene(
-            2, frames=3, size=(20, 24), generator=torch.Generator().manual_seed(seed)
-        )
+        scene = sample_planar_scene(2, frames=3, size=(20, 24), generator=torch.Generator().manual_seed(seed))
         images = texture(2, (20, 24))
         both = render_planar_scene(images, scene)
         one = render_planar_scene(images[1:], scene_from_document(scene_to_document(scene, 1)))
@@ -231,9 +216,7 @@ class TestRenderPlanarScene(OpTests):
 
     def test_property_dtypes_agree(self) -> None:
         scene, images = drawn(2, 4), texture(2, (32, 48))
-        double, single = (
-            render_planar_scene(images.to(d), scene) for d in (torch.float64, torch.float32)
-        )
+        double, single = (render_planar_scene(images.to(d), scene) for d in (torch.float64, torch.float32))
         close = (double.radiance - single.radiance).abs() < 1e-3 * (1 + double.radiance)
         # A ray that just meets a thing, or just does not.
         assert close.double().mean() > 0.999
@@ -245,9 +228,7 @@ class TestRenderPlanarScene(OpTests):
             assert mask.any()
             assert not (mask & (out.occluded | ~out.visible)).any()
         ranges = SceneRanges(object_count=(1.0, 0.0, 0.0, 0.0), caster_count=(1.0, 0.0, 0.0))
-        bare = sample_planar_scene(
-            1, frames=4, size=(16, 16), generator=generator("bare"), ranges=ranges
-        )
+        bare = sample_planar_scene(1, frames=4, size=(16, 16), generator=generator("bare"), ranges=ranges)
         out = render_planar_scene(white(), bare)
         assert not out.occluded.any()
         assert not out.shadow.any()
@@ -273,9 +254,7 @@ def _unlit(scene: PlanarScene) -> PlanarScene:
         ambient=torch.ones_like(scene.ambient),
         lights=scene.lights._replace(valid=scene.lights.valid & False),
         objects=scene.objects._replace(valid=scene.objects.valid & False),
-        material=scene.material._replace(
-            specular=scene.material.specular * 0, coat=scene.material.coat * 0
-        ),
+        material=scene.material._replace(specular=scene.material.specular * 0, coat=scene.material.coat * 0),
     )
 
 

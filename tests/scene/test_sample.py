@@ -9,13 +9,7 @@ import pytest
 import torch
 
 from diar_ops import OptionError
-from diar_ops.scene import (
-    LightKind,
-    PlanarScene,
-    SceneRanges,
-    sample_planar_scene,
-    scene_homography,
-)
+from diar_ops.scene import LightKind, PlanarScene, SceneRanges, sample_planar_scene, scene_homography
 from tests.harness import Call, OpTests, assert_close, generator
 from tests.scene.sample.checks import RANGES, assert_shares, real, tensors
 
@@ -51,9 +45,7 @@ class TestSamplePlanarScene(OpTests):
 
     def test_oracle(self) -> None:
         """White paper where a lone light aims has the radiance that was asked for."""
-        ranges = SceneRanges(
-            light_count=(1.0, 0.0, 0.0), light_radiance=(0.7, 0.7), light_mirrored=0.0, tint=0.0
-        )
+        ranges = SceneRanges(light_count=(1.0, 0.0, 0.0), light_radiance=(0.7, 0.7), light_mirrored=0.0, tint=0.0)
         lights = sample_planar_scene(20, generator=generator("radiance"), ranges=ranges).lights
         height = -lights.position[..., 0, 2]
         cosine = lights.direction[..., 0, 2]
@@ -69,9 +61,7 @@ class TestSamplePlanarScene(OpTests):
 
 def test_materials_of_the_picture(scene: PlanarScene) -> None:
     material = scene.material
-    kind = torch.where(
-        material.coat > 0, 3, (material.roughness < 0.6).int() + (material.roughness < 0.275).int()
-    )
+    kind = torch.where(material.coat > 0, 3, (material.roughness < 0.6).int() + (material.roughness < 0.275).int())
     assert_shares(kind, RANGES.picture_material)
     for values in (*material, scene.wall, scene.objects.colour):
         assert ((values >= 0) & (values <= 1)).all()
@@ -86,9 +76,7 @@ def test_rotations_are_rotations(scene: PlanarScene) -> None:
 
 def test_the_generator_decides() -> None:
     torch.manual_seed(0)
-    one, again, other = (
-        sample_planar_scene(2, frames=3, generator=generator(name)) for name in ("a", "a", "b")
-    )
+    one, again, other = (sample_planar_scene(2, frames=3, generator=generator(name)) for name in ("a", "a", "b"))
     assert all(map(torch.equal, tensors(one), tensors(again)))
     assert not torch.equal(one.t, other.t)
     before = torch.get_rng_state()
@@ -103,10 +91,7 @@ def test_every_sequence_may_have_a_picture_of_its_own() -> None:
     scene = sample_planar_scene(3, frames=2, picture_size=sizes, generator=generator("sizes"))
     expected = [[1.0, 1], [0.75, 1], [1, 1 / 3]]
     assert_close(scene.picture_size, real(expected), rtol=1e-6)
-    assert all(
-        value.is_floating_point() is False or value.dtype == torch.float64
-        for value in tensors(scene)
-    )
+    assert all(value.is_floating_point() is False or value.dtype == torch.float64 for value in tensors(scene))
 
 
 @pytest.mark.parametrize("kind", ["aligned", "misaligned"])

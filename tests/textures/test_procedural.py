@@ -38,9 +38,7 @@ def test_any_size(kind: str, size: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("kind", [*TEXTURE_KINDS, None])
 def test_the_generator_decides(kind: str | None) -> None:
-    first, second, third = (
-        procedural_texture(generator(name), size=(48, 48), kind=kind) for name in ("a", "a", "b")
-    )
+    first, second, third = (procedural_texture(generator(name), size=(48, 48), kind=kind) for name in ("a", "a", "b"))
     assert torch.equal(first, second)
     assert not torch.equal(first, third)
     torch.manual_seed(3)
@@ -150,9 +148,7 @@ class TestFonts:
         fonts.put_text(small, *at, self.FONT, 24, "Clip")
         assert (small == large[100:140, 100:180]).all()
 
-    def test_words_drawn_together_or_alone_are_the_same(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_words_drawn_together_or_alone_are_the_same(self, monkeypatch: pytest.MonkeyPatch) -> None:
         alone = {w: fonts._word(self.FONT, 12, w) for w in ("jagged", "fjord", "Öl", ",")}
         monkeypatch.setattr(fonts, "_cache", {})
         fonts.prepare(self.FONT, fonts.STEP**12, alone)

@@ -103,10 +103,7 @@ def test_a_broken_image_is_named_once_and_passed_over(folder: Path) -> None:
 def test_no_image_that_can_be_read(tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes(b"nothing")
     source = TextureSource([tmp_path], procedural=0)
-    with (
-        pytest.warns(UserWarning, match="left out"),
-        pytest.raises(ImageError, match="none of the 1 images"),
-    ):
+    with pytest.warns(UserWarning, match="left out"), pytest.raises(ImageError, match="none of the 1 images"):
         source.sample(1, (8, 8))
 
 

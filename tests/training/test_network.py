@@ -27,11 +27,7 @@ def test_options_of_the_network() -> None:
 def test_a_seed_is_a_network_and_leaves_other_random_numbers_alone() -> None:
     before = torch.get_rng_state()
     weights = [
-        next(
-            initial_network(
-                TrainConfig(network="DeepResidualSets", options=SMALL, seed=seed)
-            ).parameters()
-        )
+        next(initial_network(TrainConfig(network="DeepResidualSets", options=SMALL, seed=seed)).parameters())
         for seed in (0, 0, 1)
     ]
     assert torch.equal(torch.get_rng_state(), before)
@@ -43,19 +39,13 @@ def test_weights_of_a_file(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
     trained = initial_network(TrainConfig(network="DeepResidualSets", options=SMALL, seed=5))
     save_pretrained(trained, path)
-    network = initial_network(
-        TrainConfig(network="DeepResidualSets", options=SMALL, initial=str(path))
-    )
+    network = initial_network(TrainConfig(network="DeepResidualSets", options=SMALL, initial=str(path)))
     for one, other in zip(network.parameters(), trained.parameters(), strict=True):
         assert torch.equal(one, other)
     with pytest.raises(WeightsError, match="of another network than DIAR with these options"):
         initial_network(TrainConfig(network="DIAR", options=SMALL, initial=str(path)))
     with pytest.raises(WeightsError):
-        initial_network(
-            TrainConfig(
-                network="DIAR", options=SMALL, initial=str(tmp_path / "missing.safetensors")
-            )
-        )
+        initial_network(TrainConfig(network="DIAR", options=SMALL, initial=str(tmp_path / "missing.safetensors")))
 
 
 @pytest.mark.parametrize(

@@ -21,23 +21,17 @@ OPTIONS = {"steps": 2, "validate_every": 2, "clip": 0.1, "workers": 0}
 def train(rank: int, port: int, out: Path) -> None:
     """Train as one of two processes."""
     torch.set_num_threads(1)
-    os.environ.update(
-        RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port)
-    )
+    os.environ.update(RANK=str(rank), WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
     with join_processes(torch.device("cpu")) as processes:
         assert processes == (rank, 2)
         assert processes.broadcast(rank + 0.5, device=torch.device("cpu")) == [0.5]
-        trainer = tiny_trainer(
-            out, tiny_config(**OPTIONS), network=TinyNetwork(dropout=0), processes=processes
-        )
+        trainer = tiny_trainer(out, tiny_config(**OPTIONS), network=TinyNetwork(dropout=0), processes=processes)
         assert trainer.run()
 
 
 @pytest.mark.slow
 def test_two_processes_are_one(tmp_path: Path) -> None:
-    assert tiny_trainer(
-        tmp_path / "one", tiny_config(**OPTIONS), network=TinyNetwork(dropout=0)
-    ).run()
+    assert tiny_trainer(tmp_path / "one", tiny_config(**OPTIONS), network=TinyNetwork(dropout=0)).run()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

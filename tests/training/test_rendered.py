@@ -14,9 +14,7 @@ from diar_ops.training.rendered import RenderedSequences
 
 
 def sequences(folder: Path | None, kind: Literal["aligned", "misaligned"]) -> RenderedSequences:
-    return RenderedSequences(
-        folder, TextureSource(), count=3, frames=2, size=(64, 64), kind=kind, seed=1
-    )
+    return RenderedSequences(folder, TextureSource(), count=3, frames=2, size=(64, 64), kind=kind, seed=1)
 
 
 @pytest.mark.parametrize(

@@ -119,26 +119,13 @@ def test_a_finished_run_can_be_extended(tmp_path: Path) -> None:
 
 def test_what_a_run_leaves_behind(tmp_path: Path) -> None:
     exported: list[tuple[nn.Module, dict[str, str]]] = []
-    trainer = tiny_trainer(
-        tmp_path, tiny_config(steps=5), export=lambda *what: exported.append(what)
-    )
+    trainer = tiny_trainer(tmp_path, tiny_config(steps=5), export=lambda *what: exported.append(what))
     assert trainer.run()
-    assert {path.name for path in tmp_path.iterdir()} == {
-        "checkpoint.pt",
-        "curve.csv",
-        "curve.png",
-        "tb",
-    }
+    assert {path.name for path in tmp_path.iterdir()} == {"checkpoint.pt", "curve.csv", "curve.png", "tb"}
     header, *rows = (tmp_path / "curve.csv").read_text().splitlines()
-    assert header == (
-        "step,epoch,sequences,seconds,loss,skipped,rendered_psnr,rendered_psnr_gain,rendered_ssim"
-    )
+    assert header == ("step,epoch,sequences,seconds,loss,skipped,rendered_psnr,rendered_psnr_gain,rendered_ssim")
     # Every second step, and the end.
-    assert [row.split(",")[:3] for row in rows] == [
-        ["2", "1", "8"],
-        ["4", "2", "16"],
-        ["5", "2.5", "20"],
-    ]
+    assert [row.split(",")[:3] for row in rows] == [["2", "1", "8"], ["4", "2", "16"], ["5", "2.5", "20"]]
     network, facts = exported[-1]
     assert network is trainer.mean.network
     assert (facts["steps"], facts["sequences"], facts["seed"]) == ("5", "20", "0")
@@ -183,16 +170,12 @@ def test_the_learning_rate_rises_and_falls(tmp_path: Path) -> None:
     assert rates[-1] < 0.05 * rates[1]
 
 
-def test_scores_are_means_over_each_set_named_after_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_scores_are_means_over_each_set_named_after_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     table = torch.tensor([[10.0, 20.0, 0.5], [20.0, 40.0, 0.7]], dtype=torch.float64)
     monkeypatch.setattr(RestorationTask, "score", lambda self, network, items, device: table[items])
     trainer = tiny_trainer(tmp_path, tiny_config(steps=1), validation={"held": [0, 1], "none": []})
     assert trainer.run()
-    assert trainer.scores == pytest.approx(
-        {"held_psnr": 15.0, "held_psnr_gain": 30.0, "held_ssim": 0.6}
-    )
+    assert trainer.scores == pytest.approx({"held_psnr": 15.0, "held_psnr_gain": 30.0, "held_ssim": 0.6})
 
 
 # --- what goes wrong ----------------------------------------------------------------------------
@@ -244,9 +227,7 @@ def test_float16_begins_anew_with_a_smaller_scale(tmp_path: Path) -> None:
 def test_too_many_of_them_end_the_run(tmp_path: Path) -> None:
     sick = Sick(set(range(2, 100)))
     trainer = tiny_trainer(tmp_path, tiny_config(steps=100, validate_every=50), network=sick)
-    with pytest.raises(
-        DiarError, match=r"in 20 steps in a row \(up to step 22\); begin another run"
-    ):
+    with pytest.raises(DiarError, match=r"in 20 steps in a row \(up to step 22\); begin another run"):
         trainer.run()
 
 

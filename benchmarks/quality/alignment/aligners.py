@@ -7,11 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.quality.alignment.configurations import (
-    CONFIGURATIONS,
-    align_configured,
-    configured_settings,
-)
+from benchmarks.quality.alignment.configurations import CONFIGURATIONS, align_configured, configured_settings
 from benchmarks.quality.alignment.keypoints import KEYPOINTS, keypoint_matcher, missing_detector
 from benchmarks.quality.alignment.learned import disk_lightglue_matcher, has_kornia, loftr_matcher
 from benchmarks.quality.alignment.pairwise import PAIRS, Aligner, Matcher, align_pairwise
@@ -22,16 +18,7 @@ from diar_ops.models.weights.load import SHIPPED
 
 #: The methods of others, each also followed by :data:`PAIRS`.
 PEERS = (*PAPER, *KEYPOINTS, "loftr", "disk-lightglue")
-DEFAULT_ALIGNERS = (
-    *CONFIGURATIONS,
-    *PAPER,
-    "sift",
-    "sift" + PAIRS,
-    "orb",
-    "akaze",
-    "loftr",
-    "disk-lightglue",
-)
+DEFAULT_ALIGNERS = (*CONFIGURATIONS, *PAPER, "sift", "sift" + PAIRS, "orb", "akaze", "loftr", "disk-lightglue")
 
 
 @dataclass(frozen=True)
@@ -51,9 +38,7 @@ class AlignerFiles:
     lightglue: Path | None = None
 
 
-def find_aligners(
-    words: Sequence[str], files: AlignerFiles | None = None
-) -> tuple[list[Aligner], list[str]]:
+def find_aligners(words: Sequence[str], files: AlignerFiles | None = None) -> tuple[list[Aligner], list[str]]:
     """Return the methods that names stand for.
 
     Args:

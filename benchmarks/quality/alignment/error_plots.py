@@ -18,9 +18,7 @@ TITLES = {"corner_error": "corner error [px]", "distance": "det-normalised dista
 LOW, HIGH = 1e-3, 1e3
 
 
-def plot_boxes(
-    path: Path, rows: Sequence[Row], value: str, pictures: Pictures | None = None
-) -> None:
+def plot_boxes(path: Path, rows: Sequence[Row], value: str, pictures: Pictures | None = None) -> None:
     """Draw a box per method: quartiles, whiskers at 5 and 95 % of all frames.
 
     Frames that are refused count as infinite, at the upper end; their share stands above.
@@ -45,9 +43,7 @@ def plot_boxes(
             axes.bxp(boxes, positions=places, showfliers=False)
             axes.set(yscale="log", ylim=(LOW, HIGH))
             axes.set_title(f"{_count(name, groups, pictures)}\n\n", fontsize="medium")
-            axes.text(
-                0.5, 1.06, "refused [%]", ha="center", fontsize="small", transform=axes.transAxes
-            )
+            axes.text(0.5, 1.06, "refused [%]", ha="center", fontsize="small", transform=axes.transAxes)
             axes.set_xticks(range(1, len(methods) + 1), methods, rotation=60, ha="right")
             axes.grid(alpha=0.3)
         panels[0].set_ylabel(TITLES[value])
@@ -86,8 +82,7 @@ def plot_cumulative(path: Path, rows: Sequence[Row], pictures: Pictures | None =
 def _group(rows: Sequence[Row]) -> tuple[dict[str, dict[str, list[Row]]], list[str]]:
     """Return rows by set and method, and the methods."""
     sets = {
-        name: group_by(group, lambda row: row.method)
-        for name, group in group_by(rows, lambda row: row.set).items()
+        name: group_by(group, lambda row: row.method) for name, group in group_by(rows, lambda row: row.set).items()
     }
     return sets, list(dict.fromkeys(row.method for row in rows))
 

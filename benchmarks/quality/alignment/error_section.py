@@ -9,24 +9,10 @@ from pathlib import Path
 from benchmarks.quality.alignment.error_plots import plot_boxes, plot_cumulative
 from benchmarks.quality.alignment.frame_errors import of_most_frames
 from benchmarks.quality.alignment.frame_pictures import choose_frames, frame_file
-from benchmarks.quality.alignment.measures import (
-    COMPARED,
-    FAR,
-    MEASURES,
-    compare_aligners,
-    summarise_alignment,
-)
+from benchmarks.quality.alignment.measures import COMPARED, FAR, MEASURES, compare_aligners, summarise_alignment
 from benchmarks.quality.evaluation_page import Block, Section, case_pictures, write_section
 from benchmarks.quality.record import PICTURES, StoredResults
-from benchmarks.quality.result_tables import (
-    Column,
-    Table,
-    count_cell,
-    count_words,
-    mean_cell,
-    summaries_csv,
-    tables_of,
-)
+from benchmarks.quality.result_tables import Column, Table, count_cell, count_words, mean_cell, summaries_csv, tables_of
 from benchmarks.quality.rows import Row
 from benchmarks.quality.summaries import Summary
 
@@ -51,12 +37,7 @@ FIGURES = {
 
 
 def alignment_section(
-    stored: StoredResults,
-    figures: Path,
-    words: Mapping[str, str],
-    *,
-    against: str | None = None,
-    cases: int = 1,
+    stored: StoredResults, figures: Path, words: Mapping[str, str], *, against: str | None = None, cases: int = 1
 ) -> Section:
     """Write tables and figures of errors, and return their section.
 
@@ -84,9 +65,7 @@ def alignment_section(
         WORDS,
         blocks,
         [(figures / name, caption) for name, caption in FIGURES.items()],
-        case_pictures(
-            choose_frames(rows, cases), partial(frame_file, folder / PICTURES), _case_caption
-        ),
+        case_pictures(choose_frames(rows, cases), partial(frame_file, folder / PICTURES), _case_caption),
         "By corner error. The frame; the reference; both laid over each other, grey where they "
         "fit; their difference. Outlines: green where it belongs, red where the method has it.",
         [f"`{method}`: {words[method]}" for method in methods if method in words],

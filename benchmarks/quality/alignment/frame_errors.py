@@ -104,14 +104,7 @@ def begin_alignment(words: Sequence[str], files: AlignerFiles) -> Callable[[Task
 
 
 def score_frame(
-    key: RowKey,
-    frame: int,
-    estimate: Tensor,
-    true: Tensor,
-    *,
-    success: bool,
-    size: tuple[int, int],
-    seconds: float,
+    key: RowKey, frame: int, estimate: Tensor, true: Tensor, *, success: bool, size: tuple[int, int], seconds: float
 ) -> Row:
     """Return the row of a frame, see :data:`ALIGNMENT`.
 

@@ -127,17 +127,13 @@ def _normalise(grey: Tensor, valid: Tensor) -> Tensor:
 def _outline(shape: Sequence[int]) -> Tensor:
     """Return points (N, 2) along the border of a picture (..., h, w), closed."""
     bottom, right = shape[-2] - 1.0, shape[-1] - 1.0
-    corners = torch.tensor(
-        [[0, 0], [right, 0], [right, bottom], [0, bottom], [0, 0]], dtype=torch.float64
-    )
+    corners = torch.tensor([[0, 0], [right, 0], [right, bottom], [0, bottom], [0, 0]], dtype=torch.float64)
     along = torch.linspace(0, 1, 33, dtype=torch.float64)[:-1, None]
     sides = [a + along * (b - a) for a, b in pairwise(corners)]
     return torch.cat([*sides, corners[-1:]])
 
 
-def _draw_tile(
-    picture: Tensor, outlines: Sequence[tuple[Tensor, Tensor, tuple[int, int, int]]]
-) -> Tensor:
+def _draw_tile(picture: Tensor, outlines: Sequence[tuple[Tensor, Tensor, tuple[int, int, int]]]) -> Tensor:
     """Return a picture (3, h, w) as a tile with outlines, in uint8."""
     from PIL import ImageDraw
 

@@ -34,9 +34,7 @@ class Keypoints(NamedTuple):
 #: rendered sequences SIFT lays 56 % of the frames within a pixel by its default, 83 % by this one.
 KEYPOINTS: dict[str, Keypoints] = {
     "sift": Keypoints("SIFT", "SIFT_create", "NORM_L2", {"contrastThreshold": 0.005}),
-    "orb": Keypoints(
-        "ORB", "ORB_create", "NORM_HAMMING", {"nfeatures": 10_000, "fastThreshold": 5}
-    ),
+    "orb": Keypoints("ORB", "ORB_create", "NORM_HAMMING", {"nfeatures": 10_000, "fastThreshold": 5}),
     "akaze": Keypoints("AKAZE", "AKAZE_create", "NORM_HAMMING", {"threshold": 3e-5}),
 }
 
@@ -64,9 +62,7 @@ def _describe(detector: Any) -> Callable[[Tensor], tuple[Points, Any]]:
 
     def describe(frame: Tensor) -> tuple[Points, Any]:
         pixels = (frame * 255).round().clamp(0, 255).byte().permute(1, 2, 0).contiguous().numpy()
-        keypoints, descriptors = detector.detectAndCompute(
-            cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), None
-        )
+        keypoints, descriptors = detector.detectAndCompute(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), None)
         points = np.array([keypoint.pt for keypoint in keypoints], dtype=np.float64).reshape(-1, 2)
         return points, descriptors
 

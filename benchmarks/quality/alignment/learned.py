@@ -71,10 +71,7 @@ def disk_lightglue_matcher(disk_path: Path, lightglue_path: Path) -> Matcher:
     def match(first: dict[str, Tensor], second: dict[str, Tensor]) -> tuple[Points, Points]:
         with torch.no_grad():
             pairs = lightglue({"image0": first, "image1": second})["matches"][0]
-        return (
-            _points(first["keypoints"][0, pairs[:, 0]]),
-            _points(second["keypoints"][0, pairs[:, 1]]),
-        )
+        return (_points(first["keypoints"][0, pairs[:, 0]]), _points(second["keypoints"][0, pairs[:, 1]]))
 
     return Matcher(describe, match)
 

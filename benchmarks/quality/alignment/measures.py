@@ -115,14 +115,9 @@ def compare_aligners(
     )
 
 
-def _measure_differences(
-    ours: Sequence[Row], theirs: Sequence[Row], pictures: Sequence[str]
-) -> Measured:
+def _measure_differences(ours: Sequence[Row], theirs: Sequence[Row], pictures: Sequence[str]) -> Measured:
     first, second = _frames(ours, pictures), _frames(theirs, pictures)
-    counts = {
-        "better": int((first[0] < second[0]).sum()),
-        "worse": int((first[0] > second[0]).sum()),
-    }
+    counts = {"better": int((first[0] < second[0]).sum()), "worse": int((first[0] > second[0]).sum())}
     return {name: _estimate(STATISTICS[name], first, second) for name in COMPARED}, counts
 
 
@@ -143,9 +138,7 @@ def _by_picture(values: Sequence[float], pictures: Sequence[str]) -> Tensor:
     return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=torch.nan)
 
 
-def _estimate(
-    statistic: Statistic, frames: tuple[Tensor, Tensor], others: tuple[Tensor, Tensor] | None = None
-) -> Mean:
+def _estimate(statistic: Statistic, frames: tuple[Tensor, Tensor], others: tuple[Tensor, Tensor] | None = None) -> Mean:
     """Return a statistic of frames, with its interval by drawing pictures.
 
     Args:

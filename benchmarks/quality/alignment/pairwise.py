@@ -84,12 +84,7 @@ def _fit(points_i: Points, points_j: Points, matcher: Matcher) -> tuple[Tensor |
     if len(points_i) < MIN_INLIERS:
         return None, 0
     matrix, mask = cv2.findHomography(
-        points_i,
-        points_j,
-        getattr(cv2, matcher.fit),
-        matcher.threshold,
-        maxIters=10_000,
-        confidence=0.9999,
+        points_i, points_j, getattr(cv2, matcher.fit), matcher.threshold, maxIters=10_000, confidence=0.9999
     )
     inliers = 0 if mask is None else int(mask.sum())
     if matrix is None or inliers < MIN_INLIERS:

@@ -32,10 +32,7 @@ class Recipe(NamedTuple):
 
 
 #: With the threshold, of half a cell and a whole one, that lays frames closer.
-PAPER: dict[str, Recipe] = {
-    "paper": Recipe((1.0, 0.7071, 0.5), 16.0),
-    "paper-one-scale": Recipe((1.0,), 8.0),
-}
+PAPER: dict[str, Recipe] = {"paper": Recipe((1.0, 0.7071, 0.5), 16.0), "paper-one-scale": Recipe((1.0,), 8.0)}
 #: torchvision's file in the folder where torch keeps its downloads.
 CACHED = "resnet18-f37072fd.pth"
 
@@ -66,9 +63,7 @@ def paper_matcher(trunk: ResNetTrunk, recipe: Recipe) -> Matcher:
     def describe(frame: Tensor) -> list[FeatureMap]:
         with torch.no_grad():
             return [
-                level_features(
-                    dense_descriptors(level.image, trunk, stages=STAGE), scale=level.scale
-                )
+                level_features(dense_descriptors(level.image, trunk, stages=STAGE), scale=level.scale)
                 for level in image_pyramid(frame[None], scales=recipe.scales)
             ]
 

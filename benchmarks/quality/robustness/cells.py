@@ -14,11 +14,7 @@ from benchmarks.quality.alignment.aligners import find_aligners
 from benchmarks.quality.alignment.pairwise import Aligner, Estimate
 from benchmarks.quality.methods import DEFAULT_METHODS, Method, find_methods
 from benchmarks.quality.plan import Task
-from benchmarks.quality.robustness.degraded_photos import (
-    Photos,
-    choose_pictures,
-    render_degraded_photos,
-)
+from benchmarks.quality.robustness.degraded_photos import Photos, choose_pictures, render_degraded_photos
 from benchmarks.quality.robustness.level_plan import PICTURE_SCORES, Cell
 from benchmarks.quality.rows import Row
 from benchmarks.quality.scores import score_picture
@@ -99,9 +95,7 @@ def begin_robustness(
     return partial(score_cell, compared=compared, textures=textures, side=side)
 
 
-def score_cell(
-    task: Task[Cell], compared: Compared, textures: Sequence[str], side: int
-) -> list[Row]:
+def score_cell(task: Task[Cell], compared: Compared, textures: Sequence[str], side: int) -> list[Row]:
     """Compute the results of a sequence at a level, in the order of its keys."""
     cell = task.source
     pictures = choose_pictures(textures, cell.sequence, (side, side))

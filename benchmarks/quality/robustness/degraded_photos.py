@@ -26,14 +26,7 @@ from diar_ops._errors import OptionError
 from diar_ops._pixels import image_size
 from diar_ops._seeds import generator_for
 from diar_ops.data import list_images
-from diar_ops.scene import (
-    CameraRanges,
-    PlanarScene,
-    RenderedScene,
-    SceneRanges,
-    photograph,
-    render_planar_scene,
-)
+from diar_ops.scene import CameraRanges, PlanarScene, RenderedScene, SceneRanges, photograph, render_planar_scene
 from diar_ops.scene.flags import SATURATED
 from diar_ops.textures import TextureSource
 
@@ -88,9 +81,7 @@ def choose_pictures(textures: Sequence[str | Path], sequence: int, size: tuple[i
     return torch.cat([source.sample(1, size, generator) for source in sources])
 
 
-def render_degraded_photos(
-    factor: str, level: float, sequence: int, pictures: Tensor, frames: int
-) -> Photos:
+def render_degraded_photos(factor: str, level: float, sequence: int, pictures: Tensor, frames: int) -> Photos:
     """Render the photos of a sequence; all but the factor is the same at each level.
 
     Args:
@@ -103,9 +94,7 @@ def render_degraded_photos(
     Raises:
         OptionError: The factor is unknown.
     """
-    check_option(
-        "render_degraded_photos", factor in _FACTORS, f"one of {', '.join(_FACTORS)}", factor
-    )
+    check_option("render_degraded_photos", factor in _FACTORS, f"one of {', '.join(_FACTORS)}", factor)
     return _FACTORS[factor](_Sequence(str(sequence), pictures, frames), level)
 
 
@@ -182,8 +171,7 @@ def _shadow(sequence: _Sequence, level: float) -> Photos:
     scene, drawn = sequence.scene()
     rendered = sequence.render(with_casters(drawn, level))
     without, opaque, shaded = (
-        sequence.preview(s).radiance.mean(dim=2)
-        for s in (scene, with_casters(drawn, 1.0), with_casters(drawn, level))
+        sequence.preview(s).radiance.mean(dim=2) for s in (scene, with_casters(drawn, 1.0), with_casters(drawn, level))
     )
     core = opaque < CORE * without
     measured = float((1 - shaded / without)[core].mean()) if core.any() else 0.0

@@ -43,10 +43,7 @@ def evaluate_robustness(options: argparse.Namespace) -> str:
             **{name: method.digest or name for name, method in compared.restorers.items()},
             **{name: aligner.settings for name, aligner in compared.aligners.items()},
         },
-        pictures={
-            str(i): hashlib.sha256(picture.numpy().tobytes()).hexdigest()
-            for i, picture in enumerate(pictures)
-        },
+        pictures={str(i): hashlib.sha256(picture.numpy().tobytes()).hexdigest() for i, picture in enumerate(pictures)},
     )
     out = Path(options.out)
     rows = complete_results(
@@ -54,9 +51,7 @@ def evaluate_robustness(options: argparse.Namespace) -> str:
         ROBUSTNESS,
         plan,
         record,
-        partial(
-            begin_robustness, options.methods, options.aligners, options.textures, options.size
-        ),
+        partial(begin_robustness, options.methods, options.aligners, options.textures, options.size),
         title="evaluating",
         unit="level",
         workers=options.workers,

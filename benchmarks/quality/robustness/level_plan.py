@@ -67,9 +67,7 @@ class Cell(NamedTuple):
     frames: int
 
 
-def plan_levels(
-    factors: Sequence[str], methods: Sequence[str], sequences: int, frames: int
-) -> Plan[Cell]:
+def plan_levels(factors: Sequence[str], methods: Sequence[str], sequences: int, frames: int) -> Plan[Cell]:
     """Return all results of some factors and methods, sequence by sequence.
 
     Args:

@@ -52,9 +52,7 @@ def plot_alignment(path: Path, summaries: Sequence[LevelSummary]) -> None:
     methods = list(dict.fromkeys(s.method for s in summaries if "psnr" not in s.scores))
     curves = [LevelCurve(m, "below_3", m, f"C{i % 10}", "-") for i, m in enumerate(methods)]
     curves += [
-        LevelCurve(
-            m, "accepted_foreign", f"{m}: other picture taken for aligned", f"C{i % 10}", ":"
-        )
+        LevelCurve(m, "accepted_foreign", f"{m}: other picture taken for aligned", f"C{i % 10}", ":")
         for i, m in enumerate(methods)
         if any(s.method == m and "accepted_foreign" in s.scores for s in summaries)
     ]
@@ -69,11 +67,7 @@ def _style(methods: Sequence[str], method: str) -> tuple[str, str]:
 
 
 def _plot(
-    path: Path,
-    summaries: Sequence[LevelSummary],
-    curves: Sequence[LevelCurve],
-    title: str,
-    scale: float,
+    path: Path, summaries: Sequence[LevelSummary], curves: Sequence[LevelCurve], title: str, scale: float
 ) -> None:
     """Draw curves times ``scale``, a panel per factor."""
     factors = group_by(summaries, lambda s: s.factor)
@@ -97,6 +91,4 @@ def _plot(
             axes.grid(alpha=0.3)
         for axes in panels[::COLUMNS]:
             axes.set_ylabel(title, fontsize="small")
-        figure.legend(
-            list(lines.values()), list(lines), loc="outside lower center", ncols=4, fontsize="small"
-        )
+        figure.legend(list(lines.values()), list(lines), loc="outside lower center", ncols=4, fontsize="small")

@@ -74,16 +74,9 @@ def summarise_robustness(rows: Iterable[Row]) -> list[LevelSummary]:
 def _summarise_level(rows: Sequence[Row], first: Sequence[Row]) -> LevelSummary:
     """Return the summary of a method at a level, given its rows there and at the first level."""
     scores = group_by(rows, lambda row: row.values["score"])
-    means = {
-        name: mean_of(torch.tensor([row.values["value"] for row in group]))
-        for name, group in scores.items()
-    }
+    means = {name: mean_of(torch.tensor([row.values["value"] for row in group])) for name, group in scores.items()}
     start = {r.sequence: r.values["value"] for r in first if r.values["score"] == "psnr_gain"}
-    lost = [
-        start[row.sequence] - row.values["value"]
-        for row in scores.get("psnr_gain", [])
-        if row.sequence in start
-    ]
+    lost = [start[row.sequence] - row.values["value"] for row in scores.get("psnr_gain", []) if row.sequence in start]
     if lost:
         means["lost"] = mean_of(torch.tensor(lost))
     measured = {row.sequence: row.values["measured"] for row in rows}

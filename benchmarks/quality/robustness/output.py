@@ -9,13 +9,7 @@ from typing import TypeVar
 import torch
 
 from benchmarks.quality.methods import Method
-from benchmarks.quality.result_tables import (
-    Table,
-    interval_cells,
-    interval_heads,
-    markdown_grid,
-    tables_markdown,
-)
+from benchmarks.quality.result_tables import Table, interval_cells, interval_heads, markdown_grid, tables_markdown
 from benchmarks.quality.robustness.cells import ALIGNED, align_exactly
 from benchmarks.quality.robustness.degraded_photos import choose_pictures, render_degraded_photos
 from benchmarks.quality.robustness.factors import FACTORS, Factor
@@ -70,10 +64,7 @@ def write_robustness(out: Path, rows: Sequence[Row]) -> str:
             "late: read along with what it reaches.",
             breaking_markdown(find_breaking_points(summaries)),
             "## Levels",
-            *(
-                factor_markdown(levels)
-                for levels in group_by(summaries, lambda s: s.factor).values()
-            ),
+            *(factor_markdown(levels) for levels in group_by(summaries, lambda s: s.factor).values()),
         )
     )
     write_text_atomic(out / "robustness.md", text + "\n", overwrite=True)
@@ -173,9 +164,7 @@ def factor_markdown(summaries: Sequence[LevelSummary]) -> str:
     }
     for name, share in SHARES.items():
         tables[_capitalise(share.title)] = {
-            (s.method, s.level): share.format(s.scores[name].mean)
-            for s in summaries
-            if name in s.scores
+            (s.method, s.level): share.format(s.scores[name].mean) for s in summaries if name in s.scores
         }
     parts = [f"### {_capitalise(factor.words)}", factor.what]
     for title, cells in tables.items():

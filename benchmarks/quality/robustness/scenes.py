@@ -75,11 +75,7 @@ def mild_scene(
         to be shown by :func:`with_things`, :func:`with_casters` and :func:`glare_scene`.
     """
     drawn = sample_planar_scene(
-        1,
-        frames=frames,
-        size=size,
-        ranges=ranges,
-        generator=generator_for("robustness scene", name),
+        1, frames=frames, size=size, ranges=ranges, generator=generator_for("robustness scene", name)
     )
     empty = torch.zeros_like(drawn.objects.valid)
     return drawn._replace(objects=drawn.objects._replace(valid=empty)), drawn
@@ -103,8 +99,7 @@ def with_things(drawn: PlanarScene, scale: Tensor) -> PlanarScene:
     reach = 1.02 * bounding_radius(things) * scale
     nearer = (depth / (depth - height + reach)).clamp_max(1)[..., None]
     grown = things._replace(
-        position=camera + (things.position - camera) * nearer,
-        half_size=things.half_size * scale[..., None] * nearer,
+        position=camera + (things.position - camera) * nearer, half_size=things.half_size * scale[..., None] * nearer
     )
     return drawn._replace(objects=grown)
 
@@ -151,17 +146,11 @@ def glare_scene(drawn: PlanarScene, scale: Tensor) -> PlanarScene:
     )
     empty = drawn.objects._replace(valid=torch.zeros_like(drawn.objects.valid))
     return drawn._replace(
-        material=glass,
-        wall=torch.zeros_like(drawn.wall),
-        ambient=torch.zeros_like(room),
-        lights=window,
-        objects=empty,
+        material=glass, wall=torch.zeros_like(drawn.wall), ambient=torch.zeros_like(room), lights=window, objects=empty
     )
 
 
-def search_scales(
-    measure: Callable[[Tensor], Tensor], level: float, low: float, high: float, frames: int
-) -> Tensor:
+def search_scales(measure: Callable[[Tensor], Tensor], level: float, low: float, high: float, frames: int) -> Tensor:
     """Return for each frame the scale at which a measure that grows with it reaches a level.
 
     Args:

@@ -22,9 +22,7 @@ def divergence(across: Tensor, down: Tensor) -> Tensor:
 
 
 @torch.library.custom_op("diar_ops::solve_poisson", mutates_args=())
-def solve_poisson(
-    right: Tensor, weight_across: Tensor | None, weight_down: Tensor | None, tolerance: float
-) -> Tensor:
+def solve_poisson(right: Tensor, weight_across: Tensor | None, weight_down: Tensor | None, tolerance: float) -> Tensor:
     """Return u of mean 0 with divergence(weight * differences of u) = right - mean of right.
 
     That is the least squares solution of weighted differences, without a condition at the border.

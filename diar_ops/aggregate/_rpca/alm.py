@@ -50,13 +50,7 @@ def low_rank_part(
         return _solve(data, observed, sparsity, tolerance, max_iterations)
     # One after the other, each item stops by itself and fills the cache alone.
     items = [
-        _solve(
-            data[b : b + 1],
-            None if observed is None else observed[b : b + 1],
-            sparsity,
-            tolerance,
-            max_iterations,
-        )
+        _solve(data[b : b + 1], None if observed is None else observed[b : b + 1], sparsity, tolerance, max_iterations)
         for b in range(data.shape[0])
     ]
     return torch.cat(items) if len(items) > 1 else items[0]
@@ -92,9 +86,7 @@ class _Chunk(NamedTuple):
     observed: Tensor | None  # (B, T, 1, n) 0 or 1
 
 
-def _solve(
-    data: Tensor, observed: Tensor | None, sparsity: float, tolerance: float, max_iterations: int
-) -> Tensor:
+def _solve(data: Tensor, observed: Tensor | None, sparsity: float, tolerance: float, max_iterations: int) -> Tensor:
     B, T, C, P = data.shape
     step = P if data.is_cuda else max(1, CHUNK_ELEMENTS // (B * T * C))
     spans = [slice(start, start + step) for start in range(0, P, step)]
@@ -147,12 +139,7 @@ def _norms(data: Tensor, spans: list[slice], wide: Tensor) -> tuple[Tensor, Tens
 
 
 def _first_chunks(
-    data: Tensor,
-    observed: Tensor | None,
-    spans: list[slice],
-    norm: Tensor,
-    sparsity: float,
-    growth: float,
+    data: Tensor, observed: Tensor | None, spans: list[slice], norm: Tensor, sparsity: float, growth: float
 ) -> list[_Chunk]:
     """Return the data at spectral norm 1, so that all items share one sequence of penalties."""
     scale = norm.reciprocal().to(data.dtype).view(-1, 1, 1)

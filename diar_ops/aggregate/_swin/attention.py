@@ -22,12 +22,7 @@ FAST_DEVICE = "cpu"
 
 
 def window_attention(
-    qkv: Tensor,
-    table: Tensor,
-    usable: Tensor | None,
-    window: tuple[int | None, int, int],
-    shift: bool,
-    heads: int,
+    qkv: Tensor, table: Tensor, usable: Tensor | None, window: tuple[int | None, int, int], shift: bool, heads: int
 ) -> Tensor:
     """Attend within windows.
 
@@ -50,17 +45,12 @@ def window_attention(
         return out
     rows = []
     for plane in cut_map((qkv.shape[1], qkv.shape[2], qkv.shape[3]), window, shift):
-        strips = [
-            torch.cat([_attend_region(qkv, table, usable, r, heads) for r in strip], dim=3)
-            for strip in plane
-        ]
+        strips = [torch.cat([_attend_region(qkv, table, usable, r, heads) for r in strip], dim=3) for strip in plane]
         rows.append(torch.cat(strips, dim=2))
     return torch.cat(rows, dim=1)
 
 
-def _attend_region(
-    qkv: Tensor, table: Tensor, usable: Tensor | None, region: Region, heads: int
-) -> Tensor:
+def _attend_region(qkv: Tensor, table: Tensor, usable: Tensor | None, region: Region, heads: int) -> Tensor:
     """Return the attention (B, T', H', W', C) of one region, in plain differentiable torch."""
     windows = to_windows(_by_head(qkv, 3, heads), region)
     grid, size, d = windows.shape[:4], windows.shape[4:7], windows.shape[-1]
@@ -132,14 +122,7 @@ def _chunk_mask(bias: Tensor, keys: Tensor | None) -> tuple[Tensor, Tensor | Non
 
 @torch.library.custom_op("diar_ops::window_attention", mutates_args=())
 def _attend(
-    qkv: Tensor,
-    table: Tensor,
-    usable: Tensor | None,
-    t: int,
-    h: int,
-    w: int,
-    shift: bool,
-    heads: int,
+    qkv: Tensor, table: Tensor, usable: Tensor | None, t: int, h: int, w: int, shift: bool, heads: int
 ) -> Tensor:
     out = qkv.new_empty(*qkv.shape[:-1], qkv.shape[-1] // 3)
     for region in _regions(qkv, (t, h, w), shift):
@@ -162,15 +145,7 @@ def _(qkv: Tensor, *_: object) -> Tensor:
 
 @torch.library.custom_op("diar_ops::window_attention_backward", mutates_args=())
 def _attend_backward(
-    grad: Tensor,
-    qkv: Tensor,
-    table: Tensor,
-    usable: Tensor | None,
-    t: int,
-    h: int,
-    w: int,
-    shift: bool,
-    heads: int,
+    grad: Tensor, qkv: Tensor, table: Tensor, usable: Tensor | None, t: int, h: int, w: int, shift: bool, heads: int
 ) -> tuple[Tensor, Tensor]:
     grad_qkv, grad_table = torch.empty_like(qkv), torch.zeros_like(table)
     for region in _regions(qkv, (t, h, w), shift):

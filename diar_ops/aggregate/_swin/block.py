@@ -54,12 +54,7 @@ def to_map(x: Tensor, usable: Tensor | None) -> Tensor:
 
 
 def run_block(
-    x: Tensor,
-    params: Mapping[str, Tensor],
-    usable: Tensor | None,
-    options: BlockOptions,
-    *,
-    shift: bool,
+    x: Tensor, params: Mapping[str, Tensor], usable: Tensor | None, options: BlockOptions, *, shift: bool
 ) -> Tensor:
     """Run a block on ``x`` (B, T, H, W, C), in its dtype, without checks."""
     p = {name: params[name].to(x.dtype) for name in PARAMS}
@@ -92,9 +87,7 @@ def check_options(op: str, channels: int, options: BlockOptions) -> None:
     check_option(op, fits, f"a number of heads that divides {channels} channels", heads)
 
 
-def check_params(
-    op: str, features: Tensor, params: Mapping[str, Tensor], options: BlockOptions
-) -> None:
+def check_params(op: str, features: Tensor, params: Mapping[str, Tensor], options: BlockOptions) -> None:
     """Check the names and shapes of the parameters of a block."""
     missing, unknown = sorted(set(PARAMS) - set(params)), sorted(set(params) - set(PARAMS))
     if missing or unknown:
@@ -110,9 +103,7 @@ def check_params(
     C, triple = str(channels), str(3 * channels)
     t, h, w = options.window
     timed = params["position_bias"].dim() == 4
-    check_option(
-        op, not timed or t is not None, "a window with a t for ordered time", options.window
-    )
+    check_option(op, not timed or t is not None, "a window with a t for ordered time", options.window)
     offsets = [2 * n - 1 for n in (*([t] if timed and t else []), h, w)]
     patterns = {
         "norm1": C,

@@ -58,9 +58,7 @@ def cut_axis(size: int, window: int | None, shift: bool) -> tuple[Run, ...]:
     return tuple(run for run in runs if run.length and run.windows)
 
 
-def cut_map(
-    size: tuple[int, int, int], window: tuple[int | None, int, int], shift: bool
-) -> list[list[list[Region]]]:
+def cut_map(size: tuple[int, int, int], window: tuple[int | None, int, int], shift: bool) -> list[list[list[Region]]]:
     """Cut a (T, H, W) map into regions of equal windows, nested by axis t, h, w.
 
     Clipped windows are windows of their own size: nothing is padded, nothing wraps around, and

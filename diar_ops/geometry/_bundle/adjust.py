@@ -74,9 +74,7 @@ def adjust(problem: Problem, options: Options) -> BundleAdjustment:
         new = _adjust_round(problem._replace(**tensors), options)
         iterations = result.iterations[items] * failed[items].any(1) + new.result.iterations
         updates = new.result._replace(iterations=iterations)
-        result = BundleAdjustment(
-            *(x.index_copy(0, items, y) for x, y in zip(result, updates, strict=True))
-        )
+        result = BundleAdjustment(*(x.index_copy(0, items, y) for x, y in zip(result, updates, strict=True)))
         failed = torch.zeros_like(failed).index_copy(0, items, new.failed)
         weight = weight.index_copy(0, items, new.weight)
     # Matches that were left out agree with nothing.
@@ -89,9 +87,7 @@ def _adjust_round(problem: Problem, options: Options) -> _Round:
     """Adjust and judge all frames that matches connect to the reference."""
     data = prepare(problem, with_lens=options.with_lens)
     start, free = _initial_state(data)
-    state, reach, squares = _minimise_in_stages(
-        data, start, free, options.scale, options.max_iterations
-    )
+    state, reach, squares = _minimise_in_stages(data, start, free, options.scale, options.max_iterations)
     result, failed = _judge(data, state, free, reach, squares, problem.initial, options.correlated)
     inliers = result.inliers.new_zeros(len(data.order), problem.points0.shape[-2])
     inliers = inliers.scatter(1, data.order, result.inliers).view(problem.valid.shape)
@@ -170,13 +166,7 @@ def _pooled_scale(scales: PairScales, largest: Tensor) -> Tensor:
 
 
 def _judge(
-    data: Prepared,
-    state: State,
-    free: Tensor,
-    reach: Tensor,
-    squares: Tensor,
-    initial: Tensor,
-    correlated: bool,
+    data: Prepared, state: State, free: Tensor, reach: Tensor, squares: Tensor, initial: Tensor, correlated: bool
 ) -> tuple[BundleAdjustment, Tensor]:
     """Return the result in pixels, and the frames (B, T) to leave out.
 
@@ -191,9 +181,7 @@ def _judge(
     success = reached & known.determined & data.connected & data.sound
     # What contradicts the others makes all of them uncertain: it goes before them.
     unknown_alone = data.connected & (~reached | known.unknown_alone)
-    failed = torch.where(
-        unknown_alone.any(1, keepdim=True), unknown_alone, data.connected & ~success
-    )
+    failed = torch.where(unknown_alone.any(1, keepdim=True), unknown_alone, data.connected & ~success)
     unknown = torch.diag_embed(torch.full_like(known.covariance[..., 0], torch.inf))
     covariance = torch.where(success[..., None, None], known.covariance, unknown)
     total = per_item(data.pairs.weight, batch).sum((1, 2))

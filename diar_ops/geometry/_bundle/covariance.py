@@ -42,14 +42,7 @@ class Uncertainty(NamedTuple):
 
 
 def estimate_uncertainty(
-    data: Prepared,
-    state: State,
-    terms: PairTerms,
-    squares: Tensor,
-    free: Tensor,
-    reach: Tensor,
-    *,
-    correlated: bool,
+    data: Prepared, state: State, terms: PairTerms, squares: Tensor, free: Tensor, reach: Tensor, *, correlated: bool
 ) -> Uncertainty:
     """Estimate the uncertainty at a minimum.
 
@@ -128,9 +121,7 @@ def _inverse(normal: Tensor) -> Tensor:
     return torch.where((error == 0)[:, None, None], inverse, torch.inf * identity)
 
 
-def _disagreement(
-    terms: PairTerms, variance: Tensor, spare: Tensor, observed: Tensor, batch: int
-) -> Tensor:
+def _disagreement(terms: PairTerms, variance: Tensor, spare: Tensor, observed: Tensor, batch: int) -> Tensor:
     """Return (B,), at least 1: the scatter of the pairs' gradients over what their matches explain.
 
     At the minimum the gradients of all pairs sum to 0. If matches err independently, that of a pair
@@ -197,12 +188,7 @@ def _propagate(covariance: Tensor, jacobian: Tensor) -> Tensor:
 
 
 def _frame_scales(
-    data: Prepared,
-    terms: PairTerms,
-    squares: Tensor,
-    reach: Tensor,
-    inflation: Tensor,
-    shape: tuple[int, int],
+    data: Prepared, terms: PairTerms, squares: Tensor, reach: Tensor, inflation: Tensor, shape: tuple[int, int]
 ) -> Tensor:
     """Return (B, T), the standard deviation of a coordinate of a match in each frame's pairs.
 

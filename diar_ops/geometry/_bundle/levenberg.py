@@ -117,11 +117,7 @@ def cost_of(cost: Tensor, distortion: Tensor) -> Tensor:
 
 
 def assemble(
-    terms: PairTerms,
-    pairs: Pairs,
-    distortion: Tensor,
-    free: Tensor,
-    prior: float = DISTORTION_PRIOR,
+    terms: PairTerms, pairs: Pairs, distortion: Tensor, free: Tensor, prior: float = DISTORTION_PRIOR
 ) -> System:
     """Add the terms (Q,) of all pairs up to the normal equations of the items."""
     batch, n = free.shape

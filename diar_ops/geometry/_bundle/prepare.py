@@ -102,13 +102,7 @@ def prepare(problem: Problem, *, with_lens: bool) -> Prepared:
     first, second = index.unbind(1)
     return Prepared(
         pairs=Pairs(
-            first=first,
-            second=second,
-            points0=moved[0],
-            points1=moved[1],
-            weight=weight,
-            scale=scale,
-            lens=lens,
+            first=first, second=second, points0=moved[0], points1=moved[1], weight=weight, scale=scale, lens=lens
         ),
         homography=start,
         normaliser=normaliser,
@@ -123,9 +117,7 @@ def prepare(problem: Problem, *, with_lens: bool) -> Prepared:
     )
 
 
-def _from_reference(
-    homography: Tensor, normaliser: Tensor, reference: Tensor
-) -> tuple[Tensor, Tensor]:
+def _from_reference(homography: Tensor, normaliser: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:
     """Return homographies into the reference, normalised with H[2, 2] = 1, and which are sound.
 
     An unsound one, which is singular, not finite, or has the centre of the frame's points on its
@@ -182,9 +174,7 @@ def subsample_matches(pairs: Pairs, most: int) -> Pairs:
     index = torch.where(count > most, step * count // most, step)  # [Q, most]
     weight = pairs.weight.gather(1, index)
     both = index[:, None].expand(-1, 2, -1)
-    return pairs._replace(
-        points0=pairs.points0.gather(2, both), points1=pairs.points1.gather(2, both), weight=weight
-    )
+    return pairs._replace(points0=pairs.points0.gather(2, both), points1=pairs.points1.gather(2, both), weight=weight)
 
 
 def _normalisers(

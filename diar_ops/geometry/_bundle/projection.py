@@ -49,12 +49,7 @@ class Projection(NamedTuple):
 
 
 def project(
-    points: Tensor,
-    index: Tensor,
-    homography: Tensor,
-    scale: Tensor,
-    lens: LensNormalization | None,
-    distortion: Tensor,
+    points: Tensor, index: Tensor, homography: Tensor, scale: Tensor, lens: LensNormalization | None, distortion: Tensor
 ) -> Projection:
     """Project points (c, 2, N) of frames ``index`` (c,) into the reference; see ``Pairs``."""
     x, y = points.unbind(1)
@@ -66,12 +61,7 @@ def project(
         factor = 1 / (1 + k * square)
         along = -gain * square * factor * factor
         lens_jacobian = LensJacobian(
-            d=(x, y),
-            square=square,
-            factor=factor,
-            outer=-2 * k * factor * factor,
-            by_k=(along * x, along * y),
-            k=k,
+            d=(x, y), square=square, factor=factor, outer=-2 * k * factor * factor, by_k=(along * x, along * y), k=k
         )
         shift = lens.shift[index]
         x = torch.addcmul(shift[:, :1], gain * factor, x)
@@ -90,11 +80,7 @@ def project(
     if lens_jacobian is None:
         by_pixel: tuple[Tensor, ...] = tuple(j * scale for j in jacobian)
     else:
-        (dx, dy), g, o = (
-            lens_jacobian.d,
-            scale * lens_jacobian.factor,
-            scale * lens_jacobian.outer,
-        )
+        (dx, dy), g, o = (lens_jacobian.d, scale * lens_jacobian.factor, scale * lens_jacobian.outer)
         xx, xy, yy = (o * dx * dx).add_(g), o * dx * dy, (o * dy * dy).add_(g)
         ja, jb, jc, jd = jacobian
         by_pixel = (ja * xx + jb * xy, ja * xy + jb * yy, jc * xx + jd * xy, jc * xy + jd * yy)
@@ -115,11 +101,7 @@ def project(
 
 def pixel_covariance(g: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
     """Return G G^T by its entries xx, xy, yy: the covariance for unit noise of the pixels."""
-    return (
-        (g[0] * g[0]).addcmul_(g[1], g[1]),
-        (g[0] * g[2]).addcmul_(g[1], g[3]),
-        (g[2] * g[2]).addcmul_(g[3], g[3]),
-    )
+    return ((g[0] * g[0]).addcmul_(g[1], g[1]), (g[0] * g[2]).addcmul_(g[1], g[3]), (g[2] * g[2]).addcmul_(g[3], g[3]))
 
 
 def pixels_to_normalised(projection: Projection, ux: Tensor, uy: Tensor) -> tuple[Tensor, Tensor]:

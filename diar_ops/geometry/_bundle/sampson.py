@@ -26,12 +26,7 @@ import torch
 from torch import Tensor
 
 from diar_ops.geometry._bundle.pairs import Pairs, PairTerms
-from diar_ops.geometry._bundle.projection import (
-    Projection,
-    pixel_covariance,
-    pixels_to_normalised,
-    project,
-)
+from diar_ops.geometry._bundle.projection import Projection, pixel_covariance, pixels_to_normalised, project
 
 #: Matches that are worked on at a time: their temporaries stay in the processor's cache.
 _CHUNK = 2**14
@@ -46,10 +41,7 @@ def pair_terms(pairs: Pairs, homography: Tensor, distortion: Tensor, reach: Tens
         distortion: (F,) coefficient of distortion of each frame; read if there is a lens.
         reach: (Q,) Sampson distance in pixels beyond which a match has no weight.
     """
-    parts = [
-        _chunk_terms(part, homography, distortion, part_reach)
-        for part, part_reach in _chunks(pairs, reach)
-    ]
+    parts = [_chunk_terms(part, homography, distortion, part_reach) for part, part_reach in _chunks(pairs, reach)]
     return PairTerms(*(torch.cat(part) for part in zip(*parts, strict=True)))
 
 
@@ -93,9 +85,7 @@ def sampson_corrected(pairs: Pairs, homography: Tensor, distortion: Tensor, reac
             step = torch.stack((g[0] * vx + g[2] * vy, g[1] * vx + g[3] * vy), 1)
             step = torch.where(agrees[:, None], step, 0.0)
             moved.append(points + sign * unit[index][:, None, None] * step)
-    return pairs._replace(
-        points0=torch.cat(moved0), points1=torch.cat(moved1), weight=torch.cat(weights)
-    )
+    return pairs._replace(points0=torch.cat(moved0), points1=torch.cat(moved1), weight=torch.cat(weights))
 
 
 def _chunks(pairs: Pairs, reach: Tensor) -> Iterator[tuple[Pairs, Tensor]]:
@@ -113,9 +103,7 @@ def _chunks(pairs: Pairs, reach: Tensor) -> Iterator[tuple[Pairs, Tensor]]:
         yield part, reach[chunk]
 
 
-def _project_both(
-    pairs: Pairs, homography: Tensor, distortion: Tensor
-) -> tuple[Projection, Projection]:
+def _project_both(pairs: Pairs, homography: Tensor, distortion: Tensor) -> tuple[Projection, Projection]:
     """Project the positions in both frames of each pair."""
     first, second = (
         project(points, index, homography, pairs.scale, pairs.lens, distortion)
@@ -163,9 +151,7 @@ def _chunk_terms(pairs: Pairs, homography: Tensor, distortion: Tensor, reach: Te
     vx, vy = vx * pull, vy * pull
     # Of a match without weight, 0 times something huge must stay 0.
     safe = torch.where(pull > 0, 1 / pull.clamp_min(torch.finfo(pull.dtype).tiny), 0.0)
-    gradients, slopes = zip(
-        _gradient(side, vx, vy, safe), _gradient(other, -vx, -vy, safe), strict=True
-    )
+    gradients, slopes = zip(_gradient(side, vx, vy, safe), _gradient(other, -vx, -vy, safe), strict=True)
     blocks = [_diagonal_block(side, a, b, c), _diagonal_block(other, a, b, c)]
     normal = torch.stack((*blocks, _cross_block(side, other, a, b, c)), 1)
     zero, zeros = torch.zeros_like(cost), normal.new_zeros(len(cost), 2, 8)

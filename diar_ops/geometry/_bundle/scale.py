@@ -93,9 +93,7 @@ def _below(ordered: Tensor) -> tuple[Tensor, Tensor]:
     return index.to(ordered.dtype), total.gather(1, index)
 
 
-def _supported_scale(
-    counts: Tensor, sums: Tensor, number: Tensor, least_share: float
-) -> tuple[Tensor, Tensor]:
+def _supported_scale(counts: Tensor, sums: Tensor, number: Tensor, least_share: float) -> tuple[Tensor, Tensor]:
     """Return the smallest scale (...,) that is significant, inf if none, and its right matches."""
     disc = counts[..., _DISC : _DISC + _CANDIDATES]
     ring = counts[..., _RING : _RING + _CANDIDATES] - disc

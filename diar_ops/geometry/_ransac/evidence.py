@@ -117,9 +117,7 @@ def _log_false_alarms(
     n = count.to(torch.float32)
     k = support.to(torch.float32).minimum(n)
     models = (n - sample).clamp_min(1.0).log()
-    models = (
-        models + _log_choose(n, k) + _log_choose(k.clamp_min(sample), torch.full_like(k, sample))
-    )
+    models = models + _log_choose(n, k) + _log_choose(k.clamp_min(sample), torch.full_like(k, sample))
     accidents = (k - free) * probability.to(torch.float32).clamp_min(1e-30).log()
     result = (models + accidents) / math.log(10.0)
     return torch.where(k > free, result, torch.inf)

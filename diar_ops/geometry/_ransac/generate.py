@@ -33,9 +33,7 @@ def pool_sizes(count: Tensor, start: int, end: int) -> Tensor:
     return first * (n / first) ** growth
 
 
-def generate(
-    points: Tensor, count: Tensor, uniform: Tensor, pool: Tensor | None
-) -> Iterator[tuple[Tensor, Tensor]]:
+def generate(points: Tensor, count: Tensor, uniform: Tensor, pool: Tensor | None) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield homographies (B, P, 9) of minimal samples, chunk by chunk, and (B, P) which are real.
 
     Args:

@@ -36,11 +36,7 @@ class NormalizedMatches(NamedTuple):
 
 
 def normalize_matches(
-    points_src: Tensor,
-    points_dst: Tensor,
-    valid: Tensor | None,
-    score: Tensor | None,
-    weights: Tensor | None,
+    points_src: Tensor, points_dst: Tensor, valid: Tensor | None, score: Tensor | None, weights: Tensor | None
 ) -> NormalizedMatches:
     """Bring the arguments of ``ransac_homography`` into the coordinates of the search."""
     wide = widest_dtype(points_src.device)

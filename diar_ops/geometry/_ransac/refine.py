@@ -77,12 +77,7 @@ def _normal_matrix(moments: Tensor) -> Tensor:
 
 
 def _gauss_newton_step(
-    h: Tensor,
-    points: Tensor,
-    monomials: Tensor,
-    reach: Tensor,
-    wide: torch.dtype,
-    prior: Tensor | None = None,
+    h: Tensor, points: Tensor, monomials: Tensor, reach: Tensor, wide: torch.dtype, prior: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
     """Return improved homographies (B, L, 9) of unit norm, and the costs (B, L) before the step.
 
@@ -174,10 +169,7 @@ def newton_step(h: Tensor, src: Tensor, dst: Tensor, weight: Tensor, reach: Tens
         variable = h.clone().requires_grad_()
         fixed = [value.detach() for value in (src, dst, weight, reach)]
         slope = _robust_gradient(variable, *fixed)
-        columns = [
-            torch.autograd.grad(slope[:, i].sum(), variable, retain_graph=i < 8)[0]
-            for i in range(9)
-        ]
+        columns = [torch.autograd.grad(slope[:, i].sum(), variable, retain_graph=i < 8)[0] for i in range(9)]
     hessian = torch.stack(columns, 1)
     trace = hessian.diagonal(dim1=-2, dim2=-1).abs().sum(-1)[:, None, None]
     gauge = torch.where(trace > 0, trace, 1.0) * h[:, :, None] * h[:, None, :]

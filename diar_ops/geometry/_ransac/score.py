@@ -46,9 +46,7 @@ class PackedMatches(NamedTuple):
 
     def columns(self, index: Tensor) -> PackedMatches:
         """Return the correspondences ``index`` (B, S) of each item."""
-        return PackedMatches(
-            *(x.gather(2, index[:, None].expand(-1, x.shape[1], -1)) for x in self)
-        )
+        return PackedMatches(*(x.gather(2, index[:, None].expand(-1, x.shape[1], -1)) for x in self))
 
     def items(self, index: Tensor) -> PackedMatches:
         """Return the batch items ``index``."""

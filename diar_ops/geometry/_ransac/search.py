@@ -88,9 +88,7 @@ def search(
         _keep_better(best, active, candidates, cost, matches)
         best.drawn[active] = drawn
         # Stop.
-        unfinished = is_unfinished(
-            best.inliers[active], usable, drawn, confidence=confidence, ordered=ordered
-        )
+        unfinished = is_unfinished(best.inliers[active], usable, drawn, confidence=confidence, ordered=ordered)
         if not bool(unfinished.all()):
             remaining = unfinished.nonzero().squeeze(-1)
             active, matches = active[remaining], matches.items(remaining)
@@ -108,16 +106,10 @@ def _no_result(batch: int, device: torch.device) -> SearchResult:
 
 
 def _shortlist(
-    hypotheses: Iterable[tuple[Tensor, Tensor]],
-    matches: PackedMatches,
-    count: Tensor,
-    strata: Tensor,
+    hypotheses: Iterable[tuple[Tensor, Tensor]], matches: PackedMatches, count: Tensor, strata: Tensor
 ) -> Tensor:
     """Return the (B, K, 9) best of many hypotheses, by a look at few points, then at more."""
-    first, second = (
-        matches.columns(stratified_index(count, strata[:looks]))
-        for looks in (_FIRST_LOOK, _SECOND_LOOK)
-    )
+    first, second = (matches.columns(stratified_index(count, strata[:looks])) for looks in (_FIRST_LOOK, _SECOND_LOOK))
     longlist = preselect(hypotheses, first, _LONGLIST)
     if longlist.shape[1] <= _SHORTLIST:
         return longlist
@@ -132,9 +124,7 @@ def _unit_norm(hypotheses: Tensor, fallback: Tensor) -> Tensor:
     return torch.where(norm > 0, hypotheses / norm, fallback[:, None]).nan_to_num(0.0, 0.0, 0.0)
 
 
-def _keep_better(
-    best: SearchResult, active: Tensor, candidates: Tensor, cost: Tensor, matches: PackedMatches
-) -> None:
+def _keep_better(best: SearchResult, active: Tensor, candidates: Tensor, cost: Tensor, matches: PackedMatches) -> None:
     """Put the cheapest candidate (B, K, 9) of each active item into ``best`` if it beats it."""
     lowest = cost.min(1)
     winner = candidates.gather(1, lowest.indices[:, None, None].expand(-1, 1, 9))

@@ -31,9 +31,7 @@ def hypotheses_needed(inliers: Tensor, count: Tensor, confidence: float) -> Tens
     return math.log(1.0 - confidence) / torch.log1p(-only_inliers)
 
 
-def is_unfinished(
-    inliers: Tensor, count: Tensor, drawn: int, *, confidence: float, ordered: bool
-) -> Tensor:
+def is_unfinished(inliers: Tensor, count: Tensor, drawn: int, *, confidence: float, ordered: bool) -> Tensor:
     """Return (B,) bool, the items that need more than the ``drawn`` hypotheses.
 
     Of ``ordered`` correspondences every other sample prefers the first ones: the rule counts only

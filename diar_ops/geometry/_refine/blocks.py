@@ -69,17 +69,12 @@ def sum_blocks(moving: Tensor, fixed: Tensor, inside: Tensor) -> Blocks:
     products = (own * fixed, own * moving, other * fixed)
     around = box_sum(torch.stack([_block_sums(p) for p in products], 1), 3)
     product, own, other = around.flatten(2).unbind(1)
-    x, y = (
-        (torch.arange(n // BLOCK, dtype=moving.dtype, device=moving.device) + 0.5) * BLOCK - 0.5
-        for n in (w, h)
-    )
+    x, y = ((torch.arange(n // BLOCK, dtype=moving.dtype, device=moving.device) + 0.5) * BLOCK - 0.5 for n in (w, h))
     centre = torch.stack((x.repeat(len(y)), y.repeat_interleave(len(x))), -1)
     tensor = sums[..., [0, 1, 1, 2]].reshape(*sums.shape[:2], 2, 2)
     power = (own * other).clamp_min(1e-24).sqrt()
     known = _block_sums(share).flatten(1) > BLOCK**2 / 2
-    return Blocks(
-        centre=centre, tensor=tensor, pull=sums[..., 3:], product=product, power=power, known=known
-    )
+    return Blocks(centre=centre, tensor=tensor, pull=sums[..., 3:], product=product, power=power, known=known)
 
 
 def _block_sums(planes: Tensor) -> Tensor:
@@ -178,10 +173,7 @@ class _Normal:
 
     def stretch(self, x: Tensor, y: Tensor, *, along: int = 0) -> tuple[Tensor, Tensor]:
         """Apply the tensors of the blocks to vectors (x, y) with ``along`` further dimensions."""
-        (a, b), (_, c) = (
-            [entry[(..., *[None] * along)] for entry in row.unbind(-1)]
-            for row in self.tensor.unbind(-2)
-        )
+        (a, b), (_, c) = ([entry[(..., *[None] * along)] for entry in row.unbind(-1)] for row in self.tensor.unbind(-2))
         return a * x + b * y, b * x + c * y
 
 

@@ -11,13 +11,7 @@ from torch import Tensor
 from diar_ops._checks import read_number
 from diar_ops._types import Warped
 from diar_ops.geometry._matrix3 import invert
-from diar_ops.geometry._refine.blocks import (
-    Blocks,
-    block_weights,
-    solve_step,
-    step_matrix,
-    sum_blocks,
-)
+from diar_ops.geometry._refine.blocks import Blocks, block_weights, solve_step, step_matrix, sum_blocks
 from diar_ops.geometry._refine.pyramid import PyramidLevel
 from diar_ops.geometry.corner import corner_error
 from diar_ops.geometry.transform import transform_points
@@ -43,11 +37,7 @@ class ImagePair:
     """
 
     def __init__(
-        self,
-        source: PyramidLevel,
-        destination: PyramidLevel,
-        describe: Features,
-        antialias: bool | Tensor,
+        self, source: PyramidLevel, destination: PyramidLevel, describe: Features, antialias: bool | Tensor
     ) -> None:
         self.source, self.describe, self.size = source, describe, destination.size
         self.antialias = antialias
@@ -61,9 +51,7 @@ class ImagePair:
     def _warp(self, homography: Tensor) -> Warped:
         def warp(*, antialias: bool) -> Warped:
             image, valid = self.source
-            return warp_homography(
-                image, homography.to(image.dtype), valid, size=self.size, antialias=antialias
-            )
+            return warp_homography(image, homography.to(image.dtype), valid, size=self.size, antialias=antialias)
 
         if isinstance(self.antialias, bool):
             return warp(antialias=self.antialias)

@@ -69,9 +69,7 @@ def judge(
     scale = lengths.nanmedian(1).values / 1.1774
 
     points_dst = blocks.centre.expand_as(moves).to(initial.dtype)
-    points_src, in_front = transform_points(
-        points_dst - moves.to(initial.dtype), invert(finest.compared.detach())
-    )
+    points_src, in_front = transform_points(points_dst - moves.to(initial.dtype), invert(finest.compared.detach()))
     agreement = torch.where(agrees, blocks.power, 0.0).sum(1) / _texture(blocks)
     return RefinedHomography(
         homography=homography.to(dtype),

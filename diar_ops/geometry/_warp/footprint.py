@@ -45,9 +45,7 @@ class Footprint(NamedTuple):
     level: Tensor
 
 
-def footprint(
-    matrix: Tensor, sampling: SamplingGrid, source: tuple[int, int], max_shrink: float | None
-) -> Footprint:
+def footprint(matrix: Tensor, sampling: SamplingGrid, source: tuple[int, int], max_shrink: float | None) -> Footprint:
     """Return the footprints of the output pixels of ``sampling``; invalid pixels take one sample.
 
     Args:
@@ -60,8 +58,7 @@ def footprint(
     # Behind the horizon the steps would overflow, and their gradient with them.
     grid, w = torch.where(valid[..., None], sampling.straight, 0), torch.where(valid, sampling.w, 1)
     steps = [
-        (matrix[:, None, None, :2, axis] - grid * matrix[:, None, None, 2:, axis]) / w[..., None]
-        for axis in (0, 1)
+        (matrix[:, None, None, :2, axis] - grid * matrix[:, None, None, 2:, axis]) / w[..., None] for axis in (0, 1)
     ]
     pixels = torch.tensor([source[1] / 2, source[0] / 2], dtype=grid.dtype, device=grid.device)
     squares = [torch.where(valid, (step * pixels).square().sum(-1), 0) for step in steps]
@@ -69,9 +66,7 @@ def footprint(
     lengths = [square.detach().sqrt().clamp(max=limit) for square in squares]
     shorter, longer = torch.minimum(*lengths), torch.maximum(*lengths)
     # A level is as coarse as the shorter side allows without blur, or as MAX_TAPS demands.
-    level = torch.maximum(
-        (shorter / 2).clamp(min=1).log2().floor(), (longer / MAX_TAPS).clamp(min=1).log2().ceil()
-    )
+    level = torch.maximum((shorter / 2).clamp(min=1).log2().floor(), (longer / MAX_TAPS).clamp(min=1).log2().ceil())
     unit = torch.exp2(level)
     spreads, taps = [], []
     for square, length in zip(squares, lengths, strict=True):
@@ -92,11 +87,7 @@ def footprint(
 
 
 def shrink_bound(
-    matrix: Tensor,
-    rows: Tensor,
-    columns: Tensor,
-    source: tuple[int, int],
-    reach: Tensor | None = None,
+    matrix: Tensor, rows: Tensor, columns: Tensor, source: tuple[int, int], reach: Tensor | None = None
 ) -> Tensor:
     """Return a 0-d upper bound of the shrink over all valid pixels of ``rows`` x ``columns``.
 
@@ -107,9 +98,7 @@ def shrink_bound(
     m = matrix.detach()
     corners_u, corners_v = columns[[0, -1]], rows[[0, -1]]
     w = (
-        m[:, 2, 0, None, None] * corners_u
-        + m[:, 2, 1, None, None] * corners_v[:, None]
-        + m[:, 2, 2, None, None]
+        m[:, 2, 0, None, None] * corners_u + m[:, 2, 1, None, None] * corners_v[:, None] + m[:, 2, 2, None, None]
     ).amin((-2, -1))
     side = torch.tensor([[source[1] / 2], [source[0] / 2]], dtype=m.dtype, device=m.device)
     far = m[:, 2:, :2].abs()
@@ -124,10 +113,7 @@ def shrink_bound(
 
 def static_plan(max_shrink: float) -> list[tuple[int, int, int]]:
     """Return (level, most taps_u, most taps_v) that cover every footprint up to ``max_shrink``."""
-    levels = max(
-        math.floor(math.log2(max(1.0, max_shrink / 2))),
-        math.ceil(math.log2(max(1.0, max_shrink / MAX_TAPS))),
-    )
+    levels = max(math.floor(math.log2(max(1.0, max_shrink / 2))), math.ceil(math.log2(max(1.0, max_shrink / MAX_TAPS))))
     plan = []
     for level in range(levels + 1):
         shrink = max_shrink / 2**level

@@ -58,9 +58,7 @@ def sampling_matrix(
     )
     # Counting from the centre halves the magnitudes, and with them the rounding in float32.
     centre = torch.tensor(
-        [[1, 0, (target_w - 1) / 2], [0, 1, (target_h - 1) / 2], [0, 0, 1]],
-        dtype=solve,
-        device=device,
+        [[1, 0, (target_w - 1) / 2], [0, 1, (target_h - 1) / 2], [0, 0, 1]], dtype=solve, device=device
     )
     # adj(H) sign(det) is the inverse up to a positive factor: w keeps its sign.
     inverse = adjugate(homography) * det.detach().sign()[..., None, None]
@@ -71,9 +69,7 @@ def sampling_matrix(
     return torch.where(usable, matrix, nowhere).to(dtype)
 
 
-def sampling_grid(
-    matrix: Tensor, rows: Tensor, columns: Tensor, lens: PhotoLens | None = None
-) -> SamplingGrid:
+def sampling_grid(matrix: Tensor, rows: Tensor, columns: Tensor, lens: PhotoLens | None = None) -> SamplingGrid:
     """Evaluate ``matrix`` (B, 3, 3) at the centred pixel positions ``rows`` x ``columns``.
 
     With the ``lens`` of the source the matrix leads to undistorted positions, which it distorts.
@@ -87,8 +83,7 @@ def sampling_grid(
     # a few roundings keeps samples that lie exactly on the outer edge.
     inside = torch.maximum(x.detach().abs(), y.detach().abs()) <= w.detach() * (1 + eps)
     noise = eps * (
-        along_columns[:, 2].detach().abs().amax(-1, keepdim=True)[..., None]
-        + along_rows[:, 2, :, None].detach().abs()
+        along_columns[:, 2].detach().abs().amax(-1, keepdim=True)[..., None] + along_rows[:, 2, :, None].detach().abs()
     )
     ahead = w.detach() > noise
     # Invalid pixels need a finite position only. 1e-12: the gradient divides by its square.

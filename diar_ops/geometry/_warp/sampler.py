@@ -55,9 +55,7 @@ class SourcePyramid:
         image, holes = self._level(level)
         if level > 0:
             # Padding to even sizes made the coarse image reach further than the original.
-            extent = [
-                self.images[0].shape[axis] / (image.shape[axis] * 2**level) for axis in (3, 2)
-            ]
+            extent = [self.images[0].shape[axis] / (image.shape[axis] * 2**level) for axis in (3, 2)]
             grid = (grid + 1) * torch.tensor(extent, dtype=grid.dtype, device=grid.device) - 1
         values = _grid_sample(image, grid, self.mode)
         if holes is None:
@@ -65,9 +63,7 @@ class SourcePyramid:
         if self.mode == "bicubic":
             # The 4 x 4 stencil reaches one pixel beyond the bilinear one on every side.
             holes = F.max_pool2d(holes, 3, stride=1, padding=1)
-        return values, _grid_sample(
-            holes, grid, "nearest" if self.mode == "nearest" else "bilinear"
-        )
+        return values, _grid_sample(holes, grid, "nearest" if self.mode == "nearest" else "bilinear")
 
 
 def average(

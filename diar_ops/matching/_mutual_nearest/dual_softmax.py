@@ -54,9 +54,7 @@ def _backward(
 
 
 @_backward.register_fake
-def _(
-    grad0: Tensor, grad1: Tensor, set0: Tensor, set1: Tensor, lse0: Tensor, lse1: Tensor
-) -> tuple[Tensor, Tensor]:
+def _(grad0: Tensor, grad1: Tensor, set0: Tensor, set1: Tensor, lse0: Tensor, lse1: Tensor) -> tuple[Tensor, Tensor]:
     return torch.empty_like(set0), torch.empty_like(set1)
 
 
@@ -72,9 +70,7 @@ def _differentiate(ctx: Any, grad0: Tensor, grad1: Tensor) -> tuple[Tensor, Tens
 _dual_logsumexp.register_autograd(_differentiate, setup_context=_save)
 
 
-def dual_logsumexp(
-    logits0: Tensor, bias0: Tensor, logits1: Tensor, bias1: Tensor
-) -> tuple[Tensor, Tensor]:
+def dual_logsumexp(logits0: Tensor, bias0: Tensor, logits1: Tensor, bias1: Tensor) -> tuple[Tensor, Tensor]:
     """Return the logsumexp over each row and each column of ``logits0 . logits1 + biases``.
 
     The N x M logits exist only in tiles, which the backward pass computes again.

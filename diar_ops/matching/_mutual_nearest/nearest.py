@@ -31,25 +31,16 @@ class Nearest(NamedTuple):
     second1: Tensor  # (B, M) or (0)
 
 
-def augment(
-    unit0: Tensor, bias0: Tensor, unit1: Tensor, bias1: Tensor, *, multiple: int = 1
-) -> tuple[Tensor, Tensor]:
+def augment(unit0: Tensor, bias0: Tensor, unit1: Tensor, bias1: Tensor, *, multiple: int = 1) -> tuple[Tensor, Tensor]:
     """Append two channels so that the plain product is ``unit0 . unit1 + bias0 + bias1``.
 
     Both sets are padded to a multiple of ``multiple`` with elements whose products are -inf.
     """
     pad0, pad1 = (-unit.shape[1] % multiple for unit in (unit0, unit1))
-    bias0, bias1 = (
-        F.pad(bias0, (0, pad0), value=-torch.inf),
-        F.pad(bias1, (0, pad1), value=-torch.inf),
-    )
+    bias0, bias1 = (F.pad(bias0, (0, pad0), value=-torch.inf), F.pad(bias1, (0, pad1), value=-torch.inf))
     return (
-        torch.cat(
-            [F.pad(unit0, (0, 0, 0, pad0)), torch.stack([bias0, torch.ones_like(bias0)], -1)], -1
-        ),
-        torch.cat(
-            [F.pad(unit1, (0, 0, 0, pad1)), torch.stack([torch.ones_like(bias1), bias1], -1)], -1
-        ),
+        torch.cat([F.pad(unit0, (0, 0, 0, pad0)), torch.stack([bias0, torch.ones_like(bias0)], -1)], -1),
+        torch.cat([F.pad(unit1, (0, 0, 0, pad1)), torch.stack([torch.ones_like(bias1), bias1], -1)], -1),
     )
 
 
@@ -115,14 +106,7 @@ class _Running:
         self.second = like.new_full((batch, size), -torch.inf) if second else None
 
     def update(
-        self,
-        items: slice,
-        start: int,
-        partner_start: int,
-        value: Tensor,
-        index: Tensor,
-        tile: Tensor,
-        dim: int,
+        self, items: slice, start: int, partner_start: int, value: Tensor, index: Tensor, tile: Tensor, dim: int
     ) -> None:
         part = (items, slice(start, start + value.shape[1]))
         best = self.best[part]
@@ -169,9 +153,7 @@ def _column_maxima(tile: Tensor) -> tuple[Tensor, Tensor]:
     return value, index + GROUP * group.squeeze(1)
 
 
-def nearest_both_ways(
-    unit0: Tensor, bias0: Tensor, unit1: Tensor, bias1: Tensor, *, second: bool = False
-) -> Nearest:
+def nearest_both_ways(unit0: Tensor, bias0: Tensor, unit1: Tensor, bias1: Tensor, *, second: bool = False) -> Nearest:
     """Find the partner that maximises ``unit0 . unit1 + bias0 + bias1``, in both directions.
 
     Args:
@@ -185,7 +167,5 @@ def nearest_both_ways(
     Returns:
         :class:`Nearest`; among equals the partner of the lowest index. Not differentiable.
     """
-    nearest = _nearest_both_ways(
-        unit0.detach(), bias0.detach(), unit1.detach(), bias1.detach(), second
-    )
+    nearest = _nearest_both_ways(unit0.detach(), bias0.detach(), unit1.detach(), bias1.detach(), second)
     return Nearest(*nearest)

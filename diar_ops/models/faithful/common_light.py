@@ -25,9 +25,7 @@ class CommonLight(FrameSetEncoder):
     def __init__(self, channels: int) -> None:
         cells = 3 * GRID**2
         super().__init__(cells, channels)
-        self.tell = nn.Sequential(
-            nn.Linear(2 * channels, channels), nn.GELU(), nn.Linear(channels, cells)
-        )
+        self.tell = nn.Sequential(nn.Linear(2 * channels, channels), nn.GELU(), nn.Linear(channels, cells))
 
     def forward(self, relative: Tensor, shown: Tensor | None = None) -> Tensor:
         """Return the mean over frames of their log factors, (B, 3, 8, 8).

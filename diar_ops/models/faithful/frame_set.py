@@ -11,9 +11,7 @@ UNIT = 0.25
 
 def mlp(inputs: int, channels: int) -> nn.Sequential:
     """Return two linear layers, each with an activation behind it."""
-    return nn.Sequential(
-        nn.Linear(inputs, channels), nn.GELU(), nn.Linear(channels, channels), nn.GELU()
-    )
+    return nn.Sequential(nn.Linear(inputs, channels), nn.GELU(), nn.Linear(channels, channels), nn.GELU())
 
 
 def pool_frames(x: Tensor, shown: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -108,9 +108,7 @@ def sample_field(field: Tensor, size: tuple[int, int], window: Tensor | None = N
         (B, T, C, H, W).
     """
     if window is None:
-        return F.interpolate(field.flatten(0, 1), size, mode="bilinear").view(
-            *field.shape[:3], *size
-        )
+        return F.interpolate(field.flatten(0, 1), size, mode="bilinear").view(*field.shape[:3], *size)
     # Places need all digits, in half precision too.
     exact = field.to(solve_dtype(field.dtype))
     top, left, bottom, right = window.to(exact).unbind(1)

@@ -79,14 +79,10 @@ class FaithfulDIAR(nn.Module):
         check_option("FaithfulDIAR", fits, "a FaithfulDIARConfig", config)
         # Small copies: values, their logs, distance to the median over frames, mask.
         self.whole_stem = nn.Sequential(
-            nn.PixelUnshuffle(4),
-            nn.Conv2d(10 * 16, 64, 1),
-            nn.GELU(),
-            nn.Conv2d(64, c.whole_channels, 3, 2, 1),
+            nn.PixelUnshuffle(4), nn.Conv2d(10 * 16, 64, 1), nn.GELU(), nn.Conv2d(64, c.whole_channels, 3, 2, 1)
         )
         self.whole_stages = nn.ModuleList(
-            Stage(c.whole_channels, c.heads, (None, 4, 4), bool(i % 2), pool=True)
-            for i in range(c.whole_blocks)
+            Stage(c.whole_channels, c.heads, (None, 4, 4), bool(i % 2), pool=True) for i in range(c.whole_blocks)
         )
         # Darkest and brightest of what a token covers, in the frame and in the median.
         self.whole_range = nn.Conv2d(12, c.whole_channels, 1)
@@ -104,9 +100,7 @@ class FaithfulDIAR(nn.Module):
         self.stem = nn.Conv2d(14, half, 3, padding=1)
         self.down = nn.Conv2d(half, c.channels, 2, 2)
         self.mix_context = nn.Linear(c.context_channels, c.channels)
-        self.stages = nn.ModuleList(
-            Stage(c.channels, c.heads, c.window, bool(i % 2)) for i in range(c.blocks)
-        )
+        self.stages = nn.ModuleList(Stage(c.channels, c.heads, c.window, bool(i % 2)) for i in range(c.blocks))
         self.norm = nn.LayerNorm(c.channels)
         self.up = nn.Conv2d(c.channels, 4 * half, 1)
         self.judge = nn.Conv2d(half, 1 + CLUES, 1)
@@ -114,23 +108,13 @@ class FaithfulDIAR(nn.Module):
         self.say = nn.Linear(c.channels, 1)
         self.correction = nn.Linear(c.channels, 6)
         # The start is what frames of equal brightness agree on.
-        layers = (
-            self.trust,
-            self.haze,
-            self.light,
-            self.shared,
-            self.detail,
-            self.correction,
-            self.judge,
-        )
+        layers = (self.trust, self.haze, self.light, self.shared, self.detail, self.correction, self.judge)
         for name, value in ((n, p) for m in layers for n, p in m.named_parameters()):
             nn.init.zeros_(value) if name == "bias" else nn.init.trunc_normal_(value, std=0.01)
         start = torch.tensor([0.0, -1.0, -1.0, -1.0, 0.0, -1.0])
         self.judge.bias = nn.Parameter(start)
 
-    def forward(
-        self, frames: Tensor, valid: Tensor | None = None, *, whole: Whole | None = None
-    ) -> Restored:
+    def forward(self, frames: Tensor, valid: Tensor | None = None, *, whole: Whole | None = None) -> Restored:
         """Restore a picture, or a part of it.
 
         Args:
@@ -216,18 +200,12 @@ class FaithfulDIAR(nn.Module):
         # The median has no things in front, so that its darkest is the picture's.
         shift = (mean_level + common).mean((3, 4), keepdim=True)
         darkest = dark.amin((3, 4), keepdim=True) + shift
-        haze = haze_veil(
-            cells_of_tokens(self.haze(x).to(dtype)) + haze.to(dtype)[..., None, None], darkest
-        )
+        haze = haze_veil(cells_of_tokens(self.haze(x).to(dtype)) + haze.to(dtype)[..., None, None], darkest)
         return Light(
-            gain,
-            bound(haze + VEIL_UNIT * (own_veil + veil), MOST_LIGHT[1]),
-            self.context(x).movedim(-1, 2).to(dtype),
+            gain, bound(haze + VEIL_UNIT * (own_veil + veil), MOST_LIGHT[1]), self.context(x).movedim(-1, 2).to(dtype)
         )
 
-    def _encode_copies(
-        self, frames: Tensor, copies: LogCopies, dark: Tensor, bright: Tensor, mask: Tensor
-    ) -> Tensor:
+    def _encode_copies(self, frames: Tensor, copies: LogCopies, dark: Tensor, bright: Tensor, mask: Tensor) -> Tensor:
         """Return features of the tokens of small copies, (B, T, h, w, C).
 
         ``dark`` and ``bright`` are the ranges of the median's tokens; ``mask`` (B, T, 1, 1, 1) bool
@@ -246,9 +224,7 @@ class FaithfulDIAR(nn.Module):
         features: Tensor = self.whole_norm(x.movedim(2, -1))
         return features
 
-    def score_pixels(
-        self, frames: Tensor, valid: Tensor, light: Light, window: Tensor | None = None
-    ) -> Evidence:
+    def score_pixels(self, frames: Tensor, valid: Tensor, light: Light, window: Tensor | None = None) -> Evidence:
         """Score the pixels of a part of the frames.
 
         Args:
@@ -265,9 +241,7 @@ class FaithfulDIAR(nn.Module):
         blocks = describe_blocks(lit, difference, distance, known, frames)
         near = self.stem(blocks)
         x = by_frame(self.down(F.gelu(near)), T)
-        context = sample_field(
-            light.context, (x.shape[-2], x.shape[-1]), token_window(frames, window, STRIDE)
-        )
+        context = sample_field(light.context, (x.shape[-2], x.shape[-1]), token_window(frames, window, STRIDE))
         x = x + self.mix_context(context.movedim(2, -1)).movedim(-1, 2)
         tokens = by_frame(F.max_pool2d(blocks[:, :1], 2) > 0, T)
         for stage in self.stages:
@@ -282,9 +256,7 @@ class FaithfulDIAR(nn.Module):
         detail = self.detail(x).movedim(-1, 2)
         correction = self.correction(merged.movedim(1, -1)).movedim(-1, 1)
         return Evidence(
-            score,
-            bound_light(detail.to(dtype), MOST_DETAIL, 2),
-            bound_light(correction.to(dtype), MOST_CORRECTION, 1),
+            score, bound_light(detail.to(dtype), MOST_DETAIL, 2), bound_light(correction.to(dtype), MOST_CORRECTION, 1)
         )
 
     def compose(

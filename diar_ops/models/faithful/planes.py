@@ -76,9 +76,7 @@ def spread(x: Tensor, weight: Tensor) -> Tensor:
     """
     B, T, C, h, w = x.shape
     both = torch.cat((x, weight), dim=2)
-    kernel = torch.exp(
-        -torch.arange(-3, 4, dtype=x.dtype, device=x.device).square() / (2 * SPREAD**2)
-    )
+    kernel = torch.exp(-torch.arange(-3, 4, dtype=x.dtype, device=x.device).square() / (2 * SPREAD**2))
     kernel = kernel / kernel.sum()
     flat = both.view(B * T * (C + 1), 1, h, w)
     flat = F.conv2d(flat, kernel.view(1, 1, 7, 1), padding=(3, 0))
@@ -89,9 +87,7 @@ def spread(x: Tensor, weight: Tensor) -> Tensor:
     return (near + LEAST_SUPPORT * mean) / (support + LEAST_SUPPORT)
 
 
-def describe_blocks(
-    lit: Tensor, difference: Tensor, distance: Tensor, known: Tensor, frames: Tensor
-) -> Tensor:
+def describe_blocks(lit: Tensor, difference: Tensor, distance: Tensor, known: Tensor, frames: Tensor) -> Tensor:
     """Return means over blocks of 4 pixels, (B T, 14, 2 h, 2 w): mask first, most distant last."""
     planes = (known, lit * known, difference, distance, frames)
     means = [F.avg_pool2d(pad_to_multiple(p, STRIDE).flatten(0, 1), 4) for p in planes]

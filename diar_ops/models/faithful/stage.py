@@ -12,22 +12,14 @@ class Stage(nn.Module):
     """A depthwise convolution, a Swin block, and with ``pool`` a residual of pooled frames."""
 
     def __init__(
-        self,
-        channels: int,
-        heads: int,
-        window: tuple[int | None, int, int],
-        shift: bool,
-        *,
-        pool: bool = False,
+        self, channels: int, heads: int, window: tuple[int | None, int, int], shift: bool, *, pool: bool = False
     ) -> None:
         super().__init__()
         self.near = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
         self.block = SwinBlock(channels, window=window, shift=shift, heads=heads)
         self.pool: nn.Module | None = None
         if pool:
-            self.pool = nn.Sequential(
-                nn.Linear(6 * channels, channels), nn.GELU(), nn.Linear(channels, channels)
-            )
+            self.pool = nn.Sequential(nn.Linear(6 * channels, channels), nn.GELU(), nn.Linear(channels, channels))
         # Swin's deviation of 0.02 is made for many more channels; here it would begin as nothing.
         for layer in (self.block.qkv, self.block.proj, self.block.mlp_in, self.block.mlp_out):
             nn.init.xavier_uniform_(layer.weight)

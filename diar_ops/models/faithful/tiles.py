@@ -36,9 +36,7 @@ class _Network(Protocol):
 
     def parameters(self) -> Iterator[nn.Parameter]: ...
     def estimate_light(self, frames: Tensor, valid: Tensor) -> Light: ...
-    def score_pixels(
-        self, frames: Tensor, valid: Tensor, light: Light, window: Tensor
-    ) -> Evidence: ...
+    def score_pixels(self, frames: Tensor, valid: Tensor, light: Light, window: Tensor) -> Evidence: ...
     def compose(
         self,
         frames: Tensor,
@@ -75,12 +73,8 @@ class Tiled:
         progress: Callable[[str, int, int], None],
     ) -> None:
         self.network, self.full = network, full
-        self.light = gather_light(
-            network, frame_warpers, size, lambda *done: progress("judging light", *done)
-        )
-        self.evidence = gather_evidence(
-            network, warper, self.light, size, lambda *done: progress("weighing", *done)
-        )
+        self.light = gather_light(network, frame_warpers, size, lambda *done: progress("judging light", *done))
+        self.evidence = gather_evidence(network, warper, self.light, size, lambda *done: progress("weighing", *done))
         self.gain = (2.4 * self.light.gain[0].mean(dim=(2, 3))).exp()
 
     def restore(self, frames: Tensor, valid: Tensor, window: Box) -> tuple[Tensor, Tensor]:
@@ -91,9 +85,7 @@ class Tiled:
             valid: (1, T, 1, h, w) bool.
             window: (top, left, bottom, right) in the full picture.
         """
-        return compose_window(
-            self.network, frames, valid, self.light, self.evidence, window, self.full
-        )
+        return compose_window(self.network, frames, valid, self.light, self.evidence, window, self.full)
 
 
 class Tile(NamedTuple):
@@ -118,21 +110,13 @@ def tiles(size: tuple[int, int], frames: int, pixels: int = TILE_PIXELS) -> list
     for top in range(0, height, rows):
         for left in range(0, width, columns):
             bottom, right = min(height, top + rows), min(width, left + columns)
-            around = (
-                max(0, top - HALO),
-                max(0, left - HALO),
-                min(height, bottom + HALO),
-                min(width, right + HALO),
-            )
+            around = (max(0, top - HALO), max(0, left - HALO), min(height, bottom + HALO), min(width, right + HALO))
             cut.append(Tile((top, left, bottom, right), around))
     return cut
 
 
 def gather_light(
-    network: _Network,
-    warpers: Sequence[Warper],
-    size: tuple[int, int],
-    progress: Callable[[int, int], None],
+    network: _Network, warpers: Sequence[Warper], size: tuple[int, int], progress: Callable[[int, int], None]
 ) -> Light:
     """Estimate the light of frames of (height, width), each of which has a warper of its own."""
     parts = []
@@ -169,9 +153,7 @@ def gather_evidence(
         top, left, bottom, right = tile.around
         stack, valid = warper((top, left, bottom - top, right - left))
         window = _window(tile.around, size).to(weight.device)
-        part = _to_cpu(
-            network.score_pixels(stack.to(weight), valid.to(weight.device), device_light, window)
-        )
+        part = _to_cpu(network.score_pixels(stack.to(weight), valid.to(weight.device), device_light, window))
         share = _ramps(tile, size, 1)
         score[..., top:bottom, left:right] += part.score * share
         total[top:bottom, left:right] += share
@@ -233,9 +215,7 @@ def compose_window(
         score = _enlarge(evidence.score, share[0].tolist(), size)
     # The last tokens reach beyond the copy.
     reach = torch.tensor([n / (STRIDE * -(-n // STRIDE)) for n in copy])
-    restored = network.compose(
-        frames, valid, light, evidence._replace(score=score), share, share * reach.repeat(2)
-    )
+    restored = network.compose(frames, valid, light, evidence._replace(score=score), share, share * reach.repeat(2))
     assert restored.weights is not None
     return restored.image, restored.weights
 
@@ -249,14 +229,10 @@ def _enlarge(field: Tensor, share: list[float], size: tuple[int, int]) -> Tensor
     """Interpolate a field of many cells linearly at a few pixels, as ``sample_field`` does."""
     for axis in (0, 1):
         count, cells, dim = size[axis], field.shape[axis - 2], axis - 2
-        positions = (
-            share[axis] + (share[axis + 2] - share[axis]) * (torch.arange(count) + 0.5) / count
-        )
+        positions = share[axis] + (share[axis + 2] - share[axis]) * (torch.arange(count) + 0.5) / count
         positions = (positions * cells - 0.5).clamp(0, cells - 1)
         low = positions.long()
-        low_cells, high_cells = (
-            field.index_select(dim, i) for i in (low, (low + 1).clamp_max(cells - 1))
-        )
+        low_cells, high_cells = (field.index_select(dim, i) for i in (low, (low + 1).clamp_max(cells - 1)))
         between = positions - low
         if axis == 0:
             between = between.unsqueeze(1)

@@ -44,9 +44,7 @@ def tone_curves(difference: Tensor, median: Tensor, valid: Tensor) -> tuple[Tens
     tones = [
         torch.cat(
             [
-                plane[..., min(start, count - 1) : max(end, start + 1)]
-                .nanmedian(3, keepdim=True)
-                .values
+                plane[..., min(start, count - 1) : max(end, start + 1)].nanmedian(3, keepdim=True).values
                 for start, end in pairwise(ends)
             ],
             dim=3,
@@ -75,9 +73,7 @@ class ToneVeil(FrameSetEncoder):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
-    def forward(
-        self, curve: Tensor, level: Tensor, shown: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, curve: Tensor, level: Tensor, shown: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return logs of factors on veils (B, T, 3), and log factors of the picture (B, 1, 3).
 
         Args:

@@ -128,9 +128,7 @@ def _stored(key: str, value: Tensor, dtype: torch.dtype | None) -> Tensor:
     return stored
 
 
-def load_descriptor(
-    name_or_path: str = "sift", *, device: torch.device | str = "cpu"
-) -> DenseDescriptor:
+def load_descriptor(name_or_path: str = "sift", *, device: torch.device | str = "cpu") -> DenseDescriptor:
     """Load a dense descriptor for :func:`align_sequence`.
 
     Args:

@@ -29,9 +29,7 @@ _LIBRARY = f"{PREFIX}library_version"
 _HINT = "get the file anew, or write it again with save_pretrained"
 
 
-def encode_network(
-    network: nn.Module, state: Mapping[str, Tensor], metadata: Mapping[str, str]
-) -> bytes:
+def encode_network(network: nn.Module, state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
     """Return the content of the file of a registered network."""
     config: Any = network.config
     header = {
@@ -70,8 +68,7 @@ def network_from(file: StateFile) -> nn.Module:
             network = registered.network(config)
     except (DiarError, MemoryError, RuntimeError) as error:
         raise WeightsError(
-            f"load_pretrained: the config in {file.path} builds no {name} "
-            f"({str(error).splitlines()[0]}); {_HINT}"
+            f"load_pretrained: the config in {file.path} builds no {name} ({str(error).splitlines()[0]}); {_HINT}"
         ) from error
     check_fit(file, network, f"the {name} of its own config", hint=f"; {_HINT}")
     network.load_state_dict({**network.state_dict(), **file.state})
@@ -82,9 +79,7 @@ def _check_version(file: StateFile) -> None:
     """Raise unless this library can read the format of a file."""
     version = file.metadata[_VERSION]
     if not (version.isascii() and version.isdigit()):
-        raise WeightsError(
-            f"load_pretrained: {file.path} is damaged (its format version is {version!r}); {_HINT}"
-        )
+        raise WeightsError(f"load_pretrained: {file.path} is damaged (its format version is {version!r}); {_HINT}")
     if len(version) > 9 or int(version) > FORMAT_VERSION:
         raise WeightsError(
             f"load_pretrained: {file.path} is of format {version[:9]} (written by {_writer(file)}),"
@@ -103,9 +98,7 @@ def _read_config(file: StateFile, registered: Registered) -> Any:
     try:
         document = json.loads(file.metadata.get(_CONFIG, ""))
     except (ValueError, RecursionError) as error:
-        raise WeightsError(
-            f"load_pretrained: the config in {file.path} is no JSON; {_HINT}"
-        ) from error
+        raise WeightsError(f"load_pretrained: the config in {file.path} is no JSON; {_HINT}") from error
     if not isinstance(document, dict):
         raise WeightsError(
             f"load_pretrained: expected the config in {file.path} to be a JSON object, got "
@@ -120,9 +113,7 @@ def _read_config(file: StateFile, registered: Registered) -> Any:
     try:
         return registered.config(**{name: _to_tuples(value) for name, value in document.items()})
     except (DiarError, TypeError) as error:
-        raise WeightsError(
-            f"load_pretrained: the config in {file.path} is not valid ({error}); {_HINT}"
-        ) from error
+        raise WeightsError(f"load_pretrained: the config in {file.path} is not valid ({error}); {_HINT}") from error
 
 
 def _to_tuples(value: Any) -> Any:

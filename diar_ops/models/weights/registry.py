@@ -33,7 +33,4 @@ RESTORERS: dict[str, Registered] = {
     "FaithfulDIAR": Registered(FaithfulDIAR, FaithfulDIARConfig),
 }
 #: All, by the name that stands in the files, which is the name of the class.
-NETWORKS: dict[str, Registered] = {
-    **RESTORERS,
-    "DualDescriptor": Registered(DualDescriptor, DualDescriptorConfig),
-}
+NETWORKS: dict[str, Registered] = {**RESTORERS, "DualDescriptor": Registered(DualDescriptor, DualDescriptorConfig)}

@@ -95,11 +95,7 @@ def check_fit(file: StateFile, network: nn.Module, name: str, *, hint: str = "")
         if keys
     ]
     if problems:
-        raise WeightsError(
-            f"load_pretrained: the keys of {file.path} do not fit {name}: "
-            + "; ".join(problems)
-            + hint
-        )
+        raise WeightsError(f"load_pretrained: the keys of {file.path} do not fit {name}: " + "; ".join(problems) + hint)
 
 
 def some(keys: Iterable[str], most: int = 4) -> str:

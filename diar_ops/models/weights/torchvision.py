@@ -47,10 +47,7 @@ def _architecture_name(file: StateFile) -> str:
     """Return the name of the architecture, by the names of its blocks."""
     state: Mapping[str, Tensor] = file.state
     bottleneck = "layer1.0.conv3.weight" in state
-    blocks = tuple(
-        len({key.split(".")[1] for key in state if key.startswith(f"layer{layer}.")})
-        for layer in (1, 2, 3)
-    )
+    blocks = tuple(len({key.split(".")[1] for key in state if key.startswith(f"layer{layer}.")}) for layer in (1, 2, 3))
     for name, architecture in ARCHITECTURES.items():
         if architecture.blocks == blocks and architecture.bottleneck == bottleneck:
             return name

@@ -68,10 +68,7 @@ def adjust_frames(
         without = adjust_frames(ties, homography, sizes, reference)
         return without._replace(distortion_sigma=sigma)
     trusted = torch.tensor(
-        [
-            bool(adjusted.success[t]) and is_plausible(adjusted.homography[t], size)
-            for t, size in enumerate(sizes)
-        ]
+        [bool(adjusted.success[t]) and is_plausible(adjusted.homography[t], size) for t, size in enumerate(sizes)]
     )
     homography = torch.where(trusted[:, None, None], adjusted.homography, homography)
     return AdjustedFrames(homography, Lens(k, sizes), sigma)

@@ -49,11 +49,7 @@ def choose_reference(pairs: PairMatches, sharpness: Tensor, sizes: Tensor) -> in
     scores = {}
     for t in largest_component(index, number, count):
         reach = chain_to_reference(index, homographies, number, count, t)
-        inside = [
-            _share_inside(torch.cat(content[s]), H, sizes[t])
-            for s, H in reach.items()
-            if s != t and content[s]
-        ]
+        inside = [_share_inside(torch.cat(content[s]), H, sizes[t]) for s, H in reach.items() if s != t and content[s]]
         connection = float((support[t] / support.max().clamp_min(1)).sqrt())
         completeness = sum(inside) / max(1, len(inside))
         frontality = float(torch.exp(-torch.tensor(perspectives[t] or [0.0]).median()))
@@ -88,9 +84,7 @@ def chain_to_reference(
         step[i, j] = torch.linalg.inv(H)
     cost = 1.0 / inliers.to(torch.float64).numpy()
     graph = coo_matrix((cost, (index[:, 0].numpy(), index[:, 1].numpy())), shape=(count, count))
-    distance, previous = dijkstra(
-        graph.tocsr(), directed=False, indices=reference, return_predecessors=True
-    )
+    distance, previous = dijkstra(graph.tocsr(), directed=False, indices=reference, return_predecessors=True)
     chained: dict[int, Tensor] = {}
     for t in sorted(range(count), key=lambda t: distance[t]):
         if t == reference:
@@ -108,9 +102,7 @@ def largest_component(index: Tensor, inliers: Tensor, count: int) -> list[int]:
 
     if len(index) == 0:
         return list(range(count))
-    graph = coo_matrix(
-        (inliers.numpy(), (index[:, 0].numpy(), index[:, 1].numpy())), shape=(count, count)
-    )
+    graph = coo_matrix((inliers.numpy(), (index[:, 0].numpy(), index[:, 1].numpy())), shape=(count, count))
     _, label = connected_components(graph, directed=False)
     groups: dict[int, list[int]] = {}
     for t, group in enumerate(label.tolist()):
@@ -121,9 +113,7 @@ def largest_component(index: Tensor, inliers: Tensor, count: int) -> list[int]:
 def perspective(homography: Tensor, size: Tensor) -> float:
     """Return how unevenly a homography magnifies: the log ratio of its extreme area changes."""
     height, width = (float(s) for s in size)
-    corners = torch.tensor(
-        [[0, 0, 1], [width, 0, 1], [width, height, 1], [0, height, 1]], dtype=torch.float64
-    )
+    corners = torch.tensor([[0, 0, 1], [width, 0, 1], [width, height, 1], [0, height, 1]], dtype=torch.float64)
     depth = corners @ homography[2]
     if bool((depth * depth[0] <= 0).any()):
         return 10.0
@@ -143,10 +133,7 @@ def candidate_pairs(count: int) -> Tensor:
     else:
         hubs = {round(k * (count - 1) / 5) for k in range(6)}
         chosen = {
-            (min(i, j), max(i, j))
-            for i in range(count)
-            for j in {*range(i + 1, min(i + 4, count)), *hubs}
-            if i != j
+            (min(i, j), max(i, j)) for i in range(count) for j in {*range(i + 1, min(i + 4, count)), *hubs} if i != j
         }
     return torch.tensor(sorted(chosen), dtype=torch.int64).reshape(-1, 2)
 

@@ -12,9 +12,7 @@ from diar_ops.pipeline._align.place import Placement, covered_grid
 from diar_ops.pipeline._align.refine import QUANTILES
 
 
-def judge_frames(
-    pairs: PairMatches, placement: Placement, finite: Sequence[bool], reference: int
-) -> Alignment:
+def judge_frames(pairs: PairMatches, placement: Placement, finite: Sequence[bool], reference: int) -> Alignment:
     """Return the alignment of a sequence with the verdict on each frame.
 
     A frame is aligned if its pixels agree with those of its anchor (:data:`refine.EVIDENCE`); else

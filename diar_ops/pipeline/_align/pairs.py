@@ -50,17 +50,9 @@ def match_frames(
         The pairs, in full-resolution pixels.
     """
 
-    def match_on(
-        frames: Tensor, copies: Sequence[WorkingCopy | None], earlier: PairMatches | None
-    ) -> PairMatches:
+    def match_on(frames: Tensor, copies: Sequence[WorkingCopy | None], earlier: PairMatches | None) -> PairMatches:
         return _match_all(
-            frames,
-            copies,
-            earlier,
-            descriptor=descriptor,
-            options=options,
-            generator=generator,
-            progress=progress,
+            frames, copies, earlier, descriptor=descriptor, options=options, generator=generator, progress=progress
         )
 
     small = [None if c is None else smaller_copy(c, options.matching_size // 2) for c in copies]
@@ -127,9 +119,7 @@ def _match_all(
             rotated_levels = describe(rotated)
             for hub in hubs:
                 hub_levels = levels[hub] = levels[hub] or describe(_usable(copies[hub]))
-                upright = unrotate_matches(
-                    match(rotated_levels, hub_levels), homography_rotated_copy
-                )
+                upright = unrotate_matches(match(rotated_levels, hub_levels), homography_rotated_copy)
                 rows.append((t, hub))
                 rotated_matches.append(upright)
         progress(f"turning photos{suffix}", done + 1, len(lone))
@@ -138,15 +128,10 @@ def _match_all(
     return _replace_verified(pairs, verify(torch.tensor(rows), rotated_matches))
 
 
-def describe_copy(
-    copy: WorkingCopy, descriptor: Descriptor, scales: Sequence[float]
-) -> list[FeatureMap]:
+def describe_copy(copy: WorkingCopy, descriptor: Descriptor, scales: Sequence[float]) -> list[FeatureMap]:
     """Return the feature maps of all pyramid levels of a copy, in pixels of the copy."""
     image = hide_invalid(copy.image, copy.valid)
-    return [
-        level_features(descriptor(level.image), scale=level.scale)
-        for level in image_pyramid(image, scales=scales)
-    ]
+    return [level_features(descriptor(level.image), scale=level.scale) for level in image_pyramid(image, scales=scales)]
 
 
 def match_levels(levels0: Levels, levels1: Levels, max_matches: int) -> Matches:
@@ -229,9 +214,7 @@ def _usable(copy: WorkingCopy | None) -> WorkingCopy:
     return copy
 
 
-def _outside_largest_component(
-    pairs: PairMatches, copies: Sequence[WorkingCopy | None]
-) -> list[int]:
+def _outside_largest_component(pairs: PairMatches, copies: Sequence[WorkingCopy | None]) -> list[int]:
     """Return the usable frames outside the largest component: all if no pair is verified."""
     verified = pairs.estimate.success
     component: list[int] = []

@@ -89,13 +89,7 @@ def place_frames(
             return working_copy(*frames[t], options.refinement_size, device, lens.distortion)
 
         refined = refine_frames(
-            initial,
-            pairs,
-            reference,
-            copy_of,
-            descriptor=descriptor,
-            generator=generator,
-            progress=progress,
+            initial, pairs, reference, copy_of, descriptor=descriptor, generator=generator, progress=progress
         )
         placed = {t: frame for t, frame in refined.items() if frame.success}
         homography = torch.eye(3, dtype=torch.float64).repeat(len(frames), 1, 1)
@@ -155,9 +149,7 @@ def place_large_frames(
     return placement._replace(ties=ties, adjusted=adjusted)
 
 
-def covered_grid(
-    homography_reference_frame: Tensor, frame: int, reference_size: tuple[int, int], lens: Lens
-) -> Tensor:
+def covered_grid(homography_reference_frame: Tensor, frame: int, reference_size: tuple[int, int], lens: Lens) -> Tensor:
     """Return (4096,) bool, which points of a grid on the reference the frame shows."""
     y, x = torch.meshgrid(
         (torch.arange(64, dtype=torch.float64) + 0.5) * reference_size[0] / 64 - 0.5,

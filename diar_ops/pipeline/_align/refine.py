@@ -10,12 +10,7 @@ import torch
 from torch import Tensor
 
 from diar_ops._types import FeatureMap, Matches, PairMatches, RefinedHomography
-from diar_ops.geometry import (
-    ransac_homography,
-    refine_homography,
-    transform_points,
-    warp_homography,
-)
+from diar_ops.geometry import ransac_homography, refine_homography, transform_points, warp_homography
 from diar_ops.matching import match_local
 from diar_ops.pipeline._align.graph import is_plausible
 from diar_ops.pipeline._align.pairs import EVIDENCE_CELLS, Descriptor
@@ -142,10 +137,7 @@ def refine_frames(
 
 
 def refine_frame(
-    copy: WorkingCopy,
-    anchor: Anchor,
-    homography_anchor_frame: Tensor,
-    generator: torch.Generator | None,
+    copy: WorkingCopy, anchor: Anchor, homography_anchor_frame: Tensor, generator: torch.Generator | None
 ) -> RefinedFrame:
     """Refine the homography of one frame to its anchor from one that is right to some pixels.
 
@@ -163,10 +155,7 @@ def refine_frame(
 
 
 def _refine_on_copy(
-    copy: WorkingCopy,
-    anchor: Anchor,
-    homography_anchor_frame: Tensor,
-    generator: torch.Generator | None,
+    copy: WorkingCopy, anchor: Anchor, homography_anchor_frame: Tensor, generator: torch.Generator | None
 ) -> RefinedFrame:
     """Refine on copies of this size only."""
     anchor_copy, frame_copy = anchor.copy.homography_copy_frame, copy.homography_copy_frame
@@ -196,9 +185,7 @@ def _refine_pixels(copy: WorkingCopy, anchor: WorkingCopy, H: Tensor) -> Refined
     return refine_homography(copy.image, anchor.image, H, copy.valid, anchor.valid)
 
 
-def _match_again(
-    copy: WorkingCopy, anchor: Anchor, H: Tensor, generator: torch.Generator | None
-) -> Tensor | None:
+def _match_again(copy: WorkingCopy, anchor: Anchor, H: Tensor, generator: torch.Generator | None) -> Tensor | None:
     """Match cells near their place under ``H``; return the homography that they agree on."""
     size = anchor.copy.size
     warped = warp_homography(copy.image, H[None].to(copy.image), copy.valid, size=size)
@@ -232,29 +219,21 @@ def is_reliable(
     )
 
 
-def full_resolution(
-    matches: Matches, copy0: WorkingCopy, copy1: WorkingCopy
-) -> tuple[Tensor, Tensor]:
+def full_resolution(matches: Matches, copy0: WorkingCopy, copy1: WorkingCopy) -> tuple[Tensor, Tensor]:
     """Return the valid matches of one pair of copies as points (N, 2) of the frames, on the CPU."""
     keep = matches.valid[0]
     points0, points1 = (
-        transform_points(
-            points[0, keep].to("cpu", torch.float64), torch.linalg.inv(copy.homography_copy_frame)
-        ).points
+        transform_points(points[0, keep].to("cpu", torch.float64), torch.linalg.inv(copy.homography_copy_frame)).points
         for points, copy in ((matches.points0, copy0), (matches.points1, copy1))
     )
     return points0, points1
 
 
-def _best_supported_step(
-    pairs: PairMatches, frame: int, placed: set[int]
-) -> tuple[int, Tensor] | None:
+def _best_supported_step(pairs: PairMatches, frame: int, placed: set[int]) -> tuple[int, Tensor] | None:
     """Return the placed frame p with the most support, and ``homography_p_frame``."""
     best, most = None, 0
     support = (pairs.estimate.inliers.sum(dim=1) * pairs.estimate.success).tolist()
-    for (i, j), homography_j_i, count in zip(
-        pairs.frames.tolist(), pairs.estimate.homography, support, strict=True
-    ):
+    for (i, j), homography_j_i, count in zip(pairs.frames.tolist(), pairs.estimate.homography, support, strict=True):
         if count > most and i == frame and j in placed:
             best, most = (j, homography_j_i), count
         elif count > most and j == frame and i in placed:

@@ -22,10 +22,7 @@ def rotate_copy(copy: WorkingCopy, angle: float) -> tuple[WorkingCopy, Tensor]:
     """Rotate a copy about its centre by ``angle`` radians; return ``homography_rotated_copy``."""
     height, width = copy.size
     c, s = math.cos(angle), math.sin(angle)
-    size = (
-        math.ceil(abs(s) * width + abs(c) * height),
-        math.ceil(abs(c) * width + abs(s) * height),
-    )
+    size = (math.ceil(abs(s) * width + abs(c) * height), math.ceil(abs(c) * width + abs(s) * height))
     x, y = (width - 1) / 2, (height - 1) / 2
     u, v = (size[1] - 1) / 2, (size[0] - 1) / 2
     H = torch.tensor([[c, -s, u - c * x + s * y], [s, c, v - s * x - c * y], [0.0, 0.0, 1.0]])

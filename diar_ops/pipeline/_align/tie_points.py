@@ -37,9 +37,7 @@ class TiePoints(NamedTuple):
     points1: Tensor
 
     @classmethod
-    def from_undistorted(
-        cls, frame0: int, frame1: int, points0: Tensor, points1: Tensor, lens: Lens
-    ) -> TiePoints:
+    def from_undistorted(cls, frame0: int, frame1: int, points0: Tensor, points1: Tensor, lens: Lens) -> TiePoints:
         """Return the tie points of undistorted positions."""
         distorted0, distorted1 = lens.distort(points0, frame0), lens.distort(points1, frame1)
         return cls(frame0, frame1, distorted0.points, distorted1.points)
@@ -94,9 +92,7 @@ def tie_neighbours(
     return ties
 
 
-def _neighbours(
-    placed: Mapping[int, RefinedFrame], coverage: Mapping[int, Tensor]
-) -> list[tuple[int, int]]:
+def _neighbours(placed: Mapping[int, RefinedFrame], coverage: Mapping[int, Tensor]) -> list[tuple[int, int]]:
     """Pair each frame with those that share most of what it shows, its anchor left out."""
     pairs = set()
     for t in coverage:

@@ -61,12 +61,8 @@ def _refine_pair(
     """Return tie points of two frames from tiles of frame 1, or ``None`` if there are none."""
     lens = adjusted.lens
     frame0, frame1 = frames[tie.frame0], frames[tie.frame1]
-    homography_1_0 = (
-        torch.linalg.inv(adjusted.homography[tie.frame1]) @ adjusted.homography[tie.frame0]
-    )
-    corners = _tile_corners(
-        lens.undistort(tie.points1, tie.frame1).points, image_size(frame1.image)
-    )
+    homography_1_0 = torch.linalg.inv(adjusted.homography[tie.frame1]) @ adjusted.homography[tie.frame0]
+    corners = _tile_corners(lens.undistort(tie.points1, tie.frame1).points, image_size(frame1.image))
     if not corners:
         return None
     eye = torch.eye(3, dtype=torch.float64)
@@ -87,28 +83,19 @@ def _refine_pair(
         return None
     offset = torch.tensor([[left, top] for top, left in corners], dtype=torch.float64)
     points0, points1 = (
-        (points.cpu().double() + offset[:, None])[keep]
-        for points in (refined.matches.points0, refined.matches.points1)
+        (points.cpu().double() + offset[:, None])[keep] for points in (refined.matches.points0, refined.matches.points1)
     )
     points0 = transform_points(points0, torch.linalg.inv(homography_1_0)).points
     return TiePoints.from_undistorted(tie.frame0, tie.frame1, points0, points1, lens)
 
 
 def _cut_tiles(
-    frame: Frame,
-    homography_1_frame: Tensor,
-    corners: Sequence[tuple[int, int]],
-    lens: Lens,
-    device: torch.device,
+    frame: Frame, homography_1_frame: Tensor, corners: Sequence[tuple[int, int]], lens: Lens, device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """Warp a frame onto tiles of frame 1: images (n, 3, TILE, TILE) float32, and valid."""
     tiles = [
         warp_frame(
-            frame.image,
-            homography_1_frame,
-            (top, left, TILE, TILE),
-            valid=frame.valid,
-            distortion=lens.distortion,
+            frame.image, homography_1_frame, (top, left, TILE, TILE), valid=frame.valid, distortion=lens.distortion
         )
         for top, left in corners
     ]

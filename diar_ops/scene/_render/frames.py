@@ -81,15 +81,11 @@ class RenderFrames(NamedTuple):
         frames = slice(start, stop)
         lights, objects = (
             int(used.max()) + 1 if len(used) else 0
-            for used in (
-                group.valid[frames].any(dim=0).nonzero() for group in (self.lights, self.objects)
-            )
+            for used in (group.valid[frames].any(dim=0).nonzero() for group in (self.lights, self.objects))
         )
         return self.select(frames, lights=lights, objects=objects)
 
-    def select(
-        self, index: slice | Tensor, *, lights: int | None = None, objects: int | None = None
-    ) -> RenderFrames:
+    def select(self, index: slice | Tensor, *, lights: int | None = None, objects: int | None = None) -> RenderFrames:
         """Return frames by their index, with the first of their slots or all of them."""
         return RenderFrames(
             to_plane=self.to_plane[index],
@@ -179,9 +175,7 @@ def _projected_area(objects: Objects, half_size: Tensor) -> Tensor:
     # The mean projection of a convex solid is a quarter of its surface (Cauchy); of an ellipsoid
     # by Thomsen's formula, of a cylinder as if it were round.
     power = 1.6075
-    ellipsoid = torch.pi * (
-        (((a * b) ** power + (a * c) ** power + (b * c) ** power) / 3) ** (1 / power)
-    )
+    ellipsoid = torch.pi * ((((a * b) ** power + (a * c) ** power + (b * c) ** power) / 3) ** (1 / power))
     box = 2 * (a * b + a * c + b * c)
     cylinder = torch.pi * a * b / 2 + torch.pi * (a * b).sqrt() * c
     disc = torch.pi * a * b * (1 - objects.hole.square())

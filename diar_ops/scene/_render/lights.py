@@ -124,9 +124,7 @@ def square_light_diffuse(light: RenderLights, x: Tensor, y: Tensor) -> Tensor:
     return diffuse
 
 
-def square_light_specular(
-    light: RenderLights, x: Tensor, y: Tensor, view: Vector, lobes: list[Lobe]
-) -> Tensor | None:
+def square_light_specular(light: RenderLights, x: Tensor, y: Tensor, view: Vector, lobes: list[Lobe]) -> Tensor | None:
     """Return the specular radiance of squares, None without lobes; see :func:`sphere_light`."""
     if not lobes:
         return None
@@ -156,15 +154,11 @@ def _sides(light: RenderLights) -> tuple[Tensor, Tensor]:
 
 
 def _half(to_light: _ToLight, view: Vector) -> _Half:
-    h, inverse_norm, to_either = microfacet.half_vector(
-        view, scale_vector(to_light[:3], to_light.inverse)
-    )
+    h, inverse_norm, to_either = microfacet.half_vector(view, scale_vector(to_light[:3], to_light.inverse))
     return _Half(h, to_either, (-h[2] * inverse_norm).clamp_min(1e-3))
 
 
-def _reflect(
-    lobes: list[Lobe], shares: list[Tensor], half: _Half, to_view: Tensor, to_light: Tensor
-) -> Tensor:
+def _reflect(lobes: list[Lobe], shares: list[Tensor], half: _Half, to_view: Tensor, to_light: Tensor) -> Tensor:
     """Return the specular radiance (n, P) for unit radiance of lights.
 
     Args:

@@ -96,9 +96,7 @@ class _Material(NamedTuple):
     is_tinted: Tensor
 
 
-def shade_objects(
-    frames: RenderFrames, x: Tensor, y: Tensor, ray: Vector, plane: Tensor
-) -> list[ObjectShading]:
+def shade_objects(frames: RenderFrames, x: Tensor, y: Tensor, ray: Vector, plane: Tensor) -> list[ObjectShading]:
     """Shade what rays see of all objects, one entry for each kind that is near them.
 
     Args:
@@ -130,9 +128,7 @@ def shade_objects(
     return shadings
 
 
-def _shade(
-    frames: RenderFrames, kind: int, rows: tuple[Tensor, ...], ray: Vector, plane: Tensor
-) -> ObjectShading:
+def _shade(frames: RenderFrames, kind: int, rows: tuple[Tensor, ...], ray: Vector, plane: Tensor) -> ObjectShading:
     """Shade objects of one kind; ``rows`` are frame, row and slot (n,), ``ray`` is (n, N)."""
     frame, row, slot = rows
     hits = _intersect(frames, kind, frame, slot, ray)
@@ -295,9 +291,7 @@ def _refract(kind: int, hits: _Hits) -> tuple[Vector, Vector, Tensor]:
     is_total = square < 0
     root = square.clamp_min(0).sqrt()
     direction = vector(
-        lambda i: torch.where(
-            is_total, d[i] - 2 * cosine * n[i], GLASS * d[i] + (root - GLASS * cosine) * n[i]
-        )
+        lambda i: torch.where(is_total, d[i] - 2 * cosine * n[i], GLASS * d[i] + (root - GLASS * cosine) * n[i])
     )
     share = share * torch.where(is_total, 1, 1 - microfacet.fresnel(f0, root))
     return vector(lambda i: point[i] + far * d[i]), direction, share

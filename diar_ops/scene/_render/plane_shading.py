@@ -11,12 +11,7 @@ import torch
 from torch import Tensor
 
 from diar_ops.scene._render.frames import RenderFrames, RenderObjects
-from diar_ops.scene._render.lights import (
-    Lobe,
-    sphere_light,
-    square_light_diffuse,
-    square_light_specular,
-)
+from diar_ops.scene._render.lights import Lobe, sphere_light, square_light_diffuse, square_light_specular
 from diar_ops.scene._render.microfacet import directional_albedo
 from diar_ops.scene._render.primitives import Vector
 from diar_ops.scene._render.shadows import CoarseGrid, visibility
@@ -40,12 +35,7 @@ class PlaneShading(NamedTuple):
 
 
 def shade_plane(
-    frames: RenderFrames,
-    x: Tensor,
-    y: Tensor,
-    view: Vector,
-    points: int,
-    grid: CoarseGrid | None = None,
+    frames: RenderFrames, x: Tensor, y: Tensor, view: Vector, points: int, grid: CoarseGrid | None = None
 ) -> PlaneShading:
     """Shade points of the plane.
 
@@ -101,10 +91,7 @@ def shade_plane(
         mirrored = mirrored + _sum_lights(power, specular, visible)
     unshadowed = (free + ambient).sum(1, keepdim=True).clamp_min(1e-12)
     return PlaneShading(
-        diffuse=total,
-        base=1 - albedo,
-        specular=mirrored,
-        shadowing=1 - total.sum(1, keepdim=True) / unshadowed,
+        diffuse=total, base=1 - albedo, specular=mirrored, shadowing=1 - total.sum(1, keepdim=True) / unshadowed
     )
 
 
@@ -134,9 +121,7 @@ def _sum_lights(power: Tensor, share: Tensor, visible: Tensor | None) -> Tensor:
         return power @ share
     if visible.shape[2] == 1:
         return power @ (share * visible[:, :, 0])
-    return torch.stack(
-        [(power[:, c : c + 1] @ (share * visible[:, :, c]))[:, 0] for c in range(3)], dim=1
-    )
+    return torch.stack([(power[:, c : c + 1] @ (share * visible[:, :, c]))[:, 0] for c in range(3)], dim=1)
 
 
 def _lobes(material: PictureMaterial, to_view: Tensor) -> tuple[list[Lobe], Tensor]:
@@ -174,9 +159,7 @@ def _openness(objects: RenderObjects, x: Tensor, y: Tensor) -> Tensor:
         facing = torch.where(is_flat, facing, 1)
         # A surface element's form factor, that of a disc where it is near.
         factor = area * facing * cosine / (math.pi * square + torch.where(is_flat, area, 0))
-        openness = openness * (
-            1 - factor.clamp_max(1)[:, None] * (1 - _back_radiance(objects, slot))
-        )
+        openness = openness * (1 - factor.clamp_max(1)[:, None] * (1 - _back_radiance(objects, slot)))
     return openness
 
 

@@ -62,11 +62,7 @@ def to_local_direction(shape: Primitives, direction: Vector) -> Vector:
     """Return world directions, each (n, N), in local coordinates."""
     to_axes = shape.rotation / shape.scale[:, None]
     x, y, z = direction
-    return vector(
-        lambda i: (
-            x * to_axes[:, 0, i, None] + y * to_axes[:, 1, i, None] + z * to_axes[:, 2, i, None]
-        )
-    )
+    return vector(lambda i: x * to_axes[:, 0, i, None] + y * to_axes[:, 1, i, None] + z * to_axes[:, 2, i, None])
 
 
 def intersect(kind: int, shape: Primitives, o: Vector, d: Vector) -> tuple[Tensor, Tensor, Tensor]:
@@ -123,12 +119,7 @@ def surface_normal(kind: int, shape: Primitives, p: Vector) -> Vector:
 
 
 def beam_coverage(
-    kind: int,
-    shape: Primitives,
-    source: Vector,
-    end: Vector,
-    source_width: Tensor,
-    end_width: Tensor,
+    kind: int, shape: Primitives, source: Vector, end: Vector, source_width: Tensor, end_width: Tensor
 ) -> Tensor:
     """Return the share in [0, 1] of beams from ``source`` to ``end`` that an object blocks.
 
@@ -199,9 +190,7 @@ def _box_coverage(shape: Primitives, source: Vector, d: Vector, width: Tensor) -
     return torch.where(parts[2] < low, parts[2] * low, coverage)
 
 
-def _cylinder_coverage(
-    shape: Primitives, source: Vector, d: Vector, s: Tensor, width: Tensor
-) -> Tensor:
+def _cylinder_coverage(shape: Primitives, source: Vector, d: Vector, s: Tensor, width: Tensor) -> Tensor:
     """Return the coverage by a cylinder: across its round side times along its axis."""
     side = (d[0] * d[0] + d[1] * d[1] + TINY).sqrt()
     length = dot(d, d).sqrt()

@@ -29,12 +29,7 @@ def row_bounds(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def near_beam(
-    start: Tensor,
-    start_radius: Tensor,
-    end: Tensor,
-    end_radius: Tensor,
-    centre: Tensor,
-    radius: Tensor,
+    start: Tensor, start_radius: Tensor, end: Tensor, end_radius: Tensor, centre: Tensor, radius: Tensor
 ) -> Tensor:
     """Return whether spheres come near a beam between two spheres. All broadcast, points (..., 3).
 
@@ -138,9 +133,7 @@ def visibility(
     return visible.movedim(2, 1)
 
 
-def _find_beams(
-    frames: RenderFrames, centre: Tensor, reach: Tensor, light: tuple[Tensor, Tensor]
-) -> _Beams:
+def _find_beams(frames: RenderFrames, centre: Tensor, reach: Tensor, light: tuple[Tensor, Tensor]) -> _Beams:
     """Return the rows with an object near the way to a light.
 
     A sphere is the disc of it that the object sees.
@@ -175,9 +168,7 @@ def _find_beams(
     )
 
 
-def _split_lights(
-    frames: RenderFrames, beams: _Beams, centre: Tensor, points: int
-) -> tuple[Tensor, Tensor]:
+def _split_lights(frames: RenderFrames, beams: _Beams, centre: Tensor, points: int) -> tuple[Tensor, Tensor]:
     """Return into how many parts (n,) lights are split, along each of two axes.
 
     A light is split only where it looks large from the object. Also returns how wide (n,) the edge
@@ -201,20 +192,14 @@ def _light_radius(size: Tensor, is_area: Tensor) -> Tensor:
     return torch.where(is_area, size * math.sqrt(0.5), size)
 
 
-def _occlusion(
-    frames: RenderFrames, x: Tensor, y: Tensor, beams: _Beams, kind: int, parts: int
-) -> Tensor:
+def _occlusion(frames: RenderFrames, x: Tensor, y: Tensor, beams: _Beams, kind: int, parts: int) -> Tensor:
     """Return the share (n, N) of lights that objects of one kind hide from rows of points."""
     frame = beams.frame
     shape = frames.objects.primitives((frame, beams.slot))
     to_axes = shape.rotation[:, :2] / shape.scale[:, None]  # (n, 2, 3)
     offset = (shape.position[:, None] @ shape.rotation)[:, 0] / shape.scale
     px, py = x[frame, beams.row], y[frame, beams.row]
-    end = vector(
-        lambda i: (
-            px * to_axes[:, 0, i : i + 1] + py * to_axes[:, 1, i : i + 1] - offset[:, i : i + 1]
-        )
-    )
+    end = vector(lambda i: px * to_axes[:, 0, i : i + 1] + py * to_axes[:, 1, i : i + 1] - offset[:, i : i + 1])
     square, disc, (square_width, disc_width) = _light_parts(parts)
     width = torch.where(beams.is_area, square_width, disc_width) * beams.size
     pixel = frames.pixel[frame]
@@ -229,9 +214,7 @@ def _occlusion(
     return total / len(square)
 
 
-def _light_parts(
-    parts: int,
-) -> tuple[list[tuple[float, float]], list[tuple[float, float]], tuple[float, float]]:
+def _light_parts(parts: int) -> tuple[list[tuple[float, float]], list[tuple[float, float]], tuple[float, float]]:
     """Return centres of equal parts of a unit square and of a unit disc, and their widths."""
     middle = [(i + 0.5) / parts - 0.5 for i in range(parts)]
     square = [(a, b) for a in middle for b in middle]

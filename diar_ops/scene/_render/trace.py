@@ -78,11 +78,7 @@ class TracedRays(NamedTuple):
 
 
 def trace(
-    frames: RenderFrames,
-    pictures: Tensor,
-    rays: Rays,
-    points: int,
-    plane: ShadedPlane | None = None,
+    frames: RenderFrames, pictures: Tensor, rays: Rays, points: int, plane: ShadedPlane | None = None
 ) -> TracedRays:
     """Trace rays through frames.
 

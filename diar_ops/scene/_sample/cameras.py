@@ -32,12 +32,7 @@ class Cameras(NamedTuple):
 
 
 def sample_cameras(
-    rng: TensorRng,
-    ranges: SceneRanges,
-    picture_size: Tensor,
-    frames: int,
-    size: tuple[int, int],
-    kind: str,
+    rng: TensorRng, ranges: SceneRanges, picture_size: Tensor, frames: int, size: tuple[int, int], kind: str
 ) -> Cameras:
     """Sample the cameras of sequences of pictures of ``picture_size`` (B, 2)."""
     still = 1 if kind == "misaligned" else frames
@@ -69,9 +64,7 @@ def _free_cameras(
     distance = rng.uniform(shape, *ranges.distance)
     fill = rng.uniform(shape, *ranges.fill)
     target = rng.on_picture(picture_size, frames, CANDIDATES) * TARGET
-    axis = torch.stack(
-        (-tilt.sin() * azimuth.cos(), -tilt.sin() * azimuth.sin(), tilt.cos()), dim=-1
-    )
+    axis = torch.stack((-tilt.sin() * azimuth.cos(), -tilt.sin() * azimuth.sin(), tilt.cos()), dim=-1)
     # Turn the aligned camera so that it looks along its axis by the shortest rotation, then around
     # that axis: unlike a fixed "up", this has no preferred direction.
     cos, sin, zero = roll.cos(), roll.sin(), torch.zeros_like(roll)

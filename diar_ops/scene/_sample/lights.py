@@ -15,9 +15,7 @@ from diar_ops.scene.types import LightKind, Lights
 MIN_COSINE = 0.3
 
 
-def sample_lights(
-    rng: TensorRng, ranges: SceneRanges, picture_size: Tensor, camera: Tensor
-) -> Lights:
+def sample_lights(rng: TensorRng, ranges: SceneRanges, picture_size: Tensor, camera: Tensor) -> Lights:
     """Sample lights for cameras at ``camera`` (B, T, 3)."""
     batch, frames = camera.shape[:2]
     slots = len(ranges.light_count)

@@ -17,9 +17,7 @@ CANDIDATES = 16
 OUTLINE_TERMS = 6
 
 
-def sample_occluders(
-    rng: TensorRng, ranges: SceneRanges, picture_size: Tensor, camera: Tensor
-) -> Objects:
+def sample_occluders(rng: TensorRng, ranges: SceneRanges, picture_size: Tensor, camera: Tensor) -> Objects:
     """Sample objects between the picture and cameras at ``camera`` (B, T, 3)."""
     batch, frames = camera.shape[:2]
     slots = len(ranges.object_count) - 1
@@ -43,12 +41,7 @@ def sample_occluders(
 
 
 def sample_casters(
-    rng: TensorRng,
-    ranges: SceneRanges,
-    picture_size: Tensor,
-    lights: Lights,
-    cameras: Cameras,
-    size: tuple[int, int],
+    rng: TensorRng, ranges: SceneRanges, picture_size: Tensor, lights: Lights, cameras: Cameras, size: tuple[int, int]
 ) -> Objects:
     """Sample objects that no camera sees, between a light and the picture."""
     batch, frames = cameras.t.shape[:2]
@@ -65,16 +58,12 @@ def sample_casters(
     half_size = (apparent_size * (1 - fraction))[..., None] * objects.half_size[:, :, None]
     radius = bounding_radius(objects)[:, :, None] * apparent_size * (1 - fraction)
     fits = ~_may_be_seen(position, radius, cameras, size) & (-position[..., 2] > 1.02 * radius)
-    is_hidden, position, half_size = choose_first(
-        fits, torch.zeros_like(fraction), fits, position, half_size
-    )
+    is_hidden, position, half_size = choose_first(fits, torch.zeros_like(fraction), fits, position, half_size)
     requested = torch.arange(slots, device=rng.device) < count[..., None]
     return objects._replace(position=position, half_size=half_size, valid=requested & is_hidden)
 
 
-def _may_be_seen(
-    position: Tensor, radius: Tensor, cameras: Cameras, size: tuple[int, int]
-) -> Tensor:
+def _may_be_seen(position: Tensor, radius: Tensor, cameras: Cameras, size: tuple[int, int]) -> Tensor:
     """Return whether spheres (B, T, N, O) reach into the views of their frames' cameras."""
     K, R, t = cameras
     in_camera = (position.flatten(2, 3) @ R.mT + t[:, :, None]).reshape(position.shape)

@@ -25,10 +25,7 @@ def plan(rng: Rng, canvas: Canvas, pen: Pen) -> None:
     _divide(rng, canvas, pen, (edge, edge, right, bottom), wall, depth=4)
     y = edge * 0.5
     canvas.line([(edge, y), (right, y)], pen.ink, pen.width * 0.5)
-    ticks = [
-        [(x, y - edge * 0.12), (x, y + edge * 0.12)]
-        for x in np.linspace(edge, right, rng.integer(3, 7))
-    ]
+    ticks = [[(x, y - edge * 0.12), (x, y + edge * 0.12)] for x in np.linspace(edge, right, rng.integer(3, 7))]
     canvas.lines(ticks, pen.ink, pen.width * 0.6)
 
 

@@ -47,9 +47,7 @@ class Canvas:
         """Draw the polyline through ``points`` (N, 2)."""
         self._polylines([_to_fixed_point(points)], colour, width, closed=closed)
 
-    def outline(
-        self, left: float, top: float, right: float, bottom: float, colour: Colour, width: float
-    ) -> None:
+    def outline(self, left: float, top: float, right: float, bottom: float, colour: Colour, width: float) -> None:
         """Draw the outline of a rectangle."""
         corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
         self.line(corners, colour, width, closed=True)
@@ -67,9 +65,7 @@ class Canvas:
         columns = [[(x, 0), (x, self.height)] for x in np.arange(start, self.width, pitch)]
         self.lines(rows + columns, colour, 1)
 
-    def _polylines(
-        self, lines: list[NDArray[np.int32]], colour: Colour, width: float, *, closed: bool = False
-    ) -> None:
+    def _polylines(self, lines: list[NDArray[np.int32]], colour: Colour, width: float, *, closed: bool = False) -> None:
         import cv2
 
         colour_bytes, thickness = _to_bytes(colour), max(1, round(width))
@@ -135,9 +131,7 @@ class Canvas:
             self._layers[colour] = np.zeros((self.height, self.width), np.uint8)
         return self._layers[colour]
 
-    def text(
-        self, x: float, baseline: float, text: str, font: str, size: float, colour: Colour
-    ) -> None:
+    def text(self, x: float, baseline: float, text: str, font: str, size: float, colour: Colour) -> None:
         """Write ``text`` into the layer of its colour; ``size`` is that of the em."""
         put_text(self.layer(colour), x, baseline, font, size, text)
 

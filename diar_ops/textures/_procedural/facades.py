@@ -31,9 +31,7 @@ class _Style(NamedTuple):
 def facade(rng: Rng, size: tuple[int, int]) -> Image:
     """Return the front of a house: wall, rows of windows, cornices, a door."""
     wall = rng.hsv(rng.uniform(0.0, 0.15), (0.05, 0.5), (0.5, 0.95))
-    frame = rng.pick(
-        ((0.95, 0.95, 0.93), rng.hsv(0.08, (0.4, 0.7), (0.25, 0.5)), (0.15, 0.16, 0.17))
-    )
+    frame = rng.pick(((0.95, 0.95, 0.93), rng.hsv(0.08, (0.4, 0.7), (0.25, 0.5)), (0.15, 0.16, 0.17)))
     plaster = fractal_noise(rng, size, cells=rng.uniform(2, 6), count=7, fall=0.7)
     canvas = Canvas(size, np.asarray(wall, np.float32) * (1 + 0.07 * plaster[..., None]))
     modern = rng.chance(0.3)
@@ -93,12 +91,7 @@ def _bricks(rng: Rng, canvas: Canvas, wall: Colour) -> None:
 
 
 def _window_bay(
-    rng: Rng,
-    canvas: Canvas,
-    box: tuple[float, float, float, float],
-    style: _Style,
-    *,
-    balcony: bool,
+    rng: Rng, canvas: Canvas, box: tuple[float, float, float, float], style: _Style, *, balcony: bool
 ) -> None:
     """Draw a window (left, top, width, height) with its shutters, its sill and a balcony."""
     x, y, w, h = box
@@ -123,9 +116,7 @@ def _window_bay(
         canvas.box(left, y + 1.08 * h, right, y + 1.16 * h, style.shade)
 
 
-def _window(
-    rng: Rng, canvas: Canvas, box: tuple[float, float, float, float], style: _Style
-) -> None:
+def _window(rng: Rng, canvas: Canvas, box: tuple[float, float, float, float], style: _Style) -> None:
     """Draw a window (left, top, right, bottom): frame, glass, what shows in it, bars."""
     x0, y0, x1, y1 = box
     w, h = x1 - x0, y1 - y0

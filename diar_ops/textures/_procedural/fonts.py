@@ -75,9 +75,7 @@ def text_width(font: str, size: float, text: str) -> float:
     return sum(_word(font, step, piece).advance for piece in _pieces(step, text))
 
 
-def put_text(
-    layer: NDArray[np.uint8], x: float, baseline: float, font: str, size: float, text: str
-) -> float:
+def put_text(layer: NDArray[np.uint8], x: float, baseline: float, font: str, size: float, text: str) -> float:
     """Write ``text`` into a layer of a canvas, clipped to it, and return :func:`text_width`."""
     step = _step(size)
     start = x

@@ -79,9 +79,7 @@ def _tick_boxes(sheet: Sheet, left: float, top: float, bottom: float, pen: Colou
     return top + 0.5 * em
 
 
-def _field(
-    sheet: Sheet, left: float, top: float, right: float, pen: Colour, *, boxed: bool
-) -> None:
+def _field(sheet: Sheet, left: float, top: float, right: float, pen: Colour, *, boxed: bool) -> None:
     """Draw a labelled field, mostly filled in by hand."""
     rng, em, canvas = sheet.rng, sheet.em, sheet.canvas
     bottom = top + 2.5 * em

@@ -9,13 +9,7 @@ from diar_ops.textures._procedural.rng import Rng
 
 
 def fractal_noise(
-    rng: Rng,
-    size: tuple[int, int],
-    *,
-    cells: float,
-    count: int = 4,
-    fall: float = 0.5,
-    channels: int = 1,
+    rng: Rng, size: tuple[int, int], *, cells: float, count: int = 4, fall: float = 0.5, channels: int = 1
 ) -> Image:
     """Return smooth noise (H, W) or (H, W, C) in about [-1, 1].
 

@@ -60,9 +60,7 @@ def _headline(sheet: Sheet, left: float, top: float, right: float) -> float:
         top = sheet.heading(left, top, right, size, title, sheet.accent, centred=centred)
     if rng.chance(0.5):
         subtitle, font = sentence(rng, 3, 9), sheet.family.italic
-        top = sheet.heading(
-            left, top, right, em * 1.1, subtitle, sheet.ink, centred=centred, font=font
-        )
+        top = sheet.heading(left, top, right, em * 1.1, subtitle, sheet.ink, centred=centred, font=font)
     top += em * 0.6
     if rng.chance(0.4):
         sheet.rule(left, top, right, em * rng.uniform(0.04, 0.15), sheet.accent)

@@ -78,10 +78,7 @@ def landscape(rng: Rng, size: tuple[int, int]) -> Image:
         depth = (layer + 1) / layers
         line = fractal_noise(rng, (1, width), cells=rng.uniform(2, 6), count=6)[0]
         horizon = 0.35 + 0.5 * depth * rng.uniform(0.5, 1) + 0.12 * line
-        colour = np.asarray(
-            rng.hsv(hue, (0.2 + 0.4 * depth, 0.7), (0.75 - 0.6 * depth, 0.8 - 0.5 * depth)),
-            np.float32,
-        )
+        colour = np.asarray(rng.hsv(hue, (0.2 + 0.4 * depth, 0.7), (0.75 - 0.6 * depth, 0.8 - 0.5 * depth)), np.float32)
         texture = 1 + 0.25 * depth * fractal_noise(rng, size, cells=8 + 10 * depth, count=4)
         inside = np.clip((y - horizon) * height, 0, 1)[..., None]
         image += inside * (colour * texture[..., None] - image)

@@ -63,8 +63,7 @@ def _title(rng: Rng, canvas: Canvas, colours: list[Colour], margin: float) -> tu
     font = rng.pick(DISPLAY)
     words = vocabulary()
     lines = [
-        " ".join(rng.pick(words) for _ in range(rng.pick((1, 1, 1, 2))))
-        for _ in range(rng.pick((1, 1, 2, 2, 3, 4)))
+        " ".join(rng.pick(words) for _ in range(rng.pick((1, 1, 1, 2)))) for _ in range(rng.pick((1, 1, 2, 2, 3, 4)))
     ]
     if rng.chance(0.15):
         lines[-1] = str(rng.integer(1, 2050))
@@ -100,9 +99,7 @@ def _title(rng: Rng, canvas: Canvas, colours: list[Colour], margin: float) -> tu
     return top, y
 
 
-def _small_print(
-    rng: Rng, canvas: Canvas, colours: list[Colour], margin: float, ends: tuple[float, float]
-) -> None:
+def _small_print(rng: Rng, canvas: Canvas, colours: list[Colour], margin: float, ends: tuple[float, float]) -> None:
     """Set date and place, a line of sponsors, a bar."""
     family = rng.pick(FAMILIES)
     size = canvas.unit * rng.logarithmic(0.025, 0.07)

@@ -130,13 +130,7 @@ class Sheet:
 
 
 def _set_line(
-    layer: NDArray[np.uint8],
-    line: list[tuple[str, float]],
-    x: float,
-    baseline: float,
-    font: str,
-    em: float,
-    gap: float,
+    layer: NDArray[np.uint8], line: list[tuple[str, float]], x: float, baseline: float, font: str, em: float, gap: float
 ) -> None:
     for word, advance in line:
         put_text(layer, x, baseline, font, em, word)

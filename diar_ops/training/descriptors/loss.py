@@ -46,21 +46,13 @@ def matching_loss(network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
     for stage in ("middle", "fine"):
         first, second = (_select(features, selected) for features in _split_pairs(stages[stage]))
         fine = fine_loss(
-            first,
-            second,
-            visible0[selected],
-            visible1[selected],
-            H[selected],
-            radius=RADIUS[stage],
-            step=STEP[stage],
+            first, second, visible0[selected], visible1[selected], H[selected], radius=RADIUS[stage], step=STEP[stage]
         )
         loss = loss + 0.5 * fine * near.any()
     return loss
 
 
-def coarse_loss(
-    features0: FeatureMap, features1: FeatureMap, visible0: Tensor, visible1: Tensor, H: Tensor
-) -> Tensor:
+def coarse_loss(features0: FeatureMap, features1: FeatureMap, visible0: Tensor, visible1: Tensor, H: Tensor) -> Tensor:
     """Return the cross-entropy of the dual softmax over all cells of all images of a batch.
 
     Each cell that is seen in the other image shall choose the cells there around its place, among
@@ -85,12 +77,7 @@ def coarse_loss(
 
 
 def _coarse_cross_entropy(
-    logits: Tensor,
-    features: FeatureMap,
-    others: FeatureMap,
-    visible: Tensor,
-    others_visible: Tensor,
-    H_other: Tensor,
+    logits: Tensor, features: FeatureMap, others: FeatureMap, visible: Tensor, others_visible: Tensor, H_other: Tensor
 ) -> Tensor:
     _, projected, paired = _project_cells(features, visible, others_visible, H_other)
     (sx, sy), (ox, oy) = others.stride, others.offset

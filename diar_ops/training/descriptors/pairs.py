@@ -57,12 +57,7 @@ class PairRanges(Options):
     def __post_init__(self) -> None:
         """Check the bounds."""
         super().__post_init__()
-        bounds = {
-            "rotation": (0, 180),
-            "scale": (1, 10),
-            "perspective": (0, 0.3),
-            "offset": (0, 100),
-        }
+        bounds = {"rotation": (0, 180), "scale": (1, 10), "perspective": (0, 0.3), "offset": (0, 100)}
         for f in fields(PairRanges):
             value, (least, most) = getattr(self, f.name), bounds.get(f.name, (0, 1))
             fits = least <= value <= most
@@ -96,13 +91,7 @@ class ViewPairs(Dataset[dict[str, Tensor]]):
     """
 
     def __init__(
-        self,
-        views: RenderedSequences,
-        *,
-        batch: int,
-        crop: int = 128,
-        ranges: PairRanges | None = None,
-        seed: int = 0,
+        self, views: RenderedSequences, *, batch: int, crop: int = 128, ranges: PairRanges | None = None, seed: int = 0
     ) -> None:
         check_option("ViewPairs", views.frames >= 2, "views of 2 frames or more", views.frames)
         check_option("ViewPairs", crop >= 16, "crop >= 16 pixels", crop)
@@ -135,12 +124,7 @@ def fixed_pairs(
 
 
 def make_pair(
-    item: dict[str, Tensor],
-    crop: int,
-    ranges: PairRanges,
-    generator: torch.Generator,
-    *,
-    near: bool = False,
+    item: dict[str, Tensor], crop: int, ranges: PairRanges, generator: torch.Generator, *, near: bool = False
 ) -> dict[str, Tensor]:
     """Photograph two frames of a sequence of :class:`RenderedSequences`.
 
@@ -192,9 +176,7 @@ def _common_point(item: dict[str, Tensor], frames: list[int], generator: torch.G
     return points[int(visible.int().argmax())] if bool(visible.any()) else (size - 1) / 2
 
 
-def _photo_transform(
-    crop: int, side: int, ranges: PairRanges, generator: torch.Generator, *, gentle: bool
-) -> Tensor:
+def _photo_transform(crop: int, side: int, ranges: PairRanges, generator: torch.Generator, *, gentle: bool) -> Tensor:
     """Return the 3 x 3 transform of a photo of ``side`` pixels around the frame's point (0, 0)."""
     unit = 2 * torch.rand(12, generator=generator, dtype=torch.float64) - 1
     strength = 0.4 if gentle else 1.0
@@ -210,9 +192,7 @@ def _photo_transform(
 def _corner_homography(side: int, shift: Tensor) -> Tensor:
     """Return the homography that moves the corners of a square by ``shift`` (4, 2) pixels."""
     end = side - 0.5
-    corners = torch.tensor(
-        [[-0.5, -0.5], [end, -0.5], [end, end], [-0.5, end]], dtype=torch.float64
-    )
+    corners = torch.tensor([[-0.5, -0.5], [end, -0.5], [end, end], [-0.5, end]], dtype=torch.float64)
     return homography_dlt(corners[None], corners[None] + shift)[0]
 
 
@@ -253,9 +233,7 @@ def _photograph(
     return Photo(image[crop], (visible & warped.valid)[crop], H_photo_label)
 
 
-def _align_photo(
-    photo: Photo, other: Photo, ranges: PairRanges, generator: torch.Generator
-) -> Photo:
+def _align_photo(photo: Photo, other: Photo, ranges: PairRanges, generator: torch.Generator) -> Photo:
     """Warp a photo into the coordinates of another one, but for a shift of a few pixels."""
     side = other.image.shape[-1]
     unit = 2 * torch.rand(5, 2, generator=generator, dtype=torch.float64) - 1
@@ -266,9 +244,7 @@ def _align_photo(
     H = (H_label @ torch.linalg.inv(photo.homography_photo_label))[None].float()
     size = (side, side)
     warped = warp_homography(photo.image[None], H, size=size)
-    visible = warp_homography(
-        photo.visible[None].float(), H, size=size, mode="nearest"
-    ).image.bool()
+    visible = warp_homography(photo.visible[None].float(), H, size=size, mode="nearest").image.bool()
     image = torch.where(warped.valid, warped.image, torch.nan)
     return Photo(image[0], (visible & warped.valid)[0], H_label)
 

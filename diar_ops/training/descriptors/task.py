@@ -47,9 +47,7 @@ def validation_pairs(config: DescriptorConfig) -> list[dict[str, Tensor]]:
     # Two pairs of each sequence, none of which is in the way of those to train on.
     count, seed = -(-config.validate // 2), f"{config.pool_seed}-validation"
     views = _rendered_views(config, textures, count, seed)
-    return fixed_pairs(
-        views, config.validate, crop=config.crop, ranges=config, seed=config.pool_seed
-    )
+    return fixed_pairs(views, config.validate, crop=config.crop, ranges=config, seed=config.pool_seed)
 
 
 def _rendered_views(
@@ -121,9 +119,7 @@ class DescriptorTask(Task):
         with self.config.autocast(batch["image0"].device):
             return matching_loss(network, batch)
 
-    def score(
-        self, network: nn.Module, items: Sequence[Mapping[str, Tensor]], *, device: torch.device
-    ) -> Tensor:
+    def score(self, network: nn.Module, items: Sequence[Mapping[str, Tensor]], *, device: torch.device) -> Tensor:
         """Return the :data:`DESCRIPTOR_SCORES` of pairs, (pairs, 2) float64."""
         return score_descriptor(DenseDescriptor(network, stages="coarse"), items, device=device)
 

@@ -21,10 +21,7 @@ GRID = 8
 
 @torch.no_grad()
 def score_descriptor(
-    descriptor: DenseDescriptor,
-    pairs: Sequence[Mapping[str, Tensor]],
-    *,
-    device: torch.device | str = "cpu",
+    descriptor: DenseDescriptor, pairs: Sequence[Mapping[str, Tensor]], *, device: torch.device | str = "cpu"
 ) -> Tensor:
     """Match pairs by mutual nearest neighbours, and compare with the truth.
 
@@ -56,9 +53,7 @@ def score_descriptor(
     return scores
 
 
-def _project(
-    points: Tensor, visible0: Tensor, visible1: Tensor, H: Tensor
-) -> tuple[Tensor, Tensor]:
+def _project(points: Tensor, visible0: Tensor, visible1: Tensor, H: Tensor) -> tuple[Tensor, Tensor]:
     """Return the points (1, N, 2) of image 0 in image 1, and whether both images show them."""
     projected, valid = transform_points(points, H)
     visible = points_visible(points, visible0) & valid & points_visible(projected, visible1)

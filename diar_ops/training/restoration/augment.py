@@ -46,30 +46,16 @@ class AugmentRanges(Options):
         OptionError: A share is not from 0 to 1, or ``jitter`` below 0.
     """
 
-    plain: Annotated[float, SHARE] = option(
-        0.6, "share of items that no camera but an ideal one takes", "SHARE"
-    )
-    jitter: Annotated[float, at_least(0)] = option(
-        1.0, "most misalignment of frames, pixels (deviation)", "PIXELS"
-    )
-    exact: Annotated[float, SHARE] = option(
-        0.5, "share of items whose frames are exactly aligned", "SHARE"
-    )
-    misaligned: Annotated[float, SHARE] = option(
-        0.1, "share of items with one frame that is far off", "SHARE"
-    )
-    partial: Annotated[float, SHARE] = option(
-        0.3, "share of items with frames that show only a part", "SHARE"
-    )
-    permute: Annotated[float, SHARE] = option(
-        0.5, "share of items whose colour channels change places", "SHARE"
-    )
+    plain: Annotated[float, SHARE] = option(0.6, "share of items that no camera but an ideal one takes", "SHARE")
+    jitter: Annotated[float, at_least(0)] = option(1.0, "most misalignment of frames, pixels (deviation)", "PIXELS")
+    exact: Annotated[float, SHARE] = option(0.5, "share of items whose frames are exactly aligned", "SHARE")
+    misaligned: Annotated[float, SHARE] = option(0.1, "share of items with one frame that is far off", "SHARE")
+    partial: Annotated[float, SHARE] = option(0.3, "share of items with frames that show only a part", "SHARE")
+    permute: Annotated[float, SHARE] = option(0.5, "share of items whose colour channels change places", "SHARE")
     albedo: Annotated[float, SHARE] = option(0.3, "share of items with a darker picture", "SHARE")
 
 
-def turn(
-    pictures: Tensor, label: Tensor, ranges: AugmentRanges, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
+def turn(pictures: Tensor, label: Tensor, ranges: AugmentRanges, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Mirror and transpose a sequence, and permute its channels, at random.
 
     Args:

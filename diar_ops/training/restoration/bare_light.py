@@ -30,9 +30,7 @@ def bare_light(count: int, frames: int, generator: torch.Generator) -> Tensor:
     Returns:
         (N, T, 3, 8, 8) float32 log factors on ``value + 0.055`` that undo the light.
     """
-    ranges = SceneRanges(
-        object_count=(1, 0, 0, 0), caster_count=(1, 0, 0), picture_material=(1, 0, 0, 0)
-    )
+    ranges = SceneRanges(object_count=(1, 0, 0, 0), caster_count=(1, 0, 0), picture_material=(1, 0, 0, 0))
     aspect = LARGEST_ASPECT ** (2 * torch.rand(count, generator=generator) - 1)
     side = CELL * GRID
     scene = sample_planar_scene(

@@ -10,9 +10,7 @@ from diar_ops.training.options import SHARE, Bounds, RunConfig, at_least, option
 from diar_ops.training.restoration.augment import AugmentRanges
 
 SIDES = Bounds("sides of at least 11 pixels", lambda sides: bool(sides) and min(sides) >= 11)
-FRAME_RANGE = Bounds(
-    "1 <= fewest <= most frames", lambda frames: len(frames) == 2 and 1 <= frames[0] <= frames[1]
-)
+FRAME_RANGE = Bounds("1 <= fewest <= most frames", lambda frames: len(frames) == 2 and 1 <= frames[0] <= frames[1])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,9 +26,7 @@ class TrainConfig(AugmentRanges, RunConfig):
 
     network: str = option("DIAR", "which network", "NAME")
 
-    sizes: Annotated[tuple[int, ...], SIDES] = option(
-        (128,), "sides of rendered sequences, pixels", "PIXELS"
-    )
+    sizes: Annotated[tuple[int, ...], SIDES] = option((128,), "sides of rendered sequences, pixels", "PIXELS")
     sequences: tuple[int, ...] = option(
         (15000,), "how many of each size; one number holds for all, 0 for none", free=True
     )
@@ -42,24 +38,14 @@ class TrainConfig(AugmentRanges, RunConfig):
     cycles: tuple[str, ...] = option((), "aligned sets of render_dataset.py to train on", "DIR")
     cycles_share: Annotated[float, SHARE] = option(0.3, "how often an item is of those", "SHARE")
 
-    frames: Annotated[tuple[int, int], FRAME_RANGE] = option(
-        (2, 10), "fewest and most frames of a batch", "T"
-    )
-    favour: Annotated[float, at_least(0)] = option(
-        1.0, "T frames are drawn with a weight of T to this power", "POWER"
-    )
-    crops: Annotated[tuple[int, ...], SIDES] = option(
-        (64,), "sides of crops, one drawn for each batch", "PIXELS"
-    )
-    whole: Annotated[int, at_least(1)] = option(
-        64, "side of the small copies of whole frames", "PIXELS"
-    )
+    frames: Annotated[tuple[int, int], FRAME_RANGE] = option((2, 10), "fewest and most frames of a batch", "T")
+    favour: Annotated[float, at_least(0)] = option(1.0, "T frames are drawn with a weight of T to this power", "POWER")
+    crops: Annotated[tuple[int, ...], SIDES] = option((64,), "sides of crops, one drawn for each batch", "PIXELS")
+    whole: Annotated[int, at_least(1)] = option(64, "side of the small copies of whole frames", "PIXELS")
     bare: Annotated[int, at_least(0)] = option(
         8, "sequences of bare light with every item, for networks that tell the light"
     )
-    ssim_weight: Annotated[float, at_least(0)] = option(
-        5.0, "weight of 1 - SSIM beside decibels", "WEIGHT"
-    )
+    ssim_weight: Annotated[float, at_least(0)] = option(5.0, "weight of 1 - SSIM beside decibels", "WEIGHT")
 
     validation: tuple[str, ...] = option((), "aligned sets to validate on", "DIR", free=True)
     validate: Annotated[int, at_least(0)] = option(

@@ -17,13 +17,7 @@ from diar_ops._seeds import generator_for
 from diar_ops.data import SequenceDataset
 from diar_ops.models.faithful.light import whole_view
 from diar_ops.training.rendered import RenderedSequences
-from diar_ops.training.restoration.augment import (
-    AugmentRanges,
-    cover_partly,
-    misalign,
-    take_photos,
-    turn,
-)
+from diar_ops.training.restoration.augment import AugmentRanges, cover_partly, misalign, take_photos, turn
 from diar_ops.training.restoration.bare_light import bare_light
 
 
@@ -72,9 +66,7 @@ class CyclesSource:
         ImageError: There are none, or one is misaligned or of too few frames.
     """
 
-    def __init__(
-        self, folders: str | PathLike[str] | Iterable[str | PathLike[str]], *, frames: int
-    ) -> None:
+    def __init__(self, folders: str | PathLike[str] | Iterable[str | PathLike[str]], *, frames: int) -> None:
         self.sequences = SequenceDataset(folders)
         self.frames, sides = frames, []
         eye = torch.eye(3, dtype=torch.float64)
@@ -185,9 +177,7 @@ class TrainingSequences(Dataset[dict[str, Tensor]]):
         frames = frames * valid
         whole = whole_view(frames[None], valid[None], self.whole)
         height, width = label.shape[-2:]
-        top, left = (
-            int(torch.randint(side - crop + 1, (), generator=generator)) for side in (height, width)
-        )
+        top, left = (int(torch.randint(side - crop + 1, (), generator=generator)) for side in (height, width))
         crop_index = (..., slice(top, top + crop), slice(left, left + crop))
         edges = (top / height, left / width, (top + crop) / height, (left + crop) / width)
         return {

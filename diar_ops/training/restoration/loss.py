@@ -19,11 +19,7 @@ DARK = 0.01
 
 
 def restoration_loss(
-    output: Restored,
-    batch: Mapping[str, Tensor],
-    *,
-    ssim_weight: float = 5.0,
-    light_weight: float = 20.0,
+    output: Restored, batch: Mapping[str, Tensor], *, ssim_weight: float = 5.0, light_weight: float = 20.0
 ) -> Tensor:
     r"""Return the mean over items of :math:`10 \log_{10}(MSE + 10^{-4}) + w (1 - SSIM)`, in dB.
 

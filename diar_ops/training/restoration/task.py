@@ -18,19 +18,9 @@ from diar_ops.training.curve import Line, Row, column, plot_curve
 from diar_ops.training.network import build_network
 from diar_ops.training.rendered import RenderedSequences
 from diar_ops.training.restoration.config import TrainConfig
-from diar_ops.training.restoration.dataset import (
-    CyclesSource,
-    RenderedSource,
-    Source,
-    TrainingSequences,
-)
+from diar_ops.training.restoration.dataset import CyclesSource, RenderedSource, Source, TrainingSequences
 from diar_ops.training.restoration.loss import common_light_loss, restoration_loss
-from diar_ops.training.restoration.validation import (
-    SCORES,
-    ValidationItem,
-    score_network,
-    validation_items,
-)
+from diar_ops.training.restoration.validation import SCORES, ValidationItem, score_network, validation_items
 from diar_ops.training.task import Task
 
 
@@ -99,12 +89,7 @@ def _rendered_by_size(config: TrainConfig) -> list[RenderedSequences]:
     textures = TextureSource(config.textures or None, procedural=config.procedural)
     return [
         RenderedSequences(
-            config.pool,
-            textures,
-            count=count,
-            frames=config.pool_frames,
-            size=(side, side),
-            seed=config.pool_seed,
+            config.pool, textures, count=count, frames=config.pool_frames, size=(side, side), seed=config.pool_seed
         )
         for side, count in zip(config.sizes, counts, strict=True)
         if count
@@ -149,18 +134,14 @@ class RestorationTask(Task):
             loss = loss + common_light_loss(network, batch["bare_light"])
         return loss
 
-    def score(
-        self, network: nn.Module, items: Sequence[ValidationItem], *, device: torch.device
-    ) -> Tensor:
+    def score(self, network: nn.Module, items: Sequence[ValidationItem], *, device: torch.device) -> Tensor:
         """Return the :data:`SCORES` of sequences, (items, 3) float64."""
         return score_network(network, items, device=device)
 
     def plot(self, path: Path, rows: Sequence[Row]) -> None:
         """Plot PSNR and loss."""
         lines = [
-            Line(
-                name.replace("_", " "), column(rows, name), "--" if name.endswith("_gain") else "-"
-            )
+            Line(name.replace("_", " "), column(rows, name), "--" if name.endswith("_gain") else "-")
             for name in (rows[-1] if rows else ())
             if "_psnr" in name
         ]

@@ -37,9 +37,7 @@ def validation_items(source: Source, count: int) -> list[ValidationItem]:
 
 
 @torch.no_grad()
-def score_network(
-    network: nn.Module, items: Sequence[ValidationItem], *, device: torch.device | str = "cpu"
-) -> Tensor:
+def score_network(network: nn.Module, items: Sequence[ValidationItem], *, device: torch.device | str = "cpu") -> Tensor:
     """Measure a network on sequences, one after the other.
 
     Args:

@@ -23,9 +23,7 @@ def test_an_axis_is_cut_as_swin_numbers_it(size: int, window: int | None, shift:
 
 
 @given(st.tuples(*[st.integers(1, 7)] * 3), st.tuples(*[st.integers(1, 4)] * 3), st.booleans())
-def test_windows_hold_every_place_once(
-    size: tuple[int, int, int], window: tuple[int, int, int], shift: bool
-) -> None:
+def test_windows_hold_every_place_once(size: tuple[int, int, int], window: tuple[int, int, int], shift: bool) -> None:
     places = torch.cartesian_prod(*map(torch.arange, size)).view(1, *size, 3)
     found = []
     for plane in cut_map(size, window, shift):

@@ -16,21 +16,13 @@ import pytest
 from diar_ops.data import read_image
 from diar_ops.results import clean as clean_module
 from diar_ops.results import files as files_module
-from tests.examples.full_pipeline.runs import (
-    Run,
-    Runner,
-    assert_one_error,
-    contents,
-    refuse_to_align,
-)
+from tests.examples.full_pipeline.runs import Run, Runner, assert_one_error, contents, refuse_to_align
 
 ROOT = Path(__file__).resolve().parents[3]
 SCRIPT = ROOT / "examples" / "full_pipeline.py"
 
 
-def test_earlier_results_are_kept(
-    run: Runner, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_earlier_results_are_kept(run: Runner, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "out"
     assert run(good, "--out", out).code == 0
     before = contents(out)
@@ -44,9 +36,7 @@ def test_earlier_results_are_kept(
 
 
 @pytest.mark.usefixtures("no_long_work")
-def test_a_folder_that_cannot_be(
-    run: Runner, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_that_cannot_be(run: Runner, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "file"
     file.write_text("mine")
     assert_one_error(run(good, "--out", file), "it is a file, not a folder")
@@ -62,9 +52,7 @@ def test_a_folder_that_cannot_be(
     assert file.read_text() == "mine"
 
 
-def test_a_disk_that_fills_up(
-    run: Runner, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_disk_that_fills_up(run: Runner, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The probe and the clean picture still fit; then the disk is full."""
     out = tmp_path / "out"
     assert run(good, "--out", out).code == 0
@@ -150,9 +138,7 @@ def test_ctrl_c_in_the_middle(run: Runner, good: Path, tmp_path: Path) -> None:
     assert contents(out) == before
 
 
-def test_ctrl_c_while_writing(
-    run: Runner, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ctrl_c_while_writing(run: Runner, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out, write = tmp_path / "out", files_module.write_image
 
     def interrupted(path: Path, *args: object, **options: Any) -> None:
@@ -168,9 +154,7 @@ def test_ctrl_c_while_writing(
         read_image(path)
 
 
-def test_no_memory(
-    run: Runner, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_memory(run: Runner, good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def exhausted(*_: object, **__: object) -> None:
         raise MemoryError
 

@@ -12,16 +12,7 @@ from PIL import Image, ImageCms
 from diar_ops._files import write_image
 from diar_ops.data import read_image
 from tests import photos
-from tests.examples.full_pipeline.runs import (
-    NAMES,
-    SIZE,
-    Runner,
-    clean,
-    corners_off,
-    frames_of,
-    psnr,
-    save,
-)
+from tests.examples.full_pipeline.runs import NAMES, SIZE, Runner, clean, corners_off, frames_of, psnr, save
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
@@ -120,9 +111,7 @@ def test_broken_files_are_skipped(run: Runner, good: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("kind", ["something else", "black", "white", "tiny"])
-def test_a_photo_that_does_not_belong_is_left_out(
-    run: Runner, good: Path, tmp_path: Path, kind: str
-) -> None:
+def test_a_photo_that_does_not_belong_is_left_out(run: Runner, good: Path, tmp_path: Path, kind: str) -> None:
     arguments = ("--reference", "a.png", "--aggregator", "consensus", "--out")
     assert run(good, *arguments, tmp_path / "without").code == 0
     stranger = {

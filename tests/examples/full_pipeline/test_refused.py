@@ -35,10 +35,7 @@ def test_one_photo_only(run: Runner, good: Path, tmp_path: Path) -> None:
 
 
 def test_nothing_aligns(run: Runner, tmp_path: Path) -> None:
-    views = [
-        photos.view(photos.picture(name, SIZE), np.eye(3), noise=name)
-        for name in ("poster", "other", "third")
-    ]
+    views = [photos.view(photos.picture(name, SIZE), np.eye(3), noise=name) for name in ("poster", "other", "third")]
     result = run(save(tmp_path / "photos", views), "--out", tmp_path / "out")
     assert_one_error(result, "no other photo could be aligned to ", "same flat thing")
     assert contents(tmp_path / "out") == {}
@@ -76,9 +73,7 @@ def test_a_gpu_that_is_not_there(run: Runner, good: Path, tmp_path: Path) -> Non
     assert not (tmp_path / "out").exists()
 
 
-def test_an_unknown_option_value_names_the_known_ones(
-    program: ModuleType, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_an_unknown_option_value_names_the_known_ones(program: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in (["--max-size", "big"], ["--seed", "x"], ["--no"]):
         with pytest.raises(SystemExit) as done:
             program.main(arguments)

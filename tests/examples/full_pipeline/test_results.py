@@ -39,11 +39,7 @@ def test_a_stranger_runs_it(good: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     options = ["--out", out, "--reference", "a.png", "--aggregator", "consensus"]
     done = subprocess.run(
-        [sys.executable, SCRIPT, good, *options],
-        capture_output=True,
-        text=True,
-        env=environment,
-        check=False,
+        [sys.executable, SCRIPT, good, *options], capture_output=True, text=True, env=environment, check=False
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == "", "no bar where nobody watches, and nothing to complain about"
@@ -89,9 +85,7 @@ def test_reference(run: Runner, good: Path, tmp_path: Path, reference: str) -> N
     assert json.loads((tmp_path / "out" / "homographies.json").read_text())["reference"] == "b.png"
 
 
-@pytest.mark.parametrize(
-    ("name", "least"), [("diar", 14), ("consensus", 30), ("median", 30), ("mean", 15)]
-)
+@pytest.mark.parametrize(("name", "least"), [("diar", 14), ("consensus", 30), ("median", 30), ("mean", 15)])
 def test_aggregator(run: Runner, good: Path, tmp_path: Path, name: str, least: float) -> None:
     out = tmp_path / "out"
     assert run(good, "--out", out, "--aggregator", name, "--reference", "0").code == 0

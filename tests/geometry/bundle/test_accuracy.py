@@ -37,9 +37,7 @@ from tests.harness import assert_close, generator
     ],
     ids=["50%", "70%", "80%", "50% local", "70% local", "50% pairs", "70% pairs"],
 )
-def test_noise_among_mostly_wrong_matches(
-    share: float, options: dict[str, Any], off: float
-) -> None:
+def test_noise_among_mostly_wrong_matches(share: float, options: dict[str, Any], off: float) -> None:
     """20 scenes: the noise within 25 % of the truth, errors near those without wrong matches.
 
     "pairs": of the ten, those with the reference are wrong altogether, but one to frame 2.
@@ -88,9 +86,7 @@ def test_chains_reach_frames_without_the_reference() -> None:
     assert (adjust(closed, reference=3).corner_sigma.amax(-1)[0, [0, 7]] < sigma[[0, 7]]).all()
 
 
-@pytest.mark.parametrize(
-    "case", ["all pairs", "chain", "outliers", "lens"], ids=lambda c: c.replace(" ", "-")
-)
+@pytest.mark.parametrize("case", ["all pairs", "chain", "outliers", "lens"], ids=lambda c: c.replace(" ", "-"))
 def test_predicted_sigma_is_the_scatter(case: str) -> None:
     """200 repeats with new noise: corners scatter about the truth as predicted, within 15 %."""
     options: dict[str, Any] = {"outliers": 0.3} if case == "outliers" else {}
@@ -117,9 +113,7 @@ def test_predicted_sigma_is_the_scatter(case: str) -> None:
     # No bias: least of all do frames shrink.
     assert (moved.mean(0).norm(dim=-1) < 4 * scatter / 200**0.5).all()
     # The whole covariance, not only its diagonal.
-    whitened = torch.linalg.solve(
-        torch.linalg.cholesky(found.covariance[:, 1:].mean(0)), moved.flatten(2)[..., None]
-    )
+    whitened = torch.linalg.solve(torch.linalg.cholesky(found.covariance[:, 1:].mean(0)), moved.flatten(2)[..., None])
     assert_close(whitened.square().sum((-2, -1)).mean(), 8.0, rtol=0.1, atol=0)
     if case == "lens":
         off = found.distortion - options["k"]
@@ -138,9 +132,7 @@ def test_correlated_errors_show_as_disagreement() -> None:
     assert torch.equal(honest.homography, naive.homography)
     moved = (corners_in_reference(honest.homography) - corners_in_reference(s.truth))[:, 1:]
     scatter = moved.square().sum(-1).mean().sqrt()
-    ratios = [
-        float(scatter / x.corner_sigma[:, 1:].square().mean().sqrt()) for x in (honest, naive)
-    ]
+    ratios = [float(scatter / x.corner_sigma[:, 1:].square().mean().sqrt()) for x in (honest, naive)]
     assert ratios[1] > 2
     assert 0.7 < ratios[0] < 1.4
     assert (honest.disagreement > 5).all()

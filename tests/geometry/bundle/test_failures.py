@@ -8,17 +8,7 @@ from torch import Tensor
 
 from diar_ops import bundle_adjust_homographies
 from diar_ops.geometry._bundle import adjust as rounds
-from tests.geometry.bundle_scene import (
-    F64,
-    SIZE,
-    Scene,
-    adjust,
-    all_pairs,
-    error,
-    scene,
-    spoil,
-    with_points1,
-)
+from tests.geometry.bundle_scene import F64, SIZE, Scene, adjust, all_pairs, error, scene, spoil, with_points1
 from tests.harness import assert_close, generator
 
 EYE = torch.eye(3, dtype=F64)
@@ -86,9 +76,7 @@ def test_frames_without_success_stay_and_do_not_count(distortion: str) -> None:
             assert torch.equal(a, b), name
 
 
-def test_where_nothing_can_be_read_frames_are_left_out_once(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_where_nothing_can_be_read_frames_are_left_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
     s, _, _ = lost_frames()
     expected = adjust(s)
     monkeypatch.setattr(rounds, "read_number", lambda value: None)
@@ -145,10 +133,7 @@ def test_a_pair_of_a_frame_with_itself_and_padding_are_ignored() -> None:
     more = torch.tensor([[1, 1], [-1, 2], [0, 3], [7, 9]])
     noise = 100 * torch.rand(2, 4, 30, 2, generator=generator("padding"), dtype=F64)
     padded = Scene(
-        torch.cat((more, s.frames)),
-        torch.cat((noise[0], s.points0)),
-        torch.cat((noise[1], s.points1)),
-        *s[3:],
+        torch.cat((more, s.frames)), torch.cat((noise[0], s.points0)), torch.cat((noise[1], s.points1)), *s[3:]
     )
     found, expected = adjust(padded), adjust(s)
     assert_close(found.homography, expected.homography, rtol=1e-9)

@@ -146,9 +146,7 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_swapping_the_frames_of_a_pair_changes_no_distance() -> None:
     pairs, homography = some_pairs("swap", with_lens=True)
     k = torch.full((3,), 0.05, dtype=F64)
-    swapped = pairs._replace(
-        first=pairs.second, second=pairs.first, points0=pairs.points1, points1=pairs.points0
-    )
+    swapped = pairs._replace(first=pairs.second, second=pairs.first, points0=pairs.points1, points1=pairs.points0)
     expected = squared_distances(pairs, homography, k)
     assert_close(squared_distances(swapped, homography, k), expected)
 

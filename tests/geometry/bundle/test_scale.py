@@ -66,9 +66,7 @@ def test_few_exact_matches_are_not_the_noise() -> None:
 def test_local_search_errs_near_by() -> None:
     """Wrong matches no farther than 5 px away are background, too."""
     rng = generator("noise local")
-    squares = torch.cat(
-        (drawn("local", 100, 150, 0), 25 * torch.rand(100, 350, generator=rng, dtype=F64)), 1
-    )
+    squares = torch.cat((drawn("local", 100, 150, 0), 25 * torch.rand(100, 350, generator=rng, dtype=F64)), 1)
     own, significant, _ = scales(squares)
     assert significant.all()
     assert (own / 0.3).log().abs().max() < 0.3

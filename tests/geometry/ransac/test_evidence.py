@@ -24,8 +24,7 @@ def test_clustered_random_pairs_are_chance_level() -> None:
     gen = generator("clumps")
     centres = torch.rand(40, 10, 2, generator=gen) * SIZE
     src, dst = (
-        centres[:, torch.randint(10, (200,), generator=gen)]
-        + 8 * torch.randn(40, 200, 2, generator=gen)
+        centres[:, torch.randint(10, (200,), generator=gen)] + 8 * torch.randn(40, 200, 2, generator=gen)
         for _ in range(2)
     )
     assert_failed(ransac_homography(src, dst, max_iterations=4096), Reason.CHANCE_LEVEL)
@@ -53,9 +52,7 @@ def test_collinear_pairs(noise: float, strays: int, true_strays: bool) -> None:
 
 def test_collinear_pairs_among_random_ones() -> None:
     gen = generator("collinear and random")
-    src, dst = (
-        torch.cat([line(30, 20), torch.rand(20, 100, 2, generator=gen) * SIZE], 1) for _ in range(2)
-    )
+    src, dst = (torch.cat([line(30, 20), torch.rand(20, 100, 2, generator=gen) * SIZE], 1) for _ in range(2))
     assert_failed(ransac_homography(src, dst, max_iterations=4096), Reason.COLLINEAR)
 
 
@@ -119,9 +116,7 @@ def test_the_verdict_does_not_depend_on_other_items() -> None:
         dst = transform_points(src, H).points + 0.3 * torch.randn(1, 24, 2, generator=random)
         other = torch.rand(2, 24, 2, generator=random) * 512
         alone = ransac_homography(src, dst, max_iterations=20_000)
-        beside = ransac_homography(
-            torch.cat([src, other[:1]]), torch.cat([dst, other[1:]]), max_iterations=20_000
-        )
+        beside = ransac_homography(torch.cat([src, other[:1]]), torch.cat([dst, other[1:]]), max_iterations=20_000)
         assert alone.reason[0] == beside.reason[0]
         assert torch.equal(alone.homography[0], beside.homography[0])
 

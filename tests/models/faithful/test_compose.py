@@ -66,9 +66,7 @@ def test_the_picture_by_hand(size: tuple[int, int]) -> None:
                         continue
                     share = evidence.score[item, t, 0, y, x].exp()
                     more, less = detail[t, :, y, x].split(3)
-                    pixel = relight_by_hand(
-                        frames[item, t, :, y, x], gain[t, :, y, x] + more, veil[t, :, y, x] + less
-                    )
+                    pixel = relight_by_hand(frames[item, t, :, y, x], gain[t, :, y, x] + more, veil[t, :, y, x] + less)
                     total, mean = total + share, mean + share * pixel
                 if not total.any():
                     assert not restored.image[item, :, y, x].any()

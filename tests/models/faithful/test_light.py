@@ -25,11 +25,7 @@ def windows(*edges: tuple[float, float, float, float]) -> Tensor:
     return torch.tensor(edges, dtype=torch.float64)
 
 
-@given(
-    st.tuples(st.integers(1, 5), st.integers(1, 5)),
-    st.tuples(st.integers(1, 24), st.integers(1, 24)),
-    st.data(),
-)
+@given(st.tuples(st.integers(1, 5), st.integers(1, 5)), st.tuples(st.integers(1, 24), st.integers(1, 24)), st.data())
 def test_a_window_is_a_crop_of_the_interpolated_whole(
     cells: tuple[int, int], size: tuple[int, int], data: st.DataObject
 ) -> None:
@@ -43,9 +39,7 @@ def test_a_window_is_a_crop_of_the_interpolated_whole(
     for _ in range(2):  # one for each item
         top, left = data.draw(st.integers(0, height - h)), data.draw(st.integers(0, width - w))
         boxes.append((top, left, top + h, left + w))
-    edges = windows(
-        *((y / height, x / width, (y + h) / height, (x + w) / width) for y, x, _, _ in boxes)
-    )
+    edges = windows(*((y / height, x / width, (y + h) / height, (x + w) / width) for y, x, _, _ in boxes))
     result = sample_field(x, (h, w), edges)
     for item, (top, left, bottom, right) in enumerate(boxes):
         assert_close(result[item], whole[item, ..., top:bottom, left:right])
@@ -198,8 +192,7 @@ def test_small_copies_are_means_over_valid_pixels(size: tuple[int, int]) -> None
     assert whole.window.tolist() == [[0, 0, 1, 1]] * 2
     for row, column in ((0, 0), (13, 40), (31, 32), (63, 63), (50, 7)):
         y, x = (
-            slice(i * n // WHOLE_SIZE, -(-(i + 1) * n // WHOLE_SIZE))
-            for i, n in zip((row, column), size, strict=True)
+            slice(i * n // WHOLE_SIZE, -(-(i + 1) * n // WHOLE_SIZE)) for i, n in zip((row, column), size, strict=True)
         )
         known = valid[..., y, x].double()
         seen = known.mean((3, 4)) > 0.5

@@ -18,9 +18,7 @@ from tests.models.restorers import sequence
 
 @given(st.integers(1, 3), st.integers(1, 6), st.integers(1, 21), st.integers(1, 21), st.booleans())
 @torch.no_grad()
-def test_any_size_and_number_of_frames(
-    batch: int, count: int, height: int, width: int, masked: bool
-) -> None:
+def test_any_size_and_number_of_frames(batch: int, count: int, height: int, width: int, masked: bool) -> None:
     frames, valid = sequence("sizes", batch, count, height, width)
     restored = network()(frames, valid if masked else None)
     assert restored.image.shape == (batch, 3, height, width)
@@ -172,9 +170,7 @@ def test_compiles_in_one_graph(compile_backend: str, part: bool) -> None:
     if part:
         edges = torch.tensor([[0.1, 0.2, 0.7, 0.9]]).double().expand(2, 4)
         whole = whole_view(*known(frames, valid))._replace(window=edges)
-    compiled = torch.compile(
-        lambda f, v: tuple(built(f, v, whole=whole)), fullgraph=True, backend=compile_backend
-    )
+    compiled = torch.compile(lambda f, v: tuple(built(f, v, whole=whole)), fullgraph=True, backend=compile_backend)
     assert_same(Restored(*compiled(frames, valid)), built(frames, valid, whole=whole))
 
 

@@ -14,15 +14,7 @@ from diar_ops import FaithfulDIAR
 from diar_ops.models import Evidence, Light, sample_field
 from diar_ops.models.faithful import tiles as tiling
 from diar_ops.models.faithful.light import repeat_window, whole_view
-from diar_ops.models.faithful.tiles import (
-    HALO,
-    STEP,
-    Warper,
-    compose_window,
-    gather_evidence,
-    gather_light,
-    tiles,
-)
+from diar_ops.models.faithful.tiles import HALO, STEP, Warper, compose_window, gather_evidence, gather_light, tiles
 from tests.harness import assert_close, generator
 from tests.models.faithful import test_network as models
 
@@ -80,13 +72,7 @@ def test_cores_tile_the_picture(height: int, width: int, frames: int, pixels: in
         assert top % STEP == left % STEP == 0
         assert around[0] % STEP == around[1] % STEP == 0
         assert (
-            around
-            == (
-                max(0, top - HALO),
-                max(0, left - HALO),
-                min(height, bottom + HALO),
-                min(width, right + HALO),
-            )
+            around == (max(0, top - HALO), max(0, left - HALO), min(height, bottom + HALO), min(width, right + HALO))
             or len(cut) == 1
         )
     assert (seen == 1).all()
@@ -98,19 +84,14 @@ def test_cores_tile_the_picture(height: int, width: int, frames: int, pixels: in
 
 
 @given(st.integers(1, 700), st.integers(1, 700), st.integers(1, 1_000_000), st.sampled_from([1, 8]))
-def test_shares_of_tiles_fall_to_their_ends(
-    height: int, width: int, pixels: int, stride: int
-) -> None:
+def test_shares_of_tiles_fall_to_their_ends(height: int, width: int, pixels: int, stride: int) -> None:
     """Everywhere something, everything where there is one tile only, and never a jump."""
     size = (-(-height // stride), -(-width // stride))
     total, most = torch.zeros(size), torch.zeros(size)
     for tile in tiles((height, width), 3, pixels):
         top, left, bottom, right = tile.around
         share = tiling._ramps(tile, (height, width), stride)
-        place = (
-            slice(top // stride, -(-bottom // stride)),
-            slice(left // stride, -(-right // stride)),
-        )
+        place = (slice(top // stride, -(-bottom // stride)), slice(left // stride, -(-right // stride)))
         assert share.shape == total[place].shape
         total[place] += share
         most[place] = torch.maximum(most[place], share)
@@ -131,9 +112,7 @@ def test_shares_of_tiles_fall_to_their_ends(
 def test_one_tile_is_the_whole(size: tuple[int, int]) -> None:
     frames, valid = stack("one tile", 3, *size)
     built = network()
-    light = gather_light(
-        built, [cutter(frames[:, t : t + 1], valid[:, t : t + 1]) for t in range(3)], size, silent
-    )
+    light = gather_light(built, [cutter(frames[:, t : t + 1], valid[:, t : t + 1]) for t in range(3)], size, silent)
     whole = built.estimate_light(*whole_view(frames, valid)[:2])
     for one, other in zip(light, whole, strict=True):
         assert torch.equal(one, other)
@@ -158,9 +137,7 @@ def test_tiles_do_not_show(size: tuple[int, int]) -> None:
     light = built.estimate_light(*whole_view(frames, valid)[:2])
     whole = gather_evidence(built, cutter(frames, valid), light, size, silent)
     steps: list[tuple[int, int]] = []
-    tiled = gather_evidence(
-        built, cutter(frames, valid), light, size, lambda *s: steps.append(s), pixels=1
-    )
+    tiled = gather_evidence(built, cutter(frames, valid), light, size, lambda *s: steps.append(s), pixels=1)
     count = len(tiles(size, 2, 1))
     assert steps == [(n + 1, count) for n in range(count)]
     assert count > 15
@@ -170,14 +147,8 @@ def test_tiles_do_not_show(size: tuple[int, int]) -> None:
         assert (one - other).abs().mean() < 0.002 * other.abs().mean()
 
 
-@given(
-    st.tuples(st.integers(1, 12), st.integers(1, 12)),
-    st.tuples(st.integers(1, 40), st.integers(1, 40)),
-    st.data(),
-)
-def test_enlarging_is_sampling(
-    cells: tuple[int, int], size: tuple[int, int], data: st.DataObject
-) -> None:
+@given(st.tuples(st.integers(1, 12), st.integers(1, 12)), st.tuples(st.integers(1, 40), st.integers(1, 40)), st.data())
+def test_enlarging_is_sampling(cells: tuple[int, int], size: tuple[int, int], data: st.DataObject) -> None:
     field = torch.randn(1, 3, 1, *cells, generator=generator("enlarge"))
     height, width = size
     h, w = data.draw(st.integers(1, height)), data.draw(st.integers(1, width))
@@ -219,17 +190,13 @@ def test_windows_of_the_full_picture_from_evidence_on_a_copy(copy: tuple[int, in
 
     detail = stretch(evidence.detail[0], padded=True)
     correction = stretch(evidence.correction, padded=True)[0]
-    lit = by_hand(
-        frames[0], stretch(light.gain[0]) + detail[:, :3], stretch(light.veil[0]) + detail[:, 3:]
-    )
+    lit = by_hand(frames[0], stretch(light.gain[0]) + detail[:, :3], stretch(light.veil[0]) + detail[:, 3:])
     score = stretch(evidence.score[0]).masked_fill(~valid[0], -torch.inf)
     share = score.softmax(dim=0)
     picture = by_hand((share * lit).sum(dim=0), correction[:3], correction[3:])
     for window in ((0, 0, 50, 83), (13, 0, 14, 83), (7, 21, 50, 22), (30, 40, 47, 83)):
         top, left, bottom, right = window
         cut = (..., slice(top, bottom), slice(left, right))
-        found, weights = compose_window(
-            built, frames[cut], valid[cut], light, evidence, window, full
-        )
+        found, weights = compose_window(built, frames[cut], valid[cut], light, evidence, window, full)
         assert_close(weights[0], share[cut], atol=1e-4)
         assert_close(found[0], picture[cut].clamp(0, 1), atol=1e-4)

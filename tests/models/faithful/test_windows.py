@@ -52,8 +52,6 @@ def test_small_copies_may_hold_anything_where_they_are_not_valid(filler: float) 
     spoiled = whole.frames.masked_fill(~whole.valid.expand_as(whole.frames), filler)
     built = network()
     for one, other in zip(
-        built(frames, valid, whole=whole._replace(frames=spoiled)),
-        built(frames, valid, whole=whole),
-        strict=True,
+        built(frames, valid, whole=whole._replace(frames=spoiled)), built(frames, valid, whole=whole), strict=True
     ):
         assert torch.equal(one, other)

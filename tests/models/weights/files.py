@@ -11,13 +11,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from diar_ops import (
-    DeepResidualSetsConfig,
-    DIARConfig,
-    DualDescriptor,
-    DualDescriptorConfig,
-    FaithfulDIARConfig,
-)
+from diar_ops import DeepResidualSetsConfig, DIARConfig, DualDescriptor, DualDescriptorConfig, FaithfulDIARConfig
 from diar_ops.models.weights.registry import NETWORKS
 
 SIZES = {"channels": (4, 8), "blocks": (1, 1), "decoder_blocks": (0, 1)}

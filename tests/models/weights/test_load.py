@@ -51,9 +51,7 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 @pytest.fixture
-def server(
-    tmp_path: Path, saved: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[tuple[str, str]]:
+def server(tmp_path: Path, saved: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, str]]:
     """A server on this machine with one good file, and an empty cache; (its URL, the hash)."""
     digest = hashlib.sha256(saved.read_bytes()).hexdigest()[:8]
     folder = tmp_path / "served"
@@ -155,9 +153,7 @@ def test_damaged_files(suffix: str, damage: str, tmp_path: Path, state: dict[str
     else:
         save_file(state, path)
     content = path.read_bytes()
-    content = {"truncated": content[: len(content) // 2], "text": b"not weights", "empty": b""}[
-        damage
-    ]
+    content = {"truncated": content[: len(content) // 2], "text": b"not weights", "empty": b""}[damage]
     path.write_bytes(content)
     with pytest.raises(WeightsError, match=r"weights\.\w+ is damaged or no weights file"):
         load_pretrained(path)
@@ -232,11 +228,7 @@ def test_progress_can_be_silenced(
     ],
 )
 def test_failed_downloads_leave_nothing(
-    file: str,
-    message: str,
-    server: tuple[str, str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    file: str, message: str, server: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(weights.URLS, "resnet18", f"{server[0]}/{file}")
     with pytest.raises(WeightsError, match=message):

@@ -57,9 +57,7 @@ class TestSavePretrained(OpTests):
             assert torch.equal(value, built.state_dict()[key].cpu()), key
         frames = torch.rand(1, 3, 3, 5, 6, generator=generator("frames of a round trip"))
         with torch.no_grad():
-            assert torch.equal(
-                apply_network(loaded, frames), apply_network(built.cpu().eval(), frames)
-            )
+            assert torch.equal(apply_network(loaded, frames), apply_network(built.cpu().eval(), frames))
         assert [p.name for p in path.parent.iterdir()] == [path.name]
 
     def test_exception(self, tmp_path: Path, saved: Path) -> None:
@@ -121,8 +119,7 @@ class TestSavePretrained(OpTests):
             stored = header(path)
             assert metadata.items() <= stored.items()
             assert {k for k in stored if k not in metadata} == {
-                f"diar_ops.{k}"
-                for k in ("architecture", "config", "format_version", "library_version")
+                f"diar_ops.{k}" for k in ("architecture", "config", "format_version", "library_version")
             }
             assert load_pretrained(path).config == CONFIGS["DeepResidualSets"]
 
@@ -201,7 +198,5 @@ def test_what_is_shipped_loads() -> None:
 
 
 def test_a_network_is_no_descriptor(saved: Path) -> None:
-    with pytest.raises(
-        WeightsError, match=r"weights of a DualDescriptor or a ResNet, got .* holds a DIAR"
-    ):
+    with pytest.raises(WeightsError, match=r"weights of a DualDescriptor or a ResNet, got .* holds a DIAR"):
         load_descriptor(str(saved))

@@ -9,13 +9,7 @@ from torch import Tensor
 from diar_ops import corner_error, refine_homography
 from diar_ops.pipeline._align.adjust import adjust_frames
 from diar_ops.pipeline._align.refine import RefinedFrame
-from diar_ops.pipeline._align.tie_points import (
-    NEIGHBOURS,
-    TiePoints,
-    _neighbours,
-    tie_anchors,
-    tie_neighbours,
-)
+from diar_ops.pipeline._align.tie_points import NEIGHBOURS, TiePoints, _neighbours, tie_anchors, tie_neighbours
 from diar_ops.pipeline._frames import working_copy
 from diar_ops.pipeline._lens import Lens
 from tests import photos
@@ -71,9 +65,7 @@ def errors(ties: list[TiePoints], placed: dict[int, RefinedFrame], true: Tensor)
     return corner_error(found, true, size=(SIZE, SIZE))
 
 
-def placed_near(
-    frames: list[Tensor], true: Tensor, anchors: dict[int, int] | None = None
-) -> dict[int, RefinedFrame]:
+def placed_near(frames: list[Tensor], true: Tensor, anchors: dict[int, int] | None = None) -> dict[int, RefinedFrame]:
     """Frames off by a pixel or so, and where they show the same as their anchors."""
     rng, placed = photos.random("near"), {}
     for t in range(1, len(true)):
@@ -126,9 +118,7 @@ def test_pairs_share_what_they_show() -> None:
     left[:5], right[5:] = True, True
     shown = {1: left, 2: left, 3: right, 4: right}
     empty = torch.zeros(0, 2)
-    placed = {
-        t: RefinedFrame(torch.eye(3), True, torch.zeros(5), 0, empty, empty) for t in range(1, 31)
-    }
+    placed = {t: RefinedFrame(torch.eye(3), True, torch.zeros(5), 0, empty, empty) for t in range(1, 31)}
     assert _neighbours(placed, shown) == [(1, 2), (3, 4)]
     assert _neighbours(placed | {2: placed[2]._replace(anchor=1)}, shown) == [(3, 4)]
     many = dict.fromkeys(range(1, 31), left)

@@ -9,12 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from diar_ops import HomographyEstimate, Matches, PairMatches
-from diar_ops.pipeline._align.graph import (
-    candidate_pairs,
-    chain_to_reference,
-    choose_reference,
-    is_plausible,
-)
+from diar_ops.pipeline._align.graph import candidate_pairs, chain_to_reference, choose_reference, is_plausible
 from tests.harness import assert_close, generator
 
 EYE = torch.eye(3, dtype=torch.float64)
@@ -66,9 +61,7 @@ def test_chains_of_exact_pairs_are_exact(count: int, shuffled: object) -> None:
         pairs.append(sorted(pair))
     index, pose = torch.tensor(pairs), poses(count)
     reference = shuffled.randrange(count)  # type: ignore[attr-defined]
-    chained = chain_to_reference(
-        index, relative(index, pose), torch.full((count - 1,), 50), count, reference
-    )
+    chained = chain_to_reference(index, relative(index, pose), torch.full((count - 1,), 50), count, reference)
     assert sorted(chained) == list(range(count))
     for t, H in chained.items():
         exact = pose[reference] @ torch.linalg.inv(pose[t])
@@ -99,9 +92,7 @@ def test_what_no_path_reaches_is_missing() -> None:
 # --- the reference ----------------------------------------------------------------------------
 
 
-def verified(
-    index: list[tuple[int, int]], homography_j_i: Tensor, number: list[int]
-) -> PairMatches:
+def verified(index: list[tuple[int, int]], homography_j_i: Tensor, number: list[int]) -> PairMatches:
     """Pairs with ``number`` verified matches each, on a grid in the middle of frame i."""
     count, most = len(index), max(number)
     grid = torch.linspace(30, 70, most, dtype=torch.float64)

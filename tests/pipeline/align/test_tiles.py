@@ -20,9 +20,7 @@ def test_tiles_lie_where_tie_points_are() -> None:
     points = torch.rand(500, 2, generator=torch.Generator().manual_seed(0)) * 400
     corners = _tile_corners(points.double(), (1000, 1200))
     assert 0 < len(corners) <= 9
-    assert all(
-        0 <= top <= 400 - TILE // 2 and 0 <= left <= 400 - TILE // 2 for top, left in corners
-    )
+    assert all(0 <= top <= 400 - TILE // 2 and 0 <= left <= 400 - TILE // 2 for top, left in corners)
     edge = torch.tensor([[1199.0, 999.0]]).repeat(20, 1)
     assert _tile_corners(edge, (1000, 1200)) == [(1000 - TILE, 1200 - TILE)]
     assert _tile_corners(edge[:3], (1000, 1200)) == []
@@ -65,10 +63,7 @@ def test_pairs_without_tiles_add_nothing() -> None:
     adjusted = AdjustedFrames(eyes, Lens(0.0, [(300, 300)] * 2), 0.0)
     there = torch.rand(300, 2).double() * 300
     for tie in (nowhere, TiePoints(1, 0, there, there)):
-        assert (
-            refine_in_tiles([tie], adjusted, [blank] * 2, torch.device("cpu"), lambda *s: None)
-            == []
-        )
+        assert refine_in_tiles([tie], adjusted, [blank] * 2, torch.device("cpu"), lambda *s: None) == []
 
 
 def test_align_sequence_compares_large_photos_in_tiles() -> None:
@@ -84,9 +79,7 @@ def test_align_sequence_compares_large_photos_in_tiles() -> None:
         progress=lambda step, done, total: steps.append(step),
     )
     assert "looking closer" in steps
-    plain = align_sequence(
-        given, reference=0, options=AlignOptions(matching_size=200, refinement_size=399)
-    )
+    plain = align_sequence(given, reference=0, options=AlignOptions(matching_size=200, refinement_size=399))
     assert LARGE * 399 > 400
     for alignment in (found, plain):
         error = corner_error(alignment.homography_reference_frame, true, size=(400, 400))

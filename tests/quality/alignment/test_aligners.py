@@ -9,12 +9,7 @@ import pytest
 import torch
 
 from benchmarks.quality.alignment import paper as paper_module
-from benchmarks.quality.alignment.aligners import (
-    DEFAULT_ALIGNERS,
-    PEERS,
-    AlignerFiles,
-    find_aligners,
-)
+from benchmarks.quality.alignment.aligners import DEFAULT_ALIGNERS, PEERS, AlignerFiles, find_aligners
 from benchmarks.quality.alignment.configurations import CONFIGURATIONS, configured_settings
 from benchmarks.quality.alignment.pairwise import PAIRS, Matcher, align_pairwise
 from diar_ops import AlignOptions, OptionError, WeightsError, align_sequence, corner_error
@@ -84,9 +79,7 @@ def test_configurations_are_ways_to_call_align_sequence() -> None:
 def test_an_option_reaches_align_sequence() -> None:
     frames, _ = views(2)
     by_name = {a.name: a for a in find_aligners(["ours", "ours-one-scale", "ours-unrefined"])[0]}
-    expected = align_sequence(
-        frames, reference=0, options=AlignOptions(scales=(1.0,))
-    ).homography_reference_frame
+    expected = align_sequence(frames, reference=0, options=AlignOptions(scales=(1.0,))).homography_reference_frame
     found = by_name["ours-one-scale"].align(frames).homography_reference_frame
     assert torch.equal(found, expected)
     fine = by_name["ours"].align(frames).homography_reference_frame
@@ -99,9 +92,7 @@ def test_the_paper_needs_weights(resnet18: Path, no_cache: None) -> None:
     assert len(skipped) == 2
     assert "--resnet18" in skipped[0]
     files = AlignerFiles(resnet18=resnet18)
-    (one, three, ours), skipped = find_aligners(
-        ["paper-one-scale", "paper", "ours-resnet18"], files
-    )
+    (one, three, ours), skipped = find_aligners(["paper-one-scale", "paper", "ours-resnet18"], files)
     assert skipped == []
     assert one.settings != three.settings
     frames, H = views(2, (224, 224))
@@ -145,10 +136,7 @@ def test_pairs_lead_where_the_reference_is_out_of_reach() -> None:
 def test_fewer_inliers_than_the_rule_are_refused() -> None:
     points = torch.rand(9, 2, generator=generator("few"), dtype=torch.float64).numpy() * 99
     matcher = Matcher(lambda frame: None, lambda i, j: (points, points))
-    assert align_pairwise(matcher, all_pairs=False)(torch.zeros(2, 3, 2, 2)).success.tolist() == [
-        True,
-        False,
-    ]
+    assert align_pairwise(matcher, all_pairs=False)(torch.zeros(2, 3, 2, 2)).success.tolist() == [True, False]
 
 
 def test_names(resnet18: Path, no_cache: None, tmp_path: Path) -> None:

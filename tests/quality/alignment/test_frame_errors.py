@@ -8,12 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.quality.alignment.frame_errors import (
-    ALIGNMENT,
-    align_and_score,
-    homography_of,
-    score_frame,
-)
+from benchmarks.quality.alignment.frame_errors import ALIGNMENT, align_and_score, homography_of, score_frame
 from benchmarks.quality.alignment.pairwise import Aligner, Estimate
 from benchmarks.quality.plan import Task
 from benchmarks.quality.reconstruction import RECONSTRUCTION
@@ -59,9 +54,7 @@ def test_rows_survive_the_file(tmp_path: Path) -> None:
     rows = [row(1, "a", 0.25), row(0, "b", INF), frame_row(EYE + 1e-3, EYE)]
     write_rows(tmp_path / "a.csv", rows, ALIGNMENT)
     assert read_rows(tmp_path / "a.csv", ALIGNMENT) == sorted(rows, key=lambda r: r.key)
-    (tmp_path / "b.csv").write_text(
-        (tmp_path / "a.csv").read_text().replace("True", "maybe"), encoding="utf-8"
-    )
+    (tmp_path / "b.csv").write_text((tmp_path / "a.csv").read_text().replace("True", "maybe"), encoding="utf-8")
     with pytest.raises(OutputError, match="line 2 is not a result"):
         read_rows(tmp_path / "b.csv", ALIGNMENT)
     with pytest.raises(OutputError, match="must begin with"):

@@ -63,17 +63,12 @@ def test_pictures_of_frames(tmp_path: Path) -> None:
     bad = good._replace(method="bad", values={**good.values, **entries})
     failed = {**good.values, "corner_error": INF, "success": False}
     refused = good._replace(method="refused", values=failed)
-    sheets = {
-        name: frame_picture(r, folder)
-        for name, r in (("good", good), ("bad", bad), ("refused", refused))
-    }
+    sheets = {name: frame_picture(r, folder) for name, r in (("good", good), ("bad", bad), ("refused", refused))}
     for sheet in sheets.values():
         assert sheet.dtype == torch.uint8
         assert sheet.shape == (3, 240 + 18 + 4, 4 * (320 + 4) + 4)
     # The last part is the difference: black where the frame fits, and a refused one lies right.
-    difference = {
-        name: sheet[:, 18:258, -324:-4].float().mean().item() for name, sheet in sheets.items()
-    }
+    difference = {name: sheet[:, 18:258, -324:-4].float().mean().item() for name, sheet in sheets.items()}
     assert difference["good"] < 0.25 * difference["bad"]
     assert difference["refused"] == pytest.approx(difference["good"], rel=1e-3)
     red = torch.tensor([255, 60, 60])[:, None, None]

@@ -68,9 +68,7 @@ def test_disk_and_lightglue(files: AlignerFiles, monkeypatch: pytest.MonkeyPatch
     assert {tuple(p) for p in points} <= {tuple(p) for p in keypoints.tolist()}
 
 
-def test_they_are_methods_where_their_files_are_named(
-    files: AlignerFiles, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_they_are_methods_where_their_files_are_named(files: AlignerFiles, monkeypatch: pytest.MonkeyPatch) -> None:
     (loftr, glue), skipped = find_aligners(["loftr", "disk-lightglue"], files)
     assert (loftr.name, glue.name, skipped) == ("loftr", "disk-lightglue", [])
     found = loftr.align(texture((64, 64)).expand(2, 3, 64, 64))

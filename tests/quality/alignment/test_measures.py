@@ -112,9 +112,7 @@ def test_sequences_of_unequal_length_weigh_by_their_frames() -> None:
 
 
 def test_tables_say_what_summaries_hold() -> None:
-    summaries = summarise_alignment(
-        [row(i, m, e) for i in range(3) for m, e in (("a", 0.25), ("b", INF))]
-    )
+    summaries = summarise_alignment([row(i, m, e) for i in range(3) for m, e in (("a", 0.25), ("b", INF))])
     lines = list(csv.DictReader(io.StringIO(alignment_csv(summaries))))
     assert [line["method"] for line in lines] == ["a", "b"]
     assert float(lines[0]["median"]) == float(lines[0]["median_high"]) == 0.25

@@ -6,17 +6,8 @@ import pytest
 import torch
 
 from benchmarks.quality.alignment.pairwise import Estimate
-from benchmarks.quality.robustness.cells import (
-    align_exactly,
-    find_compared,
-    score_alignment,
-    score_cell,
-)
-from benchmarks.quality.robustness.degraded_photos import (
-    Photos,
-    choose_pictures,
-    render_degraded_photos,
-)
+from benchmarks.quality.robustness.cells import align_exactly, find_compared, score_alignment, score_cell
+from benchmarks.quality.robustness.degraded_photos import Photos, choose_pictures, render_degraded_photos
 from benchmarks.quality.robustness.factors import FACTORS
 from benchmarks.quality.robustness.level_plan import PICTURE_SCORES, plan_levels
 from benchmarks.quality.scores import score_picture
@@ -71,9 +62,7 @@ def test_plan() -> None:
         (["tilt"], [], 1, 5, "nothing to do"),
     ],
 )
-def test_bad_plans(
-    factors: list[str], methods: list[str], sequences: int, frames: int, words: str
-) -> None:
+def test_bad_plans(factors: list[str], methods: list[str], sequences: int, frames: int, words: str) -> None:
     with pytest.raises(OptionError, match=words):
         plan_levels(factors, methods, sequences, frames)
 

@@ -10,11 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.quality.robustness.degraded_photos import (
-    Photos,
-    choose_pictures,
-    render_degraded_photos,
-)
+from benchmarks.quality.robustness.degraded_photos import Photos, choose_pictures, render_degraded_photos
 from benchmarks.quality.robustness.factors import FACTORS
 from benchmarks.quality.robustness.scenes import mild_scene, search_scales, thumbnail
 from diar_ops import OptionError, corner_error, warp_homography

@@ -9,11 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from benchmarks.quality.robustness.level_plan import set_name
-from benchmarks.quality.robustness.levels import (
-    BreakingPoint,
-    find_breaking_points,
-    summarise_robustness,
-)
+from benchmarks.quality.robustness.levels import BreakingPoint, find_breaking_points, summarise_robustness
 from benchmarks.quality.robustness.output import breaking_markdown, factor_markdown, robustness_csv
 from benchmarks.quality.rows import Row
 

@@ -7,13 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diar_ops.scene import (
-    PlanarScene,
-    RenderedScene,
-    sample_planar_scene,
-    scene_from_document,
-    scene_to_document,
-)
+from diar_ops.scene import PlanarScene, RenderedScene, sample_planar_scene, scene_from_document, scene_to_document
 from tests.harness import assert_close, generator
 
 SIZE = (64, 64)
@@ -64,11 +58,7 @@ def make_scene(
     drawn = sample_planar_scene(frames=1, size=size, picture_size=torch.tensor(picture_size))
     document = scene_to_document(drawn)
     document["picture"]["material"] = material
-    document["frames"][0] |= {
-        "ambient": [ambient] * 3,
-        "lights": lights or [],
-        "objects": objects or [],
-    }
+    document["frames"][0] |= {"ambient": [ambient] * 3, "lights": lights or [], "objects": objects or []}
     return scene_from_document(document)
 
 
@@ -97,9 +87,7 @@ def texture(batch: int, size: tuple[int, int], name: str = "render texture") -> 
 
 
 def drawn(batch: int, frames: int, size: tuple[int, int] = (32, 48), name: str = "scene") -> Any:
-    return sample_planar_scene(
-        batch, frames=frames, size=size, picture_size=size, generator=generator(name)
-    )
+    return sample_planar_scene(batch, frames=frames, size=size, picture_size=size, generator=generator(name))
 
 
 def some_rotation() -> Tensor:

@@ -8,15 +8,7 @@ import torch
 
 from diar_ops import render_planar_scene
 from tests.harness import assert_close
-from tests.scene.render.scenes import (
-    MIRRORING,
-    grey,
-    make_light,
-    make_object,
-    make_scene,
-    positions,
-    white,
-)
+from tests.scene.render.scenes import MIRRORING, grey, make_light, make_object, make_scene, positions, white
 
 
 def test_point_light() -> None:
@@ -52,9 +44,7 @@ def test_square_light() -> None:
     right = torch.tensor([1 - k * z[0] ** 2, -k * z[0] * z[1], -z[0]]).double()
     down = torch.tensor([-k * z[0] * z[1], 1 - k * z[1] ** 2, -z[1]]).double()
     step = ((torch.arange(200) + 0.5) / 200 - 0.5).double() * 0.8
-    sources = torch.tensor(light["position"]).double() + (
-        step[:, None, None] * right + step[:, None] * down
-    )
+    sources = torch.tensor(light["position"]).double() + (step[:, None, None] * right + step[:, None] * down)
     toward = sources.reshape(-1, 3) - torch.stack((x, y, 0 * x), dim=-1).reshape(-1, 1, 3)
     distance = toward.norm(dim=-1)
     emitted = -(toward @ z.double()) / distance
@@ -76,9 +66,7 @@ def test_highlight() -> None:
     """A sphere is mirrored where angles are equal, as large as its image, F times as bright."""
     radius, at = 0.08, (0.3, 0.1, -1.0)
     material = {**MIRRORING, "roughness": 0.02}
-    scene = make_scene(
-        [make_light("point", list(at), size=radius)], material=material, size=(256, 256)
-    )
+    scene = make_scene([make_light("point", list(at), size=radius)], material=material, size=(256, 256))
     image = grey(render_planar_scene(white(level=0.0), scene))
     x, y = positions(scene)
     bright = image > 0.5 * image.max()
@@ -105,10 +93,7 @@ def test_rough_highlight_keeps_energy() -> None:
 
 def test_light_adds_up() -> None:
     """On the plane, two lights together give the sum of each alone."""
-    lights = [
-        make_light("point", [0.3, 0.0, -1.0], size=0.05),
-        make_light("area", [-0.3, 0.2, -0.8], size=0.3),
-    ]
+    lights = [make_light("point", [0.3, 0.0, -1.0], size=0.05), make_light("area", [-0.3, 0.2, -0.8], size=0.3)]
     items = [make_object("box", [0.0, 0.0, -0.3])]
     both, *each = (
         render_planar_scene(white(), make_scene(some, items, material=MIRRORING))

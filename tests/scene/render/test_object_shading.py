@@ -47,9 +47,7 @@ def test_colour_of_things() -> None:
     """A sheet that faces the camera and a light beside it: Lambert; mirror: surroundings."""
     source = make_light("point", [0.0, 0.0, -3.0], size=1e-3, direction=[0.0, 0.0, 1.0])
     flat = {"half_size": [0.2, 0.2, 0.0], "colour": [0.5] * 3}
-    out = render_planar_scene(
-        white(), make_scene([source], [make_object("card", [0, 0, -0.5], **flat)])
-    )
+    out = render_planar_scene(white(), make_scene([source], [make_object("card", [0, 0, -0.5], **flat)]))
     expected = 0.5 * 10 / (4 * math.pi) / 2.5**2 / math.pi
     assert_close(out.radiance[0, 0, 0, 32, 32], expected, rtol=1e-3)
     mirror = make_object("card", [0, 0, -0.5], finish="mirror", **flat)
@@ -61,8 +59,5 @@ def test_colour_of_things() -> None:
 def test_an_object_without_size_is_not_there(kind: str) -> None:
     source = make_light("point", [0.3, 0.0, -1.0], size=0.05)
     item = make_object(kind, [0.1, 0.0, -0.5], half_size=[0.0] * 3)
-    out, free = (
-        render_planar_scene(white(), make_scene([source], items, ambient=0.2))
-        for items in ([item], [])
-    )
+    out, free = (render_planar_scene(white(), make_scene([source], items, ambient=0.2)) for items in ([item], []))
     assert_close(out.radiance, free.radiance, rtol=1e-3, atol=1e-3)

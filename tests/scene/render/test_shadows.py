@@ -12,15 +12,7 @@ import torch
 from diar_ops import render_planar_scene
 from diar_ops.scene import PlanarScene
 from tests.harness import assert_close
-from tests.scene.render.scenes import (
-    grey,
-    make_light,
-    make_object,
-    make_scene,
-    positions,
-    some_rotation,
-    white,
-)
+from tests.scene.render.scenes import grey, make_light, make_object, make_scene, positions, some_rotation, white
 
 
 def test_umbra() -> None:
@@ -91,9 +83,7 @@ def test_tinted_shadow() -> None:
     material = {"finish": "tinted", "colour": [0.8, 0.4, 0.2], "opacity": 0.25}
     item = make_object("card", [0, 0, -0.3], half_size=[0.1, 0.1, 0.0], **material)
     source = make_light("point", [0.4, 0.0, -1.0], size=1e-3)
-    lit, free = (
-        render_planar_scene(white(), make_scene([source], items)) for items in ([item], [])
-    )
+    lit, free = (render_planar_scene(white(), make_scene([source], items)) for items in ([item], []))
     # The middle of the shadow, on the ray from the light through the card's centre.
     row, column = 32, round((-0.4 * 0.3 / 0.7 + 0.5) * 64 - 0.5)
     ratio = lit.radiance[0, 0, :, row, column] / free.radiance[0, 0, :, row, column]
@@ -102,9 +92,7 @@ def test_tinted_shadow() -> None:
 
 def test_openness() -> None:
     """Below a black sphere, 1 - (r / d)^2 of the surroundings' light is left."""
-    scene = make_scene(
-        objects=[make_object("sphere", [0.0, 0.0, -0.5])], ambient=1.0, size=(65, 65)
-    )
+    scene = make_scene(objects=[make_object("sphere", [0.0, 0.0, -0.5])], ambient=1.0, size=(65, 65))
     image = render_planar_scene(white(), scene)
     x, y = positions(scene)
     square = x**2 + y**2 + 0.25
@@ -113,9 +101,7 @@ def test_openness() -> None:
     assert_close(grey(image)[seen], expected[seen], atol=1e-3)
 
 
-def _brute_force_shadow(
-    scene: PlanarScene, item: dict[str, Any], light: str, size: float
-) -> np.ndarray:
+def _brute_force_shadow(scene: PlanarScene, item: dict[str, Any], light: str, size: float) -> np.ndarray:
     """Return the unhidden share of a light above the origin, by 400 rays from each pixel."""
     x, y = (value.numpy().reshape(-1, 1) for value in positions(scene))
     u, v = ((np.mgrid[:20, :20] + 0.5) / 20 - 0.5).reshape(2, -1) * size
@@ -142,9 +128,7 @@ def _brute_force_shadow(
             inside = (r < 1) & (r > item["hole"])
         else:
             phi, (a, b) = np.arctan2(p[..., 1], p[..., 0]), item["outline"]
-            reach = 1 + sum(
-                a[k] * np.cos((k + 1) * phi) + b[k] * np.sin((k + 1) * phi) for k in range(6)
-            )
+            reach = 1 + sum(a[k] * np.cos((k + 1) * phi) + b[k] * np.sin((k + 1) * phi) for k in range(6))
             inside = np.abs(p[..., :2]).max(-1) < reach
         hidden |= inside
     # Each part counts by what it would give.

@@ -32,9 +32,7 @@ def points_of(scene: PlanarScene, count: int = 120) -> Tensor:
     # Push to the surface of the cube, then to that of each shape.
     cube = draw / draw.abs().amax(dim=-1, keepdim=True)
     sphere = draw / draw.norm(dim=-1, keepdim=True)
-    round_ = torch.cat(
-        (draw[..., :2] / draw[..., :2].norm(dim=-1, keepdim=True), draw[..., 2:]), dim=-1
-    )
+    round_ = torch.cat((draw[..., :2] / draw[..., :2].norm(dim=-1, keepdim=True), draw[..., 2:]), dim=-1)
     phi = torch.atan2(cube[..., 1], cube[..., 0])[..., None]
     k = torch.arange(1, 7)
     a, b = things.outline.unsqueeze(-3).unbind(dim=-2)

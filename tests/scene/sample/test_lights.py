@@ -32,14 +32,10 @@ def test_lights_are_as_bright_as_stated(scene: PlanarScene) -> None:
     assert_within(scene.ambient, (low * (1 - RANGES.tint), high * (1 + RANGES.tint)), used=0.7)
 
 
-@pytest.mark.parametrize(
-    ("share", "least", "most"), [(0.0, 0.3, 0.5), (0.4, 0.55, 0.7), (1.0, 1, 1)]
-)
+@pytest.mark.parametrize(("share", "least", "most"), [(0.0, 0.3, 0.5), (0.4, 0.55, 0.7), (1.0, 1, 1)])
 def test_lights_are_mirrored_into_view(share: float, least: float, most: float) -> None:
     """The picture, were it a mirror, would show them: some always, others by chance."""
-    scene = sample_planar_scene(
-        200, frames=6, generator=generator("lights"), ranges=SceneRanges(light_mirrored=share)
-    )
+    scene = sample_planar_scene(200, frames=6, generator=generator("lights"), ranges=SceneRanges(light_mirrored=share))
     camera, light = centres(scene)[:, :, None], scene.lights.position
     # The straight line from the camera to the light behind the mirror meets the plane here.
     way = camera[..., 2:] / (camera[..., 2:] + light[..., 2:])

@@ -3,15 +3,7 @@
 from __future__ import annotations
 
 from diar_ops.scene import Finish, ObjectKind, PlanarScene
-from tests.scene.sample.checks import (
-    RANGES,
-    assert_shares,
-    assert_within,
-    centres,
-    in_view,
-    is_caster,
-    points_of,
-)
+from tests.scene.sample.checks import RANGES, assert_shares, assert_within, centres, in_view, is_caster, points_of
 
 
 def test_numbers_of_lights_and_objects(scene: PlanarScene) -> None:

@@ -8,13 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from diar_ops import FeatureMap, match_dense, match_local
-from diar_ops.training.descriptors.loss import (
-    COARSE_TEMPERATURE,
-    cell_centres,
-    coarse_loss,
-    fine_loss,
-    matching_loss,
-)
+from diar_ops.training.descriptors.loss import COARSE_TEMPERATURE, cell_centres, coarse_loss, fine_loss, matching_loss
 from tests.harness import assert_close, generator
 from tests.training.descriptors.tiny import tiny_network
 
@@ -30,9 +24,7 @@ def shifted(x: float, y: float, batch: int = 1) -> Tensor:
 def feature_map(descriptors: Tensor, stride: int = 8) -> FeatureMap:
     offset = (stride - 1) / 2
     valid = torch.ones(len(descriptors), *descriptors.shape[-2:], dtype=torch.bool)
-    return FeatureMap(
-        F.normalize(descriptors, dim=1), (float(stride),) * 2, (offset, offset), valid
-    )
+    return FeatureMap(F.normalize(descriptors, dim=1), (float(stride),) * 2, (offset, offset), valid)
 
 
 def everything(batch: int = 1, side: int = 64) -> Tensor:
@@ -109,21 +101,11 @@ def test_fine_loss_leads_to_what_match_local_finds(radius: int, step: int) -> No
     first, second = base.clone().requires_grad_(), base.clone().requires_grad_()
     optimizer = torch.optim.Adam([first, second], lr=0.03)
     for _ in range(250):
-        loss = fine_loss(
-            feature_map(first, 2),
-            feature_map(second, 2),
-            seen,
-            seen,
-            truth,
-            radius=radius,
-            step=step,
-        )
+        loss = fine_loss(feature_map(first, 2), feature_map(second, 2), seen, seen, truth, radius=radius, step=step)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    matches = match_local(
-        feature_map(first.detach(), 2), feature_map(second.detach(), 2), radius=radius, step=step
-    )
+    matches = match_local(feature_map(first.detach(), 2), feature_map(second.detach(), 2), radius=radius, step=step)
     moved = (matches.points1 - matches.points0)[matches.valid]
     assert len(moved) > 20
     assert (moved.median(dim=0).values - torch.tensor([2.6, -1.0])).abs().max() < 0.3

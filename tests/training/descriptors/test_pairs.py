@@ -10,13 +10,7 @@ import torch
 from torch import Tensor
 
 from diar_ops import OptionError, transform_points
-from diar_ops.training.descriptors.pairs import (
-    PairRanges,
-    ViewPairs,
-    fixed_pairs,
-    make_pair,
-    points_visible,
-)
+from diar_ops.training.descriptors.pairs import PairRanges, ViewPairs, fixed_pairs, make_pair, points_visible
 from tests.harness import generator
 from tests.training.descriptors.tiny import tiny_views
 
@@ -38,9 +32,7 @@ def ramps(frames: int = 2) -> dict[str, Tensor]:
 
 def places(image: Tensor) -> Tensor:
     """Where on the label the pixels of an ideal photo come from, (2, c, c)."""
-    linear = torch.where(
-        image <= 0.04045, image / 12.92, ((image + 0.055) / 1.055).clamp_min(0) ** 2.4
-    )
+    linear = torch.where(image <= 0.04045, image / 12.92, ((image + 0.055) / 1.055).clamp_min(0) ** 2.4)
     return (linear[:2] - 0.05) / 0.9 * SIDE
 
 
@@ -55,9 +47,7 @@ def test_both_photos_show_the_same_where_the_homography_says(near: bool, seed: i
     points = torch.stack([x, y], dim=-1).view(1, -1, 2)
     H = pair["homography_1_0"][None].float()
     projected, _ = transform_points(points, H)
-    both = points_visible(points, pair["visible0"][None]) & points_visible(
-        projected, pair["visible1"][None]
-    )
+    both = points_visible(points, pair["visible0"][None]) & points_visible(projected, pair["visible1"][None])
     assert both.sum() > 50
     one = places(pair["image0"]).flatten(1).T[both[0]]
     grid = ((projected[both] + 0.5) / 48 * 2 - 1).view(1, 1, -1, 2)

@@ -24,9 +24,7 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("pool")
 
 
-def test_a_stopped_run_goes_on_bit_for_bit(
-    tmp_path: Path, pool: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stopped_run_goes_on_bit_for_bit(tmp_path: Path, pool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(DescriptorTask, "plot", lambda *a: None)
 
     def stop(now: Any) -> None:
@@ -44,9 +42,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(
 
 def test_training_helps(tmp_path: Path, pool: Path) -> None:
     config = tiny_config(pool, steps=40, validate_every=20, ema=0.9, near=0.0)
-    trainer = tiny_trainer(
-        tmp_path, config, baselines={"SIFT": DenseDescriptor(DenseSIFT(stride=8))}
-    )
+    trainer = tiny_trainer(tmp_path, config, baselines={"SIFT": DenseDescriptor(DenseSIFT(stride=8))})
     assert trainer.run()
     first, last = trainer.state.rows
     assert last["loss"] < first["loss"]
@@ -109,8 +105,6 @@ def test_a_plot_of_nothing_yet(tmp_path: Path) -> None:
     config = tiny_config()
     pairs = fixed_pairs(tiny_views(None), 1, crop=48, ranges=config, seed=0)
     baselines = {"SIFT": DenseDescriptor(DenseSIFT(stride=8))}
-    task = DescriptorTask(
-        tiny_network(), config, training_pairs(config), pairs, baselines=baselines
-    )
+    task = DescriptorTask(tiny_network(), config, training_pairs(config), pairs, baselines=baselines)
     task.plot(tmp_path / "curve.png", [])
     assert (tmp_path / "curve.png").is_file()

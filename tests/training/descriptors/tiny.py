@@ -52,7 +52,5 @@ def tiny_trainer(out: Path, config: DescriptorConfig, **more: Any) -> Trainer:
     views = tiny_views(pool, seed="validation")
     validation = fixed_pairs(views, 2, crop=config.crop, ranges=config, seed=0)
     network = more.pop("network", None) or tiny_network()
-    task = DescriptorTask(
-        network, config, training_pairs(config), validation, baselines=more.pop("baselines", None)
-    )
+    task = DescriptorTask(network, config, training_pairs(config), validation, baselines=more.pop("baselines", None))
     return Trainer(task, out, **more)

@@ -11,13 +11,7 @@ from torch import Tensor
 from diar_ops import OptionError
 from diar_ops.colour import srgb_to_linear
 from diar_ops.training.camera import ideal_photos
-from diar_ops.training.restoration.augment import (
-    AugmentRanges,
-    cover_partly,
-    misalign,
-    take_photos,
-    turn,
-)
+from diar_ops.training.restoration.augment import AugmentRanges, cover_partly, misalign, take_photos, turn
 from tests.harness import assert_close, generator
 
 NONE = AugmentRanges(plain=1, albedo=0, permute=0, exact=1, jitter=0, misaligned=0, partial=0)

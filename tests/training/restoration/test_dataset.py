@@ -28,9 +28,7 @@ WORKERS = pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationW
 
 def stream(**options: Any) -> TrainingSequences:
     sources = options.pop("sources", [(LightSource(), 1.0)])
-    return TrainingSequences(
-        sources, **{"frames": (2, 5), "crops": (16, 24), "whole": 8, **options}
-    )
+    return TrainingSequences(sources, **{"frames": (2, 5), "crops": (16, 24), "whole": 8, **options})
 
 
 def assert_same(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:

@@ -89,9 +89,7 @@ def lit_batch(side: int = 8) -> tuple[Restored, dict[str, Tensor]]:
 
 
 def light_term(output: Restored, batch: dict[str, Tensor], weight: float = 20.0) -> Tensor:
-    return restoration_loss(output, batch, light_weight=weight) - restoration_loss(
-        output, batch, light_weight=0
-    )
+    return restoration_loss(output, batch, light_weight=weight) - restoration_loss(output, batch, light_weight=0)
 
 
 def test_light_that_is_told_rightly_costs_nothing() -> None:

@@ -33,11 +33,7 @@ def test_shares_of_sizes_and_sets(tmp_path: Path) -> None:
     data = training_sequences(config)
     assert data.shares.tolist() == pytest.approx([0.6, 0.2, 0.2])
     assert [len(source) for source in data.sources] == [3, 1, 3]
-    assert [type(source) for source in data.sources] == [
-        RenderedSource,
-        RenderedSource,
-        CyclesSource,
-    ]
+    assert [type(source) for source in data.sources] == [RenderedSource, RenderedSource, CyclesSource]
     assert data.bare == config.bare == 8
     config = small(sizes=(16, 24), size_shares=(1, 3), bare=0)
     assert training_sequences(config).bare == 0

@@ -25,17 +25,12 @@ class TinyNetwork(nn.Module):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             self.layers = nn.Sequential(
-                nn.Conv2d(3, 8, 3, padding=1),
-                nn.ReLU(),
-                nn.Dropout(dropout),
-                nn.Conv2d(8, 3, 3, padding=1),
+                nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Dropout(dropout), nn.Conv2d(8, 3, 3, padding=1)
             )
             self.unused = nn.Linear(1, 1)
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
 
-    def forward(
-        self, frames: Tensor, valid: Tensor | None = None, *, whole: Whole | None = None
-    ) -> Restored:
+    def forward(self, frames: Tensor, valid: Tensor | None = None, *, whole: Whole | None = None) -> Restored:
         assert (whole is None) == (not self.training)
         if valid is None:
             valid = torch.ones_like(frames[:, :, :1], dtype=torch.bool)
