@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import errno
-import io
 import os
 import secrets
 import struct
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from os import PathLike
 from pathlib import Path
@@ -182,27 +180,3 @@ def _refuse_existing(path: Path, overwrite: bool) -> None:
         raise OutputError(f"cannot write {path}: it is not a plain file")
     if path.exists() and not overwrite:
         raise OutputError(f"{path} already exists; pass overwrite=True to replace it")
-
-
-def to_csv(heads: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
-    """Return a table as CSV."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(heads)
-    table.writerows(rows)
-    return text.getvalue()
-
-
-def read_lines(path: Path) -> list[list[str]]:
-    """Return the cells of a CSV file, line by line.
-
-    Raises:
-        OutputError: The file cannot be read or is not such a table.
-    """
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return list(csv.reader(file))
-    except OSError as error:
-        raise OutputError(f"cannot read {path}: {explain(error)}") from error
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise OutputError(f"{path} is not a table: {error}") from error

@@ -43,9 +43,9 @@ from benchmarks.quality.result_tables import Seconds
 from benchmarks.quality.rows import Row
 from benchmarks.quality.run import complete_results, progress_bar
 from benchmarks.quality.score_sections import alignment_costs_section, describe_results, score_section, training_section
+from benchmarks.quality.training_curves import read_curves
 from diar_ops._errors import OptionError, OutputError
 from diar_ops._files import write_text_atomic
-from diar_ops.training.curve import read_curves
 
 REPORT = "report.html"
 FRAMES = (1, 2, 3, 5, 10, 20, 50)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
+from benchmarks.quality.csv_lines import to_csv
 from benchmarks.quality.intervals import Mean
 from benchmarks.quality.rows import group_by
 from benchmarks.quality.scores import SCORES, Measure
 from benchmarks.quality.summaries import Summary
-from diar_ops._files import to_csv
 
 #: Median seconds by (set, frames, method).
 Seconds: TypeAlias = Mapping[tuple[str, int, str], float]

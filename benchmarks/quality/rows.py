@@ -11,8 +11,9 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 import torch
 from torch import Tensor
 
+from benchmarks.quality.csv_lines import read_lines, to_csv
 from diar_ops._errors import OutputError
-from diar_ops._files import read_lines, to_csv, write_text_atomic
+from diar_ops._files import write_text_atomic
 
 
 class RowKey(NamedTuple):

@@ -13,7 +13,7 @@ from benchmarks.quality.result_tables import count_words
 from benchmarks.quality.rows import Pictures, Row, column, count_pictures, group_by
 from benchmarks.quality.scores import SCORES
 from benchmarks.quality.summaries import Summary
-from diar_ops.training.curve import MEASURED, Curve
+from benchmarks.quality.training_curves import MEASURED, Curve
 
 #: Where there are more numbers of frames, the axis names the round ones only.
 MOST_TICKS, ROUND = 10, (1, 2, 3, 5, 10, 20, 30, 50, 100, 200)

@@ -24,7 +24,7 @@ from benchmarks.quality.rows import Row, count_pictures, group_by
 from benchmarks.quality.score_plots import measured_columns, plot_curves, plot_score, plot_score_boxes
 from benchmarks.quality.scores import SCORES
 from benchmarks.quality.summaries import compare_alignments, compare_methods, scores_of, summarise
-from diar_ops.training.curve import Curve
+from benchmarks.quality.training_curves import Curve
 
 #: What the parts are called and what they measure.
 WORDS = {

@@ -179,10 +179,7 @@ class BlenderProcess:
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(STOP_TIMEOUT)
         code = self._process.poll()
-        if code is not None and code < 0:
-            how = f"was ended by signal {-code}"
-        else:
-            how = f"ended with exit code {code}"
+        how = f"was ended by signal {-code}" if code is not None and code < 0 else f"ended with exit code {code}"
         self._log.seek(0, os.SEEK_END)
         self._log.seek(max(0, self._log.tell() - 4000))
         lines = self._log.read().decode("utf-8", "replace").strip().splitlines()

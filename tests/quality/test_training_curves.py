@@ -8,8 +8,9 @@ import pytest
 
 from benchmarks.quality.score_plots import plot_curves
 from benchmarks.quality.score_sections import training_table
+from benchmarks.quality.training_curves import read_curve, read_curves
 from diar_ops import OptionError, OutputError
-from diar_ops.training.curve import read_curve, read_curves, write_curve
+from diar_ops.training.curve import write_curve
 
 
 def write_run(folder: Path, scores: tuple[float, ...], name: str = "rendered") -> Path:

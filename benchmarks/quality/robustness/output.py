@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import torch
 
+from benchmarks.quality.csv_lines import to_csv
 from benchmarks.quality.methods import Method
 from benchmarks.quality.result_tables import Table, interval_cells, interval_heads, markdown_grid, tables_markdown
 from benchmarks.quality.robustness.cells import ALIGNED, align_exactly
@@ -27,7 +28,7 @@ from benchmarks.quality.robustness.levels import (
 from benchmarks.quality.rows import Row, group_by
 from benchmarks.quality.run import one_thread
 from benchmarks.quality.scores import Measure
-from diar_ops._files import to_csv, write_image, write_text_atomic
+from diar_ops._files import write_image, write_text_atomic
 from diar_ops.cycles import contact_sheet
 
 ColumnT = TypeVar("ColumnT", bound=str | float)

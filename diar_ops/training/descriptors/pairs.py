@@ -222,10 +222,7 @@ def _photograph(
     warped = warp_homography(radiance, H_padded_frame, size=size)
     visible = warp_homography(visible, H_padded_frame, size=size, mode="nearest").image.bool()
     ideal = float(torch.rand((), generator=generator)) < ranges.plain
-    if ideal:
-        image = ideal_photos(warped.image)
-    else:
-        image = photograph(warped.image[None], generator=generator)[0]
+    image = ideal_photos(warped.image) if ideal else photograph(warped.image[None], generator=generator)[0]
     image = torch.where(warped.valid, image, torch.nan)
     left, top = block.tolist()
     crop = (0, ..., slice(top, top + side), slice(left, left + side))
