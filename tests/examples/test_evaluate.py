@@ -3,88 +3,25 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
-from typing import NamedTuple
 
 import pytest
-import torch
 from PIL import Image
 
-from benchmarks.quality import figures
 from benchmarks.quality import reconstruction as reconstruction_module
-from benchmarks.quality.lpips import LpipsFiles
 from benchmarks.quality.methods import CLASSICAL
 from benchmarks.quality.plan import Task
 from benchmarks.quality.reconstruction import PERCEPTUAL, RECONSTRUCTION
 from benchmarks.quality.rows import Row, read_rows
-from diar_ops import DeepResidualSets, DeepResidualSetsConfig, save_pretrained
+from tests.quality.test_lpips import write_lpips_files
 from tests.results.test_report import Page
-from tests.scripts import load_script
+from tests.scripts import Runner, assert_one_error
 from tests.sequences import write_dataset
 
 ROOT = Path(__file__).resolve().parents[2]
 SAMPLE = ROOT / "tests" / "cycles" / "sample"
 ONLY = ("--parts", "reconstruction", "--pictures", 0)
 FAST = (*ONLY, "--methods", "mean", "median+exposure")
-
-
-class Run(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-@pytest.fixture(scope="module")
-def program() -> ModuleType:
-    return load_script("evaluate")
-
-
-@pytest.fixture
-def run(program: ModuleType, capsys: pytest.CaptureFixture[str]) -> Callable[..., Run]:
-    def call(*arguments: object) -> Run:
-        code = program.main([str(a) for a in arguments])
-        captured = capsys.readouterr()
-        return Run(code, captured.out, captured.err)
-
-    return call
-
-
-@pytest.fixture
-def no_plots(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files without a drawing, which takes most of the time."""
-
-    def save(figure: object, path: Path) -> None:
-        for ending in (".png", ".svg"):
-            path.with_name(path.name + ending).write_text("<svg/>", encoding="utf-8")
-
-    monkeypatch.setattr(figures, "save_figure", save)
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_dataset(tmp_path_factory.mktemp("sets") / "small", kind="aligned")
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("weights") / "sets.safetensors"
-    config = DeepResidualSetsConfig(channels=(4, 8), blocks=(1, 1), decoder_blocks=(0, 1))
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        save_pretrained(DeepResidualSets(config), path)
-    return path
-
-
-def assert_one_error(result: Run, *words: str) -> None:
-    assert result.code == 1
-    assert result.out == ""
-    line = result.err.splitlines()[-1]
-    assert line.startswith("error: ")
-    assert "Traceback" not in result.err
-    for word in words:
-        assert word in line
 
 
 def rows_of(out: Path) -> list[Row]:
@@ -95,7 +32,7 @@ def table_of(out: Path) -> bytes:
     return (out / "reconstruction" / "scores.csv").read_bytes()
 
 
-def test_the_bundled_sequences(run: Callable[..., Run], tmp_path: Path) -> None:
+def test_the_bundled_sequences(run: Runner, tmp_path: Path) -> None:
     out = tmp_path / "out"
     methods = [name + end for name in CLASSICAL for end in ("", "+exposure")]
     sets = SAMPLE / "aligned", SAMPLE / "misaligned"
@@ -126,7 +63,7 @@ def test_the_bundled_sequences(run: Callable[..., Run], tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_plots")
-def test_the_demo_sequence_is_a_set(run: Callable[..., Run], demo_folder: Path, tmp_path: Path) -> None:
+def test_the_demo_sequence_is_a_set(run: Runner, demo_folder: Path, tmp_path: Path) -> None:
     done = run(demo_folder, "--out", tmp_path / "out", *FAST, "--frames", 3, 10)
     assert done.code == 0, done.err
     rows = rows_of(tmp_path / "out")
@@ -136,7 +73,7 @@ def test_the_demo_sequence_is_a_set(run: Callable[..., Run], demo_folder: Path, 
     assert by["median+exposure", 10] > by["mean", 10] + 1
 
 
-def test_workers_change_nothing(run: Callable[..., Run], small: Path, tmp_path: Path) -> None:
+def test_workers_change_nothing(run: Runner, small: Path, tmp_path: Path) -> None:
     names = ("scores.csv", "summary.md", "summary.csv", "comparisons.csv", "settings.json")
     files = ["boxes_psnr.svg", *(f"reconstruction/{name}" for name in names)]
     for workers in (1, 2):
@@ -150,7 +87,7 @@ def test_workers_change_nothing(run: Callable[..., Run], small: Path, tmp_path: 
 
 @pytest.mark.usefixtures("no_plots")
 def test_what_is_done_is_not_done_again(
-    run: Callable[..., Run], small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Runner, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, computed = tmp_path / "out", []
     original = reconstruction_module.score_sequence
@@ -184,7 +121,7 @@ def test_what_is_done_is_not_done_again(
 
 @pytest.mark.usefixtures("no_plots")
 def test_stopped_it_keeps_what_is_done(
-    run: Callable[..., Run], small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Runner, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, original, left = tmp_path / "out", reconstruction_module.score_sequence, [2]
 
@@ -208,9 +145,7 @@ def test_stopped_it_keeps_what_is_done(
 
 
 @pytest.mark.usefixtures("no_plots")
-def test_methods_are_compared_timed_and_shown(
-    run: Callable[..., Run], small: Path, weights: Path, tmp_path: Path
-) -> None:
+def test_methods_are_compared_timed_and_shown(run: Runner, small: Path, weights: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     command = (
         small,
@@ -251,7 +186,8 @@ def test_methods_are_compared_timed_and_shown(
 
 
 @pytest.mark.usefixtures("no_plots")
-def test_lpips_is_a_column_where_its_weights_are(run: Callable[..., Run], files: LpipsFiles, tmp_path: Path) -> None:
+def test_lpips_is_a_column_where_its_weights_are(run: Runner, tmp_path: Path) -> None:
+    files = write_lpips_files(tmp_path)
     folder = write_dataset(tmp_path / "large", 2, kind="aligned", size=(64, 72))
     out = tmp_path / "out"
     command = (folder, "--out", out, *FAST, "--frames", 2, "--jitter", 3, "--lpips", *files)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -14,8 +13,8 @@ from benchmarks.quality.alignment import frame_errors as errors_module
 from benchmarks.quality.alignment.frame_errors import ALIGNMENT
 from benchmarks.quality.plan import Task
 from benchmarks.quality.rows import Row, read_rows
-from tests.examples.test_evaluate import Run, assert_one_error
 from tests.quality.alignment.views import write_views
+from tests.scripts import Runner, assert_one_error
 
 METHODS = ("--parts", "alignment", "--pictures", 0, "--aligners", "sift", "sift+pairs")
 SETTINGS = "alignment/settings.json"
@@ -37,7 +36,7 @@ def without_times(out: Path) -> list[Row]:
     return [row._replace(values={**row.values, "seconds": 0.0}) for row in rows_of(out)]
 
 
-def test_tables_plots_and_pictures(run: Callable[..., Run], small: Path, tmp_path: Path) -> None:
+def test_tables_plots_and_pictures(run: Runner, small: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     done = run(small, "--out", out, *METHODS, "ours", "loftr", "--sequences", 2, "--pictures", 2)
     assert done.code == 0, done.err
@@ -64,7 +63,7 @@ def test_tables_plots_and_pictures(run: Callable[..., Run], small: Path, tmp_pat
 
 
 @pytest.mark.usefixtures("no_plots")
-def test_workers_change_nothing_but_times(run: Callable[..., Run], small: Path, tmp_path: Path) -> None:
+def test_workers_change_nothing_but_times(run: Runner, small: Path, tmp_path: Path) -> None:
     for workers in (1, 2):
         out = tmp_path / str(workers)
         done = run(small, "--out", out, *METHODS, "--workers", workers, "--sequences", 2)
@@ -76,7 +75,7 @@ def test_workers_change_nothing_but_times(run: Callable[..., Run], small: Path, 
 
 @pytest.mark.usefixtures("no_plots")
 def test_what_is_done_is_not_done_again(
-    run: Callable[..., Run], small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Runner, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, computed = tmp_path / "out", []
     original = errors_module.align_and_score
@@ -104,9 +103,7 @@ def test_what_is_done_is_not_done_again(
 
 
 @pytest.mark.usefixtures("no_plots")
-def test_other_results_are_not_mixed(
-    run: Callable[..., Run], small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_other_results_are_not_mixed(run: Runner, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from benchmarks.quality.alignment import keypoints
 
     out = tmp_path / "out"
@@ -135,13 +132,13 @@ def test_other_results_are_not_mixed(
     ],
 )
 def test_bad_options_are_one_sentence(
-    run: Callable[..., Run], small: Path, tmp_path: Path, arguments: tuple[object, ...], words: str
+    run: Runner, small: Path, tmp_path: Path, arguments: tuple[object, ...], words: str
 ) -> None:
     assert_one_error(run(small, "--out", tmp_path / "out", *METHODS, *arguments), words)
     assert not (tmp_path / "out").exists()
 
 
-def test_single_frames_cannot_be_aligned(run: Callable[..., Run], tmp_path: Path) -> None:
+def test_single_frames_cannot_be_aligned(run: Runner, tmp_path: Path) -> None:
     folder = write_views(tmp_path / "set" / "000000", 1)
     done = run(folder.parent, "--out", tmp_path / "out", *METHODS)
     assert_one_error(done, "no sequence has 2 frames, the longest has 1")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -12,12 +11,13 @@ import pytest
 
 from benchmarks.quality.methods import CLASSICAL
 from diar_ops import DeepResidualSets, DeepResidualSetsConfig, save_pretrained
-from tests.examples.test_evaluate import FAST, ONLY, SAMPLE, Run, assert_one_error, rows_of, table_of
+from tests.examples.test_evaluate import FAST, ONLY, SAMPLE, rows_of, table_of
+from tests.scripts import Runner, assert_one_error
 from tests.sequences import write_dataset
 
 
 @pytest.mark.usefixtures("no_plots")
-def test_other_settings_are_not_mixed(run: Callable[..., Run], small: Path, weights: Path, tmp_path: Path) -> None:
+def test_other_settings_are_not_mixed(run: Runner, small: Path, weights: Path, tmp_path: Path) -> None:
     out, mine = tmp_path / "out", tmp_path / "net.safetensors"
     settings = out / "reconstruction" / "settings.json"
     shutil.copy(weights, mine)
@@ -40,7 +40,7 @@ def test_other_settings_are_not_mixed(run: Callable[..., Run], small: Path, weig
 
 @pytest.mark.usefixtures("no_plots")
 def test_default_methods_leave_out_a_network_that_is_not_there(
-    run: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from benchmarks.quality import methods
 
@@ -76,7 +76,7 @@ def test_default_methods_leave_out_a_network_that_is_not_there(
     ],
 )
 def test_bad_options_are_one_sentence(
-    run: Callable[..., Run], small: Path, tmp_path: Path, arguments: tuple[object, ...], words: str
+    run: Runner, small: Path, tmp_path: Path, arguments: tuple[object, ...], words: str
 ) -> None:
     methods = () if "--methods" in arguments else FAST
     assert_one_error(run(small, "--out", tmp_path / "out", *methods, *arguments), words)
@@ -84,7 +84,7 @@ def test_bad_options_are_one_sentence(
 
 
 @pytest.mark.usefixtures("no_plots")
-def test_bad_folders_are_one_sentence(run: Callable[..., Run], small: Path, tmp_path: Path) -> None:
+def test_bad_folders_are_one_sentence(run: Runner, small: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert_one_error(run(tmp_path / "nowhere", "--out", out), "does not exist")
     assert_one_error(run(tmp_path, "--out", out), "no sequences in the folder")
@@ -109,7 +109,7 @@ def test_bad_folders_are_one_sentence(run: Callable[..., Run], small: Path, tmp_
 
 
 @pytest.mark.usefixtures("no_plots")
-def test_two_sets_of_one_name_are_told_apart(run: Callable[..., Run], small: Path, tmp_path: Path) -> None:
+def test_two_sets_of_one_name_are_told_apart(run: Runner, small: Path, tmp_path: Path) -> None:
     other = write_dataset(tmp_path / "small", sequences=1)
     done = run(small, other, "--out", tmp_path / "out", *FAST, "--frames", 2)
     assert done.code == 0, done.err

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.examples.test_evaluate import Run
 from tests.quality.alignment.views import write_views
 from tests.quality.test_training_curves import write_run
 from tests.results.test_report import Page
+from tests.scripts import Runner
 from tests.sequences import write_dataset
 
 
@@ -26,9 +25,7 @@ def spread(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_one_command_measures_all(
-    run: Callable[..., Run], spread: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_command_measures_all(run: Runner, spread: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     still = write_dataset(tmp_path / "still", 2, kind="aligned")
     out, training = tmp_path / "out", write_run(tmp_path / "softmax", (20, 21))
     command = (
@@ -101,9 +98,7 @@ def test_one_command_measures_all(
 
 
 @pytest.mark.usefixtures("no_plots")
-def test_self_aligned_results_do_not_depend_on_what_else_is_wanted(
-    run: Callable[..., Run], spread: Path, tmp_path: Path
-) -> None:
+def test_self_aligned_results_do_not_depend_on_what_else_is_wanted(run: Runner, spread: Path, tmp_path: Path) -> None:
     parts = ("--parts", "self-aligned", "--pictures", 0, "--methods", "mean", "--sequences", 1)
     for name, numbers in (("once", ((2, 3),)), ("twice", ((3,), (2,)))):
         for frames in numbers:
@@ -114,7 +109,7 @@ def test_self_aligned_results_do_not_depend_on_what_else_is_wanted(
 
 
 @pytest.mark.usefixtures("no_plots")
-def test_a_single_frame_is_not_aligned(run: Callable[..., Run], spread: Path, tmp_path: Path) -> None:
+def test_a_single_frame_is_not_aligned(run: Runner, spread: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     command = (spread, "--out", out, "--methods", "mean", "--pictures", 0, "--frames", 1)
     done = run(*command)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -17,8 +16,7 @@ from benchmarks.quality.robustness.factors import FACTORS
 from benchmarks.quality.robustness.level_plan import ROBUSTNESS, Cell
 from benchmarks.quality.rows import Row, read_rows
 from diar_ops._files import write_image
-from tests.examples.test_evaluate import Run, assert_one_error
-from tests.scripts import load_script
+from tests.scripts import Runner, assert_one_error, load_script
 
 TINY = ("--size", 64, "--frames", 3, "--sequences", 1)
 FAST = (*TINY, "--methods", "mean", "median+exposure", "--pictures", 0)
@@ -33,7 +31,7 @@ def rows_of(out: Path) -> list[Row]:
     return read_rows(out / "robustness.csv", ROBUSTNESS)
 
 
-def test_tables_plots_and_pictures(run: Callable[..., Run], tmp_path: Path) -> None:
+def test_tables_plots_and_pictures(run: Runner, tmp_path: Path) -> None:
     out = tmp_path / "out"
     done = run(
         "--out", out, *TINY, "--factors", "foreign", "noise", "--methods", "mean", "mean+aligned", "--aligners", "sift"
@@ -60,7 +58,7 @@ def test_tables_plots_and_pictures(run: Callable[..., Run], tmp_path: Path) -> N
     assert not [p for p in out.iterdir() if p.name.startswith(".")], "nothing temporary stays"
 
 
-def test_workers_change_nothing(run: Callable[..., Run], tmp_path: Path) -> None:
+def test_workers_change_nothing(run: Runner, tmp_path: Path) -> None:
     for workers in (1, 2):
         done = run(
             "--out", tmp_path / str(workers), *FAST, "--factors", "tilt", "--aligners", "sift", "--workers", workers
@@ -71,9 +69,7 @@ def test_workers_change_nothing(run: Callable[..., Run], tmp_path: Path) -> None
         assert (one / name).read_bytes() == (two / name).read_bytes()
 
 
-def test_what_is_done_is_not_done_again(
-    run: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_done_is_not_done_again(run: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out, computed = tmp_path / "out", []
     original = cells_module.score_cell
 
@@ -100,7 +96,7 @@ def test_what_is_done_is_not_done_again(
     assert len(rows_of(out)) == 2 * 2 * (count + 2 * len(FACTORS["tilt"].levels))
 
 
-def test_ctrl_c_keeps_what_is_done(run: Callable[..., Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_keeps_what_is_done(run: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out, original, computed = tmp_path / "out", cells_module.score_cell, []
 
     def score(task: Task[Cell], **given: object) -> object:
@@ -120,7 +116,7 @@ def test_ctrl_c_keeps_what_is_done(run: Callable[..., Run], tmp_path: Path, monk
     assert len(rows_of(out)) == len(FACTORS["noise"].levels) * 2 * 2
 
 
-def test_other_results_are_not_mixed(run: Callable[..., Run], tmp_path: Path) -> None:
+def test_other_results_are_not_mixed(run: Runner, tmp_path: Path) -> None:
     out, folder = tmp_path / "out", tmp_path / "pictures"
     for k, picture in enumerate(choose_pictures([], 7, (64, 64))):
         write_image(folder / f"{k}.png", (picture * 255).byte())
@@ -147,9 +143,7 @@ def test_other_results_are_not_mixed(run: Callable[..., Run], tmp_path: Path) ->
         (("--methods", "--aligners"), "nothing to do"),
     ],
 )
-def test_bad_options_are_one_sentence(
-    run: Callable[..., Run], tmp_path: Path, arguments: tuple[object, ...], words: str
-) -> None:
+def test_bad_options_are_one_sentence(run: Runner, tmp_path: Path, arguments: tuple[object, ...], words: str) -> None:
     assert_one_error(run("--out", tmp_path / "out", *FAST, *arguments), words)
     assert not (tmp_path / "out").exists()
 

@@ -30,9 +30,8 @@ def alexnet() -> nn.Sequential:
     )  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> LpipsFiles:
-    folder = tmp_path_factory.mktemp("lpips")
+def write_lpips_files(folder: Path) -> LpipsFiles:
+    """Write random weights in the format of the real ones."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         state = {f"features.{k}": v for k, v in alexnet().state_dict().items()}
@@ -45,6 +44,11 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> LpipsFiles:
     torch.save(state, folder / "alexnet.pth")
     save_file(linear, folder / "linear.safetensors")
     return LpipsFiles(folder / "alexnet.pth", folder / "linear.safetensors")
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> LpipsFiles:
+    return write_lpips_files(tmp_path_factory.mktemp("lpips"))
 
 
 @pytest.fixture(scope="module")

@@ -9,23 +9,13 @@ import pytest
 
 from diar_ops.results import clean as clean_module
 from tests import photos
-from tests.examples.full_pipeline.runs import SIZE, Run, Runner, refuse_to_align, save
+from tests.examples.full_pipeline.runs import SIZE, refuse_to_align, save
 from tests.scripts import load_script
 
 
 @pytest.fixture(scope="module")
 def program() -> ModuleType:
     return load_script("full_pipeline")
-
-
-@pytest.fixture
-def run(program: ModuleType, capsys: pytest.CaptureFixture[str]) -> Runner:
-    def call(*arguments: object) -> Run:
-        code = program.main([str(a) for a in arguments])
-        captured = capsys.readouterr()
-        return Run(code, captured.out, captured.err)
-
-    return call
 
 
 @pytest.fixture

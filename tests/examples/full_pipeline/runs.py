@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,16 +15,6 @@ from diar_ops.data import read_image
 
 SIZE = 160
 NAMES = ("a.png", "b.png", "c.png")
-
-
-class Run(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-#: Calls the script with arguments as from a shell.
-Runner = Callable[..., Run]
 
 
 def save(folder: Path, views: list[np.ndarray], names: tuple[str, ...] = NAMES) -> Path:
@@ -63,17 +52,6 @@ def corners_off(folder: Path, H: dict[str, np.ndarray], reference: str) -> float
         exact = torch.from_numpy(H[reference] @ np.linalg.inv(h))
         worst = max(worst, float(corner_error(estimate, exact, size=(SIZE, SIZE))))
     return worst
-
-
-def assert_one_error(result: Run, *words: str) -> None:
-    assert result.code == 1
-    assert result.out == ""
-    lines = result.err.splitlines()
-    assert [line.startswith("error: ") for line in lines].count(True) == 1
-    assert lines[-1].startswith("error: ")
-    assert "Traceback" not in result.err
-    for word in words:
-        assert word in lines[-1]
 
 
 def refuse_to_align(*_: object, **__: object) -> None:

@@ -16,7 +16,8 @@ import pytest
 from diar_ops.data import read_image
 from diar_ops.results import clean as clean_module
 from diar_ops.results import files as files_module
-from tests.examples.full_pipeline.runs import Run, Runner, assert_one_error, contents, refuse_to_align
+from tests.examples.full_pipeline.runs import contents, refuse_to_align
+from tests.scripts import Run, Runner, assert_one_error
 
 ROOT = Path(__file__).resolve().parents[3]
 SCRIPT = ROOT / "examples" / "full_pipeline.py"

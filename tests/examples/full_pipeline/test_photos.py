@@ -12,7 +12,8 @@ from PIL import Image, ImageCms
 from diar_ops._files import write_image
 from diar_ops.data import read_image
 from tests import photos
-from tests.examples.full_pipeline.runs import NAMES, SIZE, Runner, clean, corners_off, frames_of, psnr, save
+from tests.examples.full_pipeline.runs import NAMES, SIZE, clean, corners_off, frames_of, psnr, save
+from tests.scripts import Runner
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 

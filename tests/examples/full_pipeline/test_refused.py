@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from tests import photos
-from tests.examples.full_pipeline.runs import SIZE, Runner, assert_one_error, contents, save
+from tests.examples.full_pipeline.runs import SIZE, contents, save
+from tests.scripts import Runner, assert_one_error
 
 
 def test_no_photos(run: Runner, tmp_path: Path) -> None:

@@ -17,17 +17,8 @@ from diar_ops import DIAR, FaithfulDIAR, FaithfulDIARConfig, save_pretrained
 from diar_ops._files import write_image
 from diar_ops.data import read_image
 from tests import photos
-from tests.examples.full_pipeline.runs import (
-    NAMES,
-    SIZE,
-    Runner,
-    assert_one_error,
-    clean,
-    contents,
-    corners_off,
-    psnr,
-    save,
-)
+from tests.examples.full_pipeline.runs import NAMES, SIZE, clean, contents, corners_off, psnr, save
+from tests.scripts import Runner, assert_one_error
 
 ROOT = Path(__file__).resolve().parents[3]
 SCRIPT = ROOT / "examples" / "full_pipeline.py"
