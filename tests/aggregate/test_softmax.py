@@ -103,6 +103,6 @@ def test_features_and_logits_may_differ_in_dtype(of_features: int, of_logits: in
     features, logits = torch.randn(2, 1, 3, 2, 4, 4, generator=rng)
     expected = softmax_aggregate(features, logits)
     one, two = (getattr(torch, f"float{bits}") for bits in (of_features, of_logits))
-    found = softmax_aggregate(features.to(one), logits.to(two))
-    assert found.dtype == one
-    assert_close(found, expected, rtol=5e-3, atol=5e-3)
+    merged = softmax_aggregate(features.to(one), logits.to(two))
+    assert merged.dtype == one
+    assert_close(merged, expected, rtol=5e-3, atol=5e-3)

@@ -51,8 +51,8 @@ class TestSwinAggregate(SwinTests, AggregateTests):
         logits = textbook_stack(features, params, valid, window, 2)
         masked = logits.masked_fill(~valid, -torch.inf).numpy()
         weights = scipy.special.softmax(masked, axis=1)
-        out, found = swin_aggregate(features, params, valid, return_weights=True, **options)
-        assert_close(found, weights)
+        out, result = swin_aggregate(features, params, valid, return_weights=True, **options)
+        assert_close(result, weights)
         assert_close(out, (weights * features.numpy()).sum(1))
 
     def test_property_one_pixel_changes_only_itself(self) -> None:

@@ -34,17 +34,17 @@ def at(scene, *points):
 def test_point_light():
     # E = I cos / d^2 with I = power / (4 pi); radiance of white paper E / pi.
     scene = scene_with(LightKind.POINT, position=(0.0, 0.0, -2.0), power=5.0)
-    found = at(scene, (0, 0), (1.5, 0))
+    result = at(scene, (0, 0), (1.5, 0))
     intensity = 5 / (4 * math.pi)
     expected = [intensity / 4 / math.pi, intensity * 2 / 2.5**3 / math.pi]
-    torch.testing.assert_close(found, torch.tensor(expected))
+    torch.testing.assert_close(result, torch.tensor(expected))
 
 
 def test_ambient_is_radiance():
     scene = scene_with(LightKind.POINT, position=(0.0, 0.0, -2.0), power=0.0)
     scene = scene._replace(ambient=torch.tensor([[[0.1, 0.2, 0.3]]], dtype=torch.float64))
-    found = unshadowed_radiance(scene, 0, torch.zeros(2, 3))
-    torch.testing.assert_close(found, torch.tensor([[0.1, 0.2, 0.3]]).expand(2, 3))
+    result = unshadowed_radiance(scene, 0, torch.zeros(2, 3))
+    torch.testing.assert_close(result, torch.tensor([[0.1, 0.2, 0.3]]).expand(2, 3))
 
 
 def test_spot_is_a_point_within_and_nothing_beyond():

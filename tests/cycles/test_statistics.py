@@ -26,39 +26,39 @@ def test_an_aligned_set_against_numpy(tmp_path: Path) -> None:
     write_image(tmp_path / "000001" / "02.png", label * 0.4, bit_depth=16, overwrite=True)
     dataset = SequenceDataset(tmp_path, masks=MASKS)
     done: list[int] = []
-    found = dataset_statistics(dataset, progress=done.append)
+    result = dataset_statistics(dataset, progress=done.append)
     assert done == [1, 2]
     for n in range(2):
         item = dataset[n]
         occluded, flags = item["occluded"].numpy(), item["flags"].numpy()
         expected = [np.ones(3)] + [mask.mean(axis=(1, 2, 3)) for mask in (occluded, flags & 1, flags & 2, flags & 4)]
         expected[3], expected[4] = expected[3] / 2, expected[4] / 4
-        np.testing.assert_allclose(found.shares[n].T, expected, atol=1e-6)
+        np.testing.assert_allclose(result.shares[n].T, expected, atol=1e-6)
         times = (~occluded & (flags == 0)).sum(axis=0)
         shares = [(times == count).mean() for count in range(4)]
-        np.testing.assert_allclose(found.clean[n], shares, atol=1e-12)
+        np.testing.assert_allclose(result.clean[n], shares, atol=1e-12)
     values = label.double().numpy()
-    for factor, measured in zip((0.5, 0.4), found.frame_psnr[1, 1:].tolist(), strict=True):
+    for factor, measured in zip((0.5, 0.4), result.frame_psnr[1, 1:].tolist(), strict=True):
         error = np.mean((values * (1 - factor)) ** 2)
         assert measured == pytest.approx(-10 * math.log10(error), abs=1e-3)
-    assert found.frame_psnr[:, 0].tolist() == [math.inf, math.inf]
-    assert found.median_psnr[1] == pytest.approx(float(found.frame_psnr[1, 1]), abs=1e-3)
-    assert found.median_psnr_gain[1] > 80, "one factor makes up for the dark"
+    assert result.frame_psnr[:, 0].tolist() == [math.inf, math.inf]
+    assert result.median_psnr[1] == pytest.approx(float(result.frame_psnr[1, 1]), abs=1e-3)
+    assert result.median_psnr_gain[1] > 80, "one factor makes up for the dark"
 
 
 def test_a_misaligned_set_is_laid_over_the_label(tmp_path: Path) -> None:
     write_dataset(tmp_path, 2)
     dataset = SequenceDataset(tmp_path, masks=MASKS)
-    found = dataset_statistics(dataset)
-    assert found.shares.shape == (2, 4, 5)
-    assert (found.frame_psnr[:, 1:] > 40).all(), "resampled bilinearly, nothing else"
-    assert (found.median_psnr > 40).all()
-    visible = found.shares[..., 0]
+    result = dataset_statistics(dataset)
+    assert result.shares.shape == (2, 4, 5)
+    assert (result.frame_psnr[:, 1:] > 40).all(), "resampled bilinearly, nothing else"
+    assert (result.median_psnr > 40).all()
+    visible = result.shares[..., 0]
     assert (visible[:, 0] == 1).all()
     assert (visible[:, 1:] < 1).any()
-    torch.testing.assert_close(found.clean.sum(dim=1), torch.ones(2, dtype=torch.float64))
+    torch.testing.assert_close(result.clean.sum(dim=1), torch.ones(2, dtype=torch.float64))
     # A pixel is clean in a frame if it is seen (visible) and, by chance, unspoiled: 0.8 / 8.
-    mean = (found.clean * torch.arange(5)).sum(dim=1)
+    mean = (result.clean * torch.arange(5)).sum(dim=1)
     torch.testing.assert_close(mean, visible.sum(dim=1) * 0.1, rtol=0.1, atol=0)
 
 

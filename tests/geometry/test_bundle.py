@@ -67,23 +67,23 @@ class TestBundleAdjustHomographies(OpTests):
     def test_cardinality(self, leading: tuple[int, ...], count: int, pairs: int, number: int, distortion: str) -> None:
         s = scene("sizes", count=count, pairs=chain(3)[:pairs], number=number).item(0)
         args = [x.expand(*leading, *x.shape) for x in s.args]
-        found = bundle_adjust_homographies(*args, distortion=distortion)
-        assert found.homography.shape == (*leading, count, 3, 3)
-        assert found.covariance.shape == (*leading, count, 8, 8)
-        assert found.corner_sigma.shape == (*leading, count, 4)
-        assert found.inliers.shape == (*leading, pairs, number)
-        for x in (found.success, found.residual_scale):
+        adjusted = bundle_adjust_homographies(*args, distortion=distortion)
+        assert adjusted.homography.shape == (*leading, count, 3, 3)
+        assert adjusted.covariance.shape == (*leading, count, 8, 8)
+        assert adjusted.corner_sigma.shape == (*leading, count, 4)
+        assert adjusted.inliers.shape == (*leading, pairs, number)
+        for x in (adjusted.success, adjusted.residual_scale):
             assert x.shape == (*leading, count)
-        for x in found[7:]:
+        for x in adjusted[7:]:
             assert x.shape == leading
-        assert not any(x.isnan().any() for x in found)
+        assert not any(x.isnan().any() for x in adjusted)
         # The reference is itself; the others are known if there are matches.
         expected = [True, *[number > 4] * pairs, *[False] * (count - 1 - pairs)]
-        assert (found.success == torch.tensor(expected)).all()
-        assert (found.homography[..., 0, :, :] == EYE).all()
+        assert (adjusted.success == torch.tensor(expected)).all()
+        assert (adjusted.homography[..., 0, :, :] == EYE).all()
         if number <= 4:
-            assert torch.equal(found.homography[..., 1:, :, :], args[3][..., 1:, :, :])
-            assert found.corner_sigma[..., 1:, :].isinf().all()
+            assert torch.equal(adjusted.homography[..., 1:, :, :], args[3][..., 1:, :, :])
+            assert adjusted.corner_sigma[..., 1:, :].isinf().all()
 
     def test_oracle_scipy_minimum(self) -> None:
         """Least squares of the same distances by SciPy, with its own numerical derivatives."""
@@ -91,7 +91,7 @@ class TestBundleAdjustHomographies(OpTests):
 
         s = scene("scipy", count=4, number=25).item(0)
         scale = 1e4  # nothing is out of reach: the biweight is a parabola
-        found = adjust(s, scale=scale)
+        adjusted = adjust(s, scale=scale)
 
         def distances(entries: np.ndarray) -> np.ndarray:
             h = np.concatenate((entries.reshape(-1, 8), np.ones((3, 1))), 1).reshape(-1, 3, 3)
@@ -115,14 +115,14 @@ class TestBundleAdjustHomographies(OpTests):
             distances, start.flatten(1)[:, :8].numpy().ravel(), x_scale="jac", method="lm", xtol=1e-14, ftol=1e-14
         )
         h = torch.from_numpy(np.c_[solution.x.reshape(3, 8), np.ones(3)].reshape(3, 3, 3))
-        assert error(found.homography[1:], h).max() < 1e-5
+        assert error(adjusted.homography[1:], h).max() < 1e-5
 
     def test_oracle_maximum_likelihood(self) -> None:
         """The Sampson distance stands for one latent point per match: compare with just that."""
         from scipy.optimize import least_squares
 
         s = scene("latent", count=2, number=20, noise=1.0).item(0)
-        found = adjust(s, scale=1e4)
+        adjusted = adjust(s, scale=1e4)
         a, b = s.points0[0].numpy(), s.points1[0].numpy()
 
         def residual(x: np.ndarray) -> np.ndarray:
@@ -134,16 +134,16 @@ class TestBundleAdjustHomographies(OpTests):
         start = np.concatenate(((s.truth[1] / s.truth[1, 2, 2]).numpy().ravel()[:8], b.ravel()))
         solution = least_squares(residual, start, x_scale="jac", method="lm", xtol=1e-14, ftol=1e-14)
         h = torch.from_numpy(np.append(solution.x[:8], 1).reshape(3, 3))
-        assert error(found.homography[1], s.truth[1]) > 0.1
+        assert error(adjusted.homography[1], s.truth[1]) > 0.1
         # Of a millimetre's error, a micrometre.
-        assert error(found.homography[1], h) < 2e-3
+        assert error(adjusted.homography[1], h) < 2e-3
 
     def test_oracle_exact_matches(self) -> None:
         s = scene("exact", batch=2, count=5, noise=0, outliers=0.3, off=10)
-        found = adjust(s)
-        assert error(found.homography, s.truth).max() < 1e-6
-        assert found.success.all()
-        assert_close(found.inliers.double().mean(), 0.7, atol=0.05)
+        adjusted = adjust(s)
+        assert error(adjusted.homography, s.truth).max() < 1e-6
+        assert adjusted.success.all()
+        assert_close(adjusted.inliers.double().mean(), 0.7, atol=0.05)
 
     def test_property_never_worse_than_the_start(self) -> None:
         for name, off in (("near", 2.0), ("far", 25.0), ("absurd", 90.0)):
@@ -247,23 +247,23 @@ class TestBundleAdjustHomographies(OpTests):
         points0, points1 = s.points0.clone(), s.points1.clone()
         points0[..., 0][~valid] = bad
         points1[:, :, 10:] = torch.where(valid[..., None], points1, bad)[:, :, 10:]
-        found = adjust(s._replace(points0=points0, points1=points1))
-        for a, b in zip(found, expected, strict=True):
+        adjusted = adjust(s._replace(points0=points0, points1=points1))
+        for a, b in zip(adjusted, expected, strict=True):
             assert torch.equal(a, b)
 
     def test_nan_homographies_fail_alone(self) -> None:
         s = scene("nan start", count=4, number=50)
         initial = s.initial.clone()
         initial[0, 2, 1, 1] = NAN
-        found = adjust(s._replace(initial=initial))
-        assert found.success.tolist() == [[True, True, False, True]]
-        assert torch.equal(found.homography[0, 2], EYE)
-        assert error(found.homography, s.truth)[0, [1, 3]].max() < 0.5
+        adjusted = adjust(s._replace(initial=initial))
+        assert adjusted.success.tolist() == [[True, True, False, True]]
+        assert torch.equal(adjusted.homography[0, 2], EYE)
+        assert error(adjusted.homography, s.truth)[0, [1, 3]].max() < 0.5
         initial[0, 0] = 0
-        found = adjust(s._replace(initial=initial))
-        assert not found.success.any()
-        assert torch.equal(found.homography[0, [0, 2]], EYE.expand(2, 3, 3))
-        assert torch.equal(found.homography[0, [1, 3]], initial[0, [1, 3]])
+        adjusted = adjust(s._replace(initial=initial))
+        assert not adjusted.success.any()
+        assert torch.equal(adjusted.homography[0, [0, 2]], EYE.expand(2, 3, 3))
+        assert torch.equal(adjusted.homography[0, [1, 3]], initial[0, [1, 3]])
 
 
 # --- what cannot be known ---------------------------------------------------------------------
@@ -281,5 +281,5 @@ def test_half_precision_computes_in_float64() -> None:
 
 def test_outputs_carry_no_gradient() -> None:
     s = scene("no gradient", count=3, number=30)
-    found = adjust(s._replace(points0=s.points0.requires_grad_()))
-    assert not any(x.requires_grad for x in found)
+    adjusted = adjust(s._replace(points0=s.points0.requires_grad_()))
+    assert not any(x.requires_grad for x in adjusted)

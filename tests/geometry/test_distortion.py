@@ -62,41 +62,41 @@ class _Tests(OpTests):
     def test_cardinality(self, shape: tuple[int, ...]) -> None:
         points = torch.rand(shape) * 300
         for k in (torch.tensor(0.05), torch.full(shape[:-2], -0.05)):
-            found = self.function(points, k, size=SIZE)
-            assert found.points.shape == shape
-            assert found.valid.shape == shape[:-1]
-            assert found.valid.all()
+            result = self.function(points, k, size=SIZE)
+            assert result.points.shape == shape
+            assert result.valid.shape == shape[:-1]
+            assert result.valid.all()
         several = self.function(points[..., :0, :], torch.zeros(7, *shape[:-2]), size=SIZE)
         assert several.points.shape == (7, *shape[:-2], 0, 2)
 
     def test_property_zero_is_the_identity(self, dtype: torch.dtype) -> None:
         points = some_points("identity").to(dtype)
-        found = self.function(points, points.new_zeros(()), size=SIZE)
-        assert found.valid.all()
-        assert_close(found.points, points, atol=1e-4)
+        result = self.function(points, points.new_zeros(()), size=SIZE)
+        assert result.valid.all()
+        assert_close(result.points, points, atol=1e-4)
 
     def test_nan_points_and_coefficients_are_invalid(self) -> None:
         points, k = some_points("nan"), torch.tensor([0.05, NAN, 0.02], dtype=F64)
         expected = self.function(points, torch.tensor([0.05, 0.0, 0.02], dtype=F64), size=SIZE)
         points[0, 3, 1], points[2, 4, 0] = NAN, torch.inf
         inputs = (points.requires_grad_(), k.requires_grad_())
-        found = self.function(*inputs, size=SIZE)
+        result = self.function(*inputs, size=SIZE)
         lost = torch.zeros(3, 20, dtype=torch.bool)
         lost[0, 3] = lost[2, 4] = lost[1] = True
-        assert torch.equal(found.valid, ~lost)
-        assert (found.points[lost] == 0).all()
-        assert torch.equal(found.points[~lost], expected.points[~lost])
-        found.points.square().sum().backward()
+        assert torch.equal(result.valid, ~lost)
+        assert (result.points[lost] == 0).all()
+        assert torch.equal(result.points[~lost], expected.points[~lost])
+        result.points.square().sum().backward()
         for x in inputs:
             assert x.grad is not None
             assert x.grad.isfinite().all()
 
     def test_half_precision_computes_in_float32(self) -> None:
         points, k = some_points("half").half(), torch.tensor(0.07, dtype=torch.float16)
-        found = self.function(points, k, size=SIZE)
-        assert found.points.dtype == torch.float16
+        result = self.function(points, k, size=SIZE)
+        assert result.points.dtype == torch.float16
         expected = self.function(points.float(), k.float(), size=SIZE)
-        assert torch.equal(found.points, expected.points.half())
+        assert torch.equal(result.points, expected.points.half())
 
 
 class TestUndistortPoints(_Tests):
@@ -105,16 +105,16 @@ class TestUndistortPoints(_Tests):
     def test_oracle_by_hand(self) -> None:
         """One point at r = 0.8 to the right, the corner beyond the last pixel at r = 1."""
         points = CENTRE + torch.tensor([[200.0, 0.0], [-200.0, -150.0], [0.0, 0.0]], dtype=F64)
-        found = undistort_points(points, torch.tensor(-0.1, dtype=F64), size=SIZE)
+        result = undistort_points(points, torch.tensor(-0.1, dtype=F64), size=SIZE)
         moved = torch.tensor([[200 / 0.936, 0], [-200 / 0.9, -150 / 0.9], [0, 0]], dtype=F64)
-        assert_close(found.points, CENTRE + moved)
+        assert_close(result.points, CENTRE + moved)
 
     def test_folded_points_are_invalid(self) -> None:
         points = CENTRE + torch.tensor([[250.0, 0.0], [240.0, 0.0]], dtype=F64)
         for k in (1.0, -1.0):
-            found = undistort_points(points, torch.tensor(k, dtype=F64), size=SIZE)
-            assert found.valid.tolist() == [False, True]
-            assert found.points.isfinite().all()
+            result = undistort_points(points, torch.tensor(k, dtype=F64), size=SIZE)
+            assert result.valid.tolist() == [False, True]
+            assert result.points.isfinite().all()
 
 
 class TestDistortPoints(_Tests):
@@ -126,10 +126,10 @@ class TestDistortPoints(_Tests):
         for k, last in ((-0.3, 1.8), (-0.02, 2.0), (0.02, 2.0), (0.2, 2.2)):
             for radius in (0.1, 0.6, 1.05):
                 root = brentq(lambda r: r / (1 + k * r * r) - radius, 0, last, xtol=1e-15)  # noqa: B023
-                found = distort_points(
+                result = distort_points(
                     CENTRE + torch.tensor([[0.0, 250 * radius]], dtype=F64), torch.tensor(k, dtype=F64), size=SIZE
                 )
-                assert_close(found.points[0], CENTRE + torch.tensor([0.0, 250 * root], dtype=F64))
+                assert_close(result.points[0], CENTRE + torch.tensor([0.0, 250 * root], dtype=F64))
 
     @given(st.floats(-0.5, 0.5), st.integers(0, 1000))
     def test_property_round_trip(self, k: float, seed: int) -> None:
@@ -143,8 +143,8 @@ class TestDistortPoints(_Tests):
     def test_points_that_no_pixel_shows_are_invalid(self) -> None:
         """A pincushion ends: radii of 1 / (2 sqrt(k)) and beyond do not come."""
         points = CENTRE + 250 * torch.tensor([[1.0, 0.0], [0.99, 0.0], [1e200, 0.0]], dtype=F64)
-        found = distort_points(points, torch.tensor(0.25, dtype=F64), size=SIZE)
-        assert found.valid.tolist() == [False, True, False]
+        result = distort_points(points, torch.tensor(0.25, dtype=F64), size=SIZE)
+        assert result.valid.tolist() == [False, True, False]
         barrel = distort_points(points, torch.tensor(-0.25, dtype=F64), size=SIZE)
         assert barrel.valid[:2].all()
 

@@ -51,9 +51,9 @@ class TestRefineHomography(OpTests):
             start = homography_dlt(corners, corners + moves) @ truth
             one = source[small] + shares[0] * parts[0][small]
             other = destination[small] + shares[1] * parts[1][small]
-            found = refine_homography(one, other, start, levels=1, max_iterations=2)
-            assert found.success.all()
-            return found.homography
+            refined = refine_homography(one, other, start, levels=1, max_iterations=2)
+            assert refined.success.all()
+            return refined.homography
 
         shares = torch.tensor([0.01, 0.02], dtype=torch.float64, device=device)
         moves = 0.3 * torch.rand(1, 4, 2, generator=generator("moves"), dtype=torch.float64)
@@ -86,14 +86,14 @@ class TestRefineHomography(OpTests):
     )
     def test_cardinality(self, sources: int, destinations: int, starts: int, expected: int) -> None:
         source, destination, truth = pair("refine sizes", 3.0)
-        found = refine_homography(
+        refined = refine_homography(
             source.expand(sources, -1, -1, -1), destination.expand(destinations, -1, -1, -1), truth.expand(starts, 3, 3)
         )
-        assert found.homography.shape == (expected, 3, 3)
-        assert found.corner_sigma.shape == (expected, 4)
-        assert found.success.all()
+        assert refined.homography.shape == (expected, 3, 3)
+        assert refined.corner_sigma.shape == (expected, 4)
+        assert refined.success.all()
         blocks = (SIZE[0] // 6) * (SIZE[1] // 6)
-        assert found.matches.points0.shape == (expected, blocks, 2)
+        assert refined.matches.points0.shape == (expected, blocks, 2)
 
     def test_cardinality_items_do_not_depend_on_each_other(self) -> None:
         one, two = pair("refine first"), pair("refine second")
@@ -109,17 +109,17 @@ class TestRefineHomography(OpTests):
         destination = warp_homography(source, shrink, size=(220, 220)).image
         much = torch.diag(torch.tensor([0.3, 0.3, 1.0], dtype=torch.float64))[None]
         both = refine_homography(source, destination, torch.cat((shrink, much)), levels=1)
-        for start, found in zip((shrink, much), both.homography, strict=True):
+        for start, result in zip((shrink, much), both.homography, strict=True):
             alone = refine_homography(source, destination, start, levels=1)
-            torch.testing.assert_close(found, alone.homography[0], rtol=0, atol=1e-9)
+            torch.testing.assert_close(result, alone.homography[0], rtol=0, atol=1e-9)
 
     def test_oracle_known_homography(self) -> None:
         source, destination, truth = pair("refine known")
-        found = refine_homography(source, destination, torch.eye(3).double()[None])
-        assert found.success
-        assert error(found, truth) < 0.02
-        assert found.agreement > 0.95
-        assert found.residual_scale < 0.05
+        refined = refine_homography(source, destination, torch.eye(3).double()[None])
+        assert refined.success
+        assert error(refined, truth) < 0.02
+        assert refined.agreement > 0.95
+        assert refined.residual_scale < 0.05
 
     def test_oracle_ecc_of_opencv(self) -> None:
         """On a pair of equal light, OpenCV's maximisation of correlation ends at the same place."""
@@ -129,28 +129,28 @@ class TestRefineHomography(OpTests):
         stop = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 200, 1e-7)
         _, ecc = cv2.findTransformECC(*grey, ecc, cv2.MOTION_HOMOGRAPHY, stop, None, 1)
         theirs = torch.linalg.inv(torch.from_numpy(ecc).double())[None]
-        found = refine_homography(source, destination, torch.eye(3).double()[None])
+        refined = refine_homography(source, destination, torch.eye(3).double()[None])
         assert corner_error(theirs, truth, size=SIZE) < 0.1
-        assert error(found, theirs) < 0.1
+        assert error(refined, theirs) < 0.1
 
     @pytest.mark.parametrize("name", ["light a", "light b", "light c"])
     def test_oracle_light_and_a_thing_in_front(self, name: str) -> None:
         source, destination, truth = pair(name, 8.0)
-        found = refine_homography(spoil(source, name), destination, torch.eye(3).double()[None])
-        assert found.success
-        assert error(found, truth) < 0.1
-        assert 0.3 < found.agreement < 0.95
+        refined = refine_homography(spoil(source, name), destination, torch.eye(3).double()[None])
+        assert refined.success
+        assert error(refined, truth) < 0.1
+        assert 0.3 < refined.agreement < 0.95
 
     def test_oracle_matches_lie_on_the_homography(self) -> None:
         source, destination, truth = pair("refine matches", 6.0)
-        found = refine_homography(spoil(source, "m"), destination, torch.eye(3).double()[None])
-        keep = found.matches.valid[0]
+        refined = refine_homography(spoil(source, "m"), destination, torch.eye(3).double()[None])
+        keep = refined.matches.valid[0]
         assert keep.sum() > 150
-        landed = transform_points(found.matches.points0, truth).points
-        off = (landed - found.matches.points1).norm(dim=-1)[0, keep]
+        landed = transform_points(refined.matches.points0, truth).points
+        off = (landed - refined.matches.points1).norm(dim=-1)[0, keep]
         assert off.median() < 0.2  # of single blocks of 6 x 6 pixels, in noise
         # Where the thing stands, nothing agrees.
-        there = found.matches.points1[0, keep]
+        there = refined.matches.points1[0, keep]
         hidden = transform_points(torch.tensor([[[120.0, 90.0]]], dtype=torch.float64), truth)
         assert (there - hidden.points[0]).norm(dim=-1).min() > 6
 
@@ -158,9 +158,9 @@ class TestRefineHomography(OpTests):
         errors, sigmas = [], []
         for k in range(12):
             source, destination, truth = pair(f"sigma {k}", 3.0)
-            found = refine_homography(spoil(source, f"sigma {k}"), destination, truth)
-            errors.append(error(found, truth))
-            sigmas.append(found.corner_sigma.square().mean().sqrt())
+            refined = refine_homography(spoil(source, f"sigma {k}"), destination, truth)
+            errors.append(error(refined, truth))
+            sigmas.append(refined.corner_sigma.square().mean().sqrt())
         ratio = torch.stack(errors).median() / torch.stack(sigmas).median()
         assert 0.3 < ratio < 3
 
@@ -175,17 +175,17 @@ class TestRefineHomography(OpTests):
         source, destination, truth = pair(f"never worse {seed % 4}", 6.0)
         start = moved_corners(f"start {seed}", pixels) @ truth
         source = (gain * source.clamp_min(0) ** gamma + veil).clamp(0, 1)
-        found = refine_homography(source, destination, start)
+        refined = refine_homography(source, destination, start)
         before = corner_error(start, truth, size=SIZE)
-        assert error(found, truth) <= before.clamp_min(0.05)
+        assert error(refined, truth) <= before.clamp_min(0.05)
 
     @given(seed=st.integers(0, 50), scale=st.sampled_from([-3.0, 1e-4, 1e5]))
     def test_property_scale_of_the_homography_does_not_matter(self, seed: int, scale: float) -> None:
         source, destination, truth = pair(f"scaled {seed % 3}", 5.0)
         start = moved_corners(f"scaled start {seed}", 1.0) @ truth
-        found = refine_homography(source, destination, start, levels=1)
+        refined = refine_homography(source, destination, start, levels=1)
         again = refine_homography(source, destination, start * scale, levels=1)
-        torch.testing.assert_close(found.homography, again.homography, rtol=0, atol=1e-7)
+        torch.testing.assert_close(refined.homography, again.homography, rtol=0, atol=1e-7)
 
     def test_property_both_directions_agree(self) -> None:
         source, destination, _ = pair("refine back", 6.0)
@@ -197,22 +197,22 @@ class TestRefineHomography(OpTests):
         source, destination, truth = pair("refine nan", 4.0)
         source[:, 1, 20:50, 30:70] = NAN
         destination[..., 90:, :40] = torch.inf
-        found = refine_homography(source, destination, torch.eye(3).double()[None])
-        assert found.success
-        assert error(found, truth) < 0.05
+        refined = refine_homography(source, destination, torch.eye(3).double()[None])
+        assert refined.success
+        assert error(refined, truth) < 0.05
 
     def test_nan_everywhere_keeps_the_start(self) -> None:
         source, destination, truth = pair("refine nan all", 4.0)
         start = torch.cat((truth, truth, truth * NAN, truth * 0, truth))
         source = source.repeat(5, 1, 1, 1)
         source[1] = NAN
-        found = refine_homography(source, destination, start)
-        assert found.success.tolist() == [True, False, False, False, True]
-        torch.testing.assert_close(found.homography[1], truth[0] / truth[0, 2, 2])
-        assert torch.equal(found.homography[2], torch.eye(3).double())
-        assert torch.equal(found.homography[3], torch.eye(3).double())
-        assert found.residual_scale[1:4].isinf().all()
-        assert not found.matches.valid[1:4].any()
+        refined = refine_homography(source, destination, start)
+        assert refined.success.tolist() == [True, False, False, False, True]
+        torch.testing.assert_close(refined.homography[1], truth[0] / truth[0, 2, 2])
+        assert torch.equal(refined.homography[2], torch.eye(3).double())
+        assert torch.equal(refined.homography[3], torch.eye(3).double())
+        assert refined.residual_scale[1:4].isinf().all()
+        assert not refined.matches.valid[1:4].any()
 
     def test_nan_free_gradients_beside_failures(self) -> None:
         source, destination, truth = pair("refine gradients", 2.0)
@@ -220,8 +220,8 @@ class TestRefineHomography(OpTests):
         source[1] = NAN
         source.requires_grad_()
         start = torch.cat((truth, truth, truth * NAN)).requires_grad_()
-        found = refine_homography(source, destination, start, levels=1, max_iterations=2)
-        found.homography.square().sum().backward()
+        refined = refine_homography(source, destination, start, levels=1, max_iterations=2)
+        refined.homography.square().sum().backward()
         assert source.grad is not None
         assert source.grad.isfinite().all()
         assert start.grad is not None

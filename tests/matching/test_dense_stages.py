@@ -39,8 +39,8 @@ class TestDenseStages(OpTests):
             dense_stages(images, Ramps(), stages=("deep",))
 
     def test_cardinality(self) -> None:
-        found = dense_stages(noise("cardinality", 0, 3, 36, 48), Ramps())
-        assert {key: f.descriptors.shape for key, f in found.items()} == {
+        result = dense_stages(noise("cardinality", 0, 3, 36, 48), Ramps())
+        assert {key: f.descriptors.shape for key, f in result.items()} == {
             "fine": (0, 2, 18, 24),
             "coarse": (0, 2, 6, 8),
         }
@@ -49,9 +49,9 @@ class TestDenseStages(OpTests):
         images = noise("stages alone", 2, 3, 48, 48)
         images[1, 0, 20, 20] = float("nan")
         for trunk, stages in ((Ramps(), ("coarse", "fine")), (Lists(), (1,)), (Lists(), None)):
-            found = dense_stages(images, trunk, stages=stages)
-            assert tuple(found) == (stages or (0, 1))
-            for key, features in found.items():
+            result = dense_stages(images, trunk, stages=stages)
+            assert tuple(result) == (stages or (0, 1))
+            for key, features in result.items():
                 alone = dense_descriptors(images, trunk, stages=key)
                 assert torch.equal(features.descriptors, alone.descriptors)
                 assert features.valid is not None

@@ -132,8 +132,8 @@ class TestMatchDense(OpTests):
             inside = matches.valid & (matches.points1 > 0).all(-1)
             inside &= (matches.points1 < stride * torch.tensor([27, 23])).all(-1)
             assert inside.sum() > 200
-            found = (matches.points1 - matches.points0)[inside]
-            return found.mean(0) - truth, (found - truth).abs().quantile(0.9) / stride
+            result = (matches.points1 - matches.points0)[inside]
+            return result.mean(0) - truth, (result - truth).abs().quantile(0.9) / stride
 
         mean, spread = errors(subpixel=True)
         assert mean.abs().max() < 0.02 * stride

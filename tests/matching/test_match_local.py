@@ -39,8 +39,8 @@ class TestMatchLocal(OpTests):
         d1 = (d0.detach() + 0.1 * smooth_map("local-grad-1", d0.shape).to(device)).requires_grad_()
 
         def function(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-            found = match_local(FeatureMap(a), FeatureMap(b), radius=1)
-            return torch.where(found.valid[..., None], found.points1, 0.0), found.score
+            matches = match_local(FeatureMap(a), FeatureMap(b), radius=1)
+            return torch.where(matches.valid[..., None], matches.points1, 0.0), matches.score
 
         return function, (d0, d1)
 
@@ -60,14 +60,14 @@ class TestMatchLocal(OpTests):
     @pytest.mark.parametrize("shape", [(0, 4, 3, 3), (1, 4, 1, 1), (1, 4, 0, 3), (3, 1, 1, 8)])
     def test_cardinality(self, shape: tuple[int, ...]) -> None:
         d = torch.ones(shape)
-        found = match_local(grid(d), grid(d))
-        assert found.points0.shape == (shape[0], shape[2] * shape[3], 2)
-        assert found.valid.shape == found.score.shape == found.points0.shape[:2]
+        matches = match_local(grid(d), grid(d))
+        assert matches.points0.shape == (shape[0], shape[2] * shape[3], 2)
+        assert matches.valid.shape == matches.score.shape == matches.points0.shape[:2]
 
     def test_oracle_brute_force(self) -> None:
         """The integer part of each match is the argmax over an explicit double loop."""
         (a, b), _ = self.call(torch.device("cpu"), torch.float64)
-        found = match_local(a, b, radius=2)
+        matches = match_local(a, b, radius=2)
         u, v = F.normalize(a.descriptors, dim=1), F.normalize(b.descriptors, dim=1)
         _, _, h, w = u.shape
         for n in range(2):
@@ -82,11 +82,11 @@ class TestMatchLocal(OpTests):
                     k = i * w + j
                     on_rim = abs(p - i) == 2 or abs(q - j) == 2 or p in (0, h - 1) or q in (0, w - 1)
                     if on_rim or scores[p, q] <= 0:
-                        assert not found.valid[n, k]
+                        assert not matches.valid[n, k]
                         continue
-                    assert found.valid[n, k]
-                    assert abs(float(found.score[n, k]) - scores[p, q]) < 1e-12
-                    cell = (found.points1[n, k] - torch.tensor([1.5, 0.5])) / torch.tensor([4.0, 2.0])
+                    assert matches.valid[n, k]
+                    assert abs(float(matches.score[n, k]) - scores[p, q]) < 1e-12
+                    cell = (matches.points1[n, k] - torch.tensor([1.5, 0.5])) / torch.tensor([4.0, 2.0])
                     assert (cell - torch.tensor([q, p])).abs().max() <= 0.5 + 1e-9
 
     @given(st.floats(-1.4, 1.4), st.floats(-1.4, 1.4))
@@ -98,18 +98,18 @@ class TestMatchLocal(OpTests):
         )
         at = torch.stack([(x + 3 - dx + 0.5) / 18, (y + 3 - dy + 0.5) / 16], dim=-1) * 2 - 1
         moved = F.grid_sample(big, at[None], align_corners=False)
-        found = match_local(FeatureMap(big[:, :, 3:13, 3:15]), FeatureMap(moved), radius=3)
-        assert found.valid.float().mean() > 0.4
-        shift = (found.points1 - found.points0)[found.valid].median(dim=0).values
+        matches = match_local(FeatureMap(big[:, :, 3:13, 3:15]), FeatureMap(moved), radius=3)
+        assert matches.valid.float().mean() > 0.4
+        shift = (matches.points1 - matches.points0)[matches.valid].median(dim=0).values
         assert (shift - torch.tensor([dx, dy])).abs().max() < 0.2
 
     def test_property_identity_is_exact(self) -> None:
         d = smooth_map("local-same", (2, 8, 6, 6))
-        found = match_local(grid(d), grid(d), radius=2)
+        matches = match_local(grid(d), grid(d), radius=2)
         inner = torch.zeros(6, 6, dtype=torch.bool)
         inner[1:-1, 1:-1] = True
-        assert torch.equal(found.valid, inner.flatten().expand(2, -1))
-        difference = (found.points1 - found.points0)[found.valid]
+        assert torch.equal(matches.valid, inner.flatten().expand(2, -1))
+        difference = (matches.points1 - matches.points0)[matches.valid]
         # Neighbours on either side differ, so the fit is not zero, but stays within half a cell.
         assert difference.abs().max() <= 2.0
 
@@ -150,16 +150,16 @@ class TestMatchLocal(OpTests):
         (a, b), _ = self.call(torch.device("cpu"), torch.float64)
         valid = torch.ones(2, 7, 9, dtype=torch.bool)
         valid[:, :, :5] = False
-        found: Matches = match_local(a._replace(valid=valid), b)
-        assert not found.valid[:, (~valid).flatten(1)[0]].any()
+        result: Matches = match_local(a._replace(valid=valid), b)
+        assert not result.valid[:, (~valid).flatten(1)[0]].any()
 
 
 @pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
 def test_half_precision_descriptors_keep_their_positions(half: torch.dtype) -> None:
     d = smooth_map("local-half", (1, 8, 5, 300), torch.float32).to(half)
-    found = match_local(FeatureMap(d, (8.0, 8.0), (3.5, 3.5)), FeatureMap(d, (8.0, 8.0), (3.5, 3.5)))
-    assert found.points0[0, 299].tolist() == [2395.5, 3.5]
-    assert found.score.dtype == half
+    matches = match_local(FeatureMap(d, (8.0, 8.0), (3.5, 3.5)), FeatureMap(d, (8.0, 8.0), (3.5, 3.5)))
+    assert matches.points0[0, 299].tolist() == [2395.5, 3.5]
+    assert matches.score.dtype == half
 
 
 def test_a_tensor_is_no_feature_map() -> None:

@@ -121,9 +121,9 @@ class TestMatchPyramid(OpTests):
         matches = match_pyramid([a], levels, subpixel=True)
         inner = matches.valid & ((matches.points0 - 60).abs() < 48).all(-1)
         assert inner.sum() > 150
-        found = (matches.points1 - matches.points0)[inner] / stride
-        assert_close(found.mean(0), torch.tensor(shift), atol=0.02, rtol=0)
-        assert (found - torch.tensor(shift)).abs().quantile(0.9) < 0.1
+        result = (matches.points1 - matches.points0)[inner] / stride
+        assert_close(result.mean(0), torch.tensor(shift), atol=0.02, rtol=0)
+        assert (result - torch.tensor(shift)).abs().quantile(0.9) < 0.1
         # The same pair of maps alone gives the same points.
         alone = match_dense(a, levels[1], subpixel=True)
         assert_close(matches.points1[inner], alone.points1[inner])

@@ -138,10 +138,10 @@ class TestMutualNearest(OpTests):
     def test_oracle_opencv(self):
         a, b = random_sets("opencv", (300, 32), (350, 32))
         a, b = normalize(a, dim=1), normalize(b, dim=1)
-        found = cv2.BFMatcher(cv2.NORM_L2, crossCheck=True).match(a.numpy(), b.numpy())
+        matches = cv2.BFMatcher(cv2.NORM_L2, crossCheck=True).match(a.numpy(), b.numpy())
         pairs = mutual_nearest(a[None], b[None])
         rows = pairs.valid[0].nonzero()[:, 0].tolist()
-        assert {(m.queryIdx, m.trainIdx) for m in found} == {(i, int(pairs.index1[0, i])) for i in rows}
+        assert {(m.queryIdx, m.trainIdx) for m in matches} == {(i, int(pairs.index1[0, i])) for i in rows}
 
     def test_oracle_cosine_gradient(self):
         a, b = random_sets("cosine grad", (1, 20, 6), (1, 25, 6), dtype=torch.float64)

@@ -57,15 +57,15 @@ class TestAlignSequence(OpTests):
     def test_smoke(self, device: torch.device, dtype: torch.dtype) -> None:
         """Whatever the frames' device and dtype: on the CPU, homographies in float64."""
         args, kwargs = self.call(device, dtype)
-        found = align_sequence(*args, **kwargs)
-        assert found.homography_reference_frame.dtype == torch.float64
-        assert found.success.dtype == torch.bool
-        assert found.reason.dtype == found.inliers.dtype == torch.int64
-        assert found.overlap.dtype == torch.float32
-        assert (found.reference, found.size) == (0, (SIZE, SIZE))
-        assert found.spread[1:].isfinite().all()
-        assert found.spread[0].isnan().all(), "the reference is placed by no point"
-        for tensor in tensors_of(found._replace(spread=found.spread[1:])):
+        alignment = align_sequence(*args, **kwargs)
+        assert alignment.homography_reference_frame.dtype == torch.float64
+        assert alignment.success.dtype == torch.bool
+        assert alignment.reason.dtype == alignment.inliers.dtype == torch.int64
+        assert alignment.overlap.dtype == torch.float32
+        assert (alignment.reference, alignment.size) == (0, (SIZE, SIZE))
+        assert alignment.spread[1:].isfinite().all()
+        assert alignment.spread[0].isnan().all(), "the reference is placed by no point"
+        for tensor in tensors_of(alignment._replace(spread=alignment.spread[1:])):
             assert tensor.device.type == "cpu"
             assert not tensor.is_floating_point() or tensor.isfinite().all()
 
@@ -96,12 +96,12 @@ class TestAlignSequence(OpTests):
             align_sequence(good, device="nonsense")
 
     def test_cardinality_one_frame(self) -> None:
-        found = align_sequence(frames()[0][:1])
-        assert torch.equal(found.homography_reference_frame, EYE[None])
-        assert found.success.tolist() == [True]
-        assert found.reason.tolist() == [Reason.OK]
-        assert found.overlap.tolist() == [1]
-        assert len(found.pairs.frames) == 0
+        alignment = align_sequence(frames()[0][:1])
+        assert torch.equal(alignment.homography_reference_frame, EYE[None])
+        assert alignment.success.tolist() == [True]
+        assert alignment.reason.tolist() == [Reason.OK]
+        assert alignment.overlap.tolist() == [1]
+        assert len(alignment.pairs.frames) == 0
 
     def test_cardinality_list_and_tensor_agree(self) -> None:
         given = frames()[0]
@@ -113,15 +113,15 @@ class TestAlignSequence(OpTests):
     @pytest.mark.parametrize("reference", [0, 1, 2])
     def test_oracle_known_homographies(self, reference: int) -> None:
         given, H = frames()
-        found = align_sequence(given, reference=reference)
-        assert found.reference == reference
-        assert found.success.all()
-        assert found.reason.tolist() == [Reason.OK] * 3
-        assert torch.equal(found.homography_reference_frame[reference], EYE)
-        assert errors(found, H).max() < 0.3
-        assert (found.inliers >= 30).all()
-        assert float(found.overlap[reference]) == 1
-        assert ((found.overlap > 0.7) & (found.overlap <= 1)).all()
+        alignment = align_sequence(given, reference=reference)
+        assert alignment.reference == reference
+        assert alignment.success.all()
+        assert alignment.reason.tolist() == [Reason.OK] * 3
+        assert torch.equal(alignment.homography_reference_frame[reference], EYE)
+        assert errors(alignment, H).max() < 0.3
+        assert (alignment.inliers >= 30).all()
+        assert float(alignment.overlap[reference]) == 1
+        assert ((alignment.overlap > 0.7) & (alignment.overlap <= 1)).all()
 
     @pytest.mark.parametrize("order", [[0, 1, 2, 3], [2, 0, 3, 1], [3, 2, 1, 0]])
     def test_oracle_auto_takes_the_frontal_photo(self, order: list[int]) -> None:
@@ -135,11 +135,11 @@ class TestAlignSequence(OpTests):
         H = np.stack([photos.homography(corners[t], SIZE) for t in order])
         image = photos.picture("poster", SIZE)
         given = [photos.as_frame(photos.view(image, h, noise="frontal")) for h in H]
-        found = align_sequence(given)
-        assert found.reference == order.index(0)
-        assert found.success.all()
+        alignment = align_sequence(given)
+        assert alignment.reference == order.index(0)
+        assert alignment.success.all()
         # The corners lie well outside the picture, where errors are extrapolated.
-        assert errors(found, H).max() < 1
+        assert errors(alignment, H).max() < 1
 
     def test_oracle_sizes_may_differ(self) -> None:
         image = photos.picture("poster", 200)
@@ -148,11 +148,11 @@ class TestAlignSequence(OpTests):
             photos.as_frame(photos.view(image, h, shape=shape))
             for h, shape in zip(H, [(150, 170), (180, 140)], strict=True)
         ]
-        found = align_sequence(given, reference=0)
-        assert found.success.all()
-        assert found.size == (150, 170)
+        alignment = align_sequence(given, reference=0)
+        assert alignment.success.all()
+        assert alignment.size == (150, 170)
         exact = torch.from_numpy(H[0] @ np.linalg.inv(H[1]))
-        assert corner_error(found.homography_reference_frame[1], exact, size=(180, 140)) < 0.3
+        assert corner_error(alignment.homography_reference_frame[1], exact, size=(180, 140)) < 0.3
 
     def test_property_order_does_not_matter(self) -> None:
         """Which random samples RANSAC draws depends on the order, by less than 0.1 px."""
@@ -176,10 +176,10 @@ class TestAlignSequence(OpTests):
             [g.double() / 255 for g in given],
             [given[0], given[1].double() / 255, (given[2].int() * 257).to(torch.uint16)],
         ):
-            found = align_sequence(same, reference=0)
+            alignment = align_sequence(same, reference=0)
             # The last bit of a pixel may decide a tie between matches.
-            assert errors(found, H).max() < 0.3
-            assert (found.inliers - straight.inliers).abs().max() <= 3
+            assert errors(alignment, H).max() < 0.3
+            assert (alignment.inliers - straight.inliers).abs().max() <= 3
 
     def test_property_seeded(self) -> None:
         given, _ = frames()
@@ -199,17 +199,17 @@ class TestAlignSequence(OpTests):
         given = [g.float() / 255 for g in given]
         broken = given[1].clone()
         broken[0, 5, 5] = value
-        found = align_sequence([*given, broken], reference=0)
-        assert found.success.tolist() == [True, True, True, False]
-        assert found.reason.tolist() == [Reason.OK] * 3 + [Reason.NOT_FINITE]
-        assert torch.equal(found.homography_reference_frame[3], EYE)
-        assert errors(found, H).max() < 0.3
+        alignment = align_sequence([*given, broken], reference=0)
+        assert alignment.success.tolist() == [True, True, True, False]
+        assert alignment.reason.tolist() == [Reason.OK] * 3 + [Reason.NOT_FINITE]
+        assert torch.equal(alignment.homography_reference_frame[3], EYE)
+        assert errors(alignment, H).max() < 0.3
 
     def test_nan_everywhere_never_raises(self) -> None:
-        found = align_sequence(torch.full((2, 3, 64, 64), float("nan")))
-        assert not found.success.any()
-        assert found.reason.tolist() == [Reason.NOT_FINITE] * 2
-        assert found.homography_reference_frame.isfinite().all()
+        alignment = align_sequence(torch.full((2, 3, 64, 64), float("nan")))
+        assert not alignment.success.any()
+        assert alignment.reason.tolist() == [Reason.NOT_FINITE] * 2
+        assert alignment.homography_reference_frame.isfinite().all()
 
 
 # --- masks, progress --------------------------------------------------------------------------
@@ -223,12 +223,12 @@ def test_masked_pixels_take_no_part() -> None:
     mixed[:, :, : SIZE // 2] = other[:, :, : SIZE // 2]
     mask = torch.ones(1, SIZE, SIZE, dtype=torch.bool)
     mask[:, :, : SIZE // 2] = False
-    found = align_sequence([given[0], mixed, other], reference=0, valid=[None, mask, None])
-    assert found.success.tolist() == [True, True, False]
+    alignment = align_sequence([given[0], mixed, other], reference=0, valid=[None, mask, None])
+    assert alignment.success.tolist() == [True, True, False]
     # The corners of the masked half are extrapolated.
-    assert errors(found, H[:2]).max() < 1
-    matches = found.pairs.matches
-    for pair, (i, j) in enumerate(found.pairs.frames.tolist()):
+    assert errors(alignment, H[:2]).max() < 1
+    matches = alignment.pairs.matches
+    for pair, (i, j) in enumerate(alignment.pairs.frames.tolist()):
         for frame, points in ((i, matches.points0), (j, matches.points1)):
             if frame == 1:
                 # A cell's centre is half a window inside, up to the sub-pixel fit.
@@ -238,9 +238,9 @@ def test_masked_pixels_take_no_part() -> None:
 def test_nothing_valid_means_too_few() -> None:
     given, _ = frames()
     none = torch.zeros(1, SIZE, SIZE, dtype=torch.bool)
-    found = align_sequence(given, reference=0, valid=[None, none, None])
-    assert found.success.tolist() == [True, False, True]
-    assert found.reason[1] == Reason.TOO_FEW
+    alignment = align_sequence(given, reference=0, valid=[None, none, None])
+    assert alignment.success.tolist() == [True, False, True]
+    assert alignment.reason[1] == Reason.TOO_FEW
 
 
 def test_progress_ends_where_it_said() -> None:
@@ -258,9 +258,9 @@ def test_progress_ends_where_it_said() -> None:
 
 def test_the_trained_descriptor_aligns() -> None:
     given, H = frames(3, 256)
-    found = align_sequence(given, reference=0, descriptor=load_descriptor("dual"))
-    assert found.success.all()
-    assert errors(found, H, 256).max() < 0.2
+    alignment = align_sequence(given, reference=0, descriptor=load_descriptor("dual"))
+    assert alignment.success.all()
+    assert errors(alignment, H, 256).max() < 0.2
 
 
 # --- the bundled sequence ---------------------------------------------------------------------
@@ -271,11 +271,11 @@ def test_the_bundled_sequence_is_aligned(demo_folder: Path) -> None:
     """Ten rendered views at half size: every one aligned, to well below half a pixel."""
     given, skipped = read_photos(demo_folder, max_size=256)
     assert skipped == []
-    found = align_sequence([p.pixels for p in given], reference=0)
-    assert found.success.all()
+    alignment = align_sequence([p.pixels for p in given], reference=0)
+    assert alignment.success.all()
     truth = read_ground_truth(demo_folder)
-    result = reconstruct_sequence([p.pixels for p in given], found)
-    scores: dict[str, Any] = score_against(truth, given, found, result)
+    result = reconstruct_sequence([p.pixels for p in given], alignment)
+    scores: dict[str, Any] = score_against(truth, given, alignment, result)
     assert np.mean(scores["corner_error"][1:]) < 0.5
     assert len(scores["corner_error"]) == 10
     # Each of the photos alone is below 20 dB.

@@ -88,11 +88,11 @@ def exact(k: float, scale: int = 1) -> tuple[np.ndarray, list[Tensor], np.ndarra
 @pytest.mark.parametrize("k", [-0.15, -0.05, 0.1])
 def test_bent_photos_lie_over_each_other(k: float) -> None:
     _, frames, H = scene(k)
-    found = align_sequence(frames, reference=0, distortion="shared")
-    assert max(errors(found, frames, H, k)) < 0.35
-    assert abs(found.distortion - k) < 0.0015
-    assert 0 < found.distortion_sigma < 0.001
-    assert torch.equal(found.homography_reference_frame[0], torch.eye(3, dtype=torch.float64))
+    result = align_sequence(frames, reference=0, distortion="shared")
+    assert max(errors(result, frames, H, k)) < 0.35
+    assert abs(result.distortion - k) < 0.0015
+    assert 0 < result.distortion_sigma < 0.001
+    assert torch.equal(result.homography_reference_frame[0], torch.eye(3, dtype=torch.float64))
     plain = align_sequence(frames, reference=0)
     assert (plain.distortion, plain.distortion_sigma) == (0, 0)
     assert max(errors(plain, frames, H, k)) > 1.5
@@ -101,39 +101,39 @@ def test_bent_photos_lie_over_each_other(k: float) -> None:
 def test_straight_photos_have_no_lens() -> None:
     """What cannot be told from none is none, to the last digit."""
     _, frames, H = scene(0.0)
-    found = align_sequence(frames, reference=0, distortion="shared")
+    result = align_sequence(frames, reference=0, distortion="shared")
     plain = align_sequence(frames, reference=0)
-    assert found.distortion == 0
-    assert found.distortion_sigma > 0
-    assert_close(found.homography_reference_frame, plain.homography_reference_frame)
-    assert max(errors(found, frames, H, 0.0)) < 0.3
+    assert result.distortion == 0
+    assert result.distortion_sigma > 0
+    assert_close(result.homography_reference_frame, plain.homography_reference_frame)
+    assert max(errors(result, frames, H, 0.0)) < 0.3
 
 
 def test_two_photos_will_do() -> None:
     _, frames, H = scene(-0.1)
-    found = align_sequence(frames[:2], reference=1, distortion="shared")
-    assert max(errors(found, frames[:2], H[:2], -0.1)) < 0.3
+    result = align_sequence(frames[:2], reference=1, distortion="shared")
+    assert max(errors(result, frames[:2], H[:2], -0.1)) < 0.3
 
 
 def test_one_photo_alone_says_nothing() -> None:
-    found = align_sequence(scene(-0.1)[1][:1], distortion="shared")
-    assert (found.distortion, found.success.tolist()) == (0, [True])
-    assert found.distortion_sigma == float("inf")
+    result = align_sequence(scene(-0.1)[1][:1], distortion="shared")
+    assert (result.distortion, result.success.tolist()) == (0, [True])
+    assert result.distortion_sigma == float("inf")
 
 
 def test_matched_cells_alone_prove_no_lens(monkeypatch: pytest.MonkeyPatch) -> None:
     _, frames, _ = scene(-0.1)
     monkeypatch.setattr(place_module, "refine_frames", lambda *_, **options: {})
-    found = align_sequence(frames, reference=0, distortion="shared")
-    assert found.pairs.estimate.success.any()
-    assert found.success.sum() == 1
-    assert (found.distortion, found.distortion_sigma) == (0, float("inf"))
+    result = align_sequence(frames, reference=0, distortion="shared")
+    assert result.pairs.estimate.success.any()
+    assert result.success.sum() == 1
+    assert (result.distortion, result.distortion_sigma) == (0, float("inf"))
 
 
 def test_tiles_of_large_photos_are_straightened() -> None:
     _, frames, H = scene(-0.08, 2)
     steps = []
-    found = align_sequence(
+    result = align_sequence(
         frames,
         reference=0,
         distortion="shared",
@@ -142,8 +142,8 @@ def test_tiles_of_large_photos_are_straightened() -> None:
     )
     assert place_module.LARGE * 240 < 480
     assert "looking closer" in steps
-    assert max(errors(found, frames, H, -0.08)) < 0.3
-    assert abs(found.distortion + 0.08) < 0.002
+    assert max(errors(result, frames, H, -0.08)) < 0.3
+    assert abs(result.distortion + 0.08) < 0.002
 
 
 def test_options_are_checked() -> None:
@@ -156,14 +156,14 @@ def test_options_are_checked() -> None:
 
 def test_a_lens_needs_pairs() -> None:
     _, frames, H = scene(-0.1)
-    found = align_sequence(frames, reference=0)
+    result = align_sequence(frames, reference=0)
     sizes = [(int(f.shape[-2]), int(f.shape[-1])) for f in frames]
     start = dict(enumerate(torch.from_numpy(H[0] @ np.linalg.inv(H))))
-    lens, chained = estimate_lens(found.pairs, start, sizes, 0)
+    lens, chained = estimate_lens(result.pairs, start, sizes, 0)
     assert abs(lens.distortion + 0.1) < 0.03
     assert chained.keys() == start.keys()
-    none = found.pairs.estimate._replace(success=found.pairs.estimate.success & False)
-    lens, chained = estimate_lens(found.pairs._replace(estimate=none), start, sizes, 0)
+    none = result.pairs.estimate._replace(success=result.pairs.estimate.success & False)
+    lens, chained = estimate_lens(result.pairs._replace(estimate=none), start, sizes, 0)
     assert lens.distortion == 0
     assert chained == start
 
@@ -199,8 +199,8 @@ def test_straight_copies_hold_all_of_a_photo(k: float) -> None:
         near = (..., slice(max(0, v - 2), v + 3), slice(max(0, u - 2), u + 3))
         around = copy.valid[0, 0][near]
         assert around.any()
-        found = copy.image[0, :2][near][:, around].mean(1)
-        assert float((found - torch.tensor([px / width, py / height])).abs().max()) < 0.05
+        result = copy.image[0, :2][near][:, around].mean(1)
+        assert float((result - torch.tensor([px / width, py / height])).abs().max()) < 0.05
     v, u = copy.valid[0, 0].nonzero().unbind(1)
     full = transform_points(torch.stack((u, v), 1).double(), torch.linalg.inv(copy.homography_copy_frame)).points
     bent = distort_points(full, bend, size=(height, width)).points
@@ -245,9 +245,9 @@ def test_the_picture_is_straight(settle: bool) -> None:
     k = -0.1
     image, frames, H, alignment = exact(k)
     straight = photos.as_frame(photos.view(image, H[0], shape=alignment.size)).float() / 255
-    found = reconstruct_sequence(frames, alignment, aggregator="median", settle=settle)
-    inside = found.coverage >= 3
+    reconstruction = reconstruct_sequence(frames, alignment, aggregator="median", settle=settle)
+    inside = reconstruction.coverage >= 3
     assert inside.float().mean() > 0.8
-    assert float(psnr(found.image[None], straight[None], inside[None])[0]) > 28
+    assert float(psnr(reconstruction.image[None], straight[None], inside[None])[0]) > 28
     bent = reconstruct_sequence(frames, alignment._replace(distortion=0.0), aggregator="median", settle=settle)
     assert float(psnr(bent.image[None], straight[None], inside[None])[0]) < 22

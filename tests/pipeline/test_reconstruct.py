@@ -45,17 +45,17 @@ class TestReconstructSequence(OpTests):
     def test_smoke(self, device: torch.device, dtype: torch.dtype) -> None:
         """Whatever the frames' dtype: float32, in range, finite."""
         args, kwargs = self.call(torch.device("cpu"), dtype)
-        found = reconstruct_sequence(*args, **kwargs)
-        assert found.image.shape == (3, SIZE, SIZE)
-        assert found.coverage.shape == (1, SIZE, SIZE)
-        assert found.weights.shape == (4, 1, SIZE, SIZE)
-        assert found.gain.shape == (4, 3)
-        assert found.coverage.dtype == torch.int64
-        for tensor in (found.image, found.weights, found.gain):
+        reconstruction = reconstruct_sequence(*args, **kwargs)
+        assert reconstruction.image.shape == (3, SIZE, SIZE)
+        assert reconstruction.coverage.shape == (1, SIZE, SIZE)
+        assert reconstruction.weights.shape == (4, 1, SIZE, SIZE)
+        assert reconstruction.gain.shape == (4, 3)
+        assert reconstruction.coverage.dtype == torch.int64
+        for tensor in (reconstruction.image, reconstruction.weights, reconstruction.gain):
             assert tensor.dtype == torch.float32
             assert tensor.isfinite().all()
-        assert found.image.min() >= 0
-        assert found.image.max() <= 1
+        assert reconstruction.image.min() >= 0
+        assert reconstruction.image.max() <= 1
 
     def test_exception(self) -> None:
         _, frames, alignment = scene()
@@ -77,32 +77,32 @@ class TestReconstructSequence(OpTests):
     @pytest.mark.parametrize("aggregator", LOCAL)
     def test_cardinality_one_frame_is_itself(self, aggregator: str) -> None:
         _, frames, alignment = scene(1)
-        found = reconstruct_sequence(frames, alignment, aggregator=aggregator)
-        assert_close(found.image, frames[0].float() / 255)
-        assert (found.coverage == 1).all()
-        assert_close(found.weights, torch.ones(1, 1, SIZE, SIZE))
-        assert (found.gain == 1).all()
+        reconstruction = reconstruct_sequence(frames, alignment, aggregator=aggregator)
+        assert_close(reconstruction.image, frames[0].float() / 255)
+        assert (reconstruction.coverage == 1).all()
+        assert_close(reconstruction.weights, torch.ones(1, 1, SIZE, SIZE))
+        assert (reconstruction.gain == 1).all()
 
     @pytest.mark.parametrize("aggregator", LOCAL)
     def test_cardinality_copies_are_the_photo(self, aggregator: str) -> None:
         _, frames, _ = scene(1)
         alignment = photos.exact_alignment(np.stack([np.eye(3)] * 10), (SIZE, SIZE))
-        found = reconstruct_sequence(frames * 10, alignment, aggregator=aggregator)
-        assert_close(found.image, frames[0].float() / 255)
+        reconstruction = reconstruct_sequence(frames * 10, alignment, aggregator=aggregator)
+        assert_close(reconstruction.image, frames[0].float() / 255)
 
     @pytest.mark.parametrize(("aggregator", "least"), [("consensus", 35), ("median", 35), ("mean", 17)])
     @pytest.mark.parametrize("compensate", [True, False])
     def test_oracle_the_picture(self, aggregator: str, least: float, compensate: bool) -> None:
         """A robust aggregate of compensated photos comes out without the discs."""
         picture, frames, alignment = scene()
-        found = reconstruct_sequence(frames, alignment, aggregator=aggregator, compensate=compensate)
+        reconstruction = reconstruct_sequence(frames, alignment, aggregator=aggregator, compensate=compensate)
         alone = distance(frames[0].float() / 255, picture)
         if compensate:
-            assert distance(found.image, picture) > max(least, alone if aggregator != "mean" else 0)
+            assert distance(reconstruction.image, picture) > max(least, alone if aggregator != "mean" else 0)
         else:
-            assert (found.gain == 1).all()
+            assert (reconstruction.gain == 1).all()
             compensated = reconstruct_sequence(frames, alignment, aggregator=aggregator)
-            assert distance(found.image, picture) < distance(compensated.image, picture)
+            assert distance(reconstruction.image, picture) < distance(compensated.image, picture)
 
     def test_oracle_exposure(self) -> None:
         """The gains undo the exposures 1, 0.75, 1.2, 1 that the photos were taken with."""
@@ -114,27 +114,27 @@ class TestReconstructSequence(OpTests):
     def test_oracle_another_reference(self) -> None:
         """From an oblique view the picture is that view, cleaned."""
         _, frames, alignment = scene(reference=1)
-        found = reconstruct_sequence(frames, alignment, aggregator="consensus")
+        reconstruction = reconstruct_sequence(frames, alignment, aggregator="consensus")
         image, _, H = photos.sequence(SIZE)
         wanted = photos.as_frame(photos.view(image, H[1])).float() / 255
-        inside = found.coverage == 4
+        inside = reconstruction.coverage == 4
         assert inside.float().mean() > 0.7
-        assert float(psnr(found.image[None], wanted[None], inside[None])[0]) > 32
+        assert float(psnr(reconstruction.image[None], wanted[None], inside[None])[0]) > 32
 
     @pytest.mark.parametrize("aggregator", LOCAL)
     def test_property_weights_explain_the_picture(self, aggregator: str) -> None:
         _, frames, alignment = scene(success=[True, True, False, True])
-        found = reconstruct_sequence(frames, alignment, aggregator=aggregator, compensate=False)
-        covered = found.coverage > 0
-        assert_close(found.weights.sum(dim=0)[covered], torch.ones(int(covered.sum())))
-        assert found.weights.min() >= 0
-        assert not found.weights[2].any(), "a frame that was left out has no share"
-        assert found.coverage.max() == 3
+        reconstruction = reconstruct_sequence(frames, alignment, aggregator=aggregator, compensate=False)
+        covered = reconstruction.coverage > 0
+        assert_close(reconstruction.weights.sum(dim=0)[covered], torch.ones(int(covered.sum())))
+        assert reconstruction.weights.min() >= 0
+        assert not reconstruction.weights[2].any(), "a frame that was left out has no share"
+        assert reconstruction.coverage.max() == 3
         if aggregator == "median":
             return  # chooses per channel; one weight per pixel only says how often
         laid = {t: image for t, image, _ in aligned_frames(frames, alignment)}
-        mixed = sum(found.weights[t] * image for t, image in laid.items())
-        assert_close(mixed.clamp(0, 1), found.image, atol=1e-4)
+        mixed = sum(reconstruction.weights[t] * image for t, image in laid.items())
+        assert_close(mixed.clamp(0, 1), reconstruction.image, atol=1e-4)
 
     @pytest.mark.parametrize("pixels", [1, SIZE * 4 * 7, SIZE * 4 * 50])
     def test_property_strips_do_not_show(self, monkeypatch: pytest.MonkeyPatch, pixels: int) -> None:
@@ -160,17 +160,17 @@ class TestReconstructSequence(OpTests):
             [f.float() / 255 for f in frames],
             [f.double() / 255 for f in frames],
         ):
-            found = reconstruct_sequence(same, alignment, aggregator="consensus")
-            assert_close(found.image, straight.image, atol=1e-4)
+            reconstruction = reconstruct_sequence(same, alignment, aggregator="consensus")
+            assert_close(reconstruction.image, straight.image, atol=1e-4)
 
     @pytest.mark.parametrize("aggregator", ["diar", *AGGREGATORS])
     def test_property_what_is_left_out_has_no_influence(self, aggregator: str) -> None:
         _, frames, alignment = scene(success=[True, True, False, True])
-        found = reconstruct_sequence(frames, alignment, aggregator=aggregator)
+        reconstruction = reconstruct_sequence(frames, alignment, aggregator=aggregator)
         noise = torch.randint(0, 256, frames[2].shape, generator=torch.Generator().manual_seed(3))
         changed = [*frames[:2], noise.to(torch.uint8), frames[3]]
         other = reconstruct_sequence(changed, alignment, aggregator=aggregator)
-        for one, two in zip(tensors_of(found), tensors_of(other), strict=True):
+        for one, two in zip(tensors_of(reconstruction), tensors_of(other), strict=True):
             assert torch.equal(one, two)
 
     @pytest.mark.parametrize("aggregator", ["diar", *AGGREGATORS])
@@ -179,25 +179,25 @@ class TestReconstructSequence(OpTests):
         clean = [f.float() / 255 for f in frames]
         spoiled = [f.clone() for f in clean]
         spoiled[1][:, 20:30, 20:30] = float("nan")
-        found = reconstruct_sequence(spoiled, alignment, aggregator=aggregator)
-        for tensor in (found.image, found.weights, found.gain):
+        reconstruction = reconstruct_sequence(spoiled, alignment, aggregator=aggregator)
+        for tensor in (reconstruction.image, reconstruction.weights, reconstruction.gain):
             assert tensor.isfinite().all()
         if aggregator == "diar":
             return  # judges the light of frames from all they show
         far = torch.ones(SIZE, SIZE, dtype=torch.bool)
         far[:60, :60] = False
         before = reconstruct_sequence(clean, alignment, aggregator=aggregator)
-        assert (found.image - before.image)[:, far].abs().max() < 0.02  # by the gain alone
+        assert (reconstruction.image - before.image)[:, far].abs().max() < 0.02  # by the gain alone
 
 
 def test_masked_pixels_have_no_weight() -> None:
     picture, frames, alignment = scene()
     mask = torch.ones(1, SIZE, SIZE, dtype=torch.bool)
     mask[:, :, : SIZE // 2] = False
-    found = reconstruct_sequence(frames, alignment, aggregator="consensus", valid=[mask, None, None, None])
-    assert not found.weights[0, :, :, : SIZE // 2 - 1].any()
-    assert found.coverage[:, 40:50, : SIZE // 2 - 1].max() == 3
-    assert distance(found.image, picture) > 30
+    reconstruction = reconstruct_sequence(frames, alignment, aggregator="consensus", valid=[mask, None, None, None])
+    assert not reconstruction.weights[0, :, :, : SIZE // 2 - 1].any()
+    assert reconstruction.coverage[:, 40:50, : SIZE // 2 - 1].max() == 3
+    assert distance(reconstruction.image, picture) > 30
 
 
 @pytest.mark.parametrize("aggregator", ["diar", *AGGREGATORS])
@@ -205,10 +205,10 @@ def test_what_no_frame_shows_is_black_and_uncovered(aggregator: str) -> None:
     _, frames, alignment = scene(1)
     mask = torch.ones(1, SIZE, SIZE, dtype=torch.bool)
     mask[:, :10] = False
-    found = reconstruct_sequence(frames, alignment, aggregator=aggregator, valid=[mask])
-    assert not found.coverage[:, :10].any()
-    assert not found.image[:, :10].any()
-    assert not found.weights[:, :, :10].any()
+    reconstruction = reconstruct_sequence(frames, alignment, aggregator=aggregator, valid=[mask])
+    assert not reconstruction.coverage[:, :10].any()
+    assert not reconstruction.image[:, :10].any()
+    assert not reconstruction.weights[:, :, :10].any()
 
 
 def test_an_aggregator_of_ones_own() -> None:
@@ -221,19 +221,19 @@ def test_an_aggregator_of_ones_own() -> None:
         weights[:, 0] = 1
         return features[:, 0], weights
 
-    found = reconstruct_sequence(frames, alignment, aggregator=first, compensate=False)
-    assert_close(found.image, frames[0].float() / 255)
+    reconstruction = reconstruct_sequence(frames, alignment, aggregator=first, compensate=False)
+    assert_close(reconstruction.image, frames[0].float() / 255)
 
 
 def test_aligned_frames_yield_the_frames_that_were_aligned() -> None:
     _, frames, alignment = scene(success=[True, False, True, True])
     seen: list[tuple[int, int]] = []
-    found = list(aligned_frames(frames, alignment, progress=lambda *s: seen.append(s)))
-    assert [t for t, _, _ in found] == [0, 2, 3]
+    result = list(aligned_frames(frames, alignment, progress=lambda *s: seen.append(s)))
+    assert [t for t, _, _ in result] == [0, 2, 3]
     assert seen == [(1, 3), (2, 3), (3, 3)]
-    assert_close(found[0][1], frames[0].float() / 255)
-    assert found[0][2].all()
-    for _, image, valid in found:
+    assert_close(result[0][1], frames[0].float() / 255)
+    assert result[0][2].all()
+    for _, image, valid in result:
         assert image.shape == (3, SIZE, SIZE)
         assert valid.shape == (1, SIZE, SIZE)
         assert valid.dtype == torch.bool

@@ -63,14 +63,14 @@ def test_photos_that_lie_on_each_other_are_the_networks_frames(shape: tuple[int,
     rng = generator("photos")
     frames = [torch.randint(0, 256, (3, *shape), generator=rng, dtype=torch.uint8) for _ in range(3)]
     built = network()
-    found = reconstruct_sequence(frames, on_each_other(frames), aggregator=built)
+    reconstruction = reconstruct_sequence(frames, on_each_other(frames), aggregator=built)
     expected = restored(built, frames)
     # Logits of noise are large, and near black a step of light is many of the value.
-    assert_close(found.image, expected.image[0], atol=3e-4)
-    assert_close(found.weights, expected.weights[0], atol=3e-4)
+    assert_close(reconstruction.image, expected.image[0], atol=3e-4)
+    assert_close(reconstruction.weights, expected.weights[0], atol=3e-4)
     assert expected.gain is not None
-    assert_close(found.gain, (2.4 * expected.gain[0].mean(dim=(2, 3))).exp())
-    assert (found.coverage == 3).all()
+    assert_close(reconstruction.gain, (2.4 * expected.gain[0].mean(dim=(2, 3))).exp())
+    assert (reconstruction.coverage == 3).all()
 
 
 def test_photos_larger_than_the_working_copy() -> None:
@@ -78,14 +78,14 @@ def test_photos_larger_than_the_working_copy() -> None:
     frames, alignment = scene()
     built = network()
     exact = reconstruct_sequence(frames, alignment, aggregator=built)
-    found = reconstruct_sequence(frames, alignment, aggregator=built, working_size=64)
-    assert found.image.shape == (3, SIZE, SIZE)
-    assert torch.equal(found.coverage, exact.coverage)
-    covered = found.coverage > 0
-    assert_close(found.weights.sum(dim=0)[covered], torch.ones(int(covered.sum())))
+    reconstruction = reconstruct_sequence(frames, alignment, aggregator=built, working_size=64)
+    assert reconstruction.image.shape == (3, SIZE, SIZE)
+    assert torch.equal(reconstruction.coverage, exact.coverage)
+    covered = reconstruction.coverage > 0
+    assert_close(reconstruction.weights.sum(dim=0)[covered], torch.ones(int(covered.sum())))
     # A random network takes veils off, and near black a step of light is many of the value.
-    assert 0 < (found.image - exact.image).abs().mean() < 0.03
-    assert_close(found.gain, exact.gain, rtol=0.05)
+    assert 0 < (reconstruction.image - exact.image).abs().mean() < 0.03
+    assert_close(reconstruction.gain, exact.gain, rtol=0.05)
 
 
 def test_weights_explain_the_picture() -> None:
@@ -104,25 +104,25 @@ def test_weights_explain_the_picture() -> None:
         return light[0]._replace(gain=light[0].gain * 0, veil=light[0].veil * 0)
 
     built.estimate_light = dark  # type: ignore[method-assign]
-    found = reconstruct_sequence(frames, alignment, aggregator=built)
+    reconstruction = reconstruct_sequence(frames, alignment, aggregator=built)
     assert len(light) == 1
     assert light[0].gain.shape[1] == 3
-    assert not found.weights[2].any(), "a frame that was left out has no share"
-    assert (found.gain == 1).all()
+    assert not reconstruction.weights[2].any(), "a frame that was left out has no share"
+    assert (reconstruction.gain == 1).all()
     laid = {t: image for t, image, _ in module.aligned_frames(frames, alignment)}
-    mixed = sum(found.weights[t] * image for t, image in laid.items())
-    assert_close(mixed, found.image, atol=1e-4)
+    mixed = sum(reconstruction.weights[t] * image for t, image in laid.items())
+    assert_close(mixed, reconstruction.image, atol=1e-4)
 
 
 def test_what_is_left_out_has_no_influence() -> None:
     frames, alignment = scene(success=[True, True, False, True])
     built = network()
-    found = reconstruct_sequence(frames, alignment, aggregator=built)
-    assert (found.gain[2] == 1).all()
+    reconstruction = reconstruct_sequence(frames, alignment, aggregator=built)
+    assert (reconstruction.gain[2] == 1).all()
     noise = torch.randint(0, 256, frames[2].shape, generator=generator("left out"))
     other = [*frames[:2], noise.to(torch.uint8), frames[3]]
     for one, two in zip(
-        tensors_of(found), tensors_of(reconstruct_sequence(other, alignment, aggregator=built)), strict=True
+        tensors_of(reconstruction), tensors_of(reconstruct_sequence(other, alignment, aggregator=built)), strict=True
     ):
         assert torch.equal(one, two)
 
@@ -140,10 +140,10 @@ def test_masked_pixels_have_no_weight_and_no_influence(working_size: int) -> Non
             [first, *frames[1:]], alignment, aggregator=network(), valid=masks, working_size=working_size
         )
 
-    found = run(frames[0])
-    assert not found.weights[0, :, :, : SIZE // 2 - 1].any()
-    assert found.coverage[:, 40:50, : SIZE // 2 - 1].max() == 3
-    for one, two in zip(tensors_of(found), tensors_of(run(painted)), strict=True):
+    result = run(frames[0])
+    assert not result.weights[0, :, :, : SIZE // 2 - 1].any()
+    assert result.coverage[:, 40:50, : SIZE // 2 - 1].max() == 3
+    for one, two in zip(tensors_of(result), tensors_of(run(painted)), strict=True):
         assert (one.double() - two).abs().max() < (1e-6 if working_size > SIZE else 0.05)
 
 
@@ -151,8 +151,8 @@ def test_what_no_photo_shows_is_black() -> None:
     frames, alignment = scene(1)
     mask = torch.ones(1, SIZE, SIZE, dtype=torch.bool)
     mask[:, :10] = False
-    found = reconstruct_sequence(frames, alignment, aggregator=network(), valid=[mask])
-    for tensor in (found.coverage, found.image, found.weights):
+    reconstruction = reconstruct_sequence(frames, alignment, aggregator=network(), valid=[mask])
+    for tensor in (reconstruction.coverage, reconstruction.image, reconstruction.weights):
         assert not tensor[..., :10, :].any()
         assert tensor[..., 12:, :].any()
 
@@ -185,8 +185,8 @@ def test_dtypes_agree() -> None:
     built = network()
     straight = reconstruct_sequence(frames, alignment, aggregator=built)
     for same in ([(f.int() * 257).to(torch.uint16) for f in frames], [f.double() / 255 for f in frames]):
-        found = reconstruct_sequence(same, alignment, aggregator=built)
-        assert_close(found.image, straight.image, atol=1e-4)
+        reconstruction = reconstruct_sequence(same, alignment, aggregator=built)
+        assert_close(reconstruction.image, straight.image, atol=1e-4)
     exact = reconstruct_sequence(frames, alignment, aggregator=models.network())
     assert exact.image.dtype == exact.weights.dtype == torch.float32
     assert_close(exact.image, straight.image, atol=1e-3)

@@ -100,10 +100,10 @@ class TestSettleFrames(OpTests):
         shift = EYE.clone()
         shift[0, 2] = 50
         frames[0, 2] = warp_homography(frames[0, 2:3], shift[None]).image[0]
-        found = settle_frames(frames)
-        assert torch.equal(found[0, 2], EYE)
+        result = settle_frames(frames)
+        assert torch.equal(result[0, 2], EYE)
         keep = [0, 1, 3, 4, 5]
-        assert scatter((found @ H)[0, keep]) < 0.25
+        assert scatter((result @ H)[0, keep]) < 0.25
 
     @given(count=st.integers(3, 6), seed=st.integers(0, 9))
     def test_property_aligned_frames_stay(self, count: int, seed: int) -> None:
@@ -120,9 +120,9 @@ class TestSettleFrames(OpTests):
         frames, H = jittered(1.0)
         frames[0, 1, :, 20:60, 30:90] = torch.nan
         frames[0, 3] = torch.nan
-        found = settle_frames(frames)
-        assert torch.equal(found[0, 3], EYE)
-        assert scatter((found @ H)[0, [0, 1, 2, 4, 5]]) < 0.25
+        result = settle_frames(frames)
+        assert torch.equal(result[0, 3], EYE)
+        assert scatter((result @ H)[0, [0, 1, 2, 4, 5]]) < 0.25
 
 
 def test_reconstruction_settles_on_request() -> None:
@@ -131,8 +131,8 @@ def test_reconstruction_settles_on_request() -> None:
     clean = torch.from_numpy(photos.picture("settled", SIZE)).permute(2, 0, 1).float()
 
     def contrast(settle: bool) -> float:
-        found = reconstruct_sequence(frames[0].float(), alignment, aggregator="mean", settle=settle)
+        reconstruction = reconstruct_sequence(frames[0].float(), alignment, aggregator="mean", settle=settle)
         inner = (..., slice(8, -8), slice(8, -8))
-        return float((found.image.diff(dim=-1)[inner]).std() / clean.diff(dim=-1)[inner].std())
+        return float((reconstruction.image.diff(dim=-1)[inner]).std() / clean.diff(dim=-1)[inner].std())
 
     assert contrast(True) > 1.1 * contrast(False)

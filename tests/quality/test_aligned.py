@@ -77,11 +77,11 @@ def test_self_aligned_frames_lie_where_the_pipeline_lays_them(tmp_path: Path, mo
         return exact_alignment(H.numpy(), sizes, reference=reference, success=done)
 
     monkeypatch.setattr(aligned, "align_sequence", known)
-    found = load_aligned(tmp_path / "s", 4, Disturbance(self_aligned=True))
+    loaded = load_aligned(tmp_path / "s", 4, Disturbance(self_aligned=True))
     assert [(frames.shape[0], reference) for frames, reference in seen] == [(4, 0)]
-    assert found.valid is not None
+    assert loaded.valid is not None
     assert exact.valid is not None
-    assert not found.valid[:, 2].any()
+    assert not loaded.valid[:, 2].any()
     keep = [0, 1, 3]
-    assert torch.equal(found.valid[:, keep], exact.valid[:, keep])
-    torch.testing.assert_close(found.frames[:, keep], exact.frames[:, keep], rtol=0, atol=1e-4)
+    assert torch.equal(loaded.valid[:, keep], exact.valid[:, keep])
+    torch.testing.assert_close(loaded.frames[:, keep], exact.frames[:, keep], rtol=0, atol=1e-4)

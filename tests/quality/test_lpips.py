@@ -87,12 +87,12 @@ def by_definition(image: Tensor, target: Tensor, params: dict[str, Tensor]) -> T
 
 def test_the_definition(params: dict[str, Tensor]) -> None:
     image, target = pictures()
-    found = lpips_distance(image, target, params)
-    assert found.shape == (2,)
-    assert_close(found, by_definition(image, target, params), rtol=1e-4, atol=1e-6)
-    assert_close(lpips_distance(target, image, params), found)
+    result = lpips_distance(image, target, params)
+    assert result.shape == (2,)
+    assert_close(result, by_definition(image, target, params), rtol=1e-4, atol=1e-6)
+    assert_close(lpips_distance(target, image, params), result)
     assert (lpips_distance(target, target, params) == 0).all()
-    assert (lpips_distance(target + 0.1 * (image - target), target, params) < found).all()
+    assert (lpips_distance(target + 0.1 * (image - target), target, params) < result).all()
 
 
 def test_the_gradient_leads_to_the_target(params: dict[str, Tensor]) -> None:
@@ -112,12 +112,12 @@ def test_only_valid_pixels_count(params: dict[str, Tensor]) -> None:
     valid[0, :, :, :40] = False
     valid[1] = False
     spoiled = torch.where(valid, image, float("nan"))
-    found = lpips_distance(spoiled, target, params, valid)
-    assert found[0].isfinite()
-    assert found[0] > 0
-    assert found[1].isnan()
+    result = lpips_distance(spoiled, target, params, valid)
+    assert result[0].isfinite()
+    assert result[0] > 0
+    assert result[1].isnan()
     beyond = torch.where(valid, image, torch.rand(image.shape, generator=generator("beyond")))
-    assert_close(lpips_distance(beyond, target, params, valid)[:1], found[:1])
+    assert_close(lpips_distance(beyond, target, params, valid)[:1], result[:1])
 
 
 def test_it_joins_the_scores(params: dict[str, Tensor]) -> None:

@@ -75,16 +75,16 @@ def test_everything_survives_json(index: int) -> None:
     pairs = [(again.wall, scene.wall), (again.picture_size, scene.picture_size)]
     pairs += [(getattr(again, n), getattr(scene, n)) for n in ("K", "R", "t", "ambient")]
     pairs += list(zip(again.material, scene.material, strict=True))
-    for found, original in pairs:
-        assert found.dtype == original.dtype == torch.float64
-        assert_close(found[0], original[index], rtol=1e-9, atol=1e-12)
+    for result, original in pairs:
+        assert result.dtype == original.dtype == torch.float64
+        assert_close(result[0], original[index], rtol=1e-9, atol=1e-12)
     for name in ("lights", "objects"):
-        found, original = getattr(again, name), getattr(scene, name)
+        result, original = getattr(again, name), getattr(scene, name)
         there = original.valid[index]
-        assert torch.equal(found.valid[0].sum(-1), there.sum(-1))
-        for part, value in zip(found, original, strict=True):
+        assert torch.equal(result.valid[0].sum(-1), there.sum(-1))
+        for part, value in zip(result, original, strict=True):
             # Things move to the first slots, in their order.
-            assert_close(part[0][found.valid[0]], value[index][there], rtol=1e-9, atol=1e-12)
+            assert_close(part[0][result.valid[0]], value[index][there], rtol=1e-9, atol=1e-12)
             assert part.dtype == value.dtype
 
 

@@ -25,7 +25,7 @@ def test_an_axis_is_cut_as_swin_numbers_it(size: int, window: int | None, shift:
 @given(st.tuples(*[st.integers(1, 7)] * 3), st.tuples(*[st.integers(1, 4)] * 3), st.booleans())
 def test_windows_hold_every_place_once(size: tuple[int, int, int], window: tuple[int, int, int], shift: bool) -> None:
     places = torch.cartesian_prod(*map(torch.arange, size)).view(1, *size, 3)
-    found = []
+    result = []
     for plane in cut_map(size, window, shift):
         for strip in plane:
             for region in strip:
@@ -33,5 +33,5 @@ def test_windows_hold_every_place_once(size: tuple[int, int, int], window: tuple
                 assert windows.shape[4:7] == region.size
                 spread = windows.flatten(4, 6).amax(-2) - windows.flatten(4, 6).amin(-2)
                 assert (spread < torch.tensor(window)).all()
-                found += windows.reshape(-1, 3).tolist()
-    assert sorted(found) == places.view(-1, 3).tolist()
+                result += windows.reshape(-1, 3).tolist()
+    assert sorted(result) == places.view(-1, 3).tolist()

@@ -45,12 +45,12 @@ def test_noise_among_mostly_wrong_matches(share: float, options: dict[str, Any],
     index = sorted(all_pairs(5), key=lambda pair: (pair == (0, 2), pair))
     s = scene("mostly wrong", batch=20, count=5, number=200, off=off, pairs=index)
     spoiled, wrong = spoil(s, share, **options)
-    found = adjust(spoiled)
+    adjusted = adjust(spoiled)
     ideal = bundle_adjust_homographies(*s.args, ~wrong)
-    assert found.success.all()
-    scale = found.residual_scale / 0.3
+    assert adjusted.success.all()
+    scale = adjusted.residual_scale / 0.3
     assert scale.log().abs().max() < 0.22
-    rms, best = (error(x.homography, s.truth).square().mean().sqrt() for x in (found, ideal))
+    rms, best = (error(x.homography, s.truth).square().mean().sqrt() for x in (adjusted, ideal))
     # Wrong matches among the right ones, which nothing tells apart, cost some.
     assert rms < (1.25 if "within" in options else 1.05) * best
 
@@ -61,22 +61,22 @@ def test_gross_errors_do_not_matter(distortion: str) -> None:
     clean = scene("gross", count=5, number=400)
     spoiled = scene("gross", count=5, number=400, outliers=0.3)
     wrong = (clean.points1 - spoiled.points1).norm(dim=-1) > 0
-    found = adjust(spoiled, distortion=distortion)
+    adjusted = adjust(spoiled, distortion=distortion)
     ideal = bundle_adjust_homographies(*clean.args, ~wrong, distortion=distortion)
     assert 0.2 < wrong.double().mean() < 0.4
-    assert error(found.homography, ideal.homography).max() < 0.05
+    assert error(adjusted.homography, ideal.homography).max() < 0.05
     far = (clean.points1 - spoiled.points1).norm(dim=-1) > 10
-    assert not (found.inliers & far).any()
-    assert (found.inliers | wrong).all()
-    assert_close(found.residual_scale, torch.full((1, 5), 0.3), rtol=0.05, atol=0)
+    assert not (adjusted.inliers & far).any()
+    assert (adjusted.inliers | wrong).all()
+    assert_close(adjusted.residual_scale, torch.full((1, 5), 0.3), rtol=0.05, atol=0)
 
 
 def test_chains_reach_frames_without_the_reference() -> None:
     s = scene("chain", count=8, pairs=chain(8), number=300, reference=3)
-    found = adjust(s, reference=3)
-    assert found.success.all()
-    sigma = found.corner_sigma.amax(-1)[0]
-    assert (error(found.homography, s.truth)[0] <= 2 * sigma + 1e-9).all()
+    adjusted = adjust(s, reference=3)
+    assert adjusted.success.all()
+    sigma = adjusted.corner_sigma.amax(-1)[0]
+    assert (error(adjusted.homography, s.truth)[0] <= 2 * sigma + 1e-9).all()
     assert sigma.max() < 0.6
     assert sigma[3] == 0
     assert (sigma[4:].diff() > 0).all(), "each step adds to what is not known"
@@ -102,22 +102,24 @@ def test_predicted_sigma_is_the_scatter(case: str) -> None:
         **options,
     )
     distortion = "shared" if case == "lens" else "none"
-    found = adjust(s, correlated=False, distortion=distortion)
-    assert found.success.all()
+    adjusted = adjust(s, correlated=False, distortion=distortion)
+    assert adjusted.success.all()
     truth = corners_in_reference(s.truth, options["k"])
-    result = corners_in_reference(found.homography, found.distortion)
+    result = corners_in_reference(adjusted.homography, adjusted.distortion)
     moved = (result - truth)[:, 1:]  # [200, 3, 4, 2]
     scatter = moved.square().sum(-1).mean(0).sqrt()
-    predicted = found.corner_sigma[:, 1:].square().mean(0).sqrt()
+    predicted = adjusted.corner_sigma[:, 1:].square().mean(0).sqrt()
     assert ((scatter / predicted).log().abs() < 0.15).all(), scatter / predicted
     # No bias: least of all do frames shrink.
     assert (moved.mean(0).norm(dim=-1) < 4 * scatter / 200**0.5).all()
     # The whole covariance, not only its diagonal.
-    whitened = torch.linalg.solve(torch.linalg.cholesky(found.covariance[:, 1:].mean(0)), moved.flatten(2)[..., None])
+    whitened = torch.linalg.solve(
+        torch.linalg.cholesky(adjusted.covariance[:, 1:].mean(0)), moved.flatten(2)[..., None]
+    )
     assert_close(whitened.square().sum((-2, -1)).mean(), 8.0, rtol=0.1, atol=0)
     if case == "lens":
-        off = found.distortion - options["k"]
-        assert_close(off.std() / found.distortion_sigma.mean(), 1.0, rtol=0.15, atol=0)
+        off = adjusted.distortion - options["k"]
+        assert_close(off.std() / adjusted.distortion_sigma.mean(), 1.0, rtol=0.15, atol=0)
 
 
 def test_correlated_errors_show_as_disagreement() -> None:
@@ -141,13 +143,13 @@ def test_correlated_errors_show_as_disagreement() -> None:
 @pytest.mark.parametrize("k", [-0.08, -0.02, 0.0, 0.05, 0.1])
 def test_lens(k: float) -> None:
     s = scene(f"lens {k}", count=8, number=1500, outliers=0.1, k=k, motion=25.0)
-    found = adjust(s, distortion="shared")
-    sigma = found.distortion_sigma
-    assert (found.distortion - k).abs() < 3.5 * sigma
+    adjusted = adjust(s, distortion="shared")
+    sigma = adjusted.distortion_sigma
+    assert (adjusted.distortion - k).abs() < 3.5 * sigma
     assert sigma < 1e-3
-    assert error(found.homography, s.truth).max() < 0.05
+    assert error(adjusted.homography, s.truth).max() < 0.05
     # Corners move with k, which is why they are less sure than with a known lens.
-    assert (found.corner_sigma[:, 1:] < 0.5).all()
+    assert (adjusted.corner_sigma[:, 1:] < 0.5).all()
     if abs(k) > 0.05:
         assert error(adjust(s).homography, s.truth).max() > 2, "without it, pixels are lost"
 
@@ -155,7 +157,7 @@ def test_lens(k: float) -> None:
 def test_unknowable_lens() -> None:
     """Equal views say nothing about k: it stays near 0, its sigma says so, and all align."""
     s = scene("tripod", count=3, motion=0.0, off=1.0, number=300)
-    found = adjust(s, distortion="shared")
-    assert found.distortion_sigma > 0.1
-    assert found.success.all()
+    adjusted = adjust(s, distortion="shared")
+    assert adjusted.distortion_sigma > 0.1
+    assert adjusted.success.all()
     assert error(adjust(s).homography, s.truth).max() < 0.15

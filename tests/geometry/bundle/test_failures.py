@@ -16,14 +16,14 @@ EYE = torch.eye(3, dtype=F64)
 
 def test_frames_unconnected_to_the_reference_keep_their_initial_homography() -> None:
     s = scene("islands", count=6, pairs=[(0, 1), (1, 2), (3, 4)], number=50)
-    found = adjust(s)
-    assert found.success.tolist() == [[True, True, True, False, False, False]]
-    assert torch.equal(found.homography[:, 3:], s.initial[:, 3:])
-    assert found.corner_sigma[0, 3:].isinf().all()
-    assert found.residual_scale[0, 3:].isinf().all()
-    assert not found.inliers[0, 2].any()
+    adjusted = adjust(s)
+    assert adjusted.success.tolist() == [[True, True, True, False, False, False]]
+    assert torch.equal(adjusted.homography[:, 3:], s.initial[:, 3:])
+    assert adjusted.corner_sigma[0, 3:].isinf().all()
+    assert adjusted.residual_scale[0, 3:].isinf().all()
+    assert not adjusted.inliers[0, 2].any()
     alone = Scene(*(x[:, :2] for x in s[:3]), *(x[:, :3] for x in s[3:]))
-    assert_close(found.homography[:, :3], adjust(alone).homography, rtol=1e-9)
+    assert_close(adjusted.homography[:, :3], adjust(alone).homography, rtol=1e-9)
 
 
 def test_frames_whose_matches_are_all_wrong_fail_and_spoil_nothing() -> None:
@@ -33,9 +33,9 @@ def test_frames_whose_matches_are_all_wrong_fail_and_spoil_nothing() -> None:
     for p, (_, j) in enumerate(all_pairs(4)):
         if j == 3:
             points1[0, p] = 300 * torch.rand(60, 2, generator=rng, dtype=F64)
-    found = adjust(with_points1(s, points1))
-    assert found.success.tolist() == [[True, True, True, False]]
-    assert error(found.homography, s.truth)[0, :3].max() < 0.5
+    adjusted = adjust(with_points1(s, points1))
+    assert adjusted.success.tolist() == [[True, True, True, False]]
+    assert error(adjusted.homography, s.truth)[0, :3].max() < 0.5
 
 
 def lost_frames(share: float = 0.5) -> tuple[Scene, Tensor, list[bool]]:
@@ -59,13 +59,13 @@ def lost_frames(share: float = 0.5) -> tuple[Scene, Tensor, list[bool]]:
 @pytest.mark.parametrize("distortion", ["none", "shared"])
 def test_frames_without_success_stay_and_do_not_count(distortion: str) -> None:
     s, bad, expected = lost_frames()
-    found = adjust(s, distortion=distortion)
-    assert found.success.tolist() == [expected, [True] * 6]
-    assert torch.equal(found.homography[~found.success], s.initial[~found.success])
-    assert not found.inliers[bad].any()
+    adjusted = adjust(s, distortion=distortion)
+    assert adjusted.success.tolist() == [expected, [True] * 6]
+    assert torch.equal(adjusted.homography[~adjusted.success], s.initial[~adjusted.success])
+    assert not adjusted.inliers[bad].any()
     keep = (~bad)[..., None].expand(s.points0.shape[:-1])
     without = bundle_adjust_homographies(*s.args, keep, distortion=distortion)
-    for name, a, b in zip(found._fields, found, without, strict=True):
+    for name, a, b in zip(adjusted._fields, adjusted, without, strict=True):
         if name == "cost":
             left = bad[0].double().mean()
             assert_close(a[0], left + (1 - left) * b[0], rtol=1e-9)
@@ -91,10 +91,10 @@ def test_a_false_pair_does_not_pull() -> None:
     wrong = scene("another picture", count=5, number=60)
     points0, points1 = s.points0.clone(), s.points1.clone()
     points0[0, 4], points1[0, 4] = wrong.points0[0, 4], wrong.points1[0, 4] + 15
-    found = adjust(s._replace(points0=points0, points1=points1))
-    assert error(found.homography, expected.homography).max() < 0.2
-    assert found.inliers[0, 4].double().mean() < 0.1
-    assert found.success.all()
+    adjusted = adjust(s._replace(points0=points0, points1=points1))
+    assert error(adjusted.homography, expected.homography).max() < 0.2
+    assert adjusted.inliers[0, 4].double().mean() < 0.1
+    assert adjusted.success.all()
 
 
 @pytest.mark.parametrize("kind", ["line", "noisy line", "spot", "line and one point"])
@@ -108,24 +108,24 @@ def test_degenerate_points_are_no_success(kind: str) -> None:
         points[0] = torch.tensor([10.0, 200.0])
     noise = 0.4 * torch.randn(2, 200, 2, generator=rng, dtype=F64)
     noise = 0 * noise if kind == "line" else noise
-    found = bundle_adjust_homographies(
+    adjusted = bundle_adjust_homographies(
         torch.tensor([[0, 1]]),
         (points + noise[0])[None],
         (points + noise[1])[None],
         EYE.expand(2, 3, 3),
         torch.tensor([SIZE, SIZE]),
     )
-    assert found.success.tolist() == [True, False]
-    assert found.corner_sigma[1].isinf().all()
-    assert found.homography.isfinite().all()
+    assert adjusted.success.tolist() == [True, False]
+    assert adjusted.corner_sigma[1].isinf().all()
+    assert adjusted.homography.isfinite().all()
 
 
 def test_exactly_determined_is_not_known() -> None:
     """Four matches fit without a residual that could say how good they are."""
     s = scene("four", count=2, number=4, noise=0.0)
-    found = adjust(s)
-    assert found.success.tolist() == [[True, False]]
-    assert torch.equal(found.homography[:, 1], s.initial[:, 1])
+    adjusted = adjust(s)
+    assert adjusted.success.tolist() == [[True, False]]
+    assert torch.equal(adjusted.homography[:, 1], s.initial[:, 1])
 
 
 def test_a_pair_of_a_frame_with_itself_and_padding_are_ignored() -> None:
@@ -135,7 +135,7 @@ def test_a_pair_of_a_frame_with_itself_and_padding_are_ignored() -> None:
     padded = Scene(
         torch.cat((more, s.frames)), torch.cat((noise[0], s.points0)), torch.cat((noise[1], s.points1)), *s[3:]
     )
-    found, expected = adjust(padded), adjust(s)
-    assert_close(found.homography, expected.homography, rtol=1e-9)
-    assert_close(found.corner_sigma, expected.corner_sigma, rtol=1e-9)
-    assert not found.inliers[:4].any()
+    result, expected = adjust(padded), adjust(s)
+    assert_close(result.homography, expected.homography, rtol=1e-9)
+    assert_close(result.corner_sigma, expected.corner_sigma, rtol=1e-9)
+    assert not result.inliers[:4].any()

@@ -116,9 +116,9 @@ class TestDerivatives:
             moved[0][:, axis] += step
             moved[1][:, axis] -= step
             plus, minus = (project(m, pairs.first, homography, SCALE, pairs.lens, k) for m in moved)
-            found = project(pairs.points0, pairs.first, homography, SCALE, pairs.lens, k).by_pixel
-            assert_close(found[axis], (plus.qx - minus.qx) / 2e-6, rtol=1e-5, atol=1e-8)
-            assert_close(found[2 + axis], (plus.qy - minus.qy) / 2e-6, rtol=1e-5, atol=1e-8)
+            result = project(pairs.points0, pairs.first, homography, SCALE, pairs.lens, k).by_pixel
+            assert_close(result[axis], (plus.qx - minus.qx) / 2e-6, rtol=1e-5, atol=1e-8)
+            assert_close(result[2 + axis], (plus.qy - minus.qy) / 2e-6, rtol=1e-5, atol=1e-8)
 
 
 def test_lens_is_that_of_undistort_points() -> None:

@@ -13,8 +13,8 @@ from tests.geometry.refine_scene import SIZE, error, moved_corners, pair, textur
 
 def test_unrelated_pictures_do_not_agree() -> None:
     one, two = texture("refine one", 1, 3, *SIZE), texture("refine two", 1, 3, *SIZE)
-    found = refine_homography(one, two, moved_corners("nowhere", 3.0, 6))
-    assert (found.agreement < 0.1).all()
+    refined = refine_homography(one, two, moved_corners("nowhere", 3.0, 6))
+    assert (refined.agreement < 0.1).all()
 
 
 @pytest.mark.parametrize("level", [0.0, 0.5, 1.0])
@@ -22,9 +22,9 @@ def test_flat_pictures_are_no_evidence(level: float) -> None:
     flat, picture = torch.full((1, 3, *SIZE), level), texture("beside flat", 1, 3, *SIZE).float()
     start = moved_corners("flat start", 2.0).float()
     for pair_of in ((flat, picture), (picture, flat), (flat, flat)):
-        found = refine_homography(*pair_of, start)
-        assert not found.success
-        torch.testing.assert_close(found.homography, start / start[:, 2:, 2:])
+        refined = refine_homography(*pair_of, start)
+        assert not refined.success
+        torch.testing.assert_close(refined.homography, start / start[:, 2:, 2:])
 
 
 def test_a_small_source_in_a_large_destination() -> None:
@@ -34,8 +34,8 @@ def test_a_small_source_in_a_large_destination() -> None:
     grow = torch.tensor([[sx, 0, sx / 2 - 0.5], [0, sy, sy / 2 - 0.5], [0, 0, 1]]).double()
     large = F.interpolate(destination, scale_factor=4, mode="bicubic").clamp(0, 1)
     four = torch.tensor([[4, 0, 1.5], [0, 4, 1.5], [0, 0, 1]], dtype=torch.float64)
-    found = refine_homography(small, large, four @ truth @ grow)
-    assert found.homography.isfinite().all()
+    refined = refine_homography(small, large, four @ truth @ grow)
+    assert refined.homography.isfinite().all()
 
 
 def test_masks_keep_pixels_out() -> None:
@@ -44,10 +44,10 @@ def test_masks_keep_pixels_out() -> None:
     spoiled[..., 40:] = texture("something else", 1, 3, *SIZE)[..., 40:]
     valid = torch.ones(1, 1, *SIZE, dtype=torch.bool)
     valid[..., 40:] = False
-    found = refine_homography(spoiled, destination, truth, valid, levels=1)
-    assert found.success
-    assert found.agreement > 0.8
-    assert not found.matches.points0[0, found.matches.valid[0], 0].gt(40).any()
+    refined = refine_homography(spoiled, destination, truth, valid, levels=1)
+    assert refined.success
+    assert refined.agreement > 0.8
+    assert not refined.matches.points0[0, refined.matches.valid[0], 0].gt(40).any()
 
 
 def test_other_features_can_be_compared() -> None:
@@ -56,14 +56,14 @@ def test_other_features_can_be_compared() -> None:
     def colours(image: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
         return (image - 0.5) / 0.2, valid
 
-    found = refine_homography(source, destination, torch.eye(3).double()[None], features=colours)
-    assert error(found, truth) < 0.05
+    refined = refine_homography(source, destination, torch.eye(3).double()[None], features=colours)
+    assert error(refined, truth) < 0.05
 
 
 def test_photos_of_other_sizes() -> None:
     source, destination, truth = pair("refine other sizes", 4.0)
     twice = F.interpolate(source, scale_factor=2, mode="bicubic").clamp(0, 1)
     shrink = torch.tensor([[0.5, 0, -0.25], [0, 0.5, -0.25], [0, 0, 1]], dtype=torch.float64)
-    found = refine_homography(twice, destination, (moved_corners("b", 2.0) @ truth @ shrink))
-    off = corner_error(found.homography, truth @ shrink, size=(2 * SIZE[0], 2 * SIZE[1]))
+    refined = refine_homography(twice, destination, (moved_corners("b", 2.0) @ truth @ shrink))
+    off = corner_error(refined.homography, truth @ shrink, size=(2 * SIZE[0], 2 * SIZE[1]))
     assert off < 0.1

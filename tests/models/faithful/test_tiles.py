@@ -117,12 +117,12 @@ def test_one_tile_is_the_whole(size: tuple[int, int]) -> None:
     for one, other in zip(light, whole, strict=True):
         assert torch.equal(one, other)
     steps: list[tuple[int, int]] = []
-    found = gather_evidence(built, cutter(frames, valid), light, size, lambda *s: steps.append(s))
+    result = gather_evidence(built, cutter(frames, valid), light, size, lambda *s: steps.append(s))
     assert steps == [(1, 1)]
     everything = repeat_window(frames, [0.0, 0.0, 1.0, 1.0])
-    for one, other in zip(found, built.score_pixels(frames, valid, light, everything), strict=True):
+    for one, other in zip(result, built.score_pixels(frames, valid, light, everything), strict=True):
         assert torch.equal(one, other)
-    picture, weights = compose_window(built, frames, valid, light, found, (0, 0, *size), size)
+    picture, weights = compose_window(built, frames, valid, light, result, (0, 0, *size), size)
     expected = built(frames, valid)
     assert_close(picture, expected.image)
     assert_close(weights, expected.weights)
@@ -197,6 +197,6 @@ def test_windows_of_the_full_picture_from_evidence_on_a_copy(copy: tuple[int, in
     for window in ((0, 0, 50, 83), (13, 0, 14, 83), (7, 21, 50, 22), (30, 40, 47, 83)):
         top, left, bottom, right = window
         cut = (..., slice(top, bottom), slice(left, right))
-        found, weights = compose_window(built, frames[cut], valid[cut], light, evidence, window, full)
+        result, weights = compose_window(built, frames[cut], valid[cut], light, evidence, window, full)
         assert_close(weights[0], share[cut], atol=1e-4)
-        assert_close(found[0], picture[cut].clamp(0, 1), atol=1e-4)
+        assert_close(result[0], picture[cut].clamp(0, 1), atol=1e-4)

@@ -61,8 +61,8 @@ def start_of(placed: dict[int, RefinedFrame]) -> Tensor:
 
 def errors(ties: list[TiePoints], placed: dict[int, RefinedFrame], true: Tensor) -> Tensor:
     """Corner errors after adjustment to the ties."""
-    found = adjust_frames(ties, start_of(placed), [(SIZE, SIZE)] * len(true), 0).homography
-    return corner_error(found, true, size=(SIZE, SIZE))
+    adjusted = adjust_frames(ties, start_of(placed), [(SIZE, SIZE)] * len(true), 0).homography
+    return corner_error(adjusted, true, size=(SIZE, SIZE))
 
 
 def placed_near(frames: list[Tensor], true: Tensor, anchors: dict[int, int] | None = None) -> dict[int, RefinedFrame]:
@@ -72,9 +72,9 @@ def placed_near(frames: list[Tensor], true: Tensor, anchors: dict[int, int] | No
         near, anchor = shifted(true[t], *rng.uniform(-1, 1, 2)), (anchors or {}).get(t, 0)
         start = torch.linalg.inv(true[anchor]) @ near
         one, other = (frames[k][None].float() / 255 for k in (t, anchor))
-        found = refine_homography(one, other, start[None])
-        keep = found.matches.valid[0]
-        points = (found.matches.points0[0, keep], found.matches.points1[0, keep])
+        refined = refine_homography(one, other, start[None])
+        keep = refined.matches.valid[0]
+        points = (refined.matches.points0[0, keep], refined.matches.points1[0, keep])
         placed[t] = RefinedFrame(near, True, torch.zeros(5), anchor, *points)
     return placed
 
@@ -108,8 +108,8 @@ def test_a_frame_without_ties_stays() -> None:
     frames, true = scene()
     placed = placed_near(frames, true)
     ties = [tie for tie in tie_anchors(placed, LENS) if tie.frame0 != 2]
-    found = adjust_frames(ties, start_of(placed), [(SIZE, SIZE)] * 4, 0).homography
-    assert torch.equal(found[2], placed[2].homography_reference_frame)
+    adjusted = adjust_frames(ties, start_of(placed), [(SIZE, SIZE)] * 4, 0).homography
+    assert torch.equal(adjusted[2], placed[2].homography_reference_frame)
 
 
 def test_pairs_share_what_they_show() -> None:

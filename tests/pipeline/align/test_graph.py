@@ -34,17 +34,17 @@ def relative(index: Tensor, pose: Tensor) -> Tensor:
 @pytest.mark.parametrize("count", [1, 2, 12])
 def test_few_frames_are_all_paired(count: int) -> None:
     expected = [(i, j) for i in range(count) for j in range(i + 1, count)]
-    found = candidate_pairs(count)
-    assert found.dtype == torch.int64
-    assert found.shape == (len(expected), 2)
-    assert [tuple(pair) for pair in found.tolist()] == expected
+    result = candidate_pairs(count)
+    assert result.dtype == torch.int64
+    assert result.shape == (len(expected), 2)
+    assert [tuple(pair) for pair in result.tolist()] == expected
 
 
 @given(st.integers(13, 400))
 def test_many_frames_are_paired_sparsely_but_connected(count: int) -> None:
-    found = candidate_pairs(count)
-    pairs = {tuple(pair) for pair in found.tolist()}
-    assert len(pairs) == len(found) <= 9 * count, "each pair once, linear in the frames"
+    result = candidate_pairs(count)
+    pairs = {tuple(pair) for pair in result.tolist()}
+    assert len(pairs) == len(result) <= 9 * count, "each pair once, linear in the frames"
     assert all(0 <= i < j < count for i, j in pairs)
     assert {(i, i + 1) for i in range(count - 1)} <= pairs, "neighbours always"
 

@@ -52,8 +52,8 @@ def test_tiles_mend_what_copies_cannot_resolve() -> None:
     assert len(tie.points0) > 5000
     assert (tie.points1[:, 0] > 95).all()
     assert (tie.points0[:, 0] > 95).all()
-    found = adjust_frames([tie], near, sizes, 0).homography
-    assert corner_error(found[1], true, size=(700, 700)) < 0.05
+    result = adjust_frames([tie], near, sizes, 0).homography
+    assert corner_error(result[1], true, size=(700, 700)) < 0.05
 
 
 def test_pairs_without_tiles_add_nothing() -> None:
@@ -72,7 +72,7 @@ def test_align_sequence_compares_large_photos_in_tiles() -> None:
     given = [photos.as_frame(photos.view(image, h, noise="closer")) for h in H]
     true = torch.from_numpy(H[0] @ np.linalg.inv(H))
     steps = []
-    found = align_sequence(
+    result = align_sequence(
         given,
         reference=0,
         options=AlignOptions(matching_size=200, refinement_size=200),
@@ -81,6 +81,6 @@ def test_align_sequence_compares_large_photos_in_tiles() -> None:
     assert "looking closer" in steps
     plain = align_sequence(given, reference=0, options=AlignOptions(matching_size=200, refinement_size=399))
     assert LARGE * 399 > 400
-    for alignment in (found, plain):
+    for alignment in (result, plain):
         error = corner_error(alignment.homography_reference_frame, true, size=(400, 400))
         assert error.max() < 0.1

@@ -44,14 +44,14 @@ def test_frames_are_laid_where_they_belong(name: str) -> None:
     frames, H = views(size=size)
     (aligner,), skipped = find_aligners([name])
     assert (aligner.name, skipped) == (name, [])
-    found = aligner.align(frames)
+    result = aligner.align(frames)
     true = H[:1] @ torch.linalg.inv(H)
-    assert found.success.tolist() == [True] * 3
-    assert torch.equal(found.homography_reference_frame[0], EYE)
+    assert result.success.tolist() == [True] * 3
+    assert torch.equal(result.homography_reference_frame[0], EYE)
     limit = 4.0 if "orb" in name else 1.0
-    assert corner_error(found.homography_reference_frame, true, size=size).max() < limit
+    assert corner_error(result.homography_reference_frame, true, size=size).max() < limit
     again = aligner.align(frames)
-    assert torch.equal(again.homography_reference_frame, found.homography_reference_frame)
+    assert torch.equal(again.homography_reference_frame, result.homography_reference_frame)
 
 
 @pytest.mark.parametrize("name", ["sift", "ours"])
@@ -61,9 +61,9 @@ def test_what_cannot_be_aligned_is_refused_and_holds_the_identity(name: str) -> 
     noise = torch.rand(1, 3, *size, generator=generator("noise"))
     frames = torch.cat([frames, torch.zeros(1, 3, *size), noise])
     (aligner,), _ = find_aligners([name])
-    found = aligner.align(frames)
-    assert found.success.tolist() == [True, True, False, False]
-    assert torch.equal(found.homography_reference_frame[2:], EYE.expand(2, 3, 3))
+    result = aligner.align(frames)
+    assert result.success.tolist() == [True, True, False, False]
+    assert torch.equal(result.homography_reference_frame[2:], EYE.expand(2, 3, 3))
 
 
 def test_configurations_are_ways_to_call_align_sequence() -> None:
@@ -80,15 +80,15 @@ def test_an_option_reaches_align_sequence() -> None:
     frames, _ = views(2)
     by_name = {a.name: a for a in find_aligners(["ours", "ours-one-scale", "ours-unrefined"])[0]}
     expected = align_sequence(frames, reference=0, options=AlignOptions(scales=(1.0,))).homography_reference_frame
-    found = by_name["ours-one-scale"].align(frames).homography_reference_frame
-    assert torch.equal(found, expected)
+    result = by_name["ours-one-scale"].align(frames).homography_reference_frame
+    assert torch.equal(result, expected)
     fine = by_name["ours"].align(frames).homography_reference_frame
     assert not torch.equal(fine, by_name["ours-unrefined"].align(frames).homography_reference_frame)
 
 
 def test_the_paper_needs_weights(resnet18: Path, no_cache: None) -> None:
-    found, skipped = find_aligners(["sift", "paper", "ours-resnet18"])
-    assert [a.name for a in found] == ["sift"]
+    result, skipped = find_aligners(["sift", "paper", "ours-resnet18"])
+    assert [a.name for a in result] == ["sift"]
     assert len(skipped) == 2
     assert "--resnet18" in skipped[0]
     files = AlignerFiles(resnet18=resnet18)
@@ -110,8 +110,8 @@ def test_the_paper_finds_the_download_of_torchvision(
     monkeypatch.setattr(paper_module.torch.hub, "get_dir", lambda: str(tmp_path))
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / paper_module.CACHED).write_bytes(resnet18.read_bytes())
-    found, skipped = find_aligners(["paper-one-scale"])
-    assert [a.name for a in found] == ["paper-one-scale"]
+    result, skipped = find_aligners(["paper-one-scale"])
+    assert [a.name for a in result] == ["paper-one-scale"]
     assert skipped == []
 
 

@@ -71,8 +71,8 @@ def test_disk_and_lightglue(files: AlignerFiles, monkeypatch: pytest.MonkeyPatch
 def test_they_are_methods_where_their_files_are_named(files: AlignerFiles, monkeypatch: pytest.MonkeyPatch) -> None:
     (loftr, glue), skipped = find_aligners(["loftr", "disk-lightglue"], files)
     assert (loftr.name, glue.name, skipped) == ("loftr", "disk-lightglue", [])
-    found = loftr.align(texture((64, 64)).expand(2, 3, 64, 64))
-    assert found.success.tolist() == [True, False], "untrained, it knows nothing"
+    result = loftr.align(texture((64, 64)).expand(2, 3, 64, 64))
+    assert result.success.tolist() == [True, False], "untrained, it knows nothing"
     _, skipped = find_aligners(["sift", "loftr", "disk-lightglue"], AlignerFiles(disk=files.disk))
     assert ["--kornia-loftr" in skipped[0], "--kornia-lightglue" in skipped[1]] == [True, True]
     monkeypatch.setattr(aligners_module, "has_kornia", lambda: False)

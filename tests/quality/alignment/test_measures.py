@@ -70,11 +70,11 @@ def test_sequences_of_one_picture_are_drawn_together() -> None:
     rows = [row(i, "a", 0.5 if i < 20 else 9.0) for i in range(40)]
     shown = {("set", f"{i:06d}"): f"{i // 4}.jpg" for i in range(40)}
     together = [row(i, "a", 0.5 if i < 5 else 9.0, frame=t) for i in range(10) for t in range(1, 5)]
-    (found,), (expected,) = summarise_alignment(rows, shown), summarise_alignment(together)
-    assert found.counts == {"sequences": 40, "pictures": 10, "scored": 40}
-    assert found.scores == expected.scores
+    (result,), (expected,) = summarise_alignment(rows, shown), summarise_alignment(together)
+    assert result.counts == {"sequences": 40, "pictures": 10, "scored": 40}
+    assert result.scores == expected.scores
     (naive,) = summarise_alignment(rows)
-    assert naive.scores["below_1"].low > found.scores["below_1"].low
+    assert naive.scores["below_1"].low > result.scores["below_1"].low
 
 
 def test_aligners_are_compared_on_the_same_frames() -> None:

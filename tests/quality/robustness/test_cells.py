@@ -28,15 +28,15 @@ def estimate_off_by(photos: Photos, pixels: list[float | None]) -> Estimate:
 def test_scores_of_alignment() -> None:
     pictures = choose_pictures([], 0, (SIDE, SIDE))
     photos = render_degraded_photos("tilt", 0.0, 0, pictures, 6)
-    found = estimate_off_by(photos, [9.0, 0.5, 2.0, 5.0, None, 0.0])
+    result = estimate_off_by(photos, [9.0, 0.5, 2.0, 5.0, None, 0.0])
     # The reference does not count.
-    assert score_alignment(photos, found) == {"below_1": 0.4, "below_3": 0.6}
+    assert score_alignment(photos, result) == {"below_1": 0.4, "below_3": 0.6}
     foreign = torch.tensor([False, False, True, True, False, False])
-    scores = score_alignment(photos._replace(foreign=foreign), found)
+    scores = score_alignment(photos._replace(foreign=foreign), result)
     assert scores == {"below_1": 0.666667, "below_3": 0.666667, "accepted_foreign": 1.0}
     refused = estimate_off_by(photos, [0.0, 0.0, None, 5.0, None, 0.0])
     assert score_alignment(photos._replace(foreign=foreign), refused)["accepted_foreign"] == 0.5
-    alone = score_alignment(photos._replace(foreign=torch.arange(6) > 0), found)
+    alone = score_alignment(photos._replace(foreign=torch.arange(6) > 0), result)
     assert alone == {"accepted_foreign": 0.8}
 
 

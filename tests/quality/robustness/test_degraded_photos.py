@@ -119,9 +119,9 @@ def test_a_thumbnail_shows_the_same() -> None:
 
 def test_scales_are_found_for_each_frame() -> None:
     per_frame = torch.tensor([[1.0, 2.0, 100.0]], dtype=torch.float64)
-    found = search_scales(lambda s: s * per_frame, 5.0, 0.01, 4.0, 3)
-    assert_close(found[0, 1:], torch.tensor([2.5, 0.05], dtype=torch.float64), rtol=0.01)
-    assert found[0, 0] == pytest.approx(4, rel=0.01), "what cannot be reached gets the largest"
+    result = search_scales(lambda s: s * per_frame, 5.0, 0.01, 4.0, 3)
+    assert_close(result[0, 1:], torch.tensor([2.5, 0.05], dtype=torch.float64), rtol=0.01)
+    assert result[0, 0] == pytest.approx(4, rel=0.01), "what cannot be reached gets the largest"
 
 
 def test_pictures_of_files_and_of_none(tmp_path: Path) -> None:

@@ -72,9 +72,9 @@ def tensors(scene: PlanarScene) -> list[Tensor]:
 def assert_shares(values: Tensor, shares: tuple[float, ...] | list[float]) -> None:
     """Independent values 0, 1, ... occur as often as stated, up to five standard deviations."""
     count = values.numel()
-    found = values.flatten().bincount(minlength=len(shares)).double() / count
-    assert len(found) == len(shares)
-    for measured, share in zip(found.tolist(), shares, strict=True):
+    result = values.flatten().bincount(minlength=len(shares)).double() / count
+    assert len(result) == len(shares)
+    for measured, share in zip(result.tolist(), shares, strict=True):
         assert abs(measured - share) <= 5 * math.sqrt(share * (1 - share) / count) + 1e-9
 
 

@@ -11,9 +11,9 @@ def test_numbers_of_lights_and_objects(scene: PlanarScene) -> None:
     there, caster = scene.objects.valid, is_caster(scene)
     assert_shares(there[..., ~caster].sum(-1), RANGES.object_count)
     # Where no free place was found, there is no caster; that is rare.
-    found = there[..., caster].sum(-1).double().mean()
+    result = there[..., caster].sum(-1).double().mean()
     wanted = sum(count * share for count, share in enumerate(RANGES.caster_count))
-    assert 0.85 * wanted < found < 1.05 * wanted
+    assert 0.85 * wanted < result < 1.05 * wanted
 
 
 def test_kinds_of_lights_and_objects(scene: PlanarScene) -> None:
