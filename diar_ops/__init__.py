@@ -1,6 +1,8 @@
 """Align and reconstruct a flat picture from several spoiled photos.
 
-Every public name is importable from here; :data:`__all__` lists them.
+The ops, the networks and the pipeline are importable from here (:data:`__all__`). What reads and
+writes files is in :mod:`diar_ops.data`, :mod:`diar_ops.textures`, :mod:`diar_ops.cycles` and
+:mod:`diar_ops.results`; training in :mod:`diar_ops.training`.
 """
 
 from diar_ops._errors import DeviceError, DiarError, DtypeError, OptionError, OutputError, ShapeError, WeightsError
@@ -103,8 +105,6 @@ __all__ = [  # noqa: RUF022 - grouped by purpose
     "DeviceError",
     "DiarError",
     "DtypeError",
-    "DualDescriptor",
-    "DualDescriptorConfig",
     "FeatureMap",
     "HomographyEstimate",
     "Matches",
@@ -154,7 +154,7 @@ __all__ = [  # noqa: RUF022 - grouped by purpose
     "transform_points",
     "WarpHomography",
     "warp_homography",
-    # data
+    # scene
     "jpeg_compress",
     "JpegCompress",
     "photograph",
@@ -165,6 +165,8 @@ __all__ = [  # noqa: RUF022 - grouped by purpose
     "DeepResidualSetsConfig",
     "DIAR",
     "DIARConfig",
+    "DualDescriptor",
+    "DualDescriptorConfig",
     "FaithfulDIAR",
     "FaithfulDIARConfig",
     "load_descriptor",

@@ -70,10 +70,10 @@ def atomic_path(path: str | PathLike[str], *, overwrite: bool = False) -> Iterat
                 temporary.unlink()
             raise
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {explain(error)}") from error
+        raise OutputError(f"cannot write {path}: {describe_os_error(error)}") from error
 
 
-def explain(error: OSError) -> str:
+def describe_os_error(error: OSError) -> str:
     """Return what the operating system refused, in plain words."""
     return _WORDS.get(error.errno or 0) or (error.strerror or str(error)).lower()
 

@@ -15,7 +15,7 @@ from os import PathLike
 from pathlib import Path
 
 from diar_ops._errors import OutputError
-from diar_ops._files import explain
+from diar_ops._files import describe_os_error
 
 # .diar-tmp-<machine>-<process id>-<random>
 _NAME = re.compile(r"\.diar-tmp-([0-9a-f]{8})-([0-9]{1,10})-[0-9a-f]{8}")
@@ -57,7 +57,7 @@ def atomic_folder(path: str | PathLike[str]) -> Iterator[Path]:
             raise
         _flush_entries(path.parent)
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {explain(error)}") from error
+        raise OutputError(f"cannot write {path}: {describe_os_error(error)}") from error
 
 
 def remove_stale_folders(parent: str | PathLike[str]) -> int:
@@ -82,7 +82,7 @@ def remove_stale_folders(parent: str | PathLike[str]) -> int:
     except FileNotFoundError:
         pass  # nothing is there yet, or another process cleared it away first
     except OSError as error:
-        raise OutputError(f"cannot clear away {error.filename or parent}: {explain(error)}") from (error)
+        raise OutputError(f"cannot clear away {error.filename or parent}: {describe_os_error(error)}") from (error)
     return removed
 
 

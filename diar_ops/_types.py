@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class Reason(IntEnum):
-    """Reason why a homography could be estimated, or a frame be aligned, or not."""
+    """Outcome of an estimation: OK, or the reason why a homography or a frame was refused."""
 
     OK = 0
     #: Fewer than four usable correspondences.
@@ -25,7 +25,7 @@ class Reason(IntEnum):
 
     @property
     def explanation(self) -> str:
-        """The reason in one sentence for a person with photos."""
+        """Explanation in one sentence for a person with photos."""
         return _EXPLANATIONS[self]
 
 
@@ -257,7 +257,7 @@ class Reconstruction(NamedTuple):
     gain: Tensor
 
 
-class Whole(NamedTuple):
+class WholeFrames(NamedTuple):
     """Small copies of whole frames, beside a part of them that a network works on.
 
     Light and shadow are larger than a part. A network that is given a window of a large picture

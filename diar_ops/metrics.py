@@ -153,8 +153,20 @@ def _window_means(images: Tensor) -> Tensor:
     return planes[:, 0].reshape(*images.shape[:-2], *planes.shape[-2:])
 
 
-def colour_gain(picture: Tensor, label: Tensor, shown: Tensor) -> Tensor:
-    """Return the factors (B, C, 1, 1) that bring a picture closest to the label, where shown."""
-    mask = shown.to(label)
-    energy = (picture.square() * mask).sum(dim=(-2, -1), keepdim=True)
-    return (picture * label * mask).sum(dim=(-2, -1), keepdim=True) / energy.clamp_min(1e-6)
+def colour_gain(image: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+    """Return the least-squares factor per channel that brings an image closest to the target.
+
+    Scores after this gain do not depend on brightness and colour of the light, which photos alone
+    do not tell.
+
+    Args:
+        image: (B, C, H, W).
+        target: (B, C, H, W).
+        valid: (B, 1, H, W) bool; other pixels do not count.
+
+    Returns:
+        (B, C, 1, 1).
+    """
+    mask = valid.to(target)
+    energy = (image.square() * mask).sum(dim=(-2, -1), keepdim=True)
+    return (image * target * mask).sum(dim=(-2, -1), keepdim=True) / energy.clamp_min(1e-6)

@@ -114,7 +114,7 @@ def _train(
     shape = "{desc}: {percentage:5.1f}%|{bar}| {elapsed}<{remaining}{postfix}"
     with (
         join_processes(device) as processes,
-        tqdm(total=1000, desc="training", disable=None if processes.first else True, bar_format=shape) as bar,
+        tqdm(total=1000, desc="training", disable=None if processes.is_main else True, bar_format=shape) as bar,
     ):
 
         def progress(now: Progress) -> None:

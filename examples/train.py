@@ -32,7 +32,7 @@ from __future__ import annotations
 import sys
 
 from _training import run_training_script
-from diar_ops.training import RestorationTask, TrainConfig
+from diar_ops.training import RestorationConfig, RestorationTask
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
         argv,
         "examples/train.py",
         __doc__,
-        TrainConfig,
+        RestorationConfig,
         RestorationTask.from_config,
         bar_scores=lambda scores: {n: f"{v:.2f}" for n, v in scores.items() if "psnr" in n},
         less_memory="use a smaller --batch, smaller --crops or fewer --frames",

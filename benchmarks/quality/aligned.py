@@ -20,7 +20,7 @@ from diar_ops.geometry import corner_error, homography_dlt, warp_homography
 from diar_ops.pipeline import align_sequence
 
 
-class Aligned(NamedTuple):
+class AlignedFrames(NamedTuple):
     """The first T frames of a sequence, and the label that they should show.
 
     Attributes:
@@ -33,10 +33,10 @@ class Aligned(NamedTuple):
     valid: Tensor | None
     label: Tensor
 
-    def prefix(self, count: int) -> Aligned:
+    def prefix(self, count: int) -> AlignedFrames:
         """Return the first frames only."""
         valid = None if self.valid is None else self.valid[:, :count]
-        return Aligned(self.frames[:, :count], valid, self.label)
+        return AlignedFrames(self.frames[:, :count], valid, self.label)
 
     @property
     def covered(self) -> Tensor | None:
@@ -44,7 +44,7 @@ class Aligned(NamedTuple):
         return None if self.valid is None else self.valid.any(dim=1)
 
 
-def load_aligned(folder: str | PathLike[str], count: int, disturbance: Disturbance | None = None) -> Aligned:
+def load_aligned(folder: str | PathLike[str], count: int, disturbance: Disturbance | None = None) -> AlignedFrames:
     """Read a sequence and warp its first frames to the label.
 
     By their exact homographies, or as ``disturbance`` says.
@@ -73,7 +73,7 @@ def load_aligned(folder: str | PathLike[str], count: int, disturbance: Disturban
     return warp_to_label(frames, moved @ H_label_frame, label, placed)
 
 
-def warp_to_label(frames: Tensor, homography_label_frame: Tensor, label: Tensor, placed: Tensor) -> Aligned:
+def warp_to_label(frames: Tensor, homography_label_frame: Tensor, label: Tensor, placed: Tensor) -> AlignedFrames:
     """Warp frames to a label; those of a set that lie over it already stay as they are.
 
     Args:
@@ -85,14 +85,16 @@ def warp_to_label(frames: Tensor, homography_label_frame: Tensor, label: Tensor,
     H = homography_label_frame
     still = (torch.eye(3, dtype=H.dtype) == H).all() & placed.all()
     if bool(still) and frames.shape[-2:] == label.shape[-2:]:
-        return Aligned(frames[None], None, label[None])
+        return AlignedFrames(frames[None], None, label[None])
     size = image_size(label)
     warped = warp_homography(frames, H.to(frames.dtype), size=size)
     valid = warped.valid & placed[:, None, None, None]
-    return Aligned((warped.image * valid).clamp(0, 1)[None], valid[None], label[None])
+    return AlignedFrames((warped.image * valid).clamp(0, 1)[None], valid[None], label[None])
 
 
-def load_prefixes(folder: str | PathLike[str], counts: Iterable[int], disturbance: Disturbance) -> dict[int, Aligned]:
+def load_prefixes(
+    folder: str | PathLike[str], counts: Iterable[int], disturbance: Disturbance
+) -> dict[int, AlignedFrames]:
     """Return :func:`load_aligned` of each number of frames, reading and warping no frame twice.
 
     Self-aligned frames are aligned for each number anew: more frames are aligned otherwise, and a

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.quality.alignment.aligners import AlignerFiles, find_aligners
+from benchmarks.quality.alignment.aligners import AlignerFiles, resolve_aligners
 from benchmarks.quality.alignment.frame_errors import ALIGNMENT
 from benchmarks.quality.alignment.pairwise import Aligner
-from benchmarks.quality.methods import DEFAULT, Method, find_methods
+from benchmarks.quality.methods import DEFAULT, Method, resolve_methods
 from benchmarks.quality.reconstruction import read_scores
 from benchmarks.quality.record import StoredResults, read_results
 from diar_ops._errors import OptionError
@@ -24,7 +24,7 @@ class Candidates(NamedTuple):
     """The methods that an evaluation compares.
 
     Attributes:
-        words: The methods of reconstruction, as :func:`find_methods` takes them.
+        words: The methods of reconstruction, as :func:`resolve_methods` takes them.
         methods: These methods; none where no part reconstructs.
         aligners: The methods of alignment; none where no part aligns.
         files: Weights of the aligners.
@@ -40,17 +40,17 @@ class Candidates(NamedTuple):
         return [x.name for x in (self.aligners if part == ALIGNED else self.methods)]
 
 
-def find_candidates(options: argparse.Namespace, parts: Mapping[str, object]) -> Candidates:
+def resolve_candidates(options: argparse.Namespace, parts: Mapping[str, object]) -> Candidates:
     """Return what the parts compare; print what is left out."""
     words = options.methods or [DEFAULT]
     files = AlignerFiles(options.resnet18, options.kornia_loftr, options.kornia_disk, options.kornia_lightglue)
     methods: list[Method] = []
     aligners: list[Aligner] = []
     if parts.keys() - {ALIGNED}:
-        methods, skipped = find_methods(words)
+        methods, skipped = resolve_methods(words)
         _print_lines(skipped)
     if ALIGNED in parts:
-        aligners, skipped = find_aligners(options.aligners or [DEFAULT], files)
+        aligners, skipped = resolve_aligners(options.aligners or [DEFAULT], files)
         _print_lines(skipped)
     return Candidates(words, methods, aligners, files)
 

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.quality.aligned import Aligned, Disturbance, load_prefixes
-from benchmarks.quality.methods import Method, find_methods
+from benchmarks.quality.aligned import AlignedFrames, Disturbance, load_prefixes
+from benchmarks.quality.methods import Method, resolve_methods
 from benchmarks.quality.plan import Task
 from benchmarks.quality.rows import Row, group_by, select_most_frames
 from benchmarks.quality.run import run_tasks
@@ -103,7 +103,7 @@ def write_cases(
         folder: Where to.
         cases: What to show.
         folders: Of the sequences, by (set, sequence).
-        words: The methods, as :func:`find_methods` takes them.
+        words: The methods, as :func:`resolve_methods` takes them.
         disturbance: Of the alignment.
         workers: Processes side by side.
         progress: Called with (sequences done, in all).
@@ -121,7 +121,7 @@ def write_cases(
 
 
 def _begin(words: Sequence[str], disturbance: Disturbance, folder: Path) -> Callable[[Task[Path]], list[Row]]:
-    methods = {method.name: method for method in find_methods(words)[0]}
+    methods = {method.name: method for method in resolve_methods(words)[0]}
     return partial(_draw, methods=methods, disturbance=disturbance, folder=folder)
 
 
@@ -135,7 +135,7 @@ def _draw(task: Task[Path], methods: Mapping[str, Method], disturbance: Disturba
     return []
 
 
-def case_picture(aligned: Aligned, restored: Tensor) -> Tensor:
+def case_picture(aligned: AlignedFrames, restored: Tensor) -> Tensor:
     """Return what a method was given and made, (3, h, w) uint8.
 
     Three frames, the first, the middle and the last; below them the result, the label, and the

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from diar_ops._errors import OutputError
-from diar_ops._files import explain
+from diar_ops._files import describe_os_error
 
 
 def to_csv(heads: Sequence[str], rows: Iterable[Iterable[Any]]) -> str:
@@ -31,6 +31,6 @@ def read_lines(path: Path) -> list[list[str]]:
         with path.open(encoding="utf-8", newline="") as file:
             return list(csv.reader(file))
     except OSError as error:
-        raise OutputError(f"cannot read {path}: {explain(error)}") from error
+        raise OutputError(f"cannot read {path}: {describe_os_error(error)}") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise OutputError(f"{path} is not a table: {error}") from error

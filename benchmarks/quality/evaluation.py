@@ -23,8 +23,8 @@ from benchmarks.quality.candidates import (
     SELF_ALIGNED,
     Candidates,
     check_against,
-    find_candidates,
     read_part,
+    resolve_candidates,
 )
 from benchmarks.quality.cases import Case, choose_cases, write_cases
 from benchmarks.quality.evaluation_page import Section, render_evaluation, section_markdown
@@ -67,7 +67,7 @@ def evaluate(options: argparse.Namespace, command: str) -> str:
     parts = _select_parts(options, sets)
     _check_report(out, overwrite=options.overwrite)
     # Everything is looked up before anything takes long.
-    candidates = find_candidates(options, parts)
+    candidates = resolve_candidates(options, parts)
     check_against(options.against, candidates, out)
     plans = {part: _plan(options, part, parts[part], candidates.names(part)) for part in parts}
     seconds: dict[tuple[str, int, str], float] = {}

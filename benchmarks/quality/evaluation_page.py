@@ -16,8 +16,8 @@ from benchmarks.quality.rows import Row, group_by
 from diar_ops._files import write_text_atomic
 from diar_ops._pixels import image_size
 from diar_ops.data import read_image
-from diar_ops.results import _words as words
-from diar_ops.results._images import data_uri, reduce_image
+from diar_ops.results import formatting as words
+from diar_ops.results.images import data_uri, reduce_image
 from diar_ops.results.page import render_page
 
 #: Longest side of a picture on the page, in pixels, and the quality of its JPEG.

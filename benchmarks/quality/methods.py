@@ -52,7 +52,7 @@ class Method(NamedTuple):
     digest: str | None = None
 
 
-def find_methods(words: Sequence[str]) -> tuple[list[Method], list[str]]:
+def resolve_methods(words: Sequence[str]) -> tuple[list[Method], list[str]]:
     """Return the methods that names stand for.
 
     Args:

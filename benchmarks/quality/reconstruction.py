@@ -11,9 +11,9 @@ from statistics import median
 
 from torch import Tensor
 
-from benchmarks.quality.aligned import Aligned, Disturbance, load_aligned, load_prefixes
+from benchmarks.quality.aligned import AlignedFrames, Disturbance, load_aligned, load_prefixes
 from benchmarks.quality.lpips import LpipsFiles, load_lpips
-from benchmarks.quality.methods import Method, find_methods
+from benchmarks.quality.methods import Method, resolve_methods
 from benchmarks.quality.plan import Plan, Task
 from benchmarks.quality.record import RECORD, StoredResults, read_record, read_results
 from benchmarks.quality.rows import KEY_COLUMNS, Results, Row, group_by
@@ -65,12 +65,15 @@ def begin_reconstruction(
     """Return the work of :func:`run_tasks`.
 
     Args:
-        words: The methods, as :func:`find_methods` takes them.
+        words: The methods, as :func:`resolve_methods` takes them.
         disturbance: Of the alignment.
         lpips: Weights of LPIPS, if it is to be among the scores.
     """
     return partial(
-        score_sequence, methods=find_methods(words)[0], disturbance=disturbance, perceptual=lpips and load_lpips(lpips)
+        score_sequence,
+        methods=resolve_methods(words)[0],
+        disturbance=disturbance,
+        perceptual=lpips and load_lpips(lpips),
     )
 
 
@@ -106,7 +109,7 @@ def time_methods(
     return seconds
 
 
-def time_method(method: Method, sequences: Sequence[Aligned]) -> float:
+def time_method(method: Method, sequences: Sequence[AlignedFrames]) -> float:
     """Return the median seconds over sequences, one after the other, after a warm-up.
 
     Reading, alignment and scores are not counted. With all threads that torch may use here.

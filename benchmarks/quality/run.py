@@ -20,11 +20,11 @@ from benchmarks.quality.rows import Results, Row, group_by, write_rows
 from diar_ops._errors import DiarError
 
 #: Called once per process: loads what the work needs and returns the work, the rows of a task.
-Begin: TypeAlias = Callable[[], Callable[[Task[SourceT]], list[Row]]]
+WorkerFactory: TypeAlias = Callable[[], Callable[[Task[SourceT]], list[Row]]]
 
 
 def run_tasks(
-    tasks: Sequence[Task[SourceT]], begin: Begin[SourceT], *, workers: int
+    tasks: Sequence[Task[SourceT]], begin: WorkerFactory[SourceT], *, workers: int
 ) -> Iterator[tuple[Task[SourceT], list[Row]]]:
     """Yield each task and its rows as soon as they are computed.
 
@@ -32,7 +32,7 @@ def run_tasks(
 
     Args:
         tasks: What is to be computed.
-        begin: See :data:`Begin`; with several workers it must be picklable.
+        begin: See :data:`WorkerFactory`; with several workers it must be picklable.
         workers: Processes side by side; one works in this process.
 
     Raises:
@@ -82,7 +82,7 @@ def one_thread() -> Iterator[None]:
 _worker: list[Callable[[Task[Any]], list[Row]]] = []
 
 
-def _begin_worker(begin: Begin[Any]) -> None:
+def _begin_worker(begin: WorkerFactory[Any]) -> None:
     import cv2
 
     # Ctrl-C ends a worker at once and without a word.
@@ -113,7 +113,7 @@ def complete_results(
     results: Results,
     plan: Plan[SourceT],
     record: dict[str, Any],
-    begin: Begin[SourceT],
+    begin: WorkerFactory[SourceT],
     *,
     title: str,
     unit: str = "sequence",
@@ -127,11 +127,11 @@ def complete_results(
         results: What they are.
         plan: Which are to be computed.
         record: Their :func:`settings_record`.
-        begin: See :data:`Begin`.
+        begin: See :data:`WorkerFactory`.
         title: Of the progress bar.
         unit: What a task is called there.
         workers: Processes side by side.
-        overwrite: Begin anew, whatever is there.
+        overwrite: WorkerFactory anew, whatever is there.
 
     Returns:
         The rows of the plan, in its order.

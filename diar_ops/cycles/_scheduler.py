@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from diar_ops._errors import OutputError
-from diar_ops._files import explain
+from diar_ops._files import describe_os_error
 from diar_ops.cycles.sequence import render_sequence
 from diar_ops.cycles.settings import RenderSettings
 from diar_ops.cycles.texture import TextureChoice
@@ -197,7 +197,7 @@ class _Worker:
         height, width = self.run.settings.size
         needed = FULL + FULL_PER_PIXEL * height * width
         if shutil.disk_usage(self.run.folder).free < needed:
-            path, reason = (self.run.folder / sequence_name(index), explain(OSError(errno.ENOSPC, "")))
+            path, reason = (self.run.folder / sequence_name(index), describe_os_error(OSError(errno.ENOSPC, "")))
             raise OutputError(f"cannot write {path}: {reason}") from crash
 
     def _end_process(self) -> None:

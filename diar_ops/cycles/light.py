@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from diar_ops.scene import LightKind, PlanarScene, picture_plane, scene_homography
-from diar_ops.scene._rotation import shortest_rotation
+from diar_ops.scene.rotation import shortest_rotation
 from diar_ops.scene.types import SPOT_BLEND
 
 #: Points by which the side of an area light, or the disc of a spot's sphere, is sampled.

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from diar_ops._errors import ImageError
+from diar_ops._pixels import to_bytes
 from diar_ops.colour import linear_to_srgb
 from diar_ops.cycles.light import plane_points, unshadowed_radiance
 from diar_ops.scene import PlanarScene
@@ -27,8 +28,7 @@ def frame_picture(passes: Passes) -> Tensor:
     Args:
         passes: What :func:`read_exr` returned.
     """
-    coded = linear_to_srgb(_colour(passes, "Combined")).clamp(0, 1)
-    return (coded * 255).round().to(torch.uint8)
+    return to_bytes(linear_to_srgb(_colour(passes, "Combined")))
 
 
 def frame_masks(passes: Passes, picture: Tensor, scene: PlanarScene, frame: int) -> tuple[Tensor, Tensor]:

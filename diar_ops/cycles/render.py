@@ -12,7 +12,7 @@ from typing import IO
 
 from diar_ops._checks import check_option
 from diar_ops._errors import OutputError, RenderError
-from diar_ops._files import explain, write_text_atomic
+from diar_ops._files import describe_os_error, write_text_atomic
 from diar_ops._folders import remove_stale_folders
 from diar_ops._version import __version__
 from diar_ops.cycles._scheduler import RenderRun, render_sequences, sequence_name
@@ -134,7 +134,7 @@ def _locked(out: Path) -> Iterator[None]:
         out.mkdir(parents=True, exist_ok=True)
         file: IO[str] = (out / LOCK).open("a+", encoding="utf-8")
     except OSError as error:
-        raise OutputError(f"cannot write {out}: {explain(error)}") from error
+        raise OutputError(f"cannot write {out}: {describe_os_error(error)}") from error
     with file:
         try:
             import fcntl

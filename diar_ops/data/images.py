@@ -18,7 +18,7 @@ from torch import Tensor
 
 from diar_ops._errors import ImageError
 from diar_ops.data._listing import read_error
-from diar_ops.data.sixteen import decode_sixteen, has_sixteen_bits, upright
+from diar_ops.data.sixteen_bit import decode_sixteen, has_sixteen_bits, upright
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -11,7 +11,7 @@ from diar_ops._checks import check_bool, check_floating, check_option, check_sha
 from diar_ops._errors import DtypeError, ShapeError
 from diar_ops._module import OpModule
 from diar_ops._types import BundleAdjustment
-from diar_ops.geometry._bundle.adjust import Options, adjust
+from diar_ops.geometry._bundle.adjust import BundleOptions, adjust
 from diar_ops.geometry._bundle.prepare import Problem
 
 DISTORTIONS = ("none", "shared")
@@ -114,7 +114,7 @@ def bundle_adjust_homographies(
             weights=None if weights is None else flat(weights),
             reference=reference_index,
         )
-        options = Options(
+        options = BundleOptions(
             with_lens=distortion == "shared", scale=scale, correlated=correlated, max_iterations=max_iterations
         )
         result = adjust(problem, options)

@@ -9,10 +9,10 @@ from diar_ops._checks import check_floating, check_option, check_shapes
 from diar_ops._errors import DtypeError
 from diar_ops._module import OpModule
 from diar_ops._types import HomographyEstimate, Reason
-from diar_ops.geometry._ransac.evidence import LINE_PROPOSALS, find_inliers, judge_support
 from diar_ops.geometry._ransac.normalize import normalize_matches, to_pixels
 from diar_ops.geometry._ransac.refine import newton_step, refit
 from diar_ops.geometry._ransac.search import search
+from diar_ops.geometry._ransac.significance import LINE_PROPOSALS, find_inliers, judge_support
 
 #: Reach of the final refit, in thresholds.
 _FINAL_REACH = 1.5

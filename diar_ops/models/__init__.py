@@ -1,6 +1,6 @@
 """Networks and their weights."""
 
-from diar_ops._types import Restored, Whole
+from diar_ops._types import Restored, WholeFrames
 from diar_ops.models.deep_sets import DeepResidualSets, DeepResidualSetsConfig
 from diar_ops.models.diar import DIAR, DIARConfig
 from diar_ops.models.dual_descriptor import DualDescriptor, DualDescriptorConfig
@@ -27,7 +27,7 @@ __all__ = [
     "Light",
     "ResNetTrunk",
     "Restored",
-    "Whole",
+    "WholeFrames",
     "compensate",
     "load_descriptor",
     "load_pretrained",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from diar_ops._checks import check_option
-from diar_ops._types import Restored, Whole
+from diar_ops._types import Restored, WholeFrames
 from diar_ops.aggregate import mean_aggregate
 from diar_ops.models._inputs import check_sequence, finish_image, pad_to_multiple, token_valid, usable_pixels
 from diar_ops.models._options import is_integer_tuple
@@ -76,7 +76,7 @@ class DeepResidualSets(nn.Module):
         self.encoder = ResidualEncoder(4, config.channels, config.blocks)
         self.decoder = ResidualDecoder(config.channels, config.decoder_blocks)
 
-    def forward(self, frames: Tensor, valid: Tensor | None = None, *, whole: Whole | None = None) -> Restored:
+    def forward(self, frames: Tensor, valid: Tensor | None = None, *, whole: WholeFrames | None = None) -> Restored:
         """Restore the picture that the frames show.
 
         A pixel of a frame counts where it is valid and finite; others change nothing but the mask

@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 from torch import Tensor
 
 from diar_ops.aggregate import consensus_logits, mean_aggregate, median_aggregate, softmax_aggregate
-from diar_ops.models.faithful.tiles import Tiled, Warper
+from diar_ops.models.faithful.tiles import TiledRestorer, Warper
 
 #: Maps frames (B, T, 3, H, W) and valid (B, T, 1, H, W) to the picture (B, 3, H, W) and the weights
 #: (B, T, 1 or 3, H, W) that sum to it.
@@ -19,15 +19,15 @@ Aggregator: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 class TiledNetwork(Protocol):
     """A network that sees whole frames of any size, such as :class:`FaithfulDIAR`."""
 
-    def tile(
+    def prepare_tiles(
         self,
         warper: Warper,
         frame_warpers: Sequence[Warper],
         size: tuple[int, int],
         full: tuple[int, int],
         progress: Callable[[str, int, int], None],
-    ) -> Tiled:
-        """Judge a sequence; return what restores windows of it."""
+    ) -> TiledRestorer:
+        """Prepare the restoration of a sequence, tile by tile."""
         ...
 
 

@@ -129,7 +129,7 @@ class _Window(NamedTuple):
     valid: Tensor
 
 
-#: Restores the window (top, left, bottom, right) of the picture.
+#: Restores the window (top, left, height, width) of the picture.
 _Restore: TypeAlias = Callable[[tuple[int, int, int, int]], _Window]
 
 
@@ -144,7 +144,7 @@ def _in_strips(sequence: AlignedSequence, restore: _Restore, gain: Tensor, progr
     rows = max(1, min(height, math.ceil(_STRIP_PIXELS / (width * len(used)))))
     for top in range(0, height, rows):
         bottom = min(height, top + rows)
-        window = restore((top, 0, bottom, width))
+        window = restore((top, 0, bottom - top, width))
         image[:, top:bottom] = window.image[0].clamp(0, 1)
         coverage[:, top:bottom] = window.valid[0].sum(dim=0)
         weights[used, :, top:bottom] = window.weights[0].mean(dim=1, keepdim=True).to(weights)
@@ -162,8 +162,7 @@ def _pixelwise_windows(aggregate: Aggregator, sequence: AlignedSequence, compens
         gain[sequence.used] = exposure_gain(srgb_to_linear(frames), valid)[0].to(gain)
 
     def restore(window: tuple[int, int, int, int]) -> _Window:
-        top, left, bottom, right = window
-        frames, valid = sequence.warp((top, left, bottom - top, right - left), gain)
+        frames, valid = sequence.warp(window, gain)
         result = aggregate(frames, valid)
         fits = isinstance(result, tuple) and len(result) == 2
         check_option("reconstruct_sequence", fits, _NEEDS_WEIGHTS, type(aggregate).__name__)
@@ -180,13 +179,12 @@ def _tiled_windows(
     size = fit_size(full, working_size)
     working = sequence if size == full else sequence.resized(size, 2 * working_size)
     frame_warpers = [working.only(t).warp for t in used]
-    tiled = network.tile(working.warp, frame_warpers, size, full, progress)
+    tiled = network.prepare_tiles(working.warp, frame_warpers, size, full, progress)
     gain = torch.ones(len(sequence.frames), 3)
     gain[used] = tiled.gain
 
     def restore(window: tuple[int, int, int, int]) -> _Window:
-        top, left, bottom, right = window
-        frames, valid = sequence.warp((top, left, bottom - top, right - left))
+        frames, valid = sequence.warp(window)
         image, weights = tiled.restore(frames, valid, window)
         return _Window(image, weights, valid)
 

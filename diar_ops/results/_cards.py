@@ -9,11 +9,11 @@ import numpy as np
 import torch
 
 from diar_ops._pixels import image_size
-from diar_ops._types import Alignment
-from diar_ops.results import _words as words
-from diar_ops.results._images import data_uri, reduce_image
+from diar_ops._types import Alignment, Reason
+from diar_ops.results import formatting as words
 from diar_ops.results._maps import difference_map, frame_colours
 from diar_ops.results._run import FinishedRun
+from diar_ops.results.images import data_uri, reduce_image
 
 _LONGEST = 480  # edge of the pictures, in pixels
 
@@ -76,7 +76,7 @@ def frame_cards(run: FinishedRun, spreads: Spreads, corner_error: Sequence[float
             spread=spreads.per_frame[t],
         )
         if not alignment.success[t]:
-            cards.append(card._replace(reason=words.reason(int(alignment.reason[t]))))
+            cards.append(card._replace(reason=Reason(int(alignment.reason[t])).explanation))
             continue
         warped, valid = run.warp_reduced(t, photo, image_size(clean))
         difference, differing = difference_map(warped, valid, clean)

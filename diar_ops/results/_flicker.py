@@ -11,8 +11,8 @@ from torch import Tensor
 
 from diar_ops._pixels import image_size
 from diar_ops._types import Alignment
-from diar_ops.results._images import data_uri, reduce_image
 from diar_ops.results._run import FinishedRun
+from diar_ops.results.images import data_uri, reduce_image
 
 _MAX_FRAMES = 12  # more would swell the page and take longer to watch than anyone does
 _WHOLE, _DETAIL = 640, 80  # longest edge of the whole view, edge of each enlarged square

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from diar_ops._pixels import image_size
-from diar_ops.results._images import reduce_image
+from diar_ops.results.images import reduce_image
 
 _PALETTE = (
     "#3b7ea1",

@@ -10,8 +10,8 @@ from torch import Tensor
 from diar_ops._pixels import image_size
 from diar_ops._types import PairMatches
 from diar_ops.geometry import transform_points
-from diar_ops.results._images import data_uri, reduce_image
 from diar_ops.results._run import FinishedRun
+from diar_ops.results.images import data_uri, reduce_image
 
 _HEIGHT, _GAP = 400, 16  # of the drawings, in pixels
 _MAX_LINES = 150

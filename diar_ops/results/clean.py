@@ -61,13 +61,13 @@ class CleanOptions:
 
 
 class Listener:
-    """Is told how a run gets on. This one keeps silent; override what is to be shown."""
+    """Receiver of the messages and the progress of a run; silent unless overridden."""
 
     def info(self, sentence: str) -> None:
-        """Hear what is worth knowing."""
+        """Receive what is worth knowing."""
 
     def warning(self, sentence: str) -> None:
-        """Hear what is not as the user would have it."""
+        """Receive what is not as the user would have it."""
 
     @contextmanager
     def step(self, name: str) -> Iterator[Callable[..., None]]:
@@ -75,7 +75,7 @@ class Listener:
         yield lambda *_: None
 
 
-class Cleaned(NamedTuple):
+class CleanResult(NamedTuple):
     """A finished run.
 
     Attributes:
@@ -112,7 +112,7 @@ def clean_photos(
     *,
     listener: Listener | None = None,
     settings: Mapping[str, object] | None = None,
-) -> Cleaned:
+) -> CleanResult:
     """Read photos of one flat thing, align and reconstruct them, and write a folder of results.
 
     What can be refused is refused before the long work. Photos that cannot be read or aligned are
@@ -179,7 +179,7 @@ def clean_photos(
             icc_profile=loaded[alignment.reference].icc_profile,
             overwrite=options.overwrite,
         )
-    return Cleaned(folder, names, alignment, reconstruction, scores, timings)
+    return CleanResult(folder, names, alignment, reconstruction, scores, timings)
 
 
 @contextmanager

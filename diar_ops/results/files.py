@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from diar_ops._errors import OutputError
-from diar_ops._files import explain, write_image, write_text_atomic
+from diar_ops._files import describe_os_error, write_image, write_text_atomic
 from diar_ops._types import Alignment, Reason, Reconstruction
 
 _PICTURE, _DOCUMENT, _REPORT = "clean.png", "homographies.json", "report.html"
@@ -75,7 +75,7 @@ def check_results_folder(folder: str | PathLike[str], *, overwrite: bool) -> Pat
                     f"{folder} already holds results ({name}); choose another folder or allow overwriting (--overwrite)"
                 )
     except OSError as error:
-        raise OutputError(f"cannot write into {folder}: {explain(error)}") from error
+        raise OutputError(f"cannot write into {folder}: {describe_os_error(error)}") from error
     probe = folder / ".diar_ops_probe"
     write_text_atomic(probe, "", overwrite=True)
     probe.unlink(missing_ok=True)
@@ -188,4 +188,4 @@ def _remove_stale(folder: Path, stale: set[str], written: dict[str, str]) -> Non
                 if path.is_file() and not (same_folded and path.samefile(folder / kind / same_folded)):
                     path.unlink(missing_ok=True)
             except OSError as error:
-                raise OutputError(f"cannot remove {path}: {explain(error)}") from error
+                raise OutputError(f"cannot remove {path}: {describe_os_error(error)}") from error

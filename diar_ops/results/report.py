@@ -13,13 +13,13 @@ from diar_ops._checks import check_option, check_shapes
 from diar_ops._errors import ShapeError
 from diar_ops._pixels import image_size
 from diar_ops._types import Alignment, Reconstruction
-from diar_ops.results import _words as words
+from diar_ops.results import formatting as words
 from diar_ops.results._cards import Spreads, frame_cards, spreads_of
 from diar_ops.results._flicker import flicker
-from diar_ops.results._images import data_uri, reduce_image
 from diar_ops.results._maps import coverage_map, source_map
 from diar_ops.results._matches import draw_pairs
 from diar_ops.results._run import FinishedRun
+from diar_ops.results.images import data_uri, reduce_image
 from diar_ops.results.page import render_page
 
 _MAIN, _MAP = 1600, 900  # longest edges of the page's pictures, in pixels

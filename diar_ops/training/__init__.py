@@ -4,7 +4,7 @@ from diar_ops.training.descriptors.config import DescriptorConfig
 from diar_ops.training.descriptors.task import DescriptorTask
 from diar_ops.training.options import RunConfig
 from diar_ops.training.processes import Processes, join_processes
-from diar_ops.training.restoration.config import TrainConfig
+from diar_ops.training.restoration.config import RestorationConfig
 from diar_ops.training.restoration.task import RestorationTask
 from diar_ops.training.task import Items, Task
 from diar_ops.training.trainer import Progress, Trainer
@@ -15,10 +15,10 @@ __all__ = [
     "Items",
     "Processes",
     "Progress",
+    "RestorationConfig",
     "RestorationTask",
     "RunConfig",
     "Task",
-    "TrainConfig",
     "Trainer",
     "join_processes",
 ]

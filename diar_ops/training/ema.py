@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 
-class MeanWeights:
+class ExponentialMovingAverage:
     """An exponential moving average of a network's parameters; its buffers are the latest.
 
     Args:

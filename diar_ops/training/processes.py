@@ -19,7 +19,7 @@ class Processes(NamedTuple):
     world_size: int = 1
 
     @property
-    def first(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this is the process that writes."""
         return self.rank == 0
 

@@ -18,7 +18,7 @@ from diar_ops._errors import DiarError, WeightsError
 from diar_ops._seeds import generator_for
 from diar_ops.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from diar_ops.training.curve import CURVE, write_curve
-from diar_ops.training.ema import MeanWeights
+from diar_ops.training.ema import ExponentialMovingAverage
 from diar_ops.training.processes import Processes
 from diar_ops.training.sampler import StepSampler
 from diar_ops.training.signals import catch_stop_signals, leave_signals_to_parent
@@ -80,7 +80,7 @@ class Trainer:
         self.processes = processes or Processes()
         self.device = torch.device(self.config.device if device is None else device)
         self.network = task.network.to(self.device).train()
-        self.mean = MeanWeights(self.network, self.config.ema)
+        self.mean = ExponentialMovingAverage(self.network, self.config.ema)
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=self.config.lr, weight_decay=self.config.weight_decay
         )
@@ -133,7 +133,7 @@ class Trainer:
         """
         log = (
             open_log(self.out / "tb", step=self.state.step, note=self.note)
-            if self.processes.first
+            if self.processes.is_main
             else nullcontext(no_log)
         )
         with catch_stop_signals() as stop, log as self._log:
@@ -144,7 +144,7 @@ class Trainer:
         return not stopped
 
     def _train(self, stop: Callable[[], bool]) -> bool:
-        """Train until the end is reached or ``stop`` returns True; return whether it did."""
+        """Train until the end is reached or ``stop`` returns True; return whether it was stopped."""
         state = self.state
         validate_every = self.config.validate_every or self.epoch_steps
         saved = marked = time.perf_counter()
@@ -261,7 +261,7 @@ class Trainer:
 
     def _save(self) -> None:
         """Write checkpoint, curve and weights."""
-        if not self.processes.first:
+        if not self.processes.is_main:
             return
         state = self.state
         state.network, state.mean = self.network.state_dict(), self.mean.network.state_dict()

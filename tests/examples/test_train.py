@@ -98,7 +98,7 @@ def test_sets_of_cycles(run: Run, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--batch", 0), "TrainConfig.batch: expected at least 1, got 0"),
+        (("--batch", 0), "RestorationConfig.batch: expected at least 1, got 0"),
         (("--network", "Swin"), "--network must be one of"),
         (("--device", "nowhere"), "--device: cannot compute on 'nowhere'"),
         (("--textures", "nowhere"), "nowhere"),

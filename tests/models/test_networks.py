@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diar_ops import DIAR, DeepResidualSets, DeepResidualSetsConfig, DIARConfig, DtypeError, OptionError, ShapeError
-from diar_ops._types import Whole
+from diar_ops._types import WholeFrames
 from tests.harness import assert_close, generator
 from tests.models.restorers import NAN, every, network, orderless, overfit, sequence
 
@@ -141,7 +141,7 @@ def test_precision(name: str) -> None:
 @every
 def test_the_whole_is_ignored(name: str) -> None:
     frames, valid = sequence("whole", 1, 2, 8, 8)
-    whole = Whole(frames[..., :4, :4], valid[..., :4, :4], torch.tensor([[0, 0, 0.5, 0.5]]))
+    whole = WholeFrames(frames[..., :4, :4], valid[..., :4, :4], torch.tensor([[0, 0, 0.5, 0.5]]))
     built = network(name)
     assert torch.equal(built(frames, valid, whole=whole).image, built(frames, valid).image)
 

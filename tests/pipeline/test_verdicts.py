@@ -125,7 +125,7 @@ def test_frames_that_fit_each_other_but_not_the_reference_are_unconnected() -> N
 def test_a_frame_of_which_too_little_agrees_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pairs are verified, but no frame may pass whose pixels do not agree."""
     given, _ = frames()
-    monkeypatch.setattr(refine_module, "EVIDENCE", ((1.01, 0.0015),))
+    monkeypatch.setattr(refine_module, "RELIABILITY_BOUNDS", ((1.01, 0.0015),))
     alignment = align_sequence(given, reference=0)
     assert alignment.pairs.estimate.success.all()
     assert alignment.success.tolist() == [True, False, False]

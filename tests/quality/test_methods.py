@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.quality import methods as methods_module
-from benchmarks.quality.methods import CLASSICAL, DEFAULT_METHODS, compensate_exposure, find_methods
+from benchmarks.quality.methods import CLASSICAL, DEFAULT_METHODS, compensate_exposure, resolve_methods
 from diar_ops import DeepResidualSets, DeepResidualSetsConfig, OptionError, WeightsError, save_pretrained
 from diar_ops.colour import linear_to_srgb, srgb_to_linear
 from tests.harness import assert_close, generator
@@ -31,7 +31,7 @@ def exposed(factors: tuple[float, ...]) -> tuple[Tensor, Tensor]:
 
 
 def restore(name: str, frames: Tensor, valid: Tensor | None = None) -> Tensor:
-    (method,), skipped = find_methods([name])
+    (method,), skipped = resolve_methods([name])
     assert (method.name, method.digest, skipped) == (name, None, [])
     return method.restore(frames, valid)
 
@@ -91,7 +91,7 @@ def test_compensation_of_tiny_frames_changes_nothing_in_equal_ones(size: tuple[i
 
 
 def test_a_file_is_called_by_its_name_or_as_one_likes(weights: Path) -> None:
-    (one, other), _ = find_methods([str(weights), f"mine={weights}"])
+    (one, other), _ = resolve_methods([str(weights), f"mine={weights}"])
     assert (one.name, other.name) == ("sets", "mine")
     assert one.digest == other.digest
     assert len(one.digest or "") == 64
@@ -103,38 +103,38 @@ def test_a_file_is_called_by_its_name_or_as_one_likes(weights: Path) -> None:
 def test_a_path_with_an_equals_sign_is_a_path(weights: Path) -> None:
     odd = weights.with_name("a=b.safetensors")
     shutil.copy(weights, odd)
-    assert [m.name for m in find_methods([str(odd)])[0]] == ["a=b"]
+    assert [m.name for m in resolve_methods([str(odd)])[0]] == ["a=b"]
 
 
 def test_the_network_of_the_package_is_used_or_left_out(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(methods_module, "SHIPPED", tmp_path)
-    (only,), (sentence,) = find_methods(["mean", "diar"])
+    (only,), (sentence,) = resolve_methods(["mean", "diar"])
     assert only.name == "mean"
     assert "diar is left out" in sentence
     with pytest.raises(OptionError, match=r"no method to evaluate \(diar is left out"):
-        find_methods(["diar"])
+        resolve_methods(["diar"])
     shutil.copy(weights, tmp_path / "diar.safetensors")
-    (mean, diar), none = find_methods(["mean", "diar"])
+    (mean, diar), none = resolve_methods(["mean", "diar"])
     assert (mean.digest, diar.name, none) == (None, "diar", [])
     assert diar.digest is not None
 
 
 def test_bad_names_are_one_sentence(weights: Path, tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="unknown method medain: expected one of mean, median"):
-        find_methods(["medain"])
+        resolve_methods(["medain"])
     with pytest.raises(OptionError, match="unknown method diar\\+exposure"):
-        find_methods(["diar+exposure"])
+        resolve_methods(["diar+exposure"])
     with pytest.raises(OptionError, match="unknown method median\\+settled: expected"):
-        find_methods(["median+settled"])
+        resolve_methods(["median+settled"])
     with pytest.raises(WeightsError, match="nowhere"):
-        find_methods(["nowhere.safetensors"])
+        resolve_methods(["nowhere.safetensors"])
     with pytest.raises(OptionError, match="two methods are called sets"):
-        find_methods([str(weights), f"sets={weights}"])
+        resolve_methods([str(weights), f"sets={weights}"])
     with pytest.raises(OptionError, match="cannot be called median"):
-        find_methods([f"median={weights}"])
+        resolve_methods([f"median={weights}"])
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(b"no weights")
     with pytest.raises(WeightsError):
-        find_methods([str(broken)])
+        resolve_methods([str(broken)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from diar_ops.results._images import reduce_image
+from diar_ops.results.images import reduce_image
 
 
 def test_reduction_keeps_each_depth_in_range() -> None:

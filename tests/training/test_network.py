@@ -9,7 +9,7 @@ import torch
 
 from diar_ops import OptionError, WeightsError
 from diar_ops.models import save_pretrained
-from diar_ops.training import TrainConfig
+from diar_ops.training import RestorationConfig
 from diar_ops.training.restoration.task import initial_network
 
 SMALL = ("channels=(4, 8)", "blocks=(0, 0)", "decoder_blocks=(0, 0)")
@@ -17,7 +17,7 @@ SMALL = ("channels=(4, 8)", "blocks=(0, 0)", "decoder_blocks=(0, 0)")
 
 def test_options_of_the_network() -> None:
     network = initial_network(
-        TrainConfig(options=(*SMALL, "heads=2", "aggregation=embedded_mean", "window=(None, 2, 3)"))
+        RestorationConfig(options=(*SMALL, "heads=2", "aggregation=embedded_mean", "window=(None, 2, 3)"))
     )
     config = network.config
     assert (config.channels, config.heads, config.window) == ((4, 8), 2, (None, 2, 3))
@@ -27,7 +27,7 @@ def test_options_of_the_network() -> None:
 def test_a_seed_is_a_network_and_leaves_other_random_numbers_alone() -> None:
     before = torch.get_rng_state()
     weights = [
-        next(initial_network(TrainConfig(network="DeepResidualSets", options=SMALL, seed=seed)).parameters())
+        next(initial_network(RestorationConfig(network="DeepResidualSets", options=SMALL, seed=seed)).parameters())
         for seed in (0, 0, 1)
     ]
     assert torch.equal(torch.get_rng_state(), before)
@@ -37,15 +37,15 @@ def test_a_seed_is_a_network_and_leaves_other_random_numbers_alone() -> None:
 
 def test_weights_of_a_file(tmp_path: Path) -> None:
     path = tmp_path / "weights.safetensors"
-    trained = initial_network(TrainConfig(network="DeepResidualSets", options=SMALL, seed=5))
+    trained = initial_network(RestorationConfig(network="DeepResidualSets", options=SMALL, seed=5))
     save_pretrained(trained, path)
-    network = initial_network(TrainConfig(network="DeepResidualSets", options=SMALL, initial=str(path)))
+    network = initial_network(RestorationConfig(network="DeepResidualSets", options=SMALL, initial=str(path)))
     for one, other in zip(network.parameters(), trained.parameters(), strict=True):
         assert torch.equal(one, other)
     with pytest.raises(WeightsError, match="of another network than DIAR with these options"):
-        initial_network(TrainConfig(network="DIAR", options=SMALL, initial=str(path)))
+        initial_network(RestorationConfig(network="DIAR", options=SMALL, initial=str(path)))
     with pytest.raises(WeightsError):
-        initial_network(TrainConfig(network="DIAR", options=SMALL, initial=str(tmp_path / "missing.safetensors")))
+        initial_network(RestorationConfig(network="DIAR", options=SMALL, initial=str(tmp_path / "missing.safetensors")))
 
 
 @pytest.mark.parametrize(
@@ -60,5 +60,5 @@ def test_weights_of_a_file(tmp_path: Path) -> None:
 )
 def test_what_does_not_exist_is_named(network: str, options: tuple[str, ...], words: str) -> None:
     with pytest.raises(OptionError) as caught:
-        initial_network(TrainConfig(network=network, options=options))
+        initial_network(RestorationConfig(network=network, options=options))
     assert words in str(caught.value)

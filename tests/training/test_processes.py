@@ -50,7 +50,7 @@ def test_two_processes_are_one(tmp_path: Path) -> None:
 def test_one_process_is_alone() -> None:
     with join_processes(torch.device("cpu")) as processes:
         assert processes == Processes(0, 1)
-        assert processes.first
+        assert processes.is_main
         value = torch.ones(2)
         assert processes.all_sum(value) is value
         assert processes.broadcast(1.5, 2, device=torch.device("cpu")) == [1.5, 2]

@@ -38,7 +38,7 @@ class AlignerFiles:
     lightglue: Path | None = None
 
 
-def find_aligners(words: Sequence[str], files: AlignerFiles | None = None) -> tuple[list[Aligner], list[str]]:
+def resolve_aligners(words: Sequence[str], files: AlignerFiles | None = None) -> tuple[list[Aligner], list[str]]:
     """Return the methods that names stand for.
 
     Args:

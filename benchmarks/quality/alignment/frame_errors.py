@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmarks.quality.alignment.aligners import AlignerFiles, find_aligners
+from benchmarks.quality.alignment.aligners import AlignerFiles, resolve_aligners
 from benchmarks.quality.alignment.pairwise import Aligner
 from benchmarks.quality.plan import Task
 from benchmarks.quality.rows import KEY_COLUMNS, Results, Row, RowKey, select_most_frames
@@ -92,10 +92,10 @@ def begin_alignment(words: Sequence[str], files: AlignerFiles) -> Callable[[Task
     """Return the work of :func:`run_tasks`.
 
     Args:
-        words: The methods, as :func:`find_aligners` takes them.
+        words: The methods, as :func:`resolve_aligners` takes them.
         files: Their weights.
     """
-    aligners, _ = find_aligners(words, files)
+    aligners, _ = resolve_aligners(words, files)
     # The first call of anything loads libraries, which is not the method's time.
     noise = torch.rand(3, 3, 64, 64, generator=generator_for("warm-up"))
     for aligner in aligners:

@@ -9,10 +9,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from benchmarks.quality.aligned import Aligned, warp_to_label
-from benchmarks.quality.alignment.aligners import find_aligners
+from benchmarks.quality.aligned import AlignedFrames, warp_to_label
+from benchmarks.quality.alignment.aligners import resolve_aligners
 from benchmarks.quality.alignment.pairwise import Aligner, Estimate
-from benchmarks.quality.methods import DEFAULT_METHODS, Method, find_methods
+from benchmarks.quality.methods import DEFAULT_METHODS, Method, resolve_methods
 from benchmarks.quality.plan import Task
 from benchmarks.quality.robustness.degraded_photos import Photos, choose_pictures, render_degraded_photos
 from benchmarks.quality.robustness.level_plan import PICTURE_SCORES, Cell
@@ -53,12 +53,12 @@ class Compared(NamedTuple):
         return [*self.restorers, *self.aligners]
 
 
-def find_compared(restorers: Sequence[str], aligners: Sequence[str]) -> Compared:
+def resolve_compared(restorers: Sequence[str], aligners: Sequence[str]) -> Compared:
     """Return the methods that names stand for.
 
     Args:
-        restorers: As :func:`find_methods` takes them, also with :data:`ALIGNED` behind.
-        aligners: As :func:`find_aligners` takes them; may be none.
+        restorers: As :func:`resolve_methods` takes them, also with :data:`ALIGNED` behind.
+        aligners: As :func:`resolve_aligners` takes them; may be none.
 
     Raises:
         OptionError: A name is unknown, or two methods are called the same.
@@ -69,14 +69,14 @@ def find_compared(restorers: Sequence[str], aligners: Sequence[str]) -> Compared
     for end in ("", ALIGNED):
         words = [w.removesuffix(ALIGNED) for w in restorers if w.endswith(ALIGNED) == bool(end)]
         if words:
-            methods, reasons = find_methods(words)
+            methods, reasons = resolve_methods(words)
             by_name.update((method.name + end, method) for method in methods)
             skipped += reasons
-    selected, reasons = find_aligners(aligners) if aligners else ([], [])
+    selected, reasons = resolve_aligners(aligners) if aligners else ([], [])
     both = by_name.keys() & {aligner.name for aligner in selected}
     if both:
         raise OptionError(f"two methods are called {min(both)}; call one of them otherwise")
-    (ours,), _ = find_aligners([OURS])
+    (ours,), _ = resolve_aligners([OURS])
     return Compared(by_name, {a.name: a for a in selected}, ours, [*skipped, *reasons])
 
 
@@ -86,12 +86,12 @@ def begin_robustness(
     """Return the work of :func:`run_tasks`.
 
     Args:
-        restorers: As :func:`find_compared` takes them.
+        restorers: As :func:`resolve_compared` takes them.
         aligners: The same.
         textures: Folders of images; procedural pictures without any.
         side: Of the frames, in pixels.
     """
-    compared = find_compared(restorers, aligners)
+    compared = resolve_compared(restorers, aligners)
     return partial(score_cell, compared=compared, textures=textures, side=side)
 
 
@@ -123,13 +123,13 @@ def score_cell(task: Task[Cell], compared: Compared, textures: Sequence[str], si
     return rows
 
 
-def align_exactly(photos: Photos) -> Aligned:
+def align_exactly(photos: Photos) -> AlignedFrames:
     """Warp all frames to the label by their exact homographies, foreign ones too."""
     H = torch.linalg.inv(photos.homography_frame_label)
     return warp_to_label(photos.frames, H, photos.label, torch.ones_like(photos.foreign))
 
 
-def _align_by(photos: Photos, estimate: Estimate) -> Aligned:
+def _align_by(photos: Photos, estimate: Estimate) -> AlignedFrames:
     to_label = torch.linalg.inv(photos.homography_frame_label[0])
     H = to_label @ estimate.homography_reference_frame
     return warp_to_label(photos.frames, H, photos.label, estimate.success)

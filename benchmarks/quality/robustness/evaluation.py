@@ -11,7 +11,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from benchmarks.quality.record import PICTURES, settings_record
-from benchmarks.quality.robustness.cells import begin_robustness, find_compared
+from benchmarks.quality.robustness.cells import begin_robustness, resolve_compared
 from benchmarks.quality.robustness.degraded_photos import choose_pictures
 from benchmarks.quality.robustness.factors import FACTORS
 from benchmarks.quality.robustness.level_plan import ROBUSTNESS, plan_levels
@@ -28,7 +28,7 @@ def evaluate_robustness(options: argparse.Namespace) -> str:
     Raises:
         DiarError: An option is wrong, or a file cannot be read or written.
     """
-    compared = find_compared(options.methods, options.aligners)
+    compared = resolve_compared(options.methods, options.aligners)
     for sentence in compared.skipped:
         print(sentence, file=sys.stderr)
     plan = plan_levels(options.factors, compared.names, options.sequences, options.frames)

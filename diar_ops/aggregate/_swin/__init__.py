@@ -1,1 +1,1 @@
-"""The parts that the Swin ops share: blocks, stacks of them, attention within windows."""
+"""The parts that the Swin ops share: blocks and attention within windows."""

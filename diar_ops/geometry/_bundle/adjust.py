@@ -38,7 +38,7 @@ _MAX_SCALE_RATIO = 4.0
 _MAX_INITIAL_SCALE = 0.07
 
 
-class Options(NamedTuple):
+class BundleOptions(NamedTuple):
     """The options of ``bundle_adjust_homographies``."""
 
     with_lens: bool
@@ -53,7 +53,7 @@ class _Round(NamedTuple):
     weight: Tensor  # (B,) total of the matches
 
 
-def adjust(problem: Problem, options: Options) -> BundleAdjustment:
+def adjust(problem: Problem, options: BundleOptions) -> BundleAdjustment:
     """Adjust, and start again without the matches of frames without success until there are none.
 
     So the others are what they would be if these frames had not been matched at all.
@@ -83,7 +83,7 @@ def adjust(problem: Problem, options: Options) -> BundleAdjustment:
     return result._replace(cost=1 - share * (1 - result.cost))
 
 
-def _adjust_round(problem: Problem, options: Options) -> _Round:
+def _adjust_round(problem: Problem, options: BundleOptions) -> _Round:
     """Adjust and judge all frames that matches connect to the reference."""
     data = prepare(problem, with_lens=options.with_lens)
     start, free = _initial_state(data)

@@ -12,7 +12,7 @@ from diar_ops._checks import read_number
 from diar_ops._types import Warped
 from diar_ops.geometry._matrix3 import invert
 from diar_ops.geometry._refine.blocks import Blocks, block_weights, solve_step, step_matrix, sum_blocks
-from diar_ops.geometry._refine.pyramid import PyramidLevel
+from diar_ops.geometry._refine.pyramid import MaskedLevel
 from diar_ops.geometry.corner import corner_error
 from diar_ops.geometry.transform import transform_points
 from diar_ops.geometry.warp import warp_homography
@@ -37,7 +37,7 @@ class ImagePair:
     """
 
     def __init__(
-        self, source: PyramidLevel, destination: PyramidLevel, describe: Features, antialias: bool | Tensor
+        self, source: MaskedLevel, destination: MaskedLevel, describe: Features, antialias: bool | Tensor
     ) -> None:
         self.source, self.describe, self.size = source, describe, destination.size
         self.antialias = antialias

@@ -14,7 +14,7 @@ from diar_ops._checks import solve_dtype
 _MIN_SIDE = 48
 
 
-class PyramidLevel(NamedTuple):
+class MaskedLevel(NamedTuple):
     """An image of a pyramid, 0 where it is not valid."""
 
     image: Tensor
@@ -25,24 +25,24 @@ class PyramidLevel(NamedTuple):
         """(height, width) in pixels."""
         return self.image.shape[-2], self.image.shape[-1]
 
-    def half(self) -> PyramidLevel:
+    def half(self) -> MaskedLevel:
         """Return the image at half the size, without an odd last row or column."""
         valid = F.avg_pool2d(self.valid.to(self.image.dtype), 2) == 1
-        return PyramidLevel(F.avg_pool2d(self.image, 2) * valid, valid)
+        return MaskedLevel(F.avg_pool2d(self.image, 2) * valid, valid)
 
 
-def first_level(image: Tensor, valid: Tensor | None, *, grey: bool) -> PyramidLevel:
+def first_level(image: Tensor, valid: Tensor | None, *, grey: bool) -> MaskedLevel:
     """Return the level of full resolution, in at least float32; the mean of channels if grey."""
     known = image.isfinite().all(1, keepdim=True)
     known = known if valid is None else known & valid
     image = image.to(solve_dtype(image.dtype))
     image = image.mean(1, keepdim=True) if grey else image
-    return PyramidLevel(torch.where(known, image, 0), known)
+    return MaskedLevel(torch.where(known, image, 0), known)
 
 
 def build_pyramids(
-    source: PyramidLevel, destination: PyramidLevel, levels: int | None
-) -> list[tuple[PyramidLevel, PyramidLevel]]:
+    source: MaskedLevel, destination: MaskedLevel, levels: int | None
+) -> list[tuple[MaskedLevel, MaskedLevel]]:
     """Return source and destination of each level, finest first; ``None``: as many as fit."""
     pyramid = [(source, destination)]
     while levels != len(pyramid):

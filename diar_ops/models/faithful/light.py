@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from diar_ops._checks import check_bool, check_floating, check_shapes, read_number, solve_dtype
-from diar_ops._types import Whole
+from diar_ops._types import WholeFrames
 from diar_ops.aggregate import median_aggregate
 
 #: Side of the small copies in which light is judged, in pixels.
@@ -86,7 +86,7 @@ def compensate(frames: Tensor, gain: Tensor, veil: Tensor, window: Tensor | None
         frames: (B, T, C, H, W) sRGB, a part of the whole frames.
         gain: (B, T, C, h, w) log factors over the whole frames, see :func:`relight`.
         veil: (B, T, C, h, w) what is taken off behind them.
-        window: (B, 4) where the part lies, see :class:`Whole`; all of it by default.
+        window: (B, 4) where the part lies, see :class:`WholeFrames`; all of it by default.
 
     Returns:
         (B, T, C, H, W) sRGB, not clipped at 1.
@@ -102,7 +102,7 @@ def sample_field(field: Tensor, size: tuple[int, int], window: Tensor | None = N
         field: (B, T, C, h, w); its cells tile the whole, beyond the centres of the outermost
             cells it is constant.
         size: (H, W) pixels of the part.
-        window: (B, 4) where the part lies, see :class:`Whole`; all of it by default.
+        window: (B, 4) where the part lies, see :class:`WholeFrames`; all of it by default.
 
     Returns:
         (B, T, C, H, W).
@@ -136,7 +136,7 @@ def frame_median(x: Tensor, valid: Tensor | None) -> Tensor:
         return median_aggregate(x.detach(), valid)[:, None]
 
 
-def whole_view(frames: Tensor, valid: Tensor, side: int = WHOLE_SIZE) -> Whole:
+def whole_view(frames: Tensor, valid: Tensor, side: int = WHOLE_SIZE) -> WholeFrames:
     """Return the small copies that go with frames that are whole.
 
     They hold the means over valid pixels, and are valid where more than half of those are.
@@ -152,7 +152,7 @@ def whole_view(frames: Tensor, valid: Tensor, side: int = WHOLE_SIZE) -> Whole:
     known = share > 0.5
     small = torch.where(known, small / share.clamp_min(0.5), 0)
     window = repeat_window(frames, [0.0, 0.0, 1.0, 1.0])
-    return Whole(small.view(*shape, 3, *size), known.view(*shape, 1, *size), window)
+    return WholeFrames(small.view(*shape, 3, *size), known.view(*shape, 1, *size), window)
 
 
 def repeat_window(frames: Tensor, edges: list[float]) -> Tensor:
@@ -173,7 +173,7 @@ def token_window(frames: Tensor, window: Tensor | None, stride: int) -> Tensor |
     return torch.cat((window[:, :2], window[:, 2:] + sides * sides.new_tensor(overhang)), dim=1)
 
 
-def check_whole(op: str, frames: Tensor, whole: Whole | None) -> None:
+def check_whole(op: str, frames: Tensor, whole: WholeFrames | None) -> None:
     """Check that small copies have their size and are of as many frames as (B, T, 3, H, W)."""
     if whole is None:
         return

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from diar_ops._checks import check_option
-from diar_ops._types import Restored, Whole
+from diar_ops._types import Restored, WholeFrames
 from diar_ops.aggregate import softmax_aggregate
 from diar_ops.models._inputs import check_sequence
 from diar_ops.models.faithful.common_light import CommonLight
@@ -47,7 +47,7 @@ from diar_ops.models.faithful.planes import (
     token_range,
 )
 from diar_ops.models.faithful.stage import Stage
-from diar_ops.models.faithful.tiles import Tiled, Warper
+from diar_ops.models.faithful.tiles import TiledRestorer, Warper
 from diar_ops.models.faithful.tone import ToneVeil, tone_curves
 
 
@@ -114,7 +114,7 @@ class FaithfulDIAR(nn.Module):
         start = torch.tensor([0.0, -1.0, -1.0, -1.0, 0.0, -1.0])
         self.judge.bias = nn.Parameter(start)
 
-    def forward(self, frames: Tensor, valid: Tensor | None = None, *, whole: Whole | None = None) -> Restored:
+    def forward(self, frames: Tensor, valid: Tensor | None = None, *, whole: WholeFrames | None = None) -> Restored:
         """Restore a picture, or a part of it.
 
         Args:
@@ -147,16 +147,16 @@ class FaithfulDIAR(nn.Module):
         restored = self.compose(clean, usable, light, evidence, whole.window)
         return Restored(*(x.to(frames.dtype) for x in restored if x is not None))
 
-    def tile(
+    def prepare_tiles(
         self,
         warper: Warper,
         frame_warpers: Sequence[Warper],
         size: tuple[int, int],
         full: tuple[int, int],
         progress: Callable[[str, int, int], None],
-    ) -> Tiled:
-        """Prepare for a sequence of any size, which is seen tile by tile; see :class:`Tiled`."""
-        return Tiled(self, warper, frame_warpers, size, full, progress)
+    ) -> TiledRestorer:
+        """Prepare for a sequence of any size, which is seen tile by tile; see :class:`TiledRestorer`."""
+        return TiledRestorer(self, warper, frame_warpers, size, full, progress)
 
     def estimate_light(self, frames: Tensor, valid: Tensor) -> Light:
         """Estimate the light of frames from small copies.
@@ -231,7 +231,7 @@ class FaithfulDIAR(nn.Module):
             frames: (B, T, 3, H, W), 0 where not valid.
             valid: (B, T, 1, H, W) bool.
             light: Of the whole frames.
-            window: (B, 4) where the part lies, see :class:`Whole`; all of it by default.
+            window: (B, 4) where the part lies, see :class:`WholeFrames`; all of it by default.
         """
         T, (H, W), dtype = frames.shape[1], frames.shape[-2:], frames.dtype
         known = valid.to(dtype)
@@ -275,7 +275,7 @@ class FaithfulDIAR(nn.Module):
             valid: (B, T, 1, H, W) bool.
             light: Of the whole frames.
             evidence: Its ``score`` has the size of ``frames``.
-            window: (B, 4) where the part lies, see :class:`Whole`; all of it by default.
+            window: (B, 4) where the part lies, see :class:`WholeFrames`; all of it by default.
             evidence_window: (B, 4) where the part lies in what the coarse fields of ``evidence``
                 cover; by default it is what :meth:`score_pixels` was given.
         """

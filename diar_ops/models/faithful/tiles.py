@@ -48,7 +48,7 @@ class _Network(Protocol):
     ) -> Restored: ...
 
 
-class Tiled:
+class TiledRestorer:
     """A network on one aligned sequence: it judges the whole once, then restores windows of it.
 
     Args:
@@ -77,15 +77,17 @@ class Tiled:
         self.evidence = gather_evidence(network, warper, self.light, size, lambda *done: progress("weighing", *done))
         self.gain = (2.4 * self.light.gain[0].mean(dim=(2, 3))).exp()
 
-    def restore(self, frames: Tensor, valid: Tensor, window: Box) -> tuple[Tensor, Tensor]:
+    def restore(self, frames: Tensor, valid: Tensor, window: tuple[int, int, int, int]) -> tuple[Tensor, Tensor]:
         """Return the picture (1, 3, h, w) and the weights (1, T, 1, h, w) of a window.
 
         Args:
             frames: (1, T, 3, h, w) of the window.
             valid: (1, T, 1, h, w) bool.
-            window: (top, left, bottom, right) in the full picture.
+            window: (top, left, height, width) in the full picture.
         """
-        return compose_window(self.network, frames, valid, self.light, self.evidence, window, self.full)
+        top, left, height, width = window
+        box = (top, left, top + height, left + width)
+        return compose_window(self.network, frames, valid, self.light, self.evidence, box, self.full)
 
 
 class Tile(NamedTuple):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from diar_ops._errors import DiarError, WeightsError
 from diar_ops._version import __version__
-from diar_ops.models.weights.registry import NETWORKS, Registered
+from diar_ops.models.weights.registry import NETWORKS, NetworkEntry
 from diar_ops.models.weights.state import StateFile, check_fit
 
 #: Of the keys of the header that are not the user's.
@@ -92,7 +92,7 @@ def _writer(file: StateFile) -> str:
     return f"diar_ops {file.metadata.get(_LIBRARY, 'of unknown version')}"
 
 
-def _read_config(file: StateFile, registered: Registered) -> Any:
+def _read_config(file: StateFile, registered: NetworkEntry) -> Any:
     """Return the config; fields that did not exist when the file was written have defaults."""
     known = [field.name for field in dataclasses.fields(registered.config)]
     try:

@@ -13,7 +13,7 @@ from diar_ops.models.faithful.config import FaithfulDIARConfig
 from diar_ops.models.faithful.network import FaithfulDIAR
 
 
-class Registered(NamedTuple):
+class NetworkEntry(NamedTuple):
     """A network that :func:`save_pretrained` writes and :func:`load_pretrained` reads.
 
     Attributes:
@@ -27,10 +27,10 @@ class Registered(NamedTuple):
 
 
 #: Networks that restore pictures, by the name of the class.
-RESTORERS: dict[str, Registered] = {
-    "DeepResidualSets": Registered(DeepResidualSets, DeepResidualSetsConfig),
-    "DIAR": Registered(DIAR, DIARConfig),
-    "FaithfulDIAR": Registered(FaithfulDIAR, FaithfulDIARConfig),
+RESTORERS: dict[str, NetworkEntry] = {
+    "DeepResidualSets": NetworkEntry(DeepResidualSets, DeepResidualSetsConfig),
+    "DIAR": NetworkEntry(DIAR, DIARConfig),
+    "FaithfulDIAR": NetworkEntry(FaithfulDIAR, FaithfulDIARConfig),
 }
 #: All, by the name that stands in the files, which is the name of the class.
-NETWORKS: dict[str, Registered] = {**RESTORERS, "DualDescriptor": Registered(DualDescriptor, DualDescriptorConfig)}
+NETWORKS: dict[str, NetworkEntry] = {**RESTORERS, "DualDescriptor": NetworkEntry(DualDescriptor, DualDescriptorConfig)}

@@ -15,7 +15,7 @@ from diar_ops.pipeline._align.refine import QUANTILES
 def judge_frames(pairs: PairMatches, placement: Placement, finite: Sequence[bool], reference: int) -> Alignment:
     """Return the alignment of a sequence with the verdict on each frame.
 
-    A frame is aligned if its pixels agree with those of its anchor (:data:`refine.EVIDENCE`); else
+    A frame is aligned if its pixels agree with those of its anchor (:data:`refine.RELIABILITY_BOUNDS`); else
     its reason is CHANCE_LEVEL. A frame that no path of verified pairs leads to the reference is
     UNCONNECTED if some pair of it was verified, and has the reason of its most promising pair if
     not.

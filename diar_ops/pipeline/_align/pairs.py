@@ -23,7 +23,7 @@ Levels: TypeAlias = list[FeatureMap]
 
 #: Matches within one of so many parts of a photo's side are one piece of evidence: their windows
 #: overlap, and one highlight matches any other.
-EVIDENCE_CELLS = 16
+INDEPENDENCE_CELLS = 16
 
 
 def match_frames(
@@ -167,7 +167,7 @@ def verify_pairs(
         matches.valid,
         score=matches.score,
         threshold=threshold,
-        independence=max(max(size) for size in sizes) / EVIDENCE_CELLS,
+        independence=max(max(size) for size in sizes) / INDEPENDENCE_CELLS,
         generator=generator,
     )
     homography_j_i = estimate.homography.to(torch.float64)

@@ -13,7 +13,7 @@ from diar_ops._types import FeatureMap, Matches, PairMatches, RefinedHomography
 from diar_ops.geometry import ransac_homography, refine_homography, transform_points, warp_homography
 from diar_ops.matching import match_local
 from diar_ops.pipeline._align.graph import is_plausible
-from diar_ops.pipeline._align.pairs import EVIDENCE_CELLS, Descriptor
+from diar_ops.pipeline._align.pairs import INDEPENDENCE_CELLS, Descriptor
 from diar_ops.pipeline._frames import Progress, WorkingCopy, hide_invalid, smaller_copy
 
 #: Of the distances that Alignment.spread reports.
@@ -21,7 +21,7 @@ QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 #: (least agreement, largest corner_sigma as a share of the longer side): a refinement is reliable
 #: if it keeps both bounds of one row. Much of a photo's texture may be noise or reflections, so
 #: that little of it agrees; then the rest must fix the corners the better.
-EVIDENCE = ((0.2, 0.0015), (0.1, 0.0005))
+RELIABILITY_BOUNDS = ((0.2, 0.0015), (0.1, 0.0005))
 #: Shorter side of the copies that are refined, in pixels, at least.
 _LEAST_SIDE = 100
 #: Radius of the search for matches around the initial homography, in cells of the descriptor.
@@ -34,8 +34,8 @@ class RefinedFrame(NamedTuple):
     """A frame whose homography was refined against another frame, its anchor.
 
     Attributes:
-        homography_reference_frame: (3, 3) float64 in full-resolution pixels, undistorted ones where
-            a lens is known.
+        homography_reference_frame: (3, 3) float64, through the anchor, in full-resolution pixels,
+            undistorted ones where a lens is known.
         success: Whether the pixels agree on it.
         spread: (5,) see :attr:`Alignment.spread`.
         anchor: Index of the anchor.
@@ -58,12 +58,16 @@ class Anchor:
     Args:
         index: Of the frame.
         copy: Its working copy.
+        homography_reference_anchor: (3, 3) float64 in full-resolution pixels.
         descriptor: Describes the cells by which frames far from their place are matched again.
     """
 
-    def __init__(self, index: int, copy: WorkingCopy, descriptor: Descriptor) -> None:
+    def __init__(
+        self, index: int, copy: WorkingCopy, homography_reference_anchor: Tensor, descriptor: Descriptor
+    ) -> None:
         self.index = index
         self.copy = copy
+        self.homography_reference_anchor = homography_reference_anchor
         self.descriptor = descriptor
 
     @cached_property
@@ -76,7 +80,8 @@ class Anchor:
         """The anchor at half the size, if that is not too small: with a quarter of the noise."""
         if min(self.copy.size) < 2 * _LEAST_SIDE:
             return None
-        return Anchor(self.index, smaller_copy(self.copy, self.longest // 2), self.descriptor)
+        small = smaller_copy(self.copy, self.longest // 2)
+        return Anchor(self.index, small, self.homography_reference_anchor, self.descriptor)
 
     @property
     def longest(self) -> int:
@@ -115,7 +120,7 @@ def refine_frames(
     if not others:
         return {}
     refined = {}
-    anchor = Anchor(reference, copy_of(reference), descriptor)
+    anchor = Anchor(reference, copy_of(reference), torch.eye(3, dtype=torch.float64), descriptor)
     for done, t in enumerate(others):
         refined[t] = refine_frame(copy_of(t), anchor, initial[t], generator)
         progress("refining", done + 1, len(others))
@@ -127,11 +132,10 @@ def refine_frames(
             if step is None:
                 continue
             p, homography_p_t = step
-            anchor = Anchor(p, copy_of(p), descriptor)
+            anchor = Anchor(p, copy_of(p), refined[p].homography_reference_frame, descriptor)
             result = refine_frame(copy_of(t), anchor, homography_p_t, generator)
             if result.success:
-                H = refined[p].homography_reference_frame @ result.homography_reference_frame
-                refined[t] = result._replace(homography_reference_frame=H)
+                refined[t] = result
                 placed_one = True
     return refined
 
@@ -143,9 +147,6 @@ def refine_frame(
 
     Copies of half the size, and so on, are tried where the pixels of the larger ones do not agree:
     noise and blur hide small detail first.
-
-    Returns:
-        The result, with ``homography_anchor_frame`` as its homography.
     """
     result = _refine_on_copy(copy, anchor, homography_anchor_frame, generator)
     if result.success or anchor.half is None or min(copy.size) < 2 * _LEAST_SIDE:
@@ -161,7 +162,7 @@ def _refine_on_copy(
     anchor_copy, frame_copy = anchor.copy.homography_copy_frame, copy.homography_copy_frame
     H = anchor_copy @ homography_anchor_frame @ torch.linalg.inv(frame_copy)
     refined = _refine_pixels(copy, anchor.copy, H)
-    if not is_reliable(refined, anchor.longest, EVIDENCE[:1]):
+    if not is_reliable(refined, anchor.longest, RELIABILITY_BOUNDS[:1]):
         # What agrees may be the noise of one camera: prefer a place where more does.
         start = _match_again(copy, anchor, H, generator)
         again = None if start is None else _refine_pixels(copy, anchor.copy, start)
@@ -171,11 +172,13 @@ def _refine_on_copy(
     if not (is_reliable(refined, anchor.longest) and is_plausible(H, copy.size)):
         empty = torch.zeros(0, 2, dtype=torch.float64)
         unknown = torch.full((len(QUANTILES),), float("nan"))
-        return RefinedFrame(homography_anchor_frame, False, unknown, anchor.index, empty, empty)
+        start = anchor.homography_reference_anchor @ homography_anchor_frame
+        return RefinedFrame(start, False, unknown, anchor.index, empty, empty)
     H = torch.linalg.inv(anchor_copy) @ H @ frame_copy
-    points_frame, points_anchor = full_resolution(refined.matches, copy, anchor.copy)
+    points_frame, points_anchor = to_full_resolution(refined.matches, copy, anchor.copy)
     distance = (transform_points(points_frame, H).points - points_anchor).norm(dim=-1)
     spread = torch.quantile(distance, torch.tensor(QUANTILES).to(distance)).float()
+    H = anchor.homography_reference_anchor @ H
     return RefinedFrame(H, True, spread, anchor.index, points_frame, points_anchor)
 
 
@@ -196,7 +199,7 @@ def _match_again(copy: WorkingCopy, anchor: Anchor, H: Tensor, generator: torch.
         matches.points0,
         matches.valid,
         threshold=_SEARCH_THRESHOLD * anchor.cells.stride[0],
-        independence=max(size) / EVIDENCE_CELLS,
+        independence=max(size) / INDEPENDENCE_CELLS,
         generator=generator,
     )
     H = estimate.homography[0].to("cpu", torch.float64) @ H
@@ -206,7 +209,7 @@ def _match_again(copy: WorkingCopy, anchor: Anchor, H: Tensor, generator: torch.
 def is_reliable(
     refined: RefinedHomography, longest: int, evidence: Sequence[tuple[float, float]] | None = None
 ) -> bool:
-    """Return whether the refinement of one pair meets one row of :data:`EVIDENCE`.
+    """Return whether the refinement of one pair meets one row of :data:`RELIABILITY_BOUNDS`.
 
     Args:
         refined: Of one pair.
@@ -215,11 +218,11 @@ def is_reliable(
     """
     agreement, sigma = float(refined.agreement), float(refined.corner_sigma.max())
     return bool(refined.success) and any(
-        agreement >= least and sigma <= most * longest for least, most in evidence or EVIDENCE
+        agreement >= least and sigma <= most * longest for least, most in evidence or RELIABILITY_BOUNDS
     )
 
 
-def full_resolution(matches: Matches, copy0: WorkingCopy, copy1: WorkingCopy) -> tuple[Tensor, Tensor]:
+def to_full_resolution(matches: Matches, copy0: WorkingCopy, copy1: WorkingCopy) -> tuple[Tensor, Tensor]:
     """Return the valid matches of one pair of copies as points (N, 2) of the frames, on the CPU."""
     keep = matches.valid[0]
     points0, points1 = (

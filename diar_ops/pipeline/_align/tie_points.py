@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from diar_ops.geometry import refine_homography
-from diar_ops.pipeline._align.refine import RefinedFrame, full_resolution, is_reliable
+from diar_ops.pipeline._align.refine import RefinedFrame, is_reliable, to_full_resolution
 from diar_ops.pipeline._frames import Progress, WorkingCopy
 from diar_ops.pipeline._lens import Lens
 
@@ -86,7 +86,7 @@ def tie_neighbours(
             max_iterations=MAX_ITERATIONS,
         )
         if is_reliable(refined, max(copy_j.size)):
-            points_i, points_j = full_resolution(refined.matches, copy_i, copy_j)
+            points_i, points_j = to_full_resolution(refined.matches, copy_i, copy_j)
             ties.append(TiePoints.from_undistorted(i, j, points_i, points_j, lens))
         progress("adjusting jointly", done + 1, len(pairs))
     return ties

@@ -10,7 +10,7 @@ from torch import Tensor
 from diar_ops._pixels import image_size
 from diar_ops.geometry import refine_homography, transform_points
 from diar_ops.pipeline._align.adjust import AdjustedFrames
-from diar_ops.pipeline._align.refine import EVIDENCE
+from diar_ops.pipeline._align.refine import RELIABILITY_BOUNDS
 from diar_ops.pipeline._align.tie_points import TiePoints
 from diar_ops.pipeline._frames import Frame, Progress
 from diar_ops.pipeline._lens import Lens
@@ -77,7 +77,7 @@ def _refine_pair(
         levels=2,
         max_iterations=MAX_ITERATIONS,
     )
-    agrees = refined.success & (refined.agreement >= EVIDENCE[-1][0])
+    agrees = refined.success & (refined.agreement >= RELIABILITY_BOUNDS[-1][0])
     keep = (refined.matches.valid & agrees[:, None]).cpu()
     if not keep.any():
         return None

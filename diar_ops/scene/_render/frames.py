@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from diar_ops.scene._render.primitives import Primitives
-from diar_ops.scene._rotation import shortest_rotation
 from diar_ops.scene.bounds import tight_bounding_radius
 from diar_ops.scene.plane import picture_plane, scene_homography
+from diar_ops.scene.rotation import shortest_rotation
 from diar_ops.scene.types import Finish, Lights, ObjectKind, Objects, PictureMaterial, PlanarScene
 
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from diar_ops.scene._rotation import shortest_rotation
 from diar_ops.scene._sample.rng import TensorRng, choose_first
 from diar_ops.scene.ranges import TARGET, SceneRanges
+from diar_ops.scene.rotation import shortest_rotation
 
 #: Distance of the camera that sees exactly the picture.
 ALIGNED_DISTANCE = 2.0

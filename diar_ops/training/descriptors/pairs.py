@@ -64,7 +64,7 @@ class PairRanges(Options):
             check_option(f"PairRanges.{f.name}", fits, f"{least:g} to {most:g}", value)
 
 
-class Photo(NamedTuple):
+class PhotoCrop(NamedTuple):
     """A square photo of a part of a frame."""
 
     image: Tensor  #: (3, c, c) sRGB, NaN beyond the frame
@@ -204,7 +204,7 @@ def _photograph(
     side: int,
     ranges: PairRanges,
     generator: torch.Generator,
-) -> Photo:
+) -> PhotoCrop:
     """Photograph the surroundings of a point (2,) of the label in one frame.
 
     ``H_photo_point`` maps to the photo from the frame's pixels relative to the point.
@@ -227,10 +227,10 @@ def _photograph(
     left, top = block.tolist()
     crop = (0, ..., slice(top, top + side), slice(left, left + side))
     H_photo_label = H_photo_point @ H_point_frame @ H_frame_label
-    return Photo(image[crop], (visible & warped.valid)[crop], H_photo_label)
+    return PhotoCrop(image[crop], (visible & warped.valid)[crop], H_photo_label)
 
 
-def _align_photo(photo: Photo, other: Photo, ranges: PairRanges, generator: torch.Generator) -> Photo:
+def _align_photo(photo: PhotoCrop, other: PhotoCrop, ranges: PairRanges, generator: torch.Generator) -> PhotoCrop:
     """Warp a photo into the coordinates of another one, but for a shift of a few pixels."""
     side = other.image.shape[-1]
     unit = 2 * torch.rand(5, 2, generator=generator, dtype=torch.float64) - 1
@@ -243,10 +243,10 @@ def _align_photo(photo: Photo, other: Photo, ranges: PairRanges, generator: torc
     warped = warp_homography(photo.image[None], H, size=size)
     visible = warp_homography(photo.visible[None].float(), H, size=size, mode="nearest").image.bool()
     image = torch.where(warped.valid, warped.image, torch.nan)
-    return Photo(image[0], (visible & warped.valid)[0], H_label)
+    return PhotoCrop(image[0], (visible & warped.valid)[0], H_label)
 
 
-def _flip(photo: Photo, flags: list[float]) -> Photo:
+def _flip(photo: PhotoCrop, flags: list[float]) -> PhotoCrop:
     """Mirror along x and along y, and transpose, where a flag is below 0.5."""
     side = photo.image.shape[-1]
     H = photo.homography_photo_label
@@ -260,4 +260,4 @@ def _flip(photo: Photo, flags: list[float]) -> Photo:
             H = mirror @ H
     if flags[2] < 0.5:
         image, visible, H = image.mT, visible.mT, H[[1, 0, 2]]
-    return Photo(image.contiguous(), visible.contiguous(), H)
+    return PhotoCrop(image.contiguous(), visible.contiguous(), H)

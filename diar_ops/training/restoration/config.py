@@ -14,7 +14,7 @@ FRAME_RANGE = Bounds("1 <= fewest <= most frames", lambda frames: len(frames) ==
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig(AugmentRanges, RunConfig):
+class RestorationConfig(AugmentRanges, RunConfig):
     """Every option of a training run; what each means stands beside it.
 
     The defaults of ``sequences``, ``held_out``, ``batch``, ``epochs``, ``frames`` and the optimiser

@@ -10,21 +10,21 @@ import torch
 from torch import Tensor, nn
 
 from diar_ops._errors import OptionError
-from diar_ops._types import Restored, Whole
+from diar_ops._types import Restored, WholeFrames
 from diar_ops.models import FaithfulDIAR
 from diar_ops.models.weights.registry import RESTORERS
 from diar_ops.textures import TextureSource
 from diar_ops.training.curve import Line, Row, column, plot_curve
 from diar_ops.training.network import build_network
 from diar_ops.training.rendered import RenderedSequences
-from diar_ops.training.restoration.config import TrainConfig
+from diar_ops.training.restoration.config import RestorationConfig
 from diar_ops.training.restoration.dataset import CyclesSource, RenderedSource, Source, TrainingSequences
 from diar_ops.training.restoration.loss import common_light_loss, restoration_loss
 from diar_ops.training.restoration.validation import SCORES, ValidationItem, score_network, validation_items
 from diar_ops.training.task import Task
 
 
-def initial_network(config: TrainConfig) -> nn.Module:
+def initial_network(config: RestorationConfig) -> nn.Module:
     """Return the network that options ask for, with the weights that training begins with.
 
     Raises:
@@ -36,7 +36,7 @@ def initial_network(config: TrainConfig) -> nn.Module:
     return build_network(config.network, config)
 
 
-def training_sequences(config: TrainConfig) -> TrainingSequences:
+def training_sequences(config: RestorationConfig) -> TrainingSequences:
     """Return the training items that options ask for.
 
     Raises:
@@ -65,7 +65,7 @@ def training_sequences(config: TrainConfig) -> TrainingSequences:
     )
 
 
-def validation_sets(config: TrainConfig) -> dict[str, list[ValidationItem]]:
+def validation_sets(config: RestorationConfig) -> dict[str, list[ValidationItem]]:
     """Return the sequences to validate on, read into memory: held-out ones, and Cycles'.
 
     Raises:
@@ -83,7 +83,7 @@ def validation_sets(config: TrainConfig) -> dict[str, list[ValidationItem]]:
     return sets
 
 
-def _rendered_by_size(config: TrainConfig) -> list[RenderedSequences]:
+def _rendered_by_size(config: RestorationConfig) -> list[RenderedSequences]:
     """Return the sequences of each size."""
     counts = config.sequences * (len(config.sizes) if len(config.sequences) == 1 else 1)
     textures = TextureSource(config.textures or None, procedural=config.procedural)
@@ -96,7 +96,7 @@ def _rendered_by_size(config: TrainConfig) -> list[RenderedSequences]:
     ]
 
 
-def _held_out_count(count: int, config: TrainConfig) -> int:
+def _held_out_count(count: int, config: RestorationConfig) -> int:
     """Return how many of the first sequences are not trained on: more never move the first."""
     return min(count - 1, round(count * config.held_out))
 
@@ -110,10 +110,10 @@ class RestorationTask(Task):
 
     unit = "sequences"
     scores = SCORES
-    config: TrainConfig
+    config: RestorationConfig
 
     @classmethod
-    def from_config(cls, config: TrainConfig) -> RestorationTask:
+    def from_config(cls, config: RestorationConfig) -> RestorationTask:
         """Return the task that options ask for.
 
         Raises:
@@ -126,7 +126,7 @@ class RestorationTask(Task):
 
     def loss(self, network: nn.Module, batch: dict[str, Tensor]) -> Tensor:
         """Return the loss of a batch of :class:`TrainingSequences`."""
-        whole = Whole(batch["whole_frames"], batch["whole_valid"], batch["window"])
+        whole = WholeFrames(batch["whole_frames"], batch["whole_valid"], batch["window"])
         with self.config.autocast(batch["frames"].device):
             output = cast(Restored, network(batch["frames"], batch["valid"], whole=whole))
         loss = restoration_loss(output, batch, ssim_weight=self.config.ssim_weight)

@@ -56,7 +56,7 @@ def test_a_stranger_runs_it(good: Path, tmp_path: Path) -> None:
     report = (out / "report.html").read_text(encoding="utf-8")
     assert "All 3 photos were aligned" in report
     assert all(name in report for name in NAMES)
-    assert all(f'alt="Aligned photo {name}"' in report for name in NAMES)
+    assert all(f'alt="AlignedFrames photo {name}"' in report for name in NAMES)
 
 
 def test_the_same_seed_gives_the_same_bytes(run: Runner, good: Path, tmp_path: Path) -> None:

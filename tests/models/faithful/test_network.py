@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diar_ops import DtypeError, OptionError, ShapeError
-from diar_ops._types import Restored, Whole
+from diar_ops._types import Restored, WholeFrames
 from diar_ops.models import WHOLE_SIZE, FaithfulDIAR, FaithfulDIARConfig, load_pretrained
 from diar_ops.models.faithful.light import whole_view
 from tests.harness import assert_close, generator
@@ -222,7 +222,7 @@ def test_exceptions() -> None:
         built(frames, valid.double())
     whole = whole_view(frames, valid)
     for wrong, match in (
-        (Whole(whole.frames[:, :1], whole.valid[:, :1], whole.window), r"whole\.frames must have"),
+        (WholeFrames(whole.frames[:, :1], whole.valid[:, :1], whole.window), r"whole\.frames must have"),
         (whole._replace(window=whole.window[:, :3]), r"whole\.window must have shape"),
         (whole._replace(frames=whole.frames[..., ::2, ::2]), r"\(B T 3 64 64\)"),
         (whole._replace(valid=whole.valid[..., :32]), r"\(B T 1 64 64\)"),

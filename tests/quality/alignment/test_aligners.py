@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from benchmarks.quality.alignment import paper as paper_module
-from benchmarks.quality.alignment.aligners import DEFAULT_ALIGNERS, PEERS, AlignerFiles, find_aligners
+from benchmarks.quality.alignment.aligners import DEFAULT_ALIGNERS, PEERS, AlignerFiles, resolve_aligners
 from benchmarks.quality.alignment.configurations import CONFIGURATIONS, configured_settings
 from benchmarks.quality.alignment.pairwise import PAIRS, Matcher, align_pairwise
 from diar_ops import AlignOptions, OptionError, WeightsError, align_sequence, corner_error
@@ -42,7 +42,7 @@ def test_frames_are_laid_where_they_belong(name: str) -> None:
     # ORB finds nothing near the border: 31 pixels on each side.
     size = SIZE if "ours" in name else (200, 240)
     frames, H = views(size=size)
-    (aligner,), skipped = find_aligners([name])
+    (aligner,), skipped = resolve_aligners([name])
     assert (aligner.name, skipped) == (name, [])
     result = aligner.align(frames)
     true = H[:1] @ torch.linalg.inv(H)
@@ -60,7 +60,7 @@ def test_what_cannot_be_aligned_is_refused_and_holds_the_identity(name: str) -> 
     frames, _ = views(2, size)
     noise = torch.rand(1, 3, *size, generator=generator("noise"))
     frames = torch.cat([frames, torch.zeros(1, 3, *size), noise])
-    (aligner,), _ = find_aligners([name])
+    (aligner,), _ = resolve_aligners([name])
     result = aligner.align(frames)
     assert result.success.tolist() == [True, True, False, False]
     assert torch.equal(result.homography_reference_frame[2:], EYE.expand(2, 3, 3))
@@ -78,7 +78,7 @@ def test_configurations_are_ways_to_call_align_sequence() -> None:
 
 def test_an_option_reaches_align_sequence() -> None:
     frames, _ = views(2)
-    by_name = {a.name: a for a in find_aligners(["ours", "ours-one-scale", "ours-unrefined"])[0]}
+    by_name = {a.name: a for a in resolve_aligners(["ours", "ours-one-scale", "ours-unrefined"])[0]}
     expected = align_sequence(frames, reference=0, options=AlignOptions(scales=(1.0,))).homography_reference_frame
     result = by_name["ours-one-scale"].align(frames).homography_reference_frame
     assert torch.equal(result, expected)
@@ -87,12 +87,12 @@ def test_an_option_reaches_align_sequence() -> None:
 
 
 def test_the_paper_needs_weights(resnet18: Path, no_cache: None) -> None:
-    result, skipped = find_aligners(["sift", "paper", "ours-resnet18"])
+    result, skipped = resolve_aligners(["sift", "paper", "ours-resnet18"])
     assert [a.name for a in result] == ["sift"]
     assert len(skipped) == 2
     assert "--resnet18" in skipped[0]
     files = AlignerFiles(resnet18=resnet18)
-    (one, three, ours), skipped = find_aligners(["paper-one-scale", "paper", "ours-resnet18"], files)
+    (one, three, ours), skipped = resolve_aligners(["paper-one-scale", "paper", "ours-resnet18"], files)
     assert skipped == []
     assert one.settings != three.settings
     frames, H = views(2, (224, 224))
@@ -110,7 +110,7 @@ def test_the_paper_finds_the_download_of_torchvision(
     monkeypatch.setattr(paper_module.torch.hub, "get_dir", lambda: str(tmp_path))
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / paper_module.CACHED).write_bytes(resnet18.read_bytes())
-    result, skipped = find_aligners(["paper-one-scale"])
+    result, skipped = resolve_aligners(["paper-one-scale"])
     assert [a.name for a in result] == ["paper-one-scale"]
     assert skipped == []
 
@@ -141,16 +141,16 @@ def test_fewer_inliers_than_the_rule_are_refused() -> None:
 
 def test_names(resnet18: Path, no_cache: None, tmp_path: Path) -> None:
     assert set(DEFAULT_ALIGNERS) >= {*CONFIGURATIONS, *PEERS, "sift+pairs"}
-    names = [a.name for a in find_aligners(DEFAULT_ALIGNERS)[0]]
+    names = [a.name for a in resolve_aligners(DEFAULT_ALIGNERS)[0]]
     assert names == [n for n in DEFAULT_ALIGNERS if n in names]
     assert {"ours", "sift", "sift+pairs", "orb"} <= set(names)
     with pytest.raises(OptionError, match="unknown method shift: expected one of ours"):
-        find_aligners(["shift"])
+        resolve_aligners(["shift"])
     with pytest.raises(OptionError, match=r"unknown method ours\+pairs"):
-        find_aligners(["ours+pairs"])
+        resolve_aligners(["ours+pairs"])
     with pytest.raises(OptionError, match=r"no method to evaluate \(loftr is left out"):
-        find_aligners(["loftr"])
+        resolve_aligners(["loftr"])
     with pytest.raises(WeightsError, match="nowhere"):
-        find_aligners(["paper"], AlignerFiles(resnet18=tmp_path / "nowhere.pth"))
+        resolve_aligners(["paper"], AlignerFiles(resnet18=tmp_path / "nowhere.pth"))
     with pytest.raises(WeightsError):
-        find_aligners(["loftr"], AlignerFiles(loftr=resnet18))
+        resolve_aligners(["loftr"], AlignerFiles(loftr=resnet18))

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from benchmarks.quality.alignment import aligners as aligners_module
-from benchmarks.quality.alignment.aligners import AlignerFiles, find_aligners
+from benchmarks.quality.alignment.aligners import AlignerFiles, resolve_aligners
 from benchmarks.quality.alignment.learned import disk_lightglue_matcher, loftr_matcher
 from diar_ops import WeightsError
 from tests.quality.alignment.views import texture
@@ -69,14 +69,14 @@ def test_disk_and_lightglue(files: AlignerFiles, monkeypatch: pytest.MonkeyPatch
 
 
 def test_they_are_methods_where_their_files_are_named(files: AlignerFiles, monkeypatch: pytest.MonkeyPatch) -> None:
-    (loftr, glue), skipped = find_aligners(["loftr", "disk-lightglue"], files)
+    (loftr, glue), skipped = resolve_aligners(["loftr", "disk-lightglue"], files)
     assert (loftr.name, glue.name, skipped) == ("loftr", "disk-lightglue", [])
     result = loftr.align(texture((64, 64)).expand(2, 3, 64, 64))
     assert result.success.tolist() == [True, False], "untrained, it knows nothing"
-    _, skipped = find_aligners(["sift", "loftr", "disk-lightglue"], AlignerFiles(disk=files.disk))
+    _, skipped = resolve_aligners(["sift", "loftr", "disk-lightglue"], AlignerFiles(disk=files.disk))
     assert ["--kornia-loftr" in skipped[0], "--kornia-lightglue" in skipped[1]] == [True, True]
     monkeypatch.setattr(aligners_module, "has_kornia", lambda: False)
-    (only,), (sentence,) = find_aligners(["sift", "loftr"], files)
+    (only,), (sentence,) = resolve_aligners(["sift", "loftr"], files)
     assert only.name == "sift"
     assert "kornia, which builds it, is not installed" in sentence
 

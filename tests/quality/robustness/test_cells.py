@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from benchmarks.quality.alignment.pairwise import Estimate
-from benchmarks.quality.robustness.cells import align_exactly, find_compared, score_alignment, score_cell
+from benchmarks.quality.robustness.cells import align_exactly, resolve_compared, score_alignment, score_cell
 from benchmarks.quality.robustness.degraded_photos import Photos, choose_pictures, render_degraded_photos
 from benchmarks.quality.robustness.factors import FACTORS
 from benchmarks.quality.robustness.level_plan import PICTURE_SCORES, plan_levels
@@ -68,13 +68,13 @@ def test_bad_plans(factors: list[str], methods: list[str], sequences: int, frame
 
 
 def test_methods_by_name() -> None:
-    compared = find_compared(["mean", "median+exposure+aligned", "mean+aligned"], ["sift"])
+    compared = resolve_compared(["mean", "median+exposure+aligned", "mean+aligned"], ["sift"])
     assert compared.names == ["mean", "median+exposure+aligned", "mean+aligned", "sift"]
     assert not compared.skipped
     with pytest.raises(OptionError, match="unknown method shift"):
-        find_compared(["shift+aligned"], [])
+        resolve_compared(["shift+aligned"], [])
     with pytest.raises(OptionError, match="unknown method mean"):
-        find_compared(["mean"], ["mean"])
+        resolve_compared(["mean"], ["mean"])
 
 
 def test_pictures_of_frames_as_ours_lays_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +83,7 @@ def test_pictures_of_frames_as_ours_lays_them(monkeypatch: pytest.MonkeyPatch) -
     task = list(plan.missing(()))[-1]
     pictures = choose_pictures([], 0, (SIDE, SIDE))
     photos = render_degraded_photos("foreign", 0.5, 0, pictures, 4)
-    compared = find_compared(["mean", "mean+aligned"], ["ours"])
+    compared = resolve_compared(["mean", "mean+aligned"], ["ours"])
     calls = []
 
     def align(frames: torch.Tensor) -> Estimate:

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from diar_ops.data import ImageError
-from diar_ops.training import TrainConfig
+from diar_ops.training import RestorationConfig
 from diar_ops.training.restoration.dataset import CyclesSource, RenderedSource
 from diar_ops.training.restoration.task import training_sequences, validation_sets
 from tests.sequences import write_dataset
 
 
-def small(**options: Any) -> TrainConfig:
+def small(**options: Any) -> RestorationConfig:
     defaults: dict[str, Any] = {
         "sizes": (16,),
         "sequences": (4,),
@@ -24,7 +24,7 @@ def small(**options: Any) -> TrainConfig:
         "crops": (12,),
         "held_out": 0.5,
     }
-    return TrainConfig(**{**defaults, **options})
+    return RestorationConfig(**{**defaults, **options})
 
 
 def test_shares_of_sizes_and_sets(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from diar_ops._types import Restored, Whole
+from diar_ops._types import Restored, WholeFrames
 from diar_ops.textures import procedural_texture
-from diar_ops.training import RestorationTask, TrainConfig, Trainer
+from diar_ops.training import RestorationConfig, RestorationTask, Trainer
 from diar_ops.training.restoration.dataset import SelectedFrames, TrainingSequences
 from diar_ops.training.restoration.validation import validation_items
 from tests.harness import generator
@@ -30,7 +30,7 @@ class TinyNetwork(nn.Module):
             self.unused = nn.Linear(1, 1)
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
 
-    def forward(self, frames: Tensor, valid: Tensor | None = None, *, whole: Whole | None = None) -> Restored:
+    def forward(self, frames: Tensor, valid: Tensor | None = None, *, whole: WholeFrames | None = None) -> Restored:
         assert (whole is None) == (not self.training)
         if valid is None:
             valid = torch.ones_like(frames[:, :, :1], dtype=torch.bool)
@@ -55,7 +55,7 @@ class LightSource:
         return SelectedFrames(light[:, None, None, None] * label**2.2, label, True)
 
 
-def tiny_config(**options: Any) -> TrainConfig:
+def tiny_config(**options: Any) -> RestorationConfig:
     defaults: dict[str, Any] = {
         "frames": (2, 5),
         "crops": (16, 24),
@@ -66,10 +66,10 @@ def tiny_config(**options: Any) -> TrainConfig:
         "whole": 8,
         "lr": 1e-2,
     }
-    return TrainConfig(**{**defaults, **options})
+    return RestorationConfig(**{**defaults, **options})
 
 
-def tiny_data(config: TrainConfig, source: Any = None) -> TrainingSequences:
+def tiny_data(config: RestorationConfig, source: Any = None) -> TrainingSequences:
     return TrainingSequences(
         [(source or LightSource(), 1.0)],
         frames=config.frames,
@@ -80,7 +80,7 @@ def tiny_data(config: TrainConfig, source: Any = None) -> TrainingSequences:
     )
 
 
-def tiny_trainer(out: Path, config: TrainConfig, **more: Any) -> Trainer:
+def tiny_trainer(out: Path, config: RestorationConfig, **more: Any) -> Trainer:
     network = more.pop("network", None) or TinyNetwork()
     data = more.pop("data", None) or tiny_data(config)
     validation = more.pop("validation", None) or {"rendered": validation_items(LightSource(), 2)}

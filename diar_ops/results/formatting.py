@@ -1,4 +1,4 @@
-"""The words and numbers of the report: plain sentences, honest rounding."""
+"""Sentences and numbers of the report, rounded honestly."""
 
 from __future__ import annotations
 
@@ -7,15 +7,7 @@ from importlib import metadata
 
 import numpy as np
 
-from diar_ops._types import Reason
-
-_PACKAGES = ("diar-ops", "torch", "kornia", "numpy", "opencv-python-headless", "pillow")
-
-
-def reason(code: int) -> str:
-    """Explain in plain words why a frame was left out."""
-    known = code != Reason.OK and code in Reason.__members__.values()
-    return Reason(code).explanation if known else "It could not be tied to the reference."
+_PACKAGES = ("diar-ops", "torch", "numpy", "scipy", "opencv-python-headless", "pillow", "safetensors")
 
 
 def verdict(aligned: int, count: int, covered: float, least: int) -> str:
