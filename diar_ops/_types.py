@@ -22,6 +22,10 @@ class Reason(IntEnum):
     NOT_FINITE = 4
     #: A frame fits other frames of its sequence, but none that leads to the reference.
     UNCONNECTED = 5
+    #: No camera makes the homography: the horizon crosses the photo, or it is seen far too steeply.
+    IMPLAUSIBLE = 6
+    #: Points agree on a place, but the pixels of the photos do not look alike there.
+    PIXELS_DISAGREE = 7
 
     @property
     def explanation(self) -> str:
@@ -41,6 +45,11 @@ _EXPLANATIONS = {
     ),
     Reason.NOT_FINITE: "It holds values that are not numbers.",
     Reason.UNCONNECTED: ("It fits some of the other photos, but none of them leads to the reference photo."),
+    Reason.IMPLAUSIBLE: "The place that its points suggest is one that no camera could have taken it from.",
+    Reason.PIXELS_DISAGREE: (
+        "Its points suggest a place, but too little of the photo looks like the others there: it may show "
+        "something similar, or be mostly hidden, mirrored or blurred."
+    ),
 }
 
 

@@ -29,6 +29,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from _cli import TerminalListener, argument_parser, exit_code
+from diar_ops.pipeline import AGGREGATORS
 from diar_ops.results import CleanOptions, clean_photos
 
 BUNDLED = Path(__file__).resolve().parent / "demo_sequence"
@@ -61,9 +62,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         metavar="NAME|FILE",
         default="diar",
         help="how a pixel is made from the photos: diar, a trained network, evens out their light "
-        "and weighs them; without one, consensus averages those that agree, median takes the "
-        "middle one, mean takes all; or a FILE of weights that examples/train.py wrote "
-        "(default: %(default)s)",
+        f"and weighs them; without one: {', '.join(AGGREGATORS)} (the average of those that agree); or "
+        "a FILE of weights that examples/train.py wrote (default: %(default)s)",
     )
     add(
         "--lens",

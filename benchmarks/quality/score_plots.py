@@ -17,10 +17,14 @@ from benchmarks.quality.training_curves import MEASURED, Curve
 
 #: Where there are more numbers of frames, the axis names the round ones only.
 MOST_TICKS, ROUND = 10, (1, 2, 3, 5, 10, 20, 30, 50, 100, 200)
-#: Networks that have no colour of their own take these in turn.
+#: Methods that have no colour of their own take these in turn.
 _OTHERS = ("#d62728", "#1f77b4", "#2ca02c", "#9467bd", "#e377c2", "#8c564b", "#17becf", "#bcbd22")
 _COLOURS = {
-    **dict(zip(CLASSICAL, ("#7f7f7f", "#e08214", "#35978f", "#6a51a3", "#a6761d"), strict=True)),
+    "mean": "#7f7f7f",
+    "median": "#e08214",
+    "rpca": "#35978f",
+    "intrinsic": "#6a51a3",
+    "consensus": "#a6761d",
     "diar": "#000000",
 }
 _BOX_COLOURS = ("#8fb3cc", "#e0a35c", "#9bbf85")
@@ -161,12 +165,11 @@ def _styles(methods: Sequence[str]) -> dict[str, dict[str, Any]]:
     """
     styles: dict[str, dict[str, Any]] = {}
     others = iter(_OTHERS * len(methods))
+    colours: dict[str, str] = {}
     for method in dict.fromkeys(methods):
         plain = method.removesuffix(EXPOSURE)
-        if plain in CLASSICAL:
-            line = ":" if plain == method else "--"
-            styles[method] = {"color": _COLOURS[plain], "linestyle": line}
-        else:
-            colour = _COLOURS.get(method) or next(others)
-            styles[method] = {"color": colour, "linestyle": "-"}
+        line = "-" if plain not in CLASSICAL else ":" if plain == method else "--"
+        if plain not in colours:
+            colours[plain] = _COLOURS.get(plain) or next(others)
+        styles[method] = {"color": colours[plain], "linestyle": line}
     return styles

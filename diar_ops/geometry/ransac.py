@@ -37,9 +37,11 @@ def ransac_homography(
     Minimal samples whose triangles keep their orientation are solved in closed form, looked at
     with a few points, and the best are scored on all points by their truncated squared residuals
     (MSAC: Torr & Zisserman, MLESAC, CVIU 2000) and optimised locally (Chum, Matas & Kittler,
-    Locally optimized RANSAC, DAGM 2003). An item stops as soon as a better sample is unlikely
-    enough. The winner is refitted to the reprojection error in the destination under Tukey's
-    biweight, and then has to show that its support is not chance (Moisan & Stival, IJCV 2004).
+    Locally optimized RANSAC, DAGM 2003). An item stops at the end of
+    the first round (192, 1024, 4096, 8192 samples, and so on) after which a better sample is
+    unlikely enough. The winner is refitted to the reprojection error in the destination under
+    Tukey's biweight, and then has to show that its support is not chance (Moisan & Stival, IJCV
+    2004).
 
     The photos are assumed to show the plane from the same side: mirrored homographies, and such
     that put an inlier behind the camera, are never returned.

@@ -41,9 +41,11 @@ def consensus(
     return softmax_aggregate(features, logits, valid)
 
 
-#: By name: functions of (features, valid, return_weights=), as in :mod:`diar_ops.aggregate`. One
-#: more line makes another one known to :func:`reconstruct_sequence`, to ``full_pipeline.py
-#: --aggregator`` and to ``evaluate.py --methods``.
+#: By name: functions of (features, valid, return_weights=), as in :mod:`diar_ops.aggregate`; with
+#: ``return_weights=True`` they return (picture, weights), which reconstruction needs. One more line
+#: makes another one known to :func:`reconstruct_sequence`, to ``full_pipeline.py --aggregator`` and
+#: to the comparisons, where it joins the default methods. To be public in ``diar_ops``, too, it
+#: needs what every op needs (CONTRIBUTING).
 AGGREGATORS: dict[str, Callable[..., Any]] = {
     "mean": mean_aggregate,
     "median": median_aggregate,

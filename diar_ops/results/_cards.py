@@ -76,7 +76,7 @@ def frame_cards(run: FinishedRun, spreads: Spreads, corner_error: Sequence[float
             spread=spreads.per_frame[t],
         )
         if not alignment.success[t]:
-            cards.append(card._replace(reason=Reason(int(alignment.reason[t])).explanation))
+            cards.append(card._replace(reason=_explain(int(alignment.reason[t]))))
             continue
         warped, valid = run.warp_reduced(t, photo, image_size(clean))
         difference, differing = difference_map(warped, valid, clean)
@@ -91,3 +91,9 @@ def frame_cards(run: FinishedRun, spreads: Spreads, corner_error: Sequence[float
         status = "reference" if t == alignment.reference else "aligned"
         cards.append(card._replace(status=status, facts=facts, difference=data_uri(difference)))
     return cards
+
+
+def _explain(code: int) -> str:
+    """Explain why a frame was left out; alignments from elsewhere may not say."""
+    known = code != Reason.OK and code in Reason.__members__.values()
+    return Reason(code).explanation if known else "It could not be tied to the reference."

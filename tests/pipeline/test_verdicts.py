@@ -129,6 +129,6 @@ def test_a_frame_of_which_too_little_agrees_is_left_out(monkeypatch: pytest.Monk
     alignment = align_sequence(given, reference=0)
     assert alignment.pairs.estimate.success.all()
     assert alignment.success.tolist() == [True, False, False]
-    assert alignment.reason.tolist()[1:] == [Reason.CHANCE_LEVEL] * 2
+    assert alignment.reason.tolist()[1:] == [Reason.PIXELS_DISAGREE] * 2
     assert torch.equal(alignment.homography_reference_frame, EYE.expand(3, 3, 3))
     assert alignment.overlap.tolist() == [1, 0, 0]

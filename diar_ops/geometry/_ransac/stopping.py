@@ -34,6 +34,9 @@ def hypotheses_needed(inliers: Tensor, count: Tensor, confidence: float) -> Tens
 def is_unfinished(inliers: Tensor, count: Tensor, drawn: int, *, confidence: float, ordered: bool) -> Tensor:
     """Return (B,) bool, the items that need more than the ``drawn`` hypotheses.
 
+    Asked at the end of each round (:func:`round_ends`) only, so that no item draws fewer than the
+    first round does.
+
     Of ``ordered`` correspondences every other sample prefers the first ones: the rule counts only
     the others, which are drawn from all.
     """

@@ -15,10 +15,15 @@ from diar_ops.pipeline._align.refine import QUANTILES
 def judge_frames(pairs: PairMatches, placement: Placement, finite: Sequence[bool], reference: int) -> Alignment:
     """Return the alignment of a sequence with the verdict on each frame.
 
-    A frame is aligned if its pixels agree with those of its anchor (:data:`refine.RELIABILITY_BOUNDS`); else
-    its reason is CHANCE_LEVEL. A frame that no path of verified pairs leads to the reference is
-    UNCONNECTED if some pair of it was verified, and has the reason of its most promising pair if
-    not.
+    Every refusal of a sequence is one of these, in the order in which they are asked:
+
+    - NOT_FINITE: the frame holds values that are not finite, and is matched with none.
+    - TOO_FEW, COLLINEAR, CHANCE_LEVEL: no pair of it was verified; that of the pair with the most
+      matches (:func:`ransac_homography`; its bounds are in ``geometry/_ransac/significance.py``).
+    - IMPLAUSIBLE: likewise, but no camera makes that pair's homography (:func:`graph.is_plausible`).
+    - UNCONNECTED: a pair was verified, but no path of such pairs leads to the reference.
+    - PIXELS_DISAGREE: a path leads there, but refined on the pixels, the frame does not agree with
+      its anchor (:data:`refine.RELIABILITY_BOUNDS`), or no camera makes the refined homography.
 
     Args:
         pairs: The matched pairs, verified or not.
@@ -34,7 +39,7 @@ def judge_frames(pairs: PairMatches, placement: Placement, finite: Sequence[bool
     success[reference], reason[reference] = True, int(Reason.OK)
     for t, frame in placement.refined.items():
         success[t], spread[t] = frame.success, frame.spread
-        reason[t] = int(Reason.OK if frame.success else Reason.CHANCE_LEVEL)
+        reason[t] = int(Reason.OK if frame.success else Reason.PIXELS_DISAGREE)
     for t in (*placement.placed, reference):
         overlap[t] = covered_grid(homography[t], t, sizes[reference], lens).double().mean()
     not_finite = ~torch.tensor(finite)

@@ -182,7 +182,7 @@ def verify_pairs(
     estimate = estimate._replace(
         inliers=estimate.inliers & possible[:, None],
         success=estimate.success & possible,
-        reason=torch.where(refused, int(Reason.CHANCE_LEVEL), estimate.reason),
+        reason=torch.where(refused, int(Reason.IMPLAUSIBLE), estimate.reason),
     )
     return _to_full_resolution(PairMatches(frames, matches, estimate), copies)
 

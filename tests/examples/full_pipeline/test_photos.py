@@ -134,7 +134,7 @@ def test_a_photo_that_does_not_belong_is_left_out(run: Runner, good: Path, tmp_p
     assert not (tmp_path / "with" / "aligned" / "aa.png").exists()
     report = (tmp_path / "with" / "report.html").read_text(encoding="utf-8")
     assert "left out" in report
-    assert "AlignedFrames photo aa.png" not in report
+    assert "Aligned photo aa.png" not in report
     # More pairs draw other random samples: positions differ by hundredths of a pixel.
     difference = np.abs(clean(tmp_path / "with") - clean(tmp_path / "without"))
     assert difference.mean() < 0.5 / 255

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from diar_ops.pipeline import AGGREGATORS
 from tests import photos
 from tests.examples.full_pipeline.runs import SIZE, contents, save
 from tests.scripts import Runner, assert_one_error
@@ -54,7 +55,7 @@ def test_reference_that_is_none(run: Runner, good: Path, tmp_path: Path, asked: 
     [
         ("--descriptor", "missing.pth", "missing.pth"),
         ("--descriptor", "resnet19", "resnet19"),
-        ("--aggregator", "best", "diar, mean, median, consensus or a file of weights, got 'best'"),
+        ("--aggregator", "best", f"diar, {', '.join(AGGREGATORS)} or a file of weights, got 'best'"),
         ("--device", "nonsense", "--device: cannot compute on 'nonsense'"),
         ("--ground-truth", "missing.png", "missing.png does not exist"),
         ("--max-size", "15", "max_size >= 16"),
