@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -49,83 +49,95 @@ def match_frames(
     Returns:
         The pairs, in full-resolution pixels.
     """
-
-    def match_on(frames: Tensor, copies: Sequence[WorkingCopy | None], earlier: PairMatches | None) -> PairMatches:
-        return _match_all(
-            frames, copies, earlier, descriptor=descriptor, options=options, generator=generator, progress=progress
-        )
-
     small = [None if c is None else smaller_copy(c, options.matching_size // 2) for c in copies]
     candidates = candidate_pairs(len(copies))
-    pairs = match_on(candidates, small, None)
+    pairs = _match_pass(candidates, _Pass(small, descriptor, options, generator, progress, ""))
     lone = set(_outside_largest_component(pairs, copies))
     again = torch.tensor([not lone.isdisjoint(pair) for pair in candidates.tolist()]).bool()
     larger = any(s and c and s.size != c.size for s, c in zip(small, copies, strict=True))
     if larger and again.any():
-        pairs = match_on(candidates[again], copies, pairs)
+        closely = _Pass(copies, descriptor, options, generator, progress, " closely")
+        pairs = _match_pass(candidates[again], closely, pairs)
     return pairs
 
 
-def _match_all(
-    frames: Tensor,
-    copies: Sequence[WorkingCopy | None],
-    earlier: PairMatches | None,
-    *,
-    descriptor: Descriptor,
-    options: AlignOptions,
-    generator: torch.Generator | None,
-    progress: Progress,
-) -> PairMatches:
+class _Pass(NamedTuple):
+    """One pass over copies of one size.
+
+    Attributes:
+        copies: Of each frame; ``None`` for a frame that cannot be used.
+        descriptor: Describes images.
+        options: Pyramid scales, sizes and thresholds.
+        generator: Source of randomness.
+        progress: Called with the progress of each step.
+        suffix: Of the names of the steps.
+    """
+
+    copies: Sequence[WorkingCopy | None]
+    descriptor: Descriptor
+    options: AlignOptions
+    generator: torch.Generator | None
+    progress: Progress
+    suffix: str
+
+    def describe(self, copy: WorkingCopy | None) -> Levels:
+        """Return the feature maps of a copy; none of a frame that cannot be used."""
+        return [] if copy is None else describe_copy(copy, self.descriptor, self.options.scales)
+
+    def verify(self, frames: Tensor, matches: Sequence[Matches | None]) -> PairMatches:
+        """Verify matches of one pair each."""
+        stacked = _stack_matches(matches, self.options.max_matches)
+        return verify_pairs(frames, stacked, self.copies, threshold=self.options.threshold, generator=self.generator)
+
+
+def _match_pass(frames: Tensor, now: _Pass, earlier: PairMatches | None = None) -> PairMatches:
     """Match pairs of copies upright, then rotated; return them together with earlier pairs."""
-    suffix = "" if earlier is None else " closely"
-    levels: list[Levels | None] = [None] * len(copies)
-
-    def describe(copy: WorkingCopy) -> Levels:
-        return describe_copy(copy, descriptor, options.scales)
-
-    def match(levels0: Levels, levels1: Levels) -> Matches:
-        return match_levels(levels0, levels1, options.max_matches)
-
-    def verify(frames: Tensor, matches: Sequence[Matches | None]) -> PairMatches:
-        stacked = _stack_matches(matches, options.max_matches)
-        threshold = options.threshold
-        return verify_pairs(frames, stacked, copies, threshold=threshold, generator=generator)
-
+    levels: dict[int, Levels] = {}
     used = sorted(set(frames.flatten().tolist()))
     for done, t in enumerate(used):
-        copy = copies[t]
-        levels[t] = None if copy is None else describe(copy)
-        progress(f"describing photos{suffix}", done + 1, len(used))
-    matches: list[Matches | None] = []
-    for done, (i, j) in enumerate(frames.tolist()):
-        levels_i, levels_j = levels[i], levels[j]
-        matches.append(match(levels_i, levels_j) if levels_i and levels_j else None)
-        progress(f"matching pairs{suffix}", done + 1, len(frames))
-    pairs = verify(frames, matches)
+        levels[t] = now.describe(now.copies[t])
+        now.progress(f"describing photos{now.suffix}", done + 1, len(used))
+    pairs = _match_upright(frames, levels, now)
     if earlier is not None:
         pairs = _replace_verified(earlier, pairs)
+    return _match_rotated(pairs, levels, now)
 
-    # Frames that fit none of the largest component may be rotated: match them with its hubs.
-    lone = _outside_largest_component(pairs, copies)
-    component = [t for t, c in enumerate(copies) if c is not None and t not in lone]
+
+def _match_upright(frames: Tensor, levels: Mapping[int, Levels], now: _Pass) -> PairMatches:
+    """Match and verify pairs (P, 2) of described frames."""
+    matches: list[Matches | None] = []
+    for done, (i, j) in enumerate(frames.tolist()):
+        usable = levels[i] and levels[j]
+        matches.append(match_levels(levels[i], levels[j], now.options.max_matches) if usable else None)
+        now.progress(f"matching pairs{now.suffix}", done + 1, len(frames))
+    return now.verify(frames, matches)
+
+
+def _match_rotated(pairs: PairMatches, levels: dict[int, Levels], now: _Pass) -> PairMatches:
+    """Match frames outside the largest component rotated, with its hubs; replace what is verified."""
+    lone = _outside_largest_component(pairs, now.copies)
+    component = [t for t, copy in enumerate(now.copies) if copy is not None and t not in lone]
     hubs = _by_support(pairs, component)[:HUBS]
     if not component:  # rotate all to the first usable one
         hubs, lone = lone[:1], lone[1:]
     rows: list[tuple[int, int]] = []
-    rotated_matches: list[Matches | None] = []
+    matches: list[Matches | None] = []
     for done, t in enumerate(lone):
+        copy = now.copies[t]
+        assert copy is not None
         for angle in ROTATIONS:
-            rotated, homography_rotated_copy = rotate_copy(_usable(copies[t]), angle)
-            rotated_levels = describe(rotated)
+            rotated, homography_rotated_copy = rotate_copy(copy, angle)
+            rotated_levels = now.describe(rotated)
             for hub in hubs:
-                hub_levels = levels[hub] = levels[hub] or describe(_usable(copies[hub]))
-                upright = unrotate_matches(match(rotated_levels, hub_levels), homography_rotated_copy)
+                if hub not in levels:
+                    levels[hub] = now.describe(now.copies[hub])
+                match = match_levels(rotated_levels, levels[hub], now.options.max_matches)
                 rows.append((t, hub))
-                rotated_matches.append(upright)
-        progress(f"turning photos{suffix}", done + 1, len(lone))
+                matches.append(unrotate_matches(match, homography_rotated_copy))
+        now.progress(f"turning photos{now.suffix}", done + 1, len(lone))
     if not rows:
         return pairs
-    return _replace_verified(pairs, verify(torch.tensor(rows), rotated_matches))
+    return _replace_verified(pairs, now.verify(torch.tensor(rows), matches))
 
 
 def describe_copy(copy: WorkingCopy, descriptor: Descriptor, scales: Sequence[float]) -> list[FeatureMap]:
@@ -207,11 +219,6 @@ def _scale_points(points: Tensor, matrix: Tensor) -> Tensor:
     matrix = matrix.to(points)
     scale = torch.diagonal(matrix, dim1=1, dim2=2)[:, None, :2]
     return points * scale + matrix[:, None, :2, 2]
-
-
-def _usable(copy: WorkingCopy | None) -> WorkingCopy:
-    assert copy is not None
-    return copy
 
 
 def _outside_largest_component(pairs: PairMatches, copies: Sequence[WorkingCopy | None]) -> list[int]:
