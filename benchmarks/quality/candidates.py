@@ -47,17 +47,12 @@ def resolve_candidates(options: argparse.Namespace, parts: Mapping[str, object])
     methods: list[Method] = []
     aligners: list[Aligner] = []
     if parts.keys() - {ALIGNED}:
-        methods, skipped = resolve_methods(words)
-        _print_lines(skipped)
+        methods = resolve_methods(words)
     if ALIGNED in parts:
         aligners, skipped = resolve_aligners(options.aligners or [DEFAULT], files)
-        _print_lines(skipped)
+        for sentence in skipped:
+            print(sentence, file=sys.stderr)
     return Candidates(words, methods, aligners, files)
-
-
-def _print_lines(sentences: Sequence[str]) -> None:
-    for sentence in sentences:
-        print(sentence, file=sys.stderr)
 
 
 def check_against(names: Sequence[str], candidates: Candidates, out: Path) -> None:

@@ -121,7 +121,7 @@ def write_cases(
 
 
 def _begin(words: Sequence[str], disturbance: Disturbance, folder: Path) -> Callable[[Task[Path]], list[Row]]:
-    methods = {method.name: method for method in resolve_methods(words)[0]}
+    methods = {method.name: method for method in resolve_methods(words)}
     return partial(_draw, methods=methods, disturbance=disturbance, folder=folder)
 
 

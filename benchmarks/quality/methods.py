@@ -52,8 +52,8 @@ class Method(NamedTuple):
     digest: str | None = None
 
 
-def resolve_methods(words: Sequence[str]) -> tuple[list[Method], list[str]]:
-    """Return the methods that names stand for.
+def resolve_methods(words: Sequence[str]) -> list[Method]:
+    """Return the methods that names stand for, each once.
 
     Args:
         words: Names of :data:`CLASSICAL`, with or without :data:`EXPOSURE`; names of networks that
@@ -61,31 +61,21 @@ def resolve_methods(words: Sequence[str]) -> tuple[list[Method], list[str]]:
             its name without ending, by ``NAME=PATH`` as one likes. Those of networks may have
             :data:`SETTLED` behind them. :data:`DEFAULT` stands for :data:`DEFAULT_METHODS`.
 
-    Returns:
-        The methods, each once, and one sentence for each that had to be skipped: the package's
-        own network where the package holds no weights of it.
-
     Raises:
         OptionError: A name is unknown, or two files are called the same.
         WeightsError: A file is missing, damaged, or no such network.
     """
     methods: dict[str, Method] = {}
-    skipped = []
     for word in expand_default(words, DEFAULT_METHODS):
         plain = word.removesuffix(EXPOSURE)
         if plain in CLASSICAL:
             method = Method(word, _restore_classical(plain, exposure=plain != word))
-        elif word.removesuffix(SETTLED) == "diar" and not (SHIPPED / "diar.safetensors").is_file():
-            skipped.append("diar is left out: the package holds no weights of it yet")
-            continue
         else:
             method = _network(word)
         if method.name in methods:
             raise OptionError(f"two methods are called {method.name}; call one of them otherwise: NAME={word}")
         methods[method.name] = method
-    if not methods:
-        raise OptionError("there is no method to evaluate" + "".join(f" ({s})" for s in skipped))
-    return list(methods.values()), skipped
+    return list(methods.values())
 
 
 def expand_default(words: Sequence[str], default: Sequence[str]) -> list[str]:

@@ -62,7 +62,7 @@ def score_sequence(
 def begin_reconstruction(
     words: Sequence[str], disturbance: Disturbance, lpips: LpipsFiles | None = None
 ) -> Callable[[Task[Path]], list[Row]]:
-    """Return the work of :func:`run_tasks`.
+    """Build the function that scores one task, in the process that calls it.
 
     Args:
         words: The methods, as :func:`resolve_methods` takes them.
@@ -70,10 +70,7 @@ def begin_reconstruction(
         lpips: Weights of LPIPS, if it is to be among the scores.
     """
     return partial(
-        score_sequence,
-        methods=resolve_methods(words)[0],
-        disturbance=disturbance,
-        perceptual=lpips and load_lpips(lpips),
+        score_sequence, methods=resolve_methods(words), disturbance=disturbance, perceptual=lpips and load_lpips(lpips)
     )
 
 

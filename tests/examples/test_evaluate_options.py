@@ -9,9 +9,8 @@ from types import ModuleType
 
 import pytest
 
-from benchmarks.quality.methods import CLASSICAL
 from diar_ops import DeepResidualSets, DeepResidualSetsConfig, save_pretrained
-from tests.examples.test_evaluate import FAST, ONLY, SAMPLE, rows_of, table_of
+from tests.examples.test_evaluate import FAST, ONLY, rows_of, table_of
 from tests.scripts import Runner, assert_one_error
 from tests.sequences import write_dataset
 
@@ -36,25 +35,6 @@ def test_other_settings_are_not_mixed(run: Runner, small: Path, weights: Path, t
     assert json.loads(settings.read_text())["weights"].keys() == {"net"}
     settings.unlink()
     assert_one_error(run(*command), "no settings.json")
-
-
-@pytest.mark.usefixtures("no_plots")
-def test_default_methods_leave_out_a_network_that_is_not_there(
-    run: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from benchmarks.quality import methods
-
-    monkeypatch.setattr(methods, "SHIPPED", tmp_path)
-    done = run(SAMPLE / "aligned", "--out", tmp_path / "out", *ONLY, "--frames", 3)
-    assert done.code == 0
-    assert done.err == "diar is left out: the package holds no weights of it yet\n"
-    assert {r.method for r in rows_of(tmp_path / "out")} == {
-        *(f"{name}+exposure" for name in CLASSICAL),
-        "mean",
-        "median",
-        "rpca",
-        "intrinsic",
-    }
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.quality import methods as methods_module
 from benchmarks.quality.methods import CLASSICAL, DEFAULT_METHODS, compensate_exposure, resolve_methods
 from diar_ops import DeepResidualSets, DeepResidualSetsConfig, OptionError, WeightsError, save_pretrained
 from diar_ops.colour import linear_to_srgb, srgb_to_linear
@@ -31,8 +30,8 @@ def exposed(factors: tuple[float, ...]) -> tuple[Tensor, Tensor]:
 
 
 def restore(name: str, frames: Tensor, valid: Tensor | None = None) -> Tensor:
-    (method,), skipped = resolve_methods([name])
-    assert (method.name, method.digest, skipped) == (name, None, [])
+    (method,) = resolve_methods([name])
+    assert (method.name, method.digest) == (name, None)
     return method.restore(frames, valid)
 
 
@@ -91,7 +90,7 @@ def test_compensation_of_tiny_frames_changes_nothing_in_equal_ones(size: tuple[i
 
 
 def test_a_file_is_called_by_its_name_or_as_one_likes(weights: Path) -> None:
-    (one, other), _ = resolve_methods([str(weights), f"mine={weights}"])
+    (one, other) = resolve_methods([str(weights), f"mine={weights}"])
     assert (one.name, other.name) == ("sets", "mine")
     assert one.digest == other.digest
     assert len(one.digest or "") == 64
@@ -103,21 +102,12 @@ def test_a_file_is_called_by_its_name_or_as_one_likes(weights: Path) -> None:
 def test_a_path_with_an_equals_sign_is_a_path(weights: Path) -> None:
     odd = weights.with_name("a=b.safetensors")
     shutil.copy(weights, odd)
-    assert [m.name for m in resolve_methods([str(odd)])[0]] == ["a=b"]
+    assert [m.name for m in resolve_methods([str(odd)])] == ["a=b"]
 
 
-def test_the_network_of_the_package_is_used_or_left_out(
-    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(methods_module, "SHIPPED", tmp_path)
-    (only,), (sentence,) = resolve_methods(["mean", "diar"])
-    assert only.name == "mean"
-    assert "diar is left out" in sentence
-    with pytest.raises(OptionError, match=r"no method to evaluate \(diar is left out"):
-        resolve_methods(["diar"])
-    shutil.copy(weights, tmp_path / "diar.safetensors")
-    (mean, diar), none = resolve_methods(["mean", "diar"])
-    assert (mean.digest, diar.name, none) == (None, "diar", [])
+def test_the_network_of_the_package_has_a_digest() -> None:
+    mean, diar = resolve_methods(["mean", "diar"])
+    assert (mean.digest, diar.name) == (None, "diar")
     assert diar.digest is not None
 
 

@@ -31,7 +31,7 @@ result = reconstruct_sequence(frames, alignment, aggregator="first", compensate=
 assert torch.allclose(result.image, frames[0], atol=1e-6)
 assert full_pipeline.parse_arguments(["photos", "--aggregator", "first"]).aggregator == "first"
 assert _load_aggregator("first") == "first"
-(method,), _ = resolve_methods(["first"])
+(method,) = resolve_methods(["first"])
 assert torch.equal(method.restore(frames[None], None), frames[:1])
 assert "first+exposure" in DEFAULT_METHODS
 assert len(_styles([*DEFAULT_METHODS, "first"])) == len(DEFAULT_METHODS) + 1

@@ -89,7 +89,7 @@ def align_and_score(task: Task[Path], aligners: Sequence[Aligner]) -> list[Row]:
 
 
 def begin_alignment(words: Sequence[str], files: AlignerFiles) -> Callable[[Task[Path]], list[Row]]:
-    """Return the work of :func:`run_tasks`.
+    """Build the function that scores one task, in the process that calls it.
 
     Args:
         words: The methods, as :func:`resolve_aligners` takes them.

@@ -65,25 +65,22 @@ def resolve_compared(restorers: Sequence[str], aligners: Sequence[str]) -> Compa
         WeightsError: A file is missing, damaged, or holds something else.
     """
     by_name: dict[str, Method] = {}
-    skipped: list[str] = []
     for end in ("", ALIGNED):
         words = [w.removesuffix(ALIGNED) for w in restorers if w.endswith(ALIGNED) == bool(end)]
         if words:
-            methods, reasons = resolve_methods(words)
-            by_name.update((method.name + end, method) for method in methods)
-            skipped += reasons
-    selected, reasons = resolve_aligners(aligners) if aligners else ([], [])
+            by_name.update((method.name + end, method) for method in resolve_methods(words))
+    selected, skipped = resolve_aligners(aligners) if aligners else ([], [])
     both = by_name.keys() & {aligner.name for aligner in selected}
     if both:
         raise OptionError(f"two methods are called {min(both)}; call one of them otherwise")
     (ours,), _ = resolve_aligners([OURS])
-    return Compared(by_name, {a.name: a for a in selected}, ours, [*skipped, *reasons])
+    return Compared(by_name, {a.name: a for a in selected}, ours, skipped)
 
 
 def begin_robustness(
     restorers: Sequence[str], aligners: Sequence[str], textures: Sequence[str], side: int
 ) -> Callable[[Task[Cell]], list[Row]]:
-    """Return the work of :func:`run_tasks`.
+    """Build the function that scores one task, in the process that calls it.
 
     Args:
         restorers: As :func:`resolve_compared` takes them.
