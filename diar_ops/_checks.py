@@ -6,13 +6,17 @@ GPU, and trace through ``torch.compile``. Values (NaN, range) are each op's own 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
 
 from diar_ops._errors import DeviceError, DtypeError, OptionError, ShapeError
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 #: Smallest value safely added to a denominator, about eight units in the last place of 1.0.
 EPS: dict[torch.dtype, float] = {
@@ -36,6 +40,22 @@ def solve_dtype(dtype: torch.dtype) -> torch.dtype:
 def widest_dtype(device: torch.device) -> torch.dtype:
     """Return float64, or float32 on a device that has none (MPS): for small, exact solves."""
     return torch.float32 if device.type == "mps" else torch.float64
+
+
+def full_precision(op: Callable[P, R]) -> Callable[P, R]:
+    """Run an op with ambient autocast off: it computes in the precision of its inputs at least."""
+
+    @wraps(op)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        tensors = (x for x in (*args, *kwargs.values()) if isinstance(x, Tensor))
+        first = next(tensors, None)
+        kind = "cpu" if first is None else first.device.type
+        if not torch.amp.is_autocast_available(kind) or not torch.is_autocast_enabled(kind):
+            return op(*args, **kwargs)
+        with torch.autocast(kind, enabled=False):
+            return op(*args, **kwargs)
+
+    return call
 
 
 def check_shapes(op: str, /, **named: tuple[Any, str]) -> dict[str, int]:

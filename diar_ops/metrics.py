@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from diar_ops._checks import check_bool, check_floating, check_option, check_shapes, solve_dtype
+from diar_ops._checks import check_bool, check_floating, check_option, check_shapes, full_precision, solve_dtype
 from diar_ops._errors import ShapeError
 
 #: Wang et al. 2004: an 11 x 11 Gaussian window of sigma 1.5, and the two stabilising constants.
@@ -15,6 +15,7 @@ WINDOW_SIGMA = 1.5
 K1, K2 = 0.01, 0.03
 
 
+@full_precision
 def rmse(image: Tensor, target: Tensor, valid: Tensor | None = None) -> Tensor:
     """Return the root mean square error over the valid pixels and all channels.
 
@@ -40,6 +41,7 @@ def rmse(image: Tensor, target: Tensor, valid: Tensor | None = None) -> Tensor:
     return root.to(torch.promote_types(image.dtype, target.dtype))
 
 
+@full_precision
 def psnr(image: Tensor, target: Tensor, valid: Tensor | None = None, *, data_range: float = 1.0) -> Tensor:
     """Return the peak signal-to-noise ratio 10 log10(data_range^2 / MSE), in dB.
 
@@ -68,6 +70,7 @@ def psnr(image: Tensor, target: Tensor, valid: Tensor | None = None, *, data_ran
     return decibels.to(torch.promote_types(image.dtype, target.dtype))
 
 
+@full_precision
 def ssim(image: Tensor, target: Tensor, valid: Tensor | None = None, *, data_range: float = 1.0) -> Tensor:
     """Return the mean structural similarity with an 11 x 11 Gaussian window of sigma 1.5.
 

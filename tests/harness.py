@@ -26,7 +26,7 @@ TOLERANCES: dict[torch.dtype, tuple[float, float]] = {
 }
 
 #: What every op's class must answer; a method ``test_<kind>`` or ``test_<kind>_...`` answers it.
-KINDS = ("smoke", "exception", "cardinality", "oracle", "property", "nan", "gradcheck", "compile")
+KINDS = ("smoke", "exception", "cardinality", "oracle", "property", "nan", "gradcheck", "compile", "autocast")
 
 
 def generator(name: str, device: torch.device | str = "cpu") -> torch.Generator:
@@ -44,6 +44,13 @@ def assert_close(actual: Any, expected: Any, *, rtol: float | None = None, atol:
         rtol=default[0] if rtol is None else rtol,
         atol=default[1] if atol is None else atol,
     )
+
+
+def assert_identical(actual: list[Tensor], expected: list[Tensor]) -> None:
+    """Check that tensors agree in dtype and in every bit of every value; NaN equals NaN."""
+    assert [a.dtype for a in actual] == [e.dtype for e in expected]
+    for a, e in zip(actual, expected, strict=True):
+        torch.testing.assert_close(a, e, rtol=0, atol=0, equal_nan=True)
 
 
 def tensors_of(output: Any) -> list[Tensor]:
@@ -110,6 +117,16 @@ class OpTests:
         assert len(actual) == len(expected)
         for a, e in zip(actual, expected, strict=True):
             assert torch.equal(a, e)
+
+    def test_autocast(self, device: torch.device) -> None:
+        """Ambient autocast changes nothing: an op computes in the precision of its inputs at least."""
+        self.skip_if_exempt("autocast")
+        args, kwargs = self.call(device, torch.float32)
+        expected = tensors_of(self.function(*args, **kwargs))
+        args, kwargs = self.call(device, torch.float32)
+        with torch.autocast(device.type, torch.bfloat16):
+            actual = tensors_of(self.function(*args, **kwargs))
+        assert_identical(actual, expected)
 
     def test_gradcheck(self, device: torch.device) -> None:
         self.skip_if_exempt("gradcheck")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from diar_ops._checks import check_bool, check_floating, check_option, check_shapes, solve_dtype
+from diar_ops._checks import check_bool, check_floating, check_option, check_shapes, full_precision, solve_dtype
 from diar_ops._module import OpModule
 
 # Iteratively reweighted least squares for the L1 fit of the pairs; residuals are log ratios.
@@ -13,6 +13,7 @@ _REWEIGHTINGS = 10
 _LEAST_RESIDUAL = 1e-3
 
 
+@full_precision
 def exposure_gain(
     frames: Tensor, valid: Tensor | None = None, *, low: float = 0.005, high: float = 0.95, iterations: int = 4
 ) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from diar_ops._checks import check_option
+from diar_ops._checks import check_option, full_precision
 from diar_ops._module import OpModule
 from diar_ops.aggregate._frames import check_frames, usable_frames
 from diar_ops.aggregate._intrinsic.poisson import divergence, solve_poisson
@@ -16,6 +16,7 @@ from diar_ops.aggregate.median import median_aggregate
 _UNSEEN_WEIGHT = 1e-4
 
 
+@full_precision
 def intrinsic_aggregate(features: Tensor, valid: Tensor | None = None, *, floor: float = 1 / 255) -> Tensor:
     r"""Estimate what all frames share by the median of their log derivatives, channel by channel.
 

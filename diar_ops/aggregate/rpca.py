@@ -8,7 +8,7 @@ from typing import Literal, overload
 import torch
 from torch import Tensor
 
-from diar_ops._checks import check_option
+from diar_ops._checks import check_option, full_precision
 from diar_ops._module import OpModule
 from diar_ops.aggregate._frames import check_frames, usable_frames
 from diar_ops.aggregate._rpca.alm import low_rank_part
@@ -36,6 +36,7 @@ def rpca_aggregate(
 ) -> Tensor | tuple[Tensor, Tensor]: ...
 
 
+@full_precision
 def rpca_aggregate(
     features: Tensor,
     valid: Tensor | None = None,

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from diar_ops._checks import check_bool, check_floating, check_option, check_shapes
+from diar_ops._checks import check_bool, check_floating, check_option, check_shapes, full_precision
 from diar_ops._errors import DtypeError, ShapeError
 from diar_ops._module import OpModule
 from diar_ops._types import BundleAdjustment
@@ -17,6 +17,7 @@ from diar_ops.geometry._bundle.prepare import Problem
 DISTORTIONS = ("none", "shared")
 
 
+@full_precision
 def bundle_adjust_homographies(
     frames: Tensor,
     points0: Tensor,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from diar_ops._checks import check_broadcast, check_floating, check_shapes, solve_dtype
+from diar_ops._checks import check_broadcast, check_floating, check_shapes, full_precision, solve_dtype
 
 
+@full_precision
 def homography_from_camera(K: Tensor, R: Tensor, t: Tensor, plane: Tensor | None = None) -> Tensor:
     """Return the exact homography of a plane seen by a pinhole camera: frame ~ H @ plane.
 

@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from diar_ops._checks import check_bool, check_floating, check_option, check_shapes, solve_dtype
+from diar_ops._checks import check_bool, check_floating, check_option, check_shapes, full_precision, solve_dtype
 from diar_ops._module import OpModule
 from diar_ops.geometry._boxes import box_sum
 
 
+@full_precision
 def local_contrast(
     image: Tensor, valid: Tensor | None = None, *, window: int = 7, floor: float = 0.01
 ) -> tuple[Tensor, Tensor]:

@@ -5,10 +5,19 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from diar_ops._checks import check_broadcast, check_floating, check_shapes, check_size, eps_of, solve_dtype
+from diar_ops._checks import (
+    check_broadcast,
+    check_floating,
+    check_shapes,
+    check_size,
+    eps_of,
+    full_precision,
+    solve_dtype,
+)
 from diar_ops.geometry._matrix3 import scale_to_unit
 
 
+@full_precision
 def corner_error(homography: Tensor, other: Tensor, *, size: tuple[int, int]) -> Tensor:
     """Return the mean distance, in destination pixels, of the four projected source corners.
 

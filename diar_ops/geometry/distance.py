@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from diar_ops._checks import check_broadcast, check_floating, check_shapes, solve_dtype
+from diar_ops._checks import check_broadcast, check_floating, check_shapes, full_precision, solve_dtype
 from diar_ops.geometry.normalize import normalize_homography
 
 
+@full_precision
 def homography_distance(homography: Tensor, other: Tensor) -> Tensor:
     """Return ||H / det(H)^(1/3) - G / det(G)^(1/3)||_F, the Frobenius distance at determinant 1.
 

@@ -8,13 +8,22 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from diar_ops._checks import check_broadcast, check_floating, check_shapes, check_size, eps_of, solve_dtype
+from diar_ops._checks import (
+    check_broadcast,
+    check_floating,
+    check_shapes,
+    check_size,
+    eps_of,
+    full_precision,
+    solve_dtype,
+)
 from diar_ops.geometry.transform import TransformedPoints
 
 #: No lens shows in a photo what lies this many half diagonals off its axis, undistorted.
 _FAR = 100.0
 
 
+@full_precision
 def undistort_points(points: Tensor, distortion: Tensor, *, size: tuple[int, int]) -> TransformedPoints:
     """Remove the lens distortion from points: photo to ideal pinhole photo.
 
@@ -47,6 +56,7 @@ def undistort_points(points: Tensor, distortion: Tensor, *, size: tuple[int, int
     return _finish(offset, factor, valid, geometry[0], points.dtype)
 
 
+@full_precision
 def distort_points(points: Tensor, distortion: Tensor, *, size: tuple[int, int]) -> TransformedPoints:
     """Apply the lens distortion to points: the inverse of :func:`undistort_points`.
 

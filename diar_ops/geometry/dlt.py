@@ -5,11 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from diar_ops._checks import check_floating, check_shapes, widest_dtype
+from diar_ops._checks import check_floating, check_shapes, full_precision, widest_dtype
 from diar_ops.geometry._matrix3 import denormalize
 from diar_ops.geometry._minimal import corner_areas, four_point_homography
 
 
+@full_precision
 def homography_dlt(points_src: Tensor, points_dst: Tensor, weights: Tensor | None = None) -> Tensor:
     r"""Fit homographies to correspondences by the normalised direct linear transform.
 

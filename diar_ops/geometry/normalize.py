@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from diar_ops._checks import check_floating, check_shapes, solve_dtype
+from diar_ops._checks import check_floating, check_shapes, full_precision, solve_dtype
 from diar_ops.geometry._matrix3 import determinant, scale_to_unit
 
 
+@full_precision
 def normalize_homography(homography: Tensor) -> Tensor:
     """Scale homographies to determinant 1: H / det(H)^(1/3), with the real cube root.
 

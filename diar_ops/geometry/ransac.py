@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from diar_ops._checks import check_floating, check_option, check_shapes
+from diar_ops._checks import check_floating, check_option, check_shapes, full_precision
 from diar_ops._errors import DtypeError
 from diar_ops._module import OpModule
 from diar_ops._types import HomographyEstimate, Reason
@@ -18,6 +18,7 @@ from diar_ops.geometry._ransac.significance import LINE_PROPOSALS, find_inliers,
 _FINAL_REACH = 1.5
 
 
+@full_precision
 def ransac_homography(
     points_src: Tensor,
     points_dst: Tensor,

@@ -5,7 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from diar_ops._checks import check_bool, check_broadcast, check_floating, check_option, check_shapes, widest_dtype
+from diar_ops._checks import (
+    check_bool,
+    check_broadcast,
+    check_floating,
+    check_option,
+    check_shapes,
+    full_precision,
+    widest_dtype,
+)
 from diar_ops._errors import ShapeError
 from diar_ops._pixels import resize_matrix
 from diar_ops._types import RefinedHomography
@@ -21,6 +29,7 @@ from diar_ops.geometry.contrast import local_contrast
 _TOLERANCE, _COARSE_TOLERANCE = 0.01, 0.05
 
 
+@full_precision
 def refine_homography(
     image_src: Tensor,
     image_dst: Tensor,

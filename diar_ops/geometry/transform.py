@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from diar_ops._checks import check_broadcast, check_floating, check_shapes, eps_of, solve_dtype
+from diar_ops._checks import check_broadcast, check_floating, check_shapes, eps_of, full_precision, solve_dtype
 from diar_ops.geometry._matrix3 import front_sign, scale_to_unit
 
 
@@ -23,6 +23,7 @@ class TransformedPoints(NamedTuple):
     valid: Tensor
 
 
+@full_precision
 def transform_points(points: Tensor, homography_dst_src: Tensor, front: Tensor | None = None) -> TransformedPoints:
     """Project points: dst ~ H @ (x, y, 1), with their validity.
 

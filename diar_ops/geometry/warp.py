@@ -14,6 +14,7 @@ from diar_ops._checks import (
     check_option,
     check_shapes,
     check_size,
+    full_precision,
     solve_dtype,
 )
 from diar_ops._errors import ShapeError
@@ -27,6 +28,7 @@ from diar_ops.geometry.distortion import PhotoLens
 MODES = ("bilinear", "bicubic", "nearest")
 
 
+@full_precision
 def warp_homography(
     image: Tensor,
     homography_dst_src: Tensor,

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from diar_ops._checks import check_floating, check_shapes, solve_dtype
+from diar_ops._checks import check_floating, check_shapes, full_precision, solve_dtype
 from diar_ops._errors import ShapeError
 from diar_ops.matching._unit import unit_descriptors
 
 
+@full_precision
 def cosine_similarity(features0: Tensor, features1: Tensor) -> Tensor:
     """Compare every descriptor of one map with every descriptor of another.
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from diar_ops._checks import check_floating, check_option, check_shapes, solve_dtype
+from diar_ops._checks import check_floating, check_option, check_shapes, full_precision, solve_dtype
 from diar_ops._module import OpModule
 from diar_ops._pixels import image_gradient
 from diar_ops.matching._texture import grey
@@ -21,6 +21,7 @@ _ROUNDING = 0.01 / 255
 _SQRT_EPS = 1e-10
 
 
+@full_precision
 def dense_sift(
     images: Tensor,
     *,

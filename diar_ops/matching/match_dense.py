@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from diar_ops._checks import full_precision
 from diar_ops._types import FeatureMap, Matches
 from diar_ops.matching._cells import CellMatcher, MatchOptions, match_cells
 
 
+@full_precision
 def match_dense(
     features0: FeatureMap | Tensor,
     features1: FeatureMap | Tensor,

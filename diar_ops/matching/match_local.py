@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from diar_ops._checks import check_bool, check_floating, check_option, check_shapes, eps_of, solve_dtype
+from diar_ops._checks import check_bool, check_floating, check_option, check_shapes, eps_of, full_precision, solve_dtype
 from diar_ops._errors import DtypeError, ShapeError
 from diar_ops._module import OpModule
 from diar_ops._types import FeatureMap, Matches
 from diar_ops.matching._unit import unit_descriptors
 
 
+@full_precision
 def match_local(features0: FeatureMap, features1: FeatureMap, *, radius: int = 2, step: int = 1) -> Matches:
     """Match each cell of map 0 to the best cell of map 1 within ``radius`` cells, sub-cell exact.
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from diar_ops._checks import check_bool, check_floating, check_option, check_shapes, solve_dtype
+from diar_ops._checks import check_bool, check_floating, check_option, check_shapes, full_precision, solve_dtype
 from diar_ops._errors import DtypeError
 from diar_ops._module import OpModule
 from diar_ops.matching._mutual_nearest.dual_softmax import dual_logsumexp
@@ -32,6 +32,7 @@ class NearestPairs(NamedTuple):
     valid: Tensor
 
 
+@full_precision
 def mutual_nearest(
     descriptors0: Tensor,
     descriptors1: Tensor,

@@ -95,7 +95,7 @@ def warp_frame(
     photo = image_size(frame)
     x0, y0, x1, y1 = _source_box(H, (height, width), photo, distortion)
     if x1 <= x0 or y1 <= y0:
-        empty = torch.zeros(1, 3, height, width, device=frame.device)
+        empty = torch.zeros(1, 3, height, width, dtype=torch.float32, device=frame.device)
         return empty, torch.zeros_like(empty[:, :1], dtype=torch.bool)
     crop = to_unit(frame[:, y0:y1, x0:x1]).unsqueeze(0)
     if gain is not None and bool((gain != 1).any()):

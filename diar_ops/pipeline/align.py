@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from diar_ops._checks import check_device, check_option
+from diar_ops._checks import check_device, check_option, full_precision
 from diar_ops._pixels import image_size
 from diar_ops._types import Alignment
 from diar_ops.geometry.bundle import DISTORTIONS
@@ -20,6 +20,7 @@ from diar_ops.pipeline._frames import Frame, Frames, Progress, check_frames, wor
 from diar_ops.pipeline.options import AlignOptions
 
 
+@full_precision
 def align_sequence(
     frames: Frames,
     *,
@@ -102,7 +103,7 @@ def align_sequence(
         if reference == "auto":
             sharpness = [0.0 if c is None else _sharpness(c.image) for c in copies]
             sizes = torch.tensor([image_size(f) for f in images], dtype=torch.float64)
-            reference = choose_reference(pairs, torch.tensor(sharpness), sizes)
+            reference = choose_reference(pairs, torch.tensor(sharpness, dtype=torch.float32), sizes)
         assert isinstance(reference, int)
         del copies
         verified = pairs.estimate.success

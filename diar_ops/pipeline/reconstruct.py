@@ -10,7 +10,7 @@ from typing import NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from diar_ops._checks import check_option, check_shapes
+from diar_ops._checks import check_option, check_shapes, full_precision
 from diar_ops._errors import DiarError
 from diar_ops._pixels import fit_size, resize_matrix
 from diar_ops._types import Alignment, Reconstruction
@@ -34,6 +34,7 @@ _LARGE_WEIGHTS = 2**28
 _STRIP_PIXELS = 2_000_000
 
 
+@full_precision
 def reconstruct_sequence(
     frames: Frames,
     alignment: Alignment,
@@ -136,7 +137,7 @@ _Restore: TypeAlias = Callable[[tuple[int, int, int, int]], _Window]
 def _in_strips(sequence: AlignedSequence, restore: _Restore, gain: Tensor, progress: Progress) -> Reconstruction:
     """Restore the picture strip by strip."""
     (height, width), used = sequence.alignment.size, sequence.used
-    image = torch.zeros(3, height, width)
+    image = torch.zeros(3, height, width, dtype=torch.float32)
     coverage = torch.zeros(1, height, width, dtype=torch.int64)
     count = len(sequence.frames)
     half = count * height * width >= _LARGE_WEIGHTS
@@ -154,7 +155,7 @@ def _in_strips(sequence: AlignedSequence, restore: _Restore, gain: Tensor, progr
 
 def _pixelwise_windows(aggregate: Aggregator, sequence: AlignedSequence, compensate: bool) -> tuple[_Restore, Tensor]:
     """Return how an aggregator that sees single windows restores them, and the exposure gains."""
-    gain = torch.ones(len(sequence.frames), 3)
+    gain = torch.ones(len(sequence.frames), 3, dtype=torch.float32)
     if compensate and len(sequence.used) > 1:
         small = fit_size(sequence.alignment.size, _EXPOSURE_SIZE)
         # Twice the size leaves the anti-aliasing of the warp something to average.
@@ -180,7 +181,7 @@ def _tiled_windows(
     working = sequence if size == full else sequence.resized(size, 2 * working_size)
     frame_warpers = [working.only(t).warp for t in used]
     tiled = network.prepare_tiles(working.warp, frame_warpers, size, full, progress)
-    gain = torch.ones(len(sequence.frames), 3)
+    gain = torch.ones(len(sequence.frames), 3, dtype=torch.float32)
     gain[used] = tiled.gain
 
     def restore(window: tuple[int, int, int, int]) -> _Window:

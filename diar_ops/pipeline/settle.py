@@ -6,7 +6,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from diar_ops._checks import check_bool, check_floating, check_option, check_shapes, solve_dtype, widest_dtype
+from diar_ops._checks import (
+    check_bool,
+    check_floating,
+    check_option,
+    check_shapes,
+    full_precision,
+    solve_dtype,
+    widest_dtype,
+)
 from diar_ops._pixels import resize_matrix
 from diar_ops.aggregate import median_aggregate
 from diar_ops.geometry import corner_error, local_contrast, refine_homography, warp_homography
@@ -25,6 +33,7 @@ _MOST_MOVE = 0.03
 _LEAST_MOVE = 0.2
 
 
+@full_precision
 def settle_frames(frames: Tensor, valid: Tensor | None = None, *, longest: int = 128) -> Tensor:
     """Estimate homographies that lay frames aligned to a pixel or two over their common picture.
 

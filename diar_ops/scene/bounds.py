@@ -20,7 +20,7 @@ def bounding_radius(objects: Objects) -> Tensor:
 def tight_bounding_radius(objects: Objects) -> Tensor:
     """Return :func:`bounding_radius`, tight also for cards, whose outlines are followed."""
     angle = torch.linspace(0, 2 * torch.pi, 97, dtype=torch.float64, device=objects.hole.device)
-    order = torch.arange(1, objects.outline.shape[-1] + 1, device=angle.device)
+    order = torch.arange(1, objects.outline.shape[-1] + 1, dtype=torch.float32, device=angle.device)
     phase = order[:, None] * angle
     cos, sin = angle.cos(), angle.sin()
     a, b = objects.outline.unbind(-2)

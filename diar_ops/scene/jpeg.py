@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from diar_ops._checks import check_floating, check_option, check_shapes, solve_dtype
+from diar_ops._checks import check_floating, check_option, check_shapes, full_precision, solve_dtype
 
 #: Tables K.1 and K.2 of the standard: steps of the 8 x 8 coefficients at quality 50.
 LUMINANCE = (
@@ -28,6 +28,7 @@ TO_YCC = ((0.299, 0.587, 0.114), (-0.299 / 1.772, -0.587 / 1.772, 0.5), (0.5, -0
 TO_RGB = ((1.0, 0.0, 1.402), (1.0, -0.114 * 1.772 / 0.587, -0.299 * 1.402 / 0.587), (1.0, 1.772, 0.0))
 
 
+@full_precision
 def jpeg_compress(image: Tensor, *, quality: float | Tensor = 75.0, subsample: bool = True) -> Tensor:
     """Return what is left of pictures that were saved as JPEG and read again.
 

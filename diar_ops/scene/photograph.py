@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from diar_ops._checks import check_floating, check_option, check_shapes, solve_dtype
+from diar_ops._checks import check_floating, check_option, check_shapes, full_precision, solve_dtype
 from diar_ops.colour import linear_to_srgb
 from diar_ops.scene.camera import CameraRanges
 from diar_ops.scene.jpeg import jpeg_compress, round_through
@@ -24,6 +24,7 @@ CHUNK = 1_000_000
 PATH_POINTS = 4
 
 
+@full_precision
 def photograph(
     radiance: Tensor, *, ranges: CameraRanges | None = None, generator: torch.Generator | None = None
 ) -> Tensor:

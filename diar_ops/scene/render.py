@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from diar_ops._checks import check_floating, check_option, check_shapes, solve_dtype
+from diar_ops._checks import check_floating, check_option, check_shapes, full_precision, solve_dtype
 from diar_ops._errors import DtypeError
 from diar_ops.colour import linear_to_srgb, srgb_to_linear
 from diar_ops.scene._render.frames import RenderFrames, prepare_frames
@@ -51,6 +51,7 @@ class RenderedScene(NamedTuple):
     highlight: Tensor
 
 
+@full_precision
 def render_planar_scene(texture: Tensor, scene: PlanarScene, *, shadow_detail: int = 4) -> RenderedScene:
     """Render pictures in planar scenes.
 

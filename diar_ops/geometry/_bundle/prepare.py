@@ -143,9 +143,9 @@ def connected_to_reference(local: Tensor, linked: Tensor, reference: Tensor, cou
     flat = local[..., 0] * count + local[..., 1]
     link = torch.zeros(batch, count * count, dtype=torch.float32, device=local.device)
     link = link.scatter_add(1, flat, linked.float()).view(batch, count, count)
-    reach = (link + link.mT + torch.eye(count, device=local.device) > 0).float()
+    reach = (link + link.mT + torch.eye(count, dtype=torch.float32, device=local.device) > 0).to(torch.float32)
     for _ in range(max(count - 1, 1).bit_length()):
-        reach = (reach @ reach > 0).float()
+        reach = (reach @ reach > 0).to(torch.float32)
     return reach[torch.arange(batch, device=local.device), reference] > 0
 
 

@@ -26,7 +26,7 @@ def pool_sizes(count: Tensor, start: int, end: int) -> Tensor:
     grow their pool from the best few to all (after Chum & Matas, Matching with PROSAC, CVPR 2005).
     """
     number = torch.arange(start, end, device=count.device)
-    growth = (number / _POOL_GROWTH).clamp(max=1.0)
+    growth = (number.to(torch.float32) / _POOL_GROWTH).clamp(max=1.0)
     growth = torch.where(number % 2 == 0, 1.0, growth)
     n = count[:, None].to(torch.float32)
     first = n.clamp(max=_POOL_START)

@@ -71,12 +71,12 @@ def search(
             break
         usable = count[active]
         # Generate.
-        uniform = torch.rand(end - drawn, 4, generator=generator, device=generator.device)
+        uniform = torch.rand(end - drawn, 4, generator=generator, dtype=torch.float32, device=generator.device)
         pool = pool_sizes(usable, drawn, end) if ordered else None
         hypotheses = generate(matches.points, usable, uniform.to(points.device), pool)
         drawn = end
         # Score.
-        strata = torch.rand(_SECOND_LOOK, generator=generator, device=generator.device)
+        strata = torch.rand(_SECOND_LOOK, generator=generator, dtype=torch.float32, device=generator.device)
         candidates = _shortlist(hypotheses, matches, usable, strata.to(points.device))
         candidates = _unit_norm(candidates, best.homography[active])
         cost = msac_cost(candidates, matches)
@@ -98,8 +98,8 @@ def search(
 def _no_result(batch: int, device: torch.device) -> SearchResult:
     """Return the identity with infinite cost for every item."""
     return SearchResult(
-        homography=torch.eye(3, device=device).flatten().repeat(batch, 1) / math.sqrt(3.0),
-        cost=torch.full((batch,), torch.inf, device=device),
+        homography=torch.eye(3, dtype=torch.float32, device=device).flatten().repeat(batch, 1) / math.sqrt(3.0),
+        cost=torch.full((batch,), torch.inf, dtype=torch.float32, device=device),
         inliers=torch.zeros(batch, dtype=torch.int64, device=device),
         drawn=torch.zeros(batch, dtype=torch.int64, device=device),
     )

@@ -76,15 +76,17 @@ def average(
     """
     values: Tensor | None = None
     holes: Tensor | None = None
-    share = 1 / (cover.taps_u * cover.taps_v).to(grid.dtype)
+    # A number divided by integers would take the default dtype of the process.
+    taps_u, taps_v = cover.taps_u.to(grid.dtype), cover.taps_v.to(grid.dtype)
+    share = 1 / (taps_u * taps_v)
     for level, most_u, most_v in plan:
         on_level = cover.level == level
         for i in range(most_u):
-            offset_u = ((i + 0.5) / cover.taps_u - 0.5) * cover.spread_u
+            offset_u = ((i + 0.5) / taps_u - 0.5) * cover.spread_u
             column = torch.addcmul(grid, offset_u[..., None], cover.step_u)
             used = on_level & (cover.taps_u > i)
             for j in range(most_v):
-                offset_v = ((j + 0.5) / cover.taps_v - 0.5) * cover.spread_v
+                offset_v = ((j + 0.5) / taps_v - 0.5) * cover.spread_v
                 weight = torch.where(used & (cover.taps_v > j), share, 0)[:, None]
                 position = torch.addcmul(column, offset_v[..., None], cover.step_v)
                 value, hole = source.sample(position, level)

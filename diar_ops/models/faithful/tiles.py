@@ -148,9 +148,12 @@ def gather_evidence(
     device_light = Light(*(field.to(weight) for field in light))
     cut = tiles(size, frames, pixels)
     h, w = (-(-n // STRIDE) for n in size)
-    score, total = torch.zeros(1, frames, 1, *size), torch.zeros(size)
-    detail, correction = torch.zeros(1, frames, 6, h, w), torch.zeros(1, 6, h, w)
-    token_total = torch.zeros(h, w)
+    score, total = torch.zeros(1, frames, 1, *size, dtype=torch.float32), torch.zeros(size, dtype=torch.float32)
+    detail, correction = (
+        torch.zeros(1, frames, 6, h, w, dtype=torch.float32),
+        torch.zeros(1, 6, h, w, dtype=torch.float32),
+    )
+    token_total = torch.zeros(h, w, dtype=torch.float32)
     for done, tile in enumerate(cut):
         top, left, bottom, right = tile.around
         stack, valid = warper((top, left, bottom - top, right - left))
@@ -174,7 +177,7 @@ def _ramps(tile: Tile, size: tuple[int, int], stride: int) -> Tensor:
     ramps = []
     for axis in (0, 1):
         first, last = tile.around[axis], tile.around[axis + 2]
-        positions = (torch.arange(-(-(last - first) // stride)) + 0.5) * stride
+        positions = (torch.arange(-(-(last - first) // stride), dtype=torch.float32) + 0.5) * stride
         ramp = torch.ones_like(positions)
         if first > 0:
             ramp = torch.minimum(ramp, positions / HALO - 0.5)
@@ -216,7 +219,7 @@ def compose_window(
     else:
         score = _enlarge(evidence.score, share[0].tolist(), size)
     # The last tokens reach beyond the copy.
-    reach = torch.tensor([n / (STRIDE * -(-n // STRIDE)) for n in copy])
+    reach = torch.tensor([n / (STRIDE * -(-n // STRIDE)) for n in copy], dtype=torch.float32)
     restored = network.compose(frames, valid, light, evidence._replace(score=score), share, share * reach.repeat(2))
     assert restored.weights is not None
     return restored.image, restored.weights
@@ -231,7 +234,9 @@ def _enlarge(field: Tensor, share: list[float], size: tuple[int, int]) -> Tensor
     """Interpolate a field of many cells linearly at a few pixels, as ``sample_field`` does."""
     for axis in (0, 1):
         count, cells, dim = size[axis], field.shape[axis - 2], axis - 2
-        positions = share[axis] + (share[axis + 2] - share[axis]) * (torch.arange(count) + 0.5) / count
+        positions = (
+            share[axis] + (share[axis + 2] - share[axis]) * (torch.arange(count, dtype=torch.float32) + 0.5) / count
+        )
         positions = (positions * cells - 0.5).clamp(0, cells - 1)
         low = positions.long()
         low_cells, high_cells = (field.index_select(dim, i) for i in (low, (low + 1).clamp_max(cells - 1)))

@@ -78,4 +78,4 @@ def _thin(points: Tensor) -> Tensor:
     """Return at most :data:`MOST_POINTS` of (N, 2), evenly over the picture."""
     if len(points) <= MOST_POINTS:
         return points
-    return points[torch.linspace(0, len(points) - 1, MOST_POINTS).long()]
+    return points[torch.linspace(0, len(points) - 1, MOST_POINTS, dtype=torch.float32).long()]

@@ -52,7 +52,7 @@ def choose_reference(pairs: PairMatches, sharpness: Tensor, sizes: Tensor) -> in
         inside = [_share_inside(torch.cat(content[s]), H, sizes[t]) for s, H in reach.items() if s != t and content[s]]
         connection = float((support[t] / support.max().clamp_min(1)).sqrt())
         completeness = sum(inside) / max(1, len(inside))
-        frontality = float(torch.exp(-torch.tensor(perspectives[t] or [0.0]).median()))
+        frontality = float(torch.exp(-torch.tensor(perspectives[t] or [0.0], dtype=torch.float32).median()))
         sharp = float((sharpness[t] / sharpness.max().clamp_min(1e-12)).sqrt())
         scores[t] = connection * completeness**3 * frontality * sharp
     return max(scores, key=lambda t: (scores[t], -t))

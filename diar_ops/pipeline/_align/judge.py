@@ -35,7 +35,10 @@ def judge_frames(pairs: PairMatches, placement: Placement, finite: Sequence[bool
     sizes, count = lens.sizes, len(finite)
     success = torch.zeros(count, dtype=torch.bool)
     reason = _pair_reasons(pairs, count)
-    overlap, spread = torch.zeros(count), torch.full((count, len(QUANTILES)), float("nan"))
+    overlap, spread = (
+        torch.zeros(count, dtype=torch.float32),
+        torch.full((count, len(QUANTILES)), float("nan"), dtype=torch.float32),
+    )
     success[reference], reason[reference] = True, int(Reason.OK)
     for t, frame in placement.refined.items():
         success[t], spread[t] = frame.success, frame.spread

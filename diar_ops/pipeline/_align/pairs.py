@@ -269,9 +269,9 @@ def _replace_verified(pairs: PairMatches, others: PairMatches) -> PairMatches:
 def _stack_matches(matches: Sequence[Matches | None], count: int) -> Matches:
     """Stack matches of one pair each, padded to ``count``; ``None`` is a pair without matches."""
     batch = Matches(
-        torch.zeros(len(matches), count, 2),
-        torch.zeros(len(matches), count, 2),
-        torch.zeros(len(matches), count),
+        torch.zeros(len(matches), count, 2, dtype=torch.float32),
+        torch.zeros(len(matches), count, 2, dtype=torch.float32),
+        torch.zeros(len(matches), count, dtype=torch.float32),
         torch.zeros(len(matches), count, dtype=torch.bool),
     )
     for row, match in enumerate(matches):

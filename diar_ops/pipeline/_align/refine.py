@@ -171,13 +171,13 @@ def _refine_on_copy(
     H = refined.homography[0].cpu()
     if not (is_reliable(refined, anchor.longest) and is_plausible(H, copy.size)):
         empty = torch.zeros(0, 2, dtype=torch.float64)
-        unknown = torch.full((len(QUANTILES),), float("nan"))
+        unknown = torch.full((len(QUANTILES),), float("nan"), dtype=torch.float32)
         start = anchor.homography_reference_anchor @ homography_anchor_frame
         return RefinedFrame(start, False, unknown, anchor.index, empty, empty)
     H = torch.linalg.inv(anchor_copy) @ H @ frame_copy
     points_frame, points_anchor = to_full_resolution(refined.matches, copy, anchor.copy)
     distance = (transform_points(points_frame, H).points - points_anchor).norm(dim=-1)
-    spread = torch.quantile(distance, torch.tensor(QUANTILES).to(distance)).float()
+    spread = torch.quantile(distance, distance.new_tensor(QUANTILES)).float()
     H = anchor.homography_reference_anchor @ H
     return RefinedFrame(H, True, spread, anchor.index, points_frame, points_anchor)
 

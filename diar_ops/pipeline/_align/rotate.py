@@ -25,7 +25,7 @@ def rotate_copy(copy: WorkingCopy, angle: float) -> tuple[WorkingCopy, Tensor]:
     size = (math.ceil(abs(s) * width + abs(c) * height), math.ceil(abs(c) * width + abs(s) * height))
     x, y = (width - 1) / 2, (height - 1) / 2
     u, v = (size[1] - 1) / 2, (size[0] - 1) / 2
-    H = torch.tensor([[c, -s, u - c * x + s * y], [s, c, v - s * x - c * y], [0.0, 0.0, 1.0]])
+    H = torch.tensor([[c, -s, u - c * x + s * y], [s, c, v - s * x - c * y], [0.0, 0.0, 1.0]], dtype=torch.float32)
     warped = warp_homography(copy.image, H[None].to(copy.image), copy.valid, size=size)
     rotated = WorkingCopy(warped.image, warped.valid, H.double() @ copy.homography_copy_frame)
     return rotated, H

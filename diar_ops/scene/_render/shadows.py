@@ -192,6 +192,11 @@ def _light_radius(size: Tensor, is_area: Tensor) -> Tensor:
     return torch.where(is_area, size * math.sqrt(0.5), size)
 
 
+def _select(condition: Tensor, one: float, other: float) -> Tensor:
+    """Select numbers in float32, which torch.where would take from the default dtype."""
+    return torch.where(condition, condition.new_tensor(one, dtype=torch.float32), other)
+
+
 def _occlusion(frames: RenderFrames, x: Tensor, y: Tensor, beams: _Beams, kind: int, parts: int) -> Tensor:
     """Return the share (n, N) of lights that objects of one kind hide from rows of points."""
     frame = beams.frame
@@ -201,12 +206,12 @@ def _occlusion(frames: RenderFrames, x: Tensor, y: Tensor, beams: _Beams, kind: 
     px, py = x[frame, beams.row], y[frame, beams.row]
     end = vector(lambda i: px * to_axes[:, 0, i : i + 1] + py * to_axes[:, 1, i : i + 1] - offset[:, i : i + 1])
     square, disc, (square_width, disc_width) = _light_parts(parts)
-    width = torch.where(beams.is_area, square_width, disc_width) * beams.size
+    width = _select(beams.is_area, square_width, disc_width) * beams.size
     pixel = frames.pixel[frame]
     total: Tensor | None = None
     for (a, b), (c, d) in zip(square, disc, strict=True):
-        right = torch.where(beams.is_area, a, c) * beams.right
-        down = torch.where(beams.is_area, b, d) * beams.down
+        right = _select(beams.is_area, a, c) * beams.right
+        down = _select(beams.is_area, b, d) * beams.down
         source = to_local(shape, beams.position + right + down)
         coverage = beam_coverage(kind, shape, source, end, width, pixel)
         total = coverage if total is None else total + coverage

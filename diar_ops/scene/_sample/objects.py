@@ -85,7 +85,7 @@ def _unit_objects(rng: TensorRng, ranges: SceneRanges, shape: tuple[int, ...]) -
     aspect = rng.log_uniform((*shape, 2), 0.4, 1.0)
     half_size = 0.5 * F.pad(aspect, (1, 0), value=1.0)
     half_size = torch.cat((half_size[..., :2], half_size[..., 2:] * ~is_flat[..., None]), dim=-1)
-    order = torch.arange(1, OUTLINE_TERMS + 1, device=rng.device)
+    order = torch.arange(1, OUTLINE_TERMS + 1, dtype=torch.float32, device=rng.device)
     amplitude = rng.uniform((*shape, 1, 1), 0.0, 0.25)
     outline = rng.uniform((*shape, 2, OUTLINE_TERMS), -1, 1) * amplitude / order.sqrt()
     hole = rng.uniform(shape, -0.7, 0.7).clamp_min(0)
