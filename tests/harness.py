@@ -128,6 +128,22 @@ class OpTests:
             actual = tensors_of(self.function(*args, **kwargs))
         assert_identical(actual, expected)
 
+    def test_default_dtype(self, device: torch.device) -> None:
+        """The default dtype of the process changes no dtype, and no value by more than rounding."""
+        self.skip_if_exempt("default_dtype")
+        args, kwargs = self.call(device, torch.float32)
+        expected = tensors_of(self.function(*args, **kwargs))
+        for other in (torch.float64, torch.bfloat16):
+            args, kwargs = self.call(device, torch.float32)  # anew: generators remember
+            torch.set_default_dtype(other)
+            try:
+                actual = tensors_of(self.function(*args, **kwargs))
+            finally:
+                torch.set_default_dtype(torch.float32)
+            assert [a.dtype for a in actual] == [e.dtype for e in expected]
+            for a, e in zip(actual, expected, strict=True):
+                assert_close(a.nan_to_num(), e.nan_to_num())
+
     def test_gradcheck(self, device: torch.device) -> None:
         self.skip_if_exempt("gradcheck")
         function, inputs = self.gradcheck_call(device)

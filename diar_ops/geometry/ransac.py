@@ -91,7 +91,7 @@ def ransac_homography(
     if generator is None:
         generator = torch.Generator(device).manual_seed(0)
     # Drawn first: how much the search draws depends on the other items of the batch.
-    draws = torch.rand(3, LINE_PROPOSALS, generator=generator, device=generator.device).to(device)
+    draws = torch.rand(3, LINE_PROPOSALS, generator=generator, dtype=torch.float32, device=generator.device)
     with torch.no_grad():
         data = normalize_matches(points_src.detach(), points_dst.detach(), valid, score, weights)
         best = search(
@@ -110,7 +110,7 @@ def ransac_homography(
         reason = judge_support(
             support,
             data,
-            draws,
+            draws.to(device),
             threshold=threshold,
             independence=independence or 2.0 * threshold,
             has_input=points_src.shape[1] > 0 if valid is None else valid.any(-1),

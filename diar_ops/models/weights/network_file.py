@@ -65,7 +65,7 @@ def network_from(file: StateFile) -> nn.Module:
     try:
         # The initial parameters are overwritten: leave the caller's random numbers alone.
         with torch.random.fork_rng(devices=[]):
-            network = registered.network(config)
+            network = registered.network(config).to(torch.float32)  # whatever the default dtype is
     except (DiarError, MemoryError, RuntimeError) as error:
         raise WeightsError(
             f"load_pretrained: the config in {file.path} builds no {name} ({str(error).splitlines()[0]}); {_HINT}"

@@ -37,7 +37,7 @@ def trunk_from(file: StateFile) -> ResNetTrunk:
     architecture = _architecture_name(file)
     # The initial parameters are overwritten: leave the caller's random numbers alone.
     with torch.random.fork_rng(devices=[]):
-        trunk = ResNetTrunk(architecture, offset=_IMAGENET_OFFSET)
+        trunk = ResNetTrunk(architecture, offset=_IMAGENET_OFFSET).to(torch.float32)
     check_fit(file, trunk, architecture)
     trunk.load_state_dict({**trunk.state_dict(), **file.state})
     return trunk.eval()

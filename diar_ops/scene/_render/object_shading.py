@@ -17,6 +17,7 @@ from diar_ops.scene._render.primitives import (
     dot,
     intersect,
     scale_vector,
+    select_number,
     surface_normal,
     to_local,
     to_local_direction,
@@ -222,8 +223,8 @@ def _material(frames: RenderFrames, index: tuple[Tensor, Tensor], *, is_flat: bo
     is_tinted, is_glossy = finish == Finish.TINTED, finish == Finish.GLOSSY
     clear = (1 - objects.opacity[index])[:, None]
     front_opacity = 1 - (clear if is_flat else clear.sqrt())
-    f0 = torch.where(is_glass, F0_GLASS, torch.where(is_glossy, F0_DIELECTRIC, 1.0))
     dtype = clear.dtype
+    f0 = select_number(is_glass, F0_GLASS, select_number(is_glossy, F0_DIELECTRIC, 1.0))
     return _Material(
         colour=objects.colour[index][:, :, None],
         roughness=objects.roughness[index][:, None],
@@ -268,7 +269,7 @@ def _direct_light(
     geometry = masked / (to_view * to_half).clamp_min(1e-3)
     # The plane of slopes is a poor map at grazing angles: no reflection is brighter than the light.
     reflected = microfacet.fresnel(f0, cos_half) * (share * geometry).clamp_max(1)
-    emitted = torch.where(is_area, (ahead > 0) * 4.0, cone)
+    emitted = torch.where(is_area, 4 * (ahead > 0).to(ahead.dtype), cone)
     return diffuse, reflected * emitted * (cosine > 0) / (4 * math.pi**2 * radius * radius)
 
 

@@ -44,6 +44,11 @@ def vector(component: Callable[[int], Tensor]) -> Vector:
     return component(0), component(1), component(2)
 
 
+def select_number(condition: Tensor, one: float, other: float | Tensor) -> Tensor:
+    """Select numbers in float32: of two numbers, torch.where would make the default dtype."""
+    return torch.where(condition, condition.new_tensor(one, dtype=torch.float32), other)
+
+
 def dot(a: Vector, b: Vector) -> Tensor:
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 

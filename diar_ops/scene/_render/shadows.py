@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from diar_ops.scene._render.frames import RenderFrames
-from diar_ops.scene._render.primitives import beam_coverage, to_local, vector
+from diar_ops.scene._render.primitives import beam_coverage, select_number, to_local, vector
 from diar_ops.scene.types import LightKind, ObjectKind
 
 #: Rows that are worked on at a time: what stays in a processor's cache.
@@ -192,11 +192,6 @@ def _light_radius(size: Tensor, is_area: Tensor) -> Tensor:
     return torch.where(is_area, size * math.sqrt(0.5), size)
 
 
-def _select(condition: Tensor, one: float, other: float) -> Tensor:
-    """Select numbers in float32, which torch.where would take from the default dtype."""
-    return torch.where(condition, condition.new_tensor(one, dtype=torch.float32), other)
-
-
 def _occlusion(frames: RenderFrames, x: Tensor, y: Tensor, beams: _Beams, kind: int, parts: int) -> Tensor:
     """Return the share (n, N) of lights that objects of one kind hide from rows of points."""
     frame = beams.frame
@@ -206,12 +201,12 @@ def _occlusion(frames: RenderFrames, x: Tensor, y: Tensor, beams: _Beams, kind: 
     px, py = x[frame, beams.row], y[frame, beams.row]
     end = vector(lambda i: px * to_axes[:, 0, i : i + 1] + py * to_axes[:, 1, i : i + 1] - offset[:, i : i + 1])
     square, disc, (square_width, disc_width) = _light_parts(parts)
-    width = _select(beams.is_area, square_width, disc_width) * beams.size
+    width = select_number(beams.is_area, square_width, disc_width) * beams.size
     pixel = frames.pixel[frame]
     total: Tensor | None = None
     for (a, b), (c, d) in zip(square, disc, strict=True):
-        right = _select(beams.is_area, a, c) * beams.right
-        down = _select(beams.is_area, b, d) * beams.down
+        right = select_number(beams.is_area, a, c) * beams.right
+        down = select_number(beams.is_area, b, d) * beams.down
         source = to_local(shape, beams.position + right + down)
         coverage = beam_coverage(kind, shape, source, end, width, pixel)
         total = coverage if total is None else total + coverage
