@@ -109,9 +109,13 @@ def ssim(image: Tensor, target: Tensor, valid: Tensor | None = None, *, data_ran
     if valid is not None:
         x, y = (torch.where(valid, tensor, 0) for tensor in (x, y))
         windows = F.max_pool2d((~valid).to(dtype), side, stride=1) == 0  # [B, 1, h, w]
+    # Around a level that both share, since squares of large values leave no digits for the variance.
+    level = torch.where(y.isfinite(), y, 0).detach().mean((-2, -1), keepdim=True)
+    x, y = x - level, y - level
     mean_x, mean_y, square_x, square_y, product = _window_means(torch.stack((x, y, x * x, y * y, x * y)))
     variance_x, variance_y = square_x - mean_x * mean_x, square_y - mean_y * mean_y
     covariance = product - mean_x * mean_y
+    mean_x, mean_y = mean_x + level, mean_y + level
     c1, c2 = (K1 * data_range) ** 2, (K2 * data_range) ** 2
     similarity = ((2 * mean_x * mean_y + c1) * (2 * covariance + c2)) / (
         (mean_x * mean_x + mean_y * mean_y + c1) * (variance_x + variance_y + c2)

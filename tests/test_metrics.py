@@ -181,3 +181,12 @@ class TestSsim(MetricTests):
         image, target = pair("ssim small", 1, 3, 10, 20)
         with pytest.raises(ShapeError, match="at least 11 x 11 pixels, got 10 x 20"):
             ssim(image, target)
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(1.0, 0.0), (2.0, 300.0), (10.0, 8000.0), (1.0, 1000.0)])
+def test_ssim_of_values_far_from_zero(scale: float, offset: float) -> None:
+    """Where the mean is large beside the range, float32 keeps what float64 says: at most 1."""
+    x = torch.rand(1, 3, 40, 40, generator=generator("far"))
+    noise = 0.1 * torch.randn(x.shape, generator=generator("far noise"))
+    a, b = x * scale + offset, (x + noise) * scale + offset
+    assert_close(ssim(a, b, data_range=scale), ssim(a.double(), b.double(), data_range=scale), atol=1e-3)
