@@ -30,17 +30,6 @@ def network() -> FaithfulDIAR:
     return models.network().float()
 
 
-def stack(name: str, count: int, *size: int) -> tuple[Tensor, Tensor]:
-    """Smooth frames (1, T, 3, H, W) and a mask: what neighbours of a tile look like matters."""
-    rng = generator(name)
-    coarse = torch.rand(count, 3, 5, 6, generator=rng)
-    frames = torch.nn.functional.interpolate(coarse, size, mode="bilinear")[None]
-    valid = torch.rand(1, count, 1, 4, 4, generator=rng) < 0.7
-    valid[:, 0] = True
-    valid = torch.nn.functional.interpolate(valid[0].float(), size)[None] > 0.5
-    return frames * valid, valid
-
-
 def scene(count: int = 4, **options: Any) -> tuple[list[Tensor], Alignment]:
     """``count`` spoiled photos of a picture, and their exact alignment."""
     _, views, H = photos.sequence(SIZE, count)
