@@ -73,7 +73,7 @@ def continue_results(out: Path, results: Results, record: dict[str, Any], *, ove
         out: The folder of the results; it need not exist.
         results: What they are.
         record: A :func:`settings_record`.
-        overwrite: WorkerFactory anew, whatever is there.
+        overwrite: Begin anew, whatever is there.
 
     Raises:
         OutputError: The folder holds results of other settings or none that can be continued, or

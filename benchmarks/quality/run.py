@@ -131,7 +131,7 @@ def complete_results(
         title: Of the progress bar.
         unit: What a task is called there.
         workers: Processes side by side.
-        overwrite: WorkerFactory anew, whatever is there.
+        overwrite: Begin anew, whatever is there.
 
     Returns:
         The rows of the plan, in its order.

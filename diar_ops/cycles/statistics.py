@@ -46,7 +46,7 @@ def dataset_statistics(
     """Measure a data set.
 
     Args:
-        items: WholeFrames sequences with both masks and equally many frames: a
+        items: Whole sequences with both masks and equally many frames: a
             ``SequenceDataset(folder, masks=("occluded", "flags"))``, or a ``DataLoader`` of it with
             ``batch_size=None``.
         progress: Called with the number of sequences done.

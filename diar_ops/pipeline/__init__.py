@@ -1,6 +1,6 @@
 """The ops composed: align a sequence of frames, reconstruct the clean picture. No file access."""
 
-from diar_ops.pipeline._align.graph import chain_to_reference
+from diar_ops.pipeline._align.graph import chain_pairs, chain_to_reference
 from diar_ops.pipeline._align.pairs import Descriptor
 from diar_ops.pipeline._warp import warp_frame
 from diar_ops.pipeline.aggregators import AGGREGATORS, Aggregator
@@ -17,6 +17,7 @@ __all__ = [
     "SettleFrames",
     "align_sequence",
     "aligned_frames",
+    "chain_pairs",
     "chain_to_reference",
     "reconstruct_sequence",
     "settle_frames",

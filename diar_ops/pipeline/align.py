@@ -12,7 +12,7 @@ from diar_ops._pixels import image_size
 from diar_ops._types import Alignment
 from diar_ops.geometry.bundle import DISTORTIONS
 from diar_ops.matching import DenseDescriptor, DenseSIFT
-from diar_ops.pipeline._align.graph import chain_to_reference, choose_reference
+from diar_ops.pipeline._align.graph import chain_pairs, choose_reference
 from diar_ops.pipeline._align.judge import judge_frames
 from diar_ops.pipeline._align.pairs import Descriptor, match_frames
 from diar_ops.pipeline._align.place import place_frames, place_large_frames
@@ -106,16 +106,8 @@ def align_sequence(
             reference = choose_reference(pairs, torch.tensor(sharpness, dtype=torch.float32), sizes)
         assert isinstance(reference, int)
         del copies
-        verified = pairs.estimate.success
-        initial = chain_to_reference(
-            pairs.frames[verified],
-            pairs.estimate.homography[verified],
-            pairs.estimate.inliers.sum(dim=1)[verified],
-            len(images),
-            reference,
-        )
         placement = place_frames(
-            initial,
+            chain_pairs(pairs, len(images), reference),
             pairs,
             sequence,
             reference,

@@ -81,7 +81,7 @@ def reconstruct_sequence(
 
     Raises:
         ShapeError, DtypeError: The frames are not pictures, or do not fit the alignment.
-        OptionError: Unknown aggregator, or ``working_size`` below 64.
+        OptionError: Unknown aggregator, one that returns no weights, or ``working_size`` below 64.
         DiarError: No frame is aligned.
     """
     op = "reconstruct_sequence"

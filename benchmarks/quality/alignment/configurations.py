@@ -12,7 +12,7 @@ from benchmarks.quality.alignment.pairwise import Align, Estimate
 from diar_ops.matching import DenseDescriptor
 from diar_ops.models import load_descriptor
 from diar_ops.models.resnet import ResNetTrunk
-from diar_ops.pipeline import AlignOptions, align_sequence, chain_to_reference
+from diar_ops.pipeline import AlignOptions, align_sequence, chain_pairs
 
 
 @dataclass(frozen=True)
@@ -65,16 +65,7 @@ def align_configured(configuration: Configuration, trunk: ResNetTrunk | None = N
         alignment = align_sequence(frames, reference=0, **options)
         if not configuration.chained:
             return Estimate(alignment.homography_reference_frame, alignment.success)
-        pairs = alignment.pairs
-        verified = pairs.estimate.success
-        chained = chain_to_reference(
-            pairs.frames[verified],
-            pairs.estimate.homography[verified],
-            pairs.estimate.inliers.sum(dim=1)[verified],
-            len(frames),
-            0,
-        )
-        return Estimate.from_chain(chained, len(frames))
+        return Estimate.from_chain(chain_pairs(alignment.pairs, len(frames), 0), len(frames))
 
     return align
 

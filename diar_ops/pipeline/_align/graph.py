@@ -65,6 +65,13 @@ def _share_inside(points: Tensor, homography: Tensor, size: Tensor) -> float:
     return float((in_front & ((mapped >= -0.5) & (mapped <= limit)).all(dim=-1)).double().mean())
 
 
+def chain_pairs(pairs: PairMatches, count: int, reference: int) -> dict[int, Tensor]:
+    """Return :func:`chain_to_reference` of the verified pairs among ``count`` frames."""
+    verified = pairs.estimate.success
+    inliers = pairs.estimate.inliers.sum(dim=1)[verified]
+    return chain_to_reference(pairs.frames[verified], pairs.estimate.homography[verified], inliers, count, reference)
+
+
 def chain_to_reference(
     index: Tensor, homography_j_i: Tensor, inliers: Tensor, count: int, reference: int
 ) -> dict[int, Tensor]:

@@ -90,54 +90,54 @@ class _Pass(NamedTuple):
         return verify_pairs(frames, stacked, self.copies, threshold=self.options.threshold, generator=self.generator)
 
 
-def _match_pass(frames: Tensor, now: _Pass, earlier: PairMatches | None = None) -> PairMatches:
+def _match_pass(frames: Tensor, step: _Pass, earlier: PairMatches | None = None) -> PairMatches:
     """Match pairs of copies upright, then rotated; return them together with earlier pairs."""
     levels: dict[int, Levels] = {}
     used = sorted(set(frames.flatten().tolist()))
     for done, t in enumerate(used):
-        levels[t] = now.describe(now.copies[t])
-        now.progress(f"describing photos{now.suffix}", done + 1, len(used))
-    pairs = _match_upright(frames, levels, now)
+        levels[t] = step.describe(step.copies[t])
+        step.progress(f"describing photos{step.suffix}", done + 1, len(used))
+    pairs = _match_upright(frames, levels, step)
     if earlier is not None:
         pairs = _replace_verified(earlier, pairs)
-    return _match_rotated(pairs, levels, now)
+    return _match_rotated(pairs, levels, step)
 
 
-def _match_upright(frames: Tensor, levels: Mapping[int, Levels], now: _Pass) -> PairMatches:
+def _match_upright(frames: Tensor, levels: Mapping[int, Levels], step: _Pass) -> PairMatches:
     """Match and verify pairs (P, 2) of described frames."""
     matches: list[Matches | None] = []
     for done, (i, j) in enumerate(frames.tolist()):
         usable = levels[i] and levels[j]
-        matches.append(match_levels(levels[i], levels[j], now.options.max_matches) if usable else None)
-        now.progress(f"matching pairs{now.suffix}", done + 1, len(frames))
-    return now.verify(frames, matches)
+        matches.append(match_levels(levels[i], levels[j], step.options.max_matches) if usable else None)
+        step.progress(f"matching pairs{step.suffix}", done + 1, len(frames))
+    return step.verify(frames, matches)
 
 
-def _match_rotated(pairs: PairMatches, levels: dict[int, Levels], now: _Pass) -> PairMatches:
+def _match_rotated(pairs: PairMatches, levels: dict[int, Levels], step: _Pass) -> PairMatches:
     """Match frames outside the largest component rotated, with its hubs; replace what is verified."""
-    lone = _outside_largest_component(pairs, now.copies)
-    component = [t for t, copy in enumerate(now.copies) if copy is not None and t not in lone]
+    lone = _outside_largest_component(pairs, step.copies)
+    component = [t for t, copy in enumerate(step.copies) if copy is not None and t not in lone]
     hubs = _by_support(pairs, component)[:HUBS]
     if not component:  # rotate all to the first usable one
         hubs, lone = lone[:1], lone[1:]
     rows: list[tuple[int, int]] = []
     matches: list[Matches | None] = []
     for done, t in enumerate(lone):
-        copy = now.copies[t]
+        copy = step.copies[t]
         assert copy is not None
         for angle in ROTATIONS:
             rotated, homography_rotated_copy = rotate_copy(copy, angle)
-            rotated_levels = now.describe(rotated)
+            rotated_levels = step.describe(rotated)
             for hub in hubs:
                 if hub not in levels:
-                    levels[hub] = now.describe(now.copies[hub])
-                match = match_levels(rotated_levels, levels[hub], now.options.max_matches)
+                    levels[hub] = step.describe(step.copies[hub])
+                match = match_levels(rotated_levels, levels[hub], step.options.max_matches)
                 rows.append((t, hub))
                 matches.append(unrotate_matches(match, homography_rotated_copy))
-        now.progress(f"turning photos{now.suffix}", done + 1, len(lone))
+        step.progress(f"turning photos{step.suffix}", done + 1, len(lone))
     if not rows:
         return pairs
-    return _replace_verified(pairs, now.verify(torch.tensor(rows), matches))
+    return _replace_verified(pairs, step.verify(torch.tensor(rows), matches))
 
 
 def describe_copy(copy: WorkingCopy, descriptor: Descriptor, scales: Sequence[float]) -> list[FeatureMap]:
