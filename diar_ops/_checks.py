@@ -6,6 +6,7 @@ GPU, and trace through ``torch.compile``. Values (NaN, range) are each op's own 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
@@ -161,6 +162,21 @@ def read_number(value: Tensor) -> float | None:
         return float(value.item())
     except RuntimeError:  # vmap: there is one number per mapped item
         return None
+
+
+def is_finite(number: float) -> bool:
+    """Return whether a number is neither infinite nor NaN; :func:`math.isfinite` takes no symbols."""
+    return -math.inf < number < math.inf
+
+
+def check_no_gradient(op: str, /, **named: Tensor | None) -> None:
+    """Raise :class:`DtypeError` where an op without a gradient is asked for one: zeros would pass for it."""
+    for argument, tensor in named.items():
+        if tensor is not None and tensor.requires_grad and torch.is_grad_enabled():
+            raise DtypeError(
+                f"{op}: {argument} asks for a gradient, and {op} has none; pass {argument}.detach(), "
+                f"or call it under torch.no_grad()"
+            )
 
 
 def check_broadcast(op: str, /, **leading: Sequence[int] | None) -> tuple[int, ...]:
