@@ -100,6 +100,11 @@ class RenderFrames(NamedTuple):
         )
 
 
+def move(value: Tensor, device: torch.device) -> Tensor:
+    """Copy to a device, without waiting for a GPU to have it."""
+    return value.to(device, non_blocking=device.type == "cuda")
+
+
 def prepare_frames(scene: PlanarScene, dtype: torch.dtype, device: torch.device) -> RenderFrames:
     """Prepare a scene for rendering; what decides where a pixel looks is computed in float64."""
     height, width = scene.size
@@ -118,7 +123,7 @@ def prepare_frames(scene: PlanarScene, dtype: torch.dtype, device: torch.device)
     eye = -(scene.R.mT @ scene.t[..., None])[..., 0].flatten(0, 1)
 
     def cast(value: Tensor) -> Tensor:
-        return value.to(device=device, dtype=dtype if value.is_floating_point() else value.dtype)
+        return move(value.to(dtype if value.is_floating_point() else value.dtype), device)
 
     def per_frame(value: Tensor) -> Tensor:
         return cast(value.repeat_interleave(frames, dim=0))

@@ -17,9 +17,11 @@ from diar_ops.scene._render.frames import RenderLights
 from diar_ops.scene._render.primitives import Vector, scale_vector
 from diar_ops.scene.types import SPOT_BLEND, LightKind
 
-#: Corners of a square, and Gauss-Legendre points along its side with their weights.
+#: Corners of a square.
 CORNERS = ((-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5))
-GAUSS = ((-math.sqrt(0.15), 5 / 18), (0.0, 8 / 18), (math.sqrt(0.15), 5 / 18))
+#: Of three Gauss-Legendre points along its side the outer two are this far from the middle; these
+#: have 5/18 of the weight, that has 8/18.
+GAUSS = math.sqrt(0.15)
 
 
 class Lobe(NamedTuple):
@@ -60,7 +62,7 @@ class _Half(NamedTuple):
 
 
 def sphere_light(
-    light: RenderLights, x: Tensor, y: Tensor, view: Vector, lobes: list[Lobe]
+    light: RenderLights, x: Tensor, y: Tensor, view: Vector, lobes: list[Lobe], *, has_spots: bool
 ) -> tuple[Tensor, Tensor | None]:
     """Return the diffuse radiance of point lights and spots, and the specular, if there are lobes.
 
@@ -70,6 +72,7 @@ def sphere_light(
         y: As ``x``.
         view: (n, P) each, unit vector to the eye.
         lobes: The picture's.
+        has_spots: Some of the lights are spots.
     """
     to_light = _to_light(light.position, x, y)
     inverse, cosine = to_light.inverse, to_light.cosine()
@@ -77,7 +80,7 @@ def sphere_light(
     is_spot = (light.kind == LightKind.SPOT)[:, None]
     size = light.size[:, None]
     cone: Tensor | None = None
-    if bool(is_spot.any()):
+    if has_spots:
         ahead = -to_light.dot(light.direction) * inverse
         cone = spot_falloff(ahead, light.edge[:, None], size * inverse)
         cone = torch.where(is_spot, cone, 1)
@@ -110,18 +113,17 @@ def spot_falloff(ahead: Tensor, edge: Tensor, radius: Tensor) -> Tensor:
 
 def square_light_diffuse(light: RenderLights, x: Tensor, y: Tensor) -> Tensor:
     """Return the diffuse radiance of squares, by Gaussian quadrature; see :func:`sphere_light`."""
-    right, down = _sides(light)
-    ax, ay, az = light.direction[:, :, None].unbind(1)
-    diffuse = torch.zeros_like(x)
-    for u, u_weight in GAUSS:
-        for v, v_weight in GAUSS:
-            px, py, pz = (light.position + u * right + v * down)[:, :, None].unbind(1)
-            dx, dy = px - x, py - y
-            square = dx * dx + dy * dy + pz * pz
-            emitted = -(ax * dx + ay * dy + az * pz).clamp_max(0)
-            weight = u_weight * v_weight * (-pz).clamp_min(0) / math.pi**2
-            diffuse = diffuse + weight * emitted / (square * square)
-    return diffuse
+    # [n, 9, 1] for each of the points
+    step = torch.arange(-1, 2, dtype=x.dtype, device=x.device)
+    u, v = step.repeat_interleave(len(step))[:, None], step.repeat(len(step))[:, None]
+    weight = (8 - 3 * u * u) * (8 - 3 * v * v) * (1 / (18**2 * math.pi**2))
+    right, down = (side[:, None] * GAUSS for side in _sides(light))
+    px, py, pz = (light.position[:, None] + u * right + v * down)[..., None].unbind(2)
+    ax, ay, az = light.direction[:, None, :, None].unbind(2)
+    dx, dy = px - x[:, None], py - y[:, None]
+    square = dx * dx + dy * dy + pz * pz
+    emitted = (ax * dx + ay * dy + az * pz).clamp_max(0)
+    return (weight * pz.clamp_max(0) * emitted / (square * square)).sum(1)
 
 
 def square_light_specular(light: RenderLights, x: Tensor, y: Tensor, view: Vector, lobes: list[Lobe]) -> Tensor | None:

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from diar_ops.scene._render.frames import RenderFrames, RenderObjects
+from diar_ops.scene._render.groups import sort_into_groups, unravel
 from diar_ops.scene._render.lights import Lobe, sphere_light, square_light_diffuse, square_light_specular
 from diar_ops.scene._render.microfacet import directional_albedo
 from diar_ops.scene._render.primitives import Vector
-from diar_ops.scene._render.shadows import CoarseGrid, visibility
+from diar_ops.scene._render.shadows import BeamSearch, CoarseGrid, search_beams, visibility
 from diar_ops.scene.types import F0_DIELECTRIC, Finish, LightKind, ObjectKind, PictureMaterial
 
 
@@ -47,18 +48,17 @@ def shade_plane(
         points: See :func:`visibility`.
         grid: Where to compute what is smooth.
     """
-    lobes, albedo = _lobes(frames.material, -view[2])
     lights, ambient = frames.lights, frames.ambient[:, :, None]
+    search = search_beams(frames, x, y, points, has_grid=grid is not None)
+    plan = _plan(frames, search)
+    lobes, albedo = _lobes(frames.material, -view[2], plan)
     # [F, L, P], for each unit of power
     diffuse = x.new_zeros(*lights.valid.shape, x.shape[1] * x.shape[2])
     specular = torch.zeros_like(diffuse)
-    visible: Tensor | None = None  # [F, L, 1 or 3, P]
-    for is_area in (False, True):
-        is_kind = (lights.kind == LightKind.AREA) == is_area
-        frame, slot = (is_kind & lights.valid).nonzero(as_tuple=True)
-        if len(frame) == 0:
+    for is_area, order in enumerate(plan.lights):
+        if len(order) == 0:
             continue
-        index = (frame, slot)
+        frame, slot = index = unravel(order, lights.kind.shape)
         light = lights.select(index)
         rows = x.flatten(1)[frame], y.flatten(1)[frame]
         local_view = (view[0][frame], view[1][frame], view[2][frame])
@@ -67,18 +67,13 @@ def shade_plane(
             given = _interpolated(partial(square_light_diffuse, light), x, y, grid, frame)
             shine = square_light_specular(light, *rows, local_view, local_lobes)
         else:
-            given, shine = sphere_light(light, *rows, local_view, local_lobes)
+            given, shine = sphere_light(light, *rows, local_view, local_lobes, has_spots=plan.has_spots)
         diffuse = diffuse.index_put(index, given)
         if shine is not None:
             specular = specular.index_put(index, shine)
-        shadow = visibility(frames, x, y, index, points, grid)
-        if shadow is not None:
-            if visible is None:
-                visible = x.new_ones(*diffuse.shape[:2], shadow.shape[1], diffuse.shape[2])
-            elif shadow.shape[1] > visible.shape[2]:
-                visible = visible.expand(-1, -1, 3, -1)
-            shadow = shadow.flatten(2).expand(-1, visible.shape[2], -1)
-            visible = visible.index_put(index, shadow)
+    visible: Tensor | None = None  # [F, L, 1 or 3, P]
+    if search is not None and plan.beams[-1] > 0:
+        visible = visibility(frames, x, y, search, plan.beams, 3 if plan.is_tinted else 1, grid).flatten(3)
     power = lights.power.mT  # [F, 3, L]
     surroundings = ambient
     if frames.objects.kind.shape[1]:
@@ -124,16 +119,41 @@ def _sum_lights(power: Tensor, share: Tensor, visible: Tensor | None) -> Tensor:
     return torch.stack([(power[:, c : c + 1] @ (share * visible[:, :, c]))[:, 0] for c in range(3)], dim=1)
 
 
-def _lobes(material: PictureMaterial, to_view: Tensor) -> tuple[list[Lobe], Tensor]:
+class _Plan(NamedTuple):
+    """What the host must know before rows of points are shaded."""
+
+    lights: tuple[Tensor, Tensor]  # flat indices (F, L) of points and spots, and of squares
+    has_spots: bool
+    has_coat: bool
+    has_gloss: bool
+    is_tinted: bool  # some beams meet tinted objects
+    beams: list[int]  # bounds of the groups of beams
+
+
+def _plan(frames: RenderFrames, search: BeamSearch | None) -> _Plan:
+    """Ask the device, and wait for it once."""
+    lights, material = frames.lights, frames.material
+    kinds = sort_into_groups(torch.where(lights.valid, lights.kind == LightKind.AREA, 2), 2)
+    flags = [(lights.valid & (lights.kind == LightKind.SPOT)).any(), (material.coat > 0).any()]
+    flags += [(material.specular > 0).any()]
+    answers = [kinds.bounds[1:], torch.stack(flags)]
+    if search is not None:
+        answers += [search.is_tinted[None], search.groups.bounds]
+    spheres, squares, *has = torch.cat(answers).tolist()
+    order = (kinds.order[:spheres], kinds.order[spheres:squares])
+    return _Plan(order, *map(bool, has[:3]), is_tinted=search is not None and bool(has[3]), beams=has[4:])
+
+
+def _lobes(material: PictureMaterial, to_view: Tensor, plan: _Plan) -> tuple[list[Lobe], Tensor]:
     """Return the picture's lobes, and the share (F, 1, P) of uniform light that they reflect."""
     lobes = []
     varnish = torch.full_like(material.coat, F0_DIELECTRIC)
     rest = torch.ones_like(to_view)
-    if bool((material.coat > 0).any()):
+    if plan.has_coat:
         weight = rest * material.coat
         lobes.append(Lobe(material.coat_roughness.square().clamp_min(1e-4), varnish, weight))
         rest = rest - weight * directional_albedo(varnish, material.coat_roughness, to_view)
-    if bool((material.specular > 0).any()):
+    if plan.has_gloss:
         f0 = 2 * F0_DIELECTRIC * material.specular
         lobes.append(Lobe(material.roughness.square().clamp_min(1e-4), f0, rest))
         rest = rest - rest * directional_albedo(f0, material.roughness, to_view)
@@ -145,27 +165,27 @@ def _openness(objects: RenderObjects, x: Tensor, y: Tensor) -> Tensor:
 
     An object counts as a sphere of its projected area, a sheet as a surface element.
     """
+    cx, cy, cz = objects.position[..., None].unbind(2)  # [F, O, 1]
+    area = (objects.area * objects.valid)[..., None]
+    dx, dy = cx - x[:, None], cy - y[:, None]
+    square = dx * dx + dy * dy + cz * cz
+    inverse = square.rsqrt()
+    cosine = (-cz).clamp_min(0) * inverse
+    is_flat = (objects.kind >= ObjectKind.DISC)[..., None]
+    nx, ny, nz = objects.rotation[..., 2, None].unbind(2)
+    facing = torch.where(is_flat, (nx * dx + ny * dy + nz * cz).abs() * inverse, 1)
+    # A surface element's form factor, that of a disc where it is near.
+    factor = area * facing * cosine / (math.pi * square + torch.where(is_flat, area, 0))
+    factor, kept = factor.clamp_max(1)[:, :, None], 1 - _back_radiance(objects)
     openness = torch.ones_like(x)[:, None]
     for slot in range(objects.kind.shape[1]):
-        cx, cy, cz = objects.position[:, slot, :, None].unbind(1)
-        area = (objects.area[:, slot] * objects.valid[:, slot])[:, None]
-        dx, dy = cx - x, cy - y
-        square = dx * dx + dy * dy + cz * cz
-        inverse = square.rsqrt()
-        cosine = (-cz).clamp_min(0) * inverse
-        is_flat = (objects.kind[:, slot] >= ObjectKind.DISC)[:, None]
-        nx, ny, nz = objects.rotation[:, slot, :, 2, None].unbind(1)
-        facing = (nx * dx + ny * dy + nz * cz).abs() * inverse
-        facing = torch.where(is_flat, facing, 1)
-        # A surface element's form factor, that of a disc where it is near.
-        factor = area * facing * cosine / (math.pi * square + torch.where(is_flat, area, 0))
-        openness = openness * (1 - factor.clamp_max(1)[:, None] * (1 - _back_radiance(objects, slot)))
+        openness = openness * (1 - factor[:, slot] * kept[:, slot])
     return openness
 
 
-def _back_radiance(objects: RenderObjects, slot: int) -> Tensor:
-    """Return the radiance (F, 3, 1) of an object's back, in units of the surroundings'."""
-    finish, colour = objects.finish[:, slot, None], objects.colour[:, slot]
+def _back_radiance(objects: RenderObjects) -> Tensor:
+    """Return the radiance (F, O, 3, 1) of objects' backs, in units of the surroundings'."""
+    finish, colour = objects.finish[..., None], objects.colour
     scattered = torch.where(finish == Finish.MIRROR, 0, 0.5 * colour)
-    opacity = objects.opacity[:, slot, None] * (finish != Finish.GLASS)
-    return (objects.transmittance[:, slot] + opacity * scattered)[:, :, None]
+    opacity = objects.opacity[..., None] * (finish != Finish.GLASS)
+    return (objects.transmittance + opacity * scattered)[..., None]

@@ -16,6 +16,8 @@ from torch import Tensor
 from diar_ops.scene.types import ObjectKind
 
 Vector = tuple[Tensor, Tensor, Tensor]
+#: A kind of objects, and where its rows begin and end.
+Kind = tuple[int, int, int]
 
 #: Below this a direction's component counts as zero.
 TINY = 1e-12
@@ -38,15 +40,24 @@ class Primitives(NamedTuple):
     outline: Tensor
     hole: Tensor
 
+    def select(self, rows: Tensor | slice) -> Primitives:
+        return Primitives(*(field[rows] for field in self))
+
+
+def by_kind(kinds: list[Kind], function: Callable[[int, slice], tuple[Tensor, ...]]) -> list[Tensor]:
+    """Apply a function of a kind and its rows to each of ``kinds``, and join the results."""
+    parts = [function(kind, slice(start, stop)) for kind, start, stop in kinds if stop > start]
+    return [torch.cat(part) for part in zip(*parts, strict=True)]
+
 
 def vector(component: Callable[[int], Tensor]) -> Vector:
     """Return the vector whose x, y and z are ``component`` of 0, 1 and 2."""
     return component(0), component(1), component(2)
 
 
-def select_number(condition: Tensor, one: float, other: float | Tensor) -> Tensor:
-    """Select numbers in float32: of two numbers, torch.where would make the default dtype."""
-    return torch.where(condition, condition.new_tensor(one, dtype=torch.float32), other)
+def select_number(condition: Tensor, one: float, other: float, dtype: torch.dtype) -> Tensor:
+    """Select numbers in ``dtype``: of two numbers, torch.where would make the default dtype."""
+    return torch.full_like(condition, other, dtype=dtype).masked_fill(condition, one)
 
 
 def dot(a: Vector, b: Vector) -> Tensor:
@@ -103,24 +114,27 @@ def intersect(kind: int, shape: Primitives, o: Vector, d: Vector) -> tuple[Tenso
     return s, s, torch.maximum(x.abs(), y.abs()) < _card_outline(shape, x, y)
 
 
-def surface_normal(kind: int, shape: Primitives, p: Vector) -> Vector:
-    """Return the outward unit normals, in the world, at local points p of the surface."""
-    zero = torch.zeros_like(p[0])
-    if kind == ObjectKind.SPHERE:
-        local = p
-    elif kind == ObjectKind.BOX:
-        size = [x.abs() for x in p]
-        largest = torch.maximum(torch.maximum(size[0], size[1]), size[2])
-        local = vector(lambda i: torch.where(size[i] >= largest, p[i], zero))
-    elif kind == ObjectKind.CYLINDER:
-        cap = p[2] * p[2] > p[0] * p[0] + p[1] * p[1]
-        local = vector(lambda i: torch.where(cap == (i == 2), p[i], zero))
-    else:
-        local = (zero, zero, zero + 1)
+def surface_normal(shape: Primitives, local: Vector) -> Vector:
+    """Return the outward unit normals, in the world, to :func:`local_normal`."""
     x, y, z = vector(lambda i: local[i] / shape.scale[:, i : i + 1])
     inverse_norm = (dot((x, y, z), (x, y, z)) + TINY).rsqrt()
     R = shape.rotation
     return vector(lambda i: (x * R[:, i, 0:1] + y * R[:, i, 1:2] + z * R[:, i, 2:3]) * inverse_norm)
+
+
+def local_normal(kind: int, p: Vector) -> Vector:
+    """Return vectors along the outward normals of unit shapes at local points p of their surface."""
+    if kind == ObjectKind.SPHERE:
+        return p
+    zero = torch.zeros_like(p[0])
+    if kind == ObjectKind.BOX:
+        size = [x.abs() for x in p]
+        largest = torch.maximum(torch.maximum(size[0], size[1]), size[2])
+        return vector(lambda i: torch.where(size[i] >= largest, p[i], zero))
+    if kind == ObjectKind.CYLINDER:
+        cap = p[2] * p[2] > p[0] * p[0] + p[1] * p[1]
+        return vector(lambda i: torch.where(cap == (i == 2), p[i], zero))
+    return zero, zero, torch.ones_like(zero)
 
 
 def beam_coverage(
@@ -257,7 +271,7 @@ def _overlap(distance: Tensor, reach: Tensor | float, width: Tensor) -> Tensor:
 def _smooth_step(x: Tensor) -> Tensor:
     """Rise smoothly from 0 at -1/2 to 1 at 1/2."""
     x = (x + 0.5).clamp(0, 1)
-    return x * x * (3 - 2 * x)
+    return x * x * torch.rsub(x, 3, alpha=2)
 
 
 def _intersect_slab(o: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,78 @@
+"""More rays through the pixels on edges."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from diar_ops.scene._render.frames import RenderFrames, move
+from diar_ops.scene._render.groups import PackedRows, pack_rows, unravel
+from diar_ops.scene._render.plane_shading import PlaneShading
+from diar_ops.scene._render.plane_view import PlaneView, is_on_picture, plane_radiance, project_to_plane, ray_from_eye
+from diar_ops.scene._render.tiles import ROW, TILE
+
+#: Where rays of a pixel on an edge pass, in sixteenths of it from its centre: eight rooks.
+EDGE_RAYS = ((-7, -3), (-5, 5), (-3, -7), (-1, 1), (1, 7), (3, -1), (5, -5), (7, 3))
+
+
+class EdgePixels(NamedTuple):
+    """Pixels on edges.
+
+    Attributes:
+        frame: (n,) of each.
+        row: (n,) within the frame.
+        column: (n,)
+        packed: The pixels in rows (R, ROW / 8).
+    """
+
+    frame: Tensor
+    row: Tensor
+    column: Tensor
+    packed: PackedRows
+
+
+def find_edges(surface: Tensor) -> EdgePixels | None:
+    """Find pixels whose neighbours show another surface in images (F, h, w), if there are any.
+
+    Waits for the device once.
+    """
+    edge = torch.zeros_like(surface, dtype=torch.bool)
+    for a, b in ((edge, surface), (edge.mT, surface.mT)):
+        differs = b[:, 1:] != b[:, :-1]
+        a[:, 1:] |= differs
+        a[:, :-1] |= differs
+    count = len(surface)
+    frame = torch.arange(count, dtype=torch.int32, device=surface.device)[:, None, None]
+    packed = pack_rows(torch.where(edge, frame, count), count, ROW // len(EDGE_RAYS))
+    return None if packed is None else EdgePixels(*unravel(packed.item, surface.shape), packed)
+
+
+def view_edges(
+    rows: RenderFrames, pictures: Tensor, plane: PlaneView, edges: EdgePixels, size: tuple[int, int]
+) -> PlaneView:
+    """Return the plane behind more rays through pixels on edges: rows (R, 1, ROW) as frames.
+
+    Args:
+        rows: The frame of each of the rows.
+        pictures: As in :func:`view_plane`.
+        plane: What it returned.
+        edges: The pixels.
+        size: (height, width) of the frames.
+    """
+    packed, samples, dtype = edges.packed, len(EDGE_RAYS), plane.x.dtype
+    row, column = edges.row, edges.column
+    offset = move(torch.tensor(EDGE_RAYS, dtype=dtype), plane.x.device) / 16
+    u = (column.to(dtype) - (size[1] - 1) / 2)[packed.index][..., None] + offset[:, 0]
+    v = (row.to(dtype) - (size[0] - 1) / 2)[packed.index][..., None] + offset[:, 1]
+    x, y = project_to_plane(rows, u.flatten(1)[:, None], v.flatten(1)[:, None])
+    # Light changes little within a pixel: take that of its centre.
+    tile = row // TILE * -(-size[1] // TILE) + column // TILE
+    centre = tile * ROW + row % TILE * TILE + column % TILE
+    centre = centre[packed.index].repeat_interleave(samples, dim=-1)
+    shading = PlaneShading(*(f.movedim(1, 2)[packed.frame[:, None], centre].movedim(2, 1) for f in plane.shading))
+    inside = is_on_picture(rows, x, y)
+    starts = packed.starts[:: (len(packed.starts) - 1) // len(pictures)]
+    radiance = plane_radiance(rows, pictures, starts, [(x, y)], inside, shading)
+    return PlaneView(x, y, ray_from_eye(rows, x, y), inside, shading, radiance.unflatten(2, x.shape[1:]))

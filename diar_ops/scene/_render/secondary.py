@@ -1,0 +1,54 @@
+"""Secondary rays: what mirrors and glass show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from diar_ops.scene._render.frames import RenderFrames
+from diar_ops.scene._render.groups import pack_rows
+from diar_ops.scene._render.hits import Hits
+from diar_ops.scene._render.object_shading import ObjectShading
+from diar_ops.scene._render.plane_shading import shade_plane
+from diar_ops.scene._render.plane_view import is_on_picture, plane_radiance
+from diar_ops.scene._render.primitives import Vector, vector
+
+#: Points of the plane farther off than this are as good as at this distance.
+FAR = 20.0
+
+
+def add_secondary_rays(frames: RenderFrames, pictures: Tensor, hits: Hits, shading: ObjectShading) -> ObjectShading:
+    """Add what mirrors and glass show: the plane, or the surroundings."""
+    active = hits.hit & (shading.secondary > 0).any(1)
+    count, width = len(frames.eye), active.shape[1]
+    packed = pack_rows(torch.where(active, hits.frame[:, None], count), count, width)
+    if packed is None:
+        return shading
+
+    def gather(component: Callable[[int], Tensor]) -> Vector:
+        return vector(lambda i: component(i).flatten()[packed.item])
+
+    direction = gather(lambda i: shading.direction[i])
+    x, y, meets = _intersect_plane(gather(lambda i: shading.origin[i]), direction)
+    rows = frames.select(packed.frame)
+    x, y = x[packed.index][:, None], y[packed.index][:, None]
+    view = (-direction[0][packed.index], -direction[1][packed.index], (-direction[2][packed.index]).clamp_max(-1e-2))
+    # One point stands for each light: a mirrored shadow is not looked at closely.
+    plane = shade_plane(rows, x, y, view, 1)
+    starts = packed.starts[:: count // len(pictures)]
+    radiance = plane_radiance(rows, pictures, starts, [(x, y)], is_on_picture(rows, x, y), plane)
+    radiance = radiance.movedim(1, 2).flatten(0, 1)[packed.position]
+    radiance = torch.where(meets[:, None], radiance, frames.ambient[packed.item_frame])
+    row, ray = packed.item.div(width, rounding_mode="floor"), packed.item % width
+    incoming = torch.zeros_like(shading.radiance.movedim(1, 2)).index_put((row, ray), radiance).movedim(1, 2)
+    return shading._replace(radiance=shading.radiance + shading.secondary * incoming)
+
+
+def _intersect_plane(origin: Vector, direction: Vector) -> tuple[Tensor, Tensor, Tensor]:
+    """Return where rays meet the plane (x, y), and whether they do."""
+    is_down = direction[2] > 1e-3
+    s = torch.where(is_down, -origin[2] / direction[2].clamp_min(1e-3), 0)
+    x, y = origin[0] + s * direction[0], origin[1] + s * direction[1]
+    return x.clamp(-FAR, FAR), y.clamp(-FAR, FAR), is_down
