@@ -101,7 +101,9 @@ def render_planar_scene(texture: Tensor, scene: PlanarScene, *, shadow_detail: i
 
     batch, frames = scene.K.shape[:2]
     dtype, device = solve_dtype(texture.dtype), texture.device
-    prepared = prepare_frames(scene, dtype, device)
+    H = scene_homography(scene)
+    prepared = prepare_frames(scene, H, dtype, device)
+    used_slots = prepared.used_slots()
     linear = _prefilter(srgb_to_linear(texture.to(dtype)), scene.size)
     rays = tile_rays(scene.size, min(NODE_SPACING[0], NODE_SPACING[1] * max(scene.size)), dtype, device)
     limit = max(1, CHUNK.get(device.type, CHUNK["cuda"]) // rays.u.numel())
@@ -111,7 +113,7 @@ def render_planar_scene(texture: Tensor, scene: PlanarScene, *, shadow_detail: i
         for i, count in enumerate(channels)
     ]
     for start, stop in _chunks(batch, frames, limit):
-        chunk = prepared.chunk(start, stop)
+        chunk = prepared.chunk(start, stop, used_slots)
         pictures = linear[start // frames : (stop - 1) // frames + 1]
         for part, image in zip(parts, trace(chunk, pictures, rays, scene.size, shadow_detail), strict=True):
             part.append(image)
@@ -121,7 +123,7 @@ def render_planar_scene(texture: Tensor, scene: PlanarScene, *, shadow_detail: i
     return RenderedScene(
         radiance.to(texture.dtype),
         linear_to_srgb(_render_label(linear, scene.size)).to(texture.dtype),
-        scene_homography(scene).to(device),
+        H.to(device),
         *masks,
     )
 

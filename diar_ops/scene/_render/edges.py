@@ -7,14 +7,16 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from diar_ops.scene._render.frames import RenderFrames, move
+from diar_ops.scene._render.frames import RenderFrames
 from diar_ops.scene._render.groups import PackedRows, pack_rows, unravel
 from diar_ops.scene._render.plane_shading import PlaneShading
 from diar_ops.scene._render.plane_view import PlaneView, is_on_picture, plane_radiance, project_to_plane, ray_from_eye
 from diar_ops.scene._render.tiles import ROW, TILE
 
-#: Where rays of a pixel on an edge pass, in sixteenths of it from its centre: eight rooks.
-EDGE_RAYS = ((-7, -3), (-5, 5), (-3, -7), (-1, 1), (1, 7), (3, -1), (5, -5), (7, 3))
+#: Rays through a pixel on an edge, and where they pass on a board of 8 x 8 fields: eight rooks, whose
+#: rows in columns 0 to 7 are the octal digits from the last to the first. Arithmetic in place of a
+#: table, which would have to be copied to the device.
+SAMPLES, EDGE_RAYS = 8, 0o51374062
 
 
 class EdgePixels(NamedTuple):
@@ -45,7 +47,7 @@ def find_edges(surface: Tensor) -> EdgePixels | None:
         a[:, :-1] |= differs
     count = len(surface)
     frame = torch.arange(count, dtype=torch.int32, device=surface.device)[:, None, None]
-    packed = pack_rows(torch.where(edge, frame, count), count, ROW // len(EDGE_RAYS))
+    packed = pack_rows(torch.where(edge, frame, count), count, ROW // SAMPLES)
     return None if packed is None else EdgePixels(*unravel(packed.item, surface.shape), packed)
 
 
@@ -61,11 +63,12 @@ def view_edges(
         edges: The pixels.
         size: (height, width) of the frames.
     """
-    packed, samples, dtype = edges.packed, len(EDGE_RAYS), plane.x.dtype
+    packed, samples, dtype = edges.packed, SAMPLES, plane.x.dtype
     row, column = edges.row, edges.column
-    offset = move(torch.tensor(EDGE_RAYS, dtype=dtype), plane.x.device) / 16
-    u = (column.to(dtype) - (size[1] - 1) / 2)[packed.index][..., None] + offset[:, 0]
-    v = (row.to(dtype) - (size[0] - 1) / 2)[packed.index][..., None] + offset[:, 1]
+    number = torch.arange(samples, device=plane.x.device)
+    column_of, row_of = number.to(dtype), (EDGE_RAYS >> 3 * number & 7).to(dtype)
+    u = (column.to(dtype) - (size[1] - 1) / 2)[packed.index][..., None] + (column_of - 3.5) / 8
+    v = (row.to(dtype) - (size[0] - 1) / 2)[packed.index][..., None] + (row_of - 3.5) / 8
     x, y = project_to_plane(rows, u.flatten(1)[:, None], v.flatten(1)[:, None])
     # Light changes little within a pixel: take that of its centre.
     tile = row // TILE * -(-size[1] // TILE) + column // TILE

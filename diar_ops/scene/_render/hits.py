@@ -14,16 +14,13 @@ from diar_ops.scene._render.plane_view import PlaneView
 from diar_ops.scene._render.primitives import (
     Kind,
     Primitives,
-    Vector,
     by_kind,
     dot,
     intersect,
     local_normal,
-    scale_vector,
     surface_normal,
     to_local,
     to_local_direction,
-    vector,
 )
 from diar_ops.scene._render.shadows import near_beam, row_bounds
 from diar_ops.scene.types import Finish, ObjectKind
@@ -39,13 +36,14 @@ class Hits(NamedTuple):
         shape: Of the object.
         hit: (n, N).
         face: (n, N) int32, different on different sides of an edge.
-        local: (n, N) each, the point in local coordinates.
+        local: (3, n, N) the point in local coordinates.
         point: The point in the world.
         normal: Its normal, towards the eye where the object is flat.
         view: The unit vector to the eye.
         to_view: (n, N) cosine between both.
         glass: Rows with objects of glass, by kind.
-        ranks: Rows by how near the object is, the farthest first; one for each rank.
+        order: (n,) rows by how near the object is, the farthest first.
+        ranks: Where each rank begins and ends there.
     """
 
     frame: Tensor
@@ -54,20 +52,17 @@ class Hits(NamedTuple):
     shape: Primitives
     hit: Tensor
     face: Tensor
-    local: Vector
-    point: Vector
-    normal: Vector
-    view: Vector
+    local: Tensor
+    point: Tensor
+    normal: Tensor
+    view: Tensor
     to_view: Tensor
     glass: list[Kind]
-    ranks: list[Tensor]
+    order: Tensor
+    ranks: list[slice]
 
     def select(self, rows: Tensor | slice) -> Hits:
         """Return some rows, which are of no kind and no rank."""
-
-        def pick(value: Vector) -> Vector:
-            return vector(lambda i: value[i][rows])
-
         return Hits(
             frame=self.frame[rows],
             place=(self.place[0][rows], self.place[1][rows]),
@@ -75,21 +70,18 @@ class Hits(NamedTuple):
             shape=self.shape.select(rows),
             hit=self.hit[rows],
             face=self.face[rows],
-            local=pick(self.local),
-            point=pick(self.point),
-            normal=pick(self.normal),
-            view=pick(self.view),
+            local=self.local[:, rows],
+            point=self.point[:, rows],
+            normal=self.normal[:, rows],
+            view=self.view[:, rows],
             to_view=self.to_view[rows],
             glass=[],
+            order=self.order[:0],
             ranks=[],
         )
 
     def join(self, other: Hits) -> Hits:
         """Return the rows of both, which are of no rank."""
-
-        def both(a: Vector, b: Vector) -> Vector:
-            return vector(lambda i: torch.cat((a[i], b[i])))
-
         count = len(self.frame)
         return Hits(
             frame=torch.cat((self.frame, other.frame)),
@@ -98,12 +90,13 @@ class Hits(NamedTuple):
             shape=Primitives(*(torch.cat(pair) for pair in zip(self.shape, other.shape, strict=True))),
             hit=torch.cat((self.hit, other.hit)),
             face=torch.cat((self.face, other.face)),
-            local=both(self.local, other.local),
-            point=both(self.point, other.point),
-            normal=both(self.normal, other.normal),
-            view=both(self.view, other.view),
+            local=torch.cat((self.local, other.local), dim=1),
+            point=torch.cat((self.point, other.point), dim=1),
+            normal=torch.cat((self.normal, other.normal), dim=1),
+            view=torch.cat((self.view, other.view), dim=1),
             to_view=torch.cat((self.to_view, other.to_view)),
             glass=self.glass + [(kind, count + start, count + stop) for kind, start, stop in other.glass],
+            order=self.order[:0],
             ranks=[],
         )
 
@@ -143,39 +136,39 @@ def find_hits(frames: RenderFrames, plane: PlaneView, owner: Tensor | None = Non
         return None
     frame, row, slot = unravel(groups.order[: of_kind[-1]], near.shape)
     kinds = [(kind, of_kind[2 * kind], of_kind[2 * kind + 2]) for kind in range(len(ObjectKind))]
-    local_ray = vector(lambda i: plane.ray[i].expand(plane.x.shape)[frame, row])
+    local_ray = plane.ray[:, frame, row]
     hits = _intersect(frames, kinds, (frame, row, slot), local_ray)
     return hits._replace(
         frame=frame if owner is None else owner[frame],
         glass=[(kind, of_kind[2 * kind + 1], of_kind[2 * kind + 2]) for kind in range(len(ObjectKind))],
-        ranks=[ranks.order[start:stop] for start, stop in pairwise(of_rank)],
+        order=ranks.order[: of_rank[-1]],
+        ranks=[slice(start, stop) for start, stop in pairwise(of_rank) if stop > start],
     )
 
 
-def _intersect(frames: RenderFrames, kinds: list[Kind], rows: tuple[Tensor, Tensor, Tensor], ray: Vector) -> Hits:
+def _intersect(frames: RenderFrames, kinds: list[Kind], rows: tuple[Tensor, Tensor, Tensor], ray: Tensor) -> Hits:
     """Intersect objects with rays from the eye; at s = 1 a ray is on the plane."""
     frame, row, slot = rows
     shape, eye = frames.objects.primitives((frame, slot)), frames.eye[frame]
     local_eye, local_ray = to_local(shape, eye), to_local_direction(shape, ray)
 
     def meet(kind: int, rows: slice) -> tuple[Tensor, ...]:
-        origin, direction = vector(lambda i: local_eye[i][rows]), vector(lambda i: local_ray[i][rows])
-        s, _, hit = intersect(kind, shape.select(rows), origin, direction)
+        s, _, hit = intersect(kind, shape.select(rows), local_eye[:, rows], local_ray[:, rows])
         return s, hit
 
     s, hit = by_kind(kinds, meet)
     hit = hit & (s > 0) & (s < 1)
     s = torch.where(hit, s, 0.5)
-    local = vector(lambda i: local_eye[i] + s * local_ray[i])
+    local = local_eye + s * local_ray
 
     def orient(kind: int, rows: slice) -> tuple[Tensor, ...]:
-        p = vector(lambda i: local[i][rows])
-        return (*local_normal(kind, p), _face(kind, p))
+        p = local[:, rows]
+        return local_normal(kind, p), _face(kind, p)
 
-    nx, ny, nz, face = by_kind(kinds, orient)
-    normal = surface_normal(shape, (nx, ny, nz))
+    normal, face = by_kind(kinds, orient)
+    normal = surface_normal(shape, normal)
     inverse_norm = dot(ray, ray).rsqrt()
-    view = vector(lambda i: -ray[i] * inverse_norm)
+    view = ray * -inverse_norm
     to_view = dot(normal, view)
     # Sheets are seen from both sides.
     is_flat = (frames.objects.kind[frame, slot] >= ObjectKind.DISC)[:, None]
@@ -188,18 +181,19 @@ def _intersect(frames: RenderFrames, kinds: list[Kind], rows: tuple[Tensor, Tens
         hit=hit,
         face=face,
         local=local,
-        point=vector(lambda i: eye[:, i : i + 1] + s * ray[i]),
-        normal=scale_vector(normal, side),
+        point=eye.mT[..., None] + s * ray,
+        normal=normal * side,
         view=view,
         to_view=(to_view * side).clamp(1e-3, 1),
         glass=[],
+        order=frame[:0],
         ranks=[],
     )
 
 
-def _face(kind: int, local: Vector) -> Tensor:
+def _face(kind: int, local: Tensor) -> Tensor:
     if kind == ObjectKind.BOX:
-        return torch.stack([part.abs() for part in local]).argmax(0).to(torch.int32)
+        return local.abs().argmax(0).to(torch.int32)
     if kind == ObjectKind.CYLINDER:
         return (local[2] ** 2 > local[0] ** 2 + local[1] ** 2).to(torch.int32)
     return torch.zeros_like(local[0], dtype=torch.int32)

@@ -10,21 +10,18 @@ import torch
 from torch import Tensor
 
 from diar_ops.scene._render import microfacet
-from diar_ops.scene._render.frames import RenderFrames
+from diar_ops.scene._render.frames import RenderFrames, RenderLights
 from diar_ops.scene._render.hits import Hits
 from diar_ops.scene._render.lights import spot_falloff
 from diar_ops.scene._render.primitives import (
     Kind,
-    Vector,
     by_kind,
     dot,
     intersect,
     local_normal,
-    scale_vector,
     select_number,
     surface_normal,
     to_local_direction,
-    vector,
 )
 from diar_ops.scene._render.shadows import BLOCK
 from diar_ops.scene.types import F0_DIELECTRIC, Finish, LightKind, ObjectKind
@@ -41,23 +38,23 @@ class ObjectShading(NamedTuple):
         radiance: (n, 3, N) of the object.
         transmittance: (n, 3, 1) share of what is straight behind it.
         secondary: (n, 3, N) weight of the secondary ray, mirrored or refracted.
-        origin: (n, N) each, of the secondary ray.
-        direction: (n, N) each, of the secondary ray.
+        origin: (3, n, N) of the secondary ray.
+        direction: (3, n, N) of the secondary ray.
     """
 
     radiance: Tensor
     transmittance: Tensor
     secondary: Tensor
-    origin: Vector
-    direction: Vector
+    origin: Tensor
+    direction: Tensor
 
     def select(self, rows: slice) -> ObjectShading:
         return ObjectShading(
             radiance=self.radiance[rows],
             transmittance=self.transmittance[rows],
             secondary=self.secondary[rows],
-            origin=vector(lambda i: self.origin[i][rows]),
-            direction=vector(lambda i: self.direction[i][rows]),
+            origin=self.origin[:, rows],
+            direction=self.direction[:, rows],
         )
 
 
@@ -82,11 +79,13 @@ def shade_objects(frames: RenderFrames, hits: Hits, plane: Tensor) -> ObjectShad
         hits: Where the rays hit them.
         plane: (F, 3) mean radiance of the plane, as surroundings of the objects.
     """
-    count = max(1, BLOCK.get(plane.device.type, BLOCK["cuda"]) // hits.hit.shape[1])
+    count = max(
+        1, BLOCK.get(plane.device.type, BLOCK["cuda"]) // (hits.hit.shape[1] * frames.lights.kind.shape[1] or 1)
+    )
     starts = range(0, len(hits.frame), count)
     parts = [_shade(frames, hits.select(slice(start, start + count)), plane) for start in starts]
-    radiance, transmittance, secondary, *direction = (torch.cat(part) for part in zip(*parts, strict=True))
-    shading = ObjectShading(radiance, transmittance, secondary, hits.point, (direction[0], direction[1], direction[2]))
+    radiance, transmittance, secondary, direction = (torch.cat(part, dim=-3) for part in zip(*parts, strict=True))
+    shading = ObjectShading(radiance, transmittance, secondary, hits.point, direction.movedim(1, 0))
     return _refract(hits, shading) if any(stop > start for _, start, stop in hits.glass) else shading
 
 
@@ -101,16 +100,15 @@ def _shade(frames: RenderFrames, hits: Hits, plane: Tensor) -> tuple[Tensor, ...
     diffuse = torch.zeros_like(colour.expand(-1, -1, to_view.shape[1]))
     specular = torch.zeros_like(diffuse)
     alpha = material.roughness.square().clamp_min(1e-3)
-    for light in range(frames.lights.kind.shape[1]):
-        given, shine = _direct_light(frames, (frame, light), hits, alpha, f0)
-        power = frames.lights.power[frame, light][:, :, None]
-        diffuse = diffuse + power * given[:, None]
-        specular = specular + power * shine[:, None]
+    if frames.lights.kind.shape[1]:
+        given, shine = _direct_light(frames.lights.select(frame), hits, alpha, f0)
+        power = frames.lights.power[frame].mT
+        diffuse, specular = power @ given, power @ shine
     # Surroundings above, the plane below.
     above, below = frames.ambient[frame][:, :, None], plane[frame][:, :, None]
     up = (0.5 - 0.5 * normal[2])[:, None]
     diffuse = diffuse + below + (above - below) * up
-    reflected = vector(lambda i: 2 * to_view * normal[i] - hits.view[i])
+    reflected = 2 * to_view * normal - hits.view
     surroundings = torch.where(reflected[2][:, None] < 0, above, below)
     albedo = microfacet.directional_albedo(f0, material.roughness, to_view)
     coat = torch.where(is_glass, microfacet.fresnel(f0, to_view), albedo) * (is_glass | is_glossy)
@@ -121,7 +119,7 @@ def _shade(frames: RenderFrames, hits: Hits, plane: Tensor) -> tuple[Tensor, ...
 
     secondary = (colour * (is_mirror | is_glass)[:, None]).expand_as(radiance)
     transmittance = frames.objects.transmittance[frame, slot][:, :, None]
-    return radiance, transmittance * material.is_tinted[:, None], secondary, *reflected
+    return radiance, transmittance * material.is_tinted[:, None], secondary, reflected.movedim(0, 1)
 
 
 def _material(frames: RenderFrames, index: tuple[Tensor, Tensor]) -> _Material:
@@ -146,27 +144,23 @@ def _material(frames: RenderFrames, index: tuple[Tensor, Tensor]) -> _Material:
     )
 
 
-def _direct_light(
-    frames: RenderFrames, index: tuple[Tensor, int], hits: Hits, alpha: Tensor, f0: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Return diffuse and specular radiance (n, N) for each unit of a light's power."""
-    point, normal, to_view = hits.point, hits.normal, hits.to_view
-    light = frames.lights.select(index)
-    px, py, pz = light.position[:, :, None].unbind(1)
-    offset = (px - point[0], py - point[1], pz - point[2])
+def _direct_light(light: RenderLights, hits: Hits, alpha: Tensor, f0: Tensor) -> tuple[Tensor, Tensor]:
+    """Return diffuse and specular radiance (n, L, N) for each unit of the lights' power."""
+    normal, to_view = hits.normal[:, :, None], hits.to_view[:, None]
+    alpha, f0 = alpha[:, None], f0[:, None]
+    offset = light.position.movedim(-1, 0)[..., None] - hits.point[:, :, None]
     inverse = (dot(offset, offset) + 1e-6).rsqrt()
-    to_light = scale_vector(offset, inverse)
+    to_light = offset * inverse
     cosine = dot(normal, to_light).clamp_min(0)
-    ax, ay, az = light.direction[:, :, None].unbind(1)
-    ahead = -dot((ax, ay, az), to_light)
-    size = light.size[:, None]
-    is_area, is_spot = ((light.kind == kind)[:, None] for kind in (LightKind.AREA, LightKind.SPOT))
-    cone = torch.where(is_spot, spot_falloff(ahead, light.edge[:, None], size * inverse), 1)
+    ahead = -dot(light.direction.movedim(-1, 0)[..., None], to_light)
+    size = light.size[..., None]
+    is_area, is_spot = ((light.kind == kind)[..., None] for kind in (LightKind.AREA, LightKind.SPOT))
+    cone = torch.where(is_spot, spot_falloff(ahead, light.edge[..., None], size * inverse), 1)
     beam = torch.where(is_area, 4 * ahead.clamp_min(0), cone)
     diffuse = cosine * inverse * inverse * beam / (4 * math.pi**2)
     # A square counts as the disc of its area.
     radius = torch.where(is_area, size / math.sqrt(math.pi), size)
-    h, inverse_norm, cos_half = microfacet.half_vector(hits.view, to_light)
+    h, inverse_norm, cos_half = microfacet.half_vector(hits.view[:, :, None], to_light)
     to_half = (dot(normal, h) * inverse_norm).clamp(1e-3, 1)
     square_slope = 1 / (to_half * to_half) - 1
     square_radius = (radius * inverse) ** 2 / (4 * cos_half * to_half**3)
@@ -193,44 +187,38 @@ def _refract(hits: Hits, shading: ObjectShading) -> ObjectShading:
         origin, direction, share = _cross_sheet(glass) if is_flat else _cross_solid(kinds, glass)
         shading = shading._replace(
             secondary=shading.secondary.index_put((rows,), shading.secondary[rows] * share[:, None]),
-            origin=_put(shading.origin, rows, origin),
-            direction=_put(shading.direction, rows, direction),
+            origin=shading.origin.index_copy(1, rows, origin),
+            direction=shading.direction.index_copy(1, rows, direction),
         )
     return shading
 
 
-def _put(vectors: Vector, rows: Tensor, new: Vector) -> Vector:
-    return vector(lambda i: vectors[i].index_put((rows,), new[i]))
-
-
-def _cross_sheet(hits: Hits) -> tuple[Vector, Vector, Tensor]:
+def _cross_sheet(hits: Hits) -> tuple[Tensor, Tensor, Tensor]:
     """Return origin and direction of rays that leave glass, and the share of light they carry."""
     share = 1 - microfacet.fresnel(torch.full_like(hits.to_view[:, :1], F0_GLASS), hits.to_view)
-    return hits.point, scale_vector(hits.view, -1), share * share
+    return hits.point, -hits.view, share * share
 
 
-def _cross_solid(kinds: list[Kind], hits: Hits) -> tuple[Vector, Vector, Tensor]:
+def _cross_solid(kinds: list[Kind], hits: Hits) -> tuple[Tensor, Tensor, Tensor]:
     """Return as :func:`_cross_sheet`, for solids whose rows are sorted by kind."""
     point, view, normal, to_view = hits.point, hits.view, hits.normal, hits.to_view
     f0 = torch.full_like(to_view[:, :1], F0_GLASS)
     bend = to_view / GLASS - (1 - (1 - to_view * to_view) / GLASS**2).sqrt()
-    d = vector(lambda i: bend * normal[i] - view[i] / GLASS)
+    d = bend * normal - view / GLASS
     local_d = to_local_direction(hits.shape, d)
 
     def meet(kind: int, rows: slice) -> tuple[Tensor, ...]:
-        origin, direction = vector(lambda i: hits.local[i][rows]), vector(lambda i: local_d[i][rows])
+        origin, direction = hits.local[:, rows], local_d[:, rows]
         far = intersect(kind, hits.shape.select(rows), origin, direction)[1].clamp_min(0)
-        return far, *local_normal(kind, vector(lambda i: origin[i] + far * direction[i]))
+        return far, local_normal(kind, origin + far * direction)
 
-    far, nx, ny, nz = by_kind(kinds, meet)
-    n = surface_normal(hits.shape, (nx, ny, nz))
+    far, n = by_kind(kinds, meet)
+    n = surface_normal(hits.shape, n)
     cosine = dot(d, n).clamp(0, 1)
     square = 1 - GLASS**2 * (1 - cosine * cosine)
     # Where nothing leaves, all is reflected inside; take it to leave there unbent.
     is_total = square < 0
     root = square.clamp_min(0).sqrt()
-    direction = vector(
-        lambda i: torch.where(is_total, d[i] - 2 * cosine * n[i], GLASS * d[i] + (root - GLASS * cosine) * n[i])
-    )
+    direction = torch.where(is_total, d - 2 * cosine * n, GLASS * d + (root - GLASS * cosine) * n)
     share = (1 - microfacet.fresnel(f0, to_view)) * torch.where(is_total, 1, 1 - microfacet.fresnel(f0, root))
-    return vector(lambda i: point[i] + far * d[i]), direction, share
+    return point + far * d, direction, share

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from diar_ops.scene._render.frames import RenderFrames
 from diar_ops.scene._render.plane_shading import PlaneShading, shade_plane
-from diar_ops.scene._render.primitives import Vector, dot, scale_vector
+from diar_ops.scene._render.primitives import dot
 from diar_ops.scene._render.shadows import CoarseGrid
 
 #: Offsets, in pixels and along both axes, at which the picture's colour is sampled.
@@ -39,7 +39,7 @@ class PlaneView(NamedTuple):
     Attributes:
         x: (F, R, N) where the rays meet the plane.
         y: As ``x``.
-        ray: (F, R, N) or (F, 1, 1) each, from the eye to there.
+        ray: (3, F, R, N) from the eye to there.
         inside: (F, R, N) bool, it is the picture.
         shading: Of these points.
         radiance: (F, 3, R, N).
@@ -47,7 +47,7 @@ class PlaneView(NamedTuple):
 
     x: Tensor
     y: Tensor
-    ray: Vector
+    ray: Tensor
     inside: Tensor
     shading: PlaneShading
     radiance: Tensor
@@ -64,9 +64,9 @@ def view_plane(frames: RenderFrames, pictures: Tensor, rays: PixelRays, points: 
     """
     x, y = project_to_plane(frames, rays.u, rays.v)
     ray = ray_from_eye(frames, x, y)
-    vx, vy, vz = scale_vector(ray, -dot(ray, ray).rsqrt())
+    view = ray * -dot(ray, ray).rsqrt()
     grid = CoarseGrid(*project_to_plane(frames, *rays.coarse[:2]), rays.coarse[2])
-    shading = shade_plane(frames, x, y, (vx.flatten(1), vy.flatten(1), vz.flatten(1)), points, grid)
+    shading = shade_plane(frames, x, y, view.flatten(2), points, grid)
     taps = [project_to_plane(frames, rays.u + i, rays.v + j) for j in TAPS for i in TAPS]
     inside = is_on_picture(frames, x, y)
     radiance = plane_radiance(frames, pictures, None, taps, inside, shading)
@@ -123,16 +123,15 @@ def _sample(pictures: Tensor, grids: list[Tensor]) -> Tensor:
 def project_to_plane(frames: RenderFrames, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
     """Return where rays meet the plane; those that never do meet it far away."""
     m = frames.to_plane[:, :, :, None, None]
-    inverse = 1 / (m[:, 2, 0] * u + m[:, 2, 1] * v + m[:, 2, 2]).clamp_min(1e-3)
-    x = (m[:, 0, 0] * u + m[:, 0, 1] * v + m[:, 0, 2]) * inverse
-    y = (m[:, 1, 0] * u + m[:, 1, 1] * v + m[:, 1, 2]) * inverse
-    return x, y
+    x, y, z = (m[:, :, 0] * u[:, None] + m[:, :, 1] * v[:, None] + m[:, :, 2]).unbind(1)
+    inverse = 1 / z.clamp_min(1e-3)
+    return x * inverse, y * inverse
 
 
-def ray_from_eye(frames: RenderFrames, x: Tensor, y: Tensor) -> Vector:
+def ray_from_eye(frames: RenderFrames, x: Tensor, y: Tensor) -> Tensor:
     """Return the vectors from the eye to points of the plane."""
     eye = frames.eye[:, :, None, None]
-    return x - eye[:, 0], y - eye[:, 1], -eye[:, 2]
+    return torch.stack((x - eye[:, 0], y - eye[:, 1], -eye[:, 2].expand_as(x)))
 
 
 def is_on_picture(frames: RenderFrames, x: Tensor, y: Tensor) -> Tensor:

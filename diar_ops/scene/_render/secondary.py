@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
@@ -13,7 +11,6 @@ from diar_ops.scene._render.hits import Hits
 from diar_ops.scene._render.object_shading import ObjectShading
 from diar_ops.scene._render.plane_shading import shade_plane
 from diar_ops.scene._render.plane_view import is_on_picture, plane_radiance
-from diar_ops.scene._render.primitives import Vector, vector
 
 #: Points of the plane farther off than this are as good as at this distance.
 FAR = 20.0
@@ -27,14 +24,12 @@ def add_secondary_rays(frames: RenderFrames, pictures: Tensor, hits: Hits, shadi
     if packed is None:
         return shading
 
-    def gather(component: Callable[[int], Tensor]) -> Vector:
-        return vector(lambda i: component(i).flatten()[packed.item])
-
-    direction = gather(lambda i: shading.direction[i])
-    x, y, meets = _intersect_plane(gather(lambda i: shading.origin[i]), direction)
+    direction = shading.direction.flatten(1)[:, packed.item]
+    x, y, meets = _intersect_plane(shading.origin.flatten(1)[:, packed.item], direction)
     rows = frames.select(packed.frame)
     x, y = x[packed.index][:, None], y[packed.index][:, None]
-    view = (-direction[0][packed.index], -direction[1][packed.index], (-direction[2][packed.index]).clamp_max(-1e-2))
+    view = -direction[:, packed.index]
+    view[2].clamp_max_(-1e-2)
     # One point stands for each light: a mirrored shadow is not looked at closely.
     plane = shade_plane(rows, x, y, view, 1)
     starts = packed.starts[:: count // len(pictures)]
@@ -46,7 +41,7 @@ def add_secondary_rays(frames: RenderFrames, pictures: Tensor, hits: Hits, shadi
     return shading._replace(radiance=shading.radiance + shading.secondary * incoming)
 
 
-def _intersect_plane(origin: Vector, direction: Vector) -> tuple[Tensor, Tensor, Tensor]:
+def _intersect_plane(origin: Tensor, direction: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return where rays meet the plane (x, y), and whether they do."""
     is_down = direction[2] > 1e-3
     s = torch.where(is_down, -origin[2] / direction[2].clamp_min(1e-3), 0)

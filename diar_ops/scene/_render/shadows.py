@@ -13,11 +13,11 @@ from torch.nn import functional as F
 from diar_ops._checks import widest_dtype
 from diar_ops.scene._render.frames import RenderFrames
 from diar_ops.scene._render.groups import Groups, blocks, sort_into_groups, unravel
-from diar_ops.scene._render.primitives import Primitives, Vector, beam_coverage, select_number, to_local, vector
+from diar_ops.scene._render.primitives import Primitives, beam_coverage, select_number, to_local
 from diar_ops.scene.types import LightKind, ObjectKind
 
 #: Values that are worked on at a time: what stays in a processor's cache, and what keeps a GPU busy.
-BLOCK = {"cpu": 2**17, "cuda": 2**24}
+BLOCK = {"cpu": 2**16, "cuda": 2**24}
 #: How large a part of a light may look, as a share of the object that hides it.
 PART = 0.4
 #: A shadow whose edge is wider than this, in pixels, is computed on the coarse grid.
@@ -94,7 +94,7 @@ class _Sources(NamedTuple):
 
     beam: Tensor  # (m,)
     shape: Primitives  # of the object
-    source: Vector  # (m, 1) each, in its local coordinates
+    source: Tensor  # (3, m, 1), in its local coordinates
     width: Tensor  # (m, 1)
     pixel: Tensor  # (m, 1)
 
@@ -221,45 +221,44 @@ def _occlusion(
     squares = [(code % points + 1) ** 2 for code in range(len(bounds) - 1)]
     ranges = list(zip(bounds[:-1], bounds[1:], squares, strict=True))
     sources = _find_sources(frames, beams, search.parts, sum((b - a) * square for a, b, square in ranges))
-    shape = frames.objects.primitives((beams.frame, beams.slot))
-    to_axes = shape.rotation[:, :2] / shape.scale[:, None]  # (n, 2, 3)
-    offset = (shape.position[:, None] @ shape.rotation)[:, 0] / shape.scale
+    objects, index = frames.objects, (beams.frame, beams.slot)
+    to_axes = (objects.rotation[:, :, :2] / objects.half_size[:, :, None])[index]  # (n, 2, 3)
+    offset = ((objects.position[:, :, None] @ objects.rotation)[:, :, 0] / objects.half_size)[index]
+    points_xy = [torch.stack((x, y)), torch.stack((grid.x, grid.y)) if grid is not None else x]
     limit = BLOCK.get(x.device.type, BLOCK["cuda"])
     occlusion = []
     first = 0
     for code in range(0, len(ranges), points):
         kind, on_grid = code // points // 2, code // points % 2 == 1
-        px, py = (grid.x, grid.y) if on_grid and grid is not None else (x, y)
-        for block in blocks(ranges[code : code + points], max(1, limit // px.shape[2])):
+        on_plane = points_xy[on_grid]
+        for block in blocks(ranges[code : code + points], max(1, limit // on_plane.shape[-1])):
             start, stop = block[0][0], block[-1][1]
             last = first + sum((b - a) * square for a, b, square in block)
-            end = _end_points(px, py, _Beams(*(f[start:stop] for f in beams)), to_axes[start:stop], offset[start:stop])
+            end = _end_points(
+                on_plane, _Beams(*(f[start:stop] for f in beams)), to_axes[start:stop], offset[start:stop]
+            )
             hidden = _mean_coverage(kind, sources, slice(first, last), start, end, block)
             occlusion.append(hidden @ grid.weights if on_grid and grid is not None else hidden)
             first = last
     return torch.cat(occlusion)
 
 
-def _end_points(x: Tensor, y: Tensor, beams: _Beams, to_axes: Tensor, offset: Tensor) -> Vector:
-    """Return points of the plane in the local coordinates of the objects, (n, N) each."""
-    px, py = x[beams.frame, beams.row], y[beams.frame, beams.row]
-    return vector(lambda i: px * to_axes[:, 0, i : i + 1] + py * to_axes[:, 1, i : i + 1] - offset[:, i : i + 1])
+def _end_points(on_plane: Tensor, beams: _Beams, to_axes: Tensor, offset: Tensor) -> Tensor:
+    """Return points of the plane in the local coordinates of the objects, (3, n, N)."""
+    px, py = on_plane[:, beams.frame, beams.row]
+    columns = to_axes.permute(1, 2, 0)[..., None]
+    return px * columns[0] + py * columns[1] - offset.mT[..., None]
 
 
 def _mean_coverage(
-    kind: int, sources: _Sources, rows: slice, start: int, end: Vector, block: list[tuple[int, int, int]]
+    kind: int, sources: _Sources, rows: slice, start: int, end: Tensor, block: list[tuple[int, int, int]]
 ) -> Tensor:
     """Return the mean coverage (n, N) over the parts of each light, for objects of one kind."""
     if block[-1][2] > 1:
         beam = sources.beam[rows] - start
-        end = vector(lambda i: end[i][beam])
+        end = end[:, beam]
     coverage = beam_coverage(
-        kind,
-        sources.shape.select(rows),
-        vector(lambda i: sources.source[i][rows]),
-        end,
-        sources.width[rows],
-        sources.pixel[rows],
+        kind, sources.shape.select(rows), sources.source[:, rows], end, sources.width[rows], sources.pixel[rows]
     )
     if block[-1][2] == 1:
         return coverage

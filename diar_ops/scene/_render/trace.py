@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from diar_ops.scene._render.edges import EDGE_RAYS, EdgePixels, find_edges, view_edges
+from diar_ops.scene._render.edges import SAMPLES, EdgePixels, find_edges, view_edges
 from diar_ops.scene._render.frames import RenderFrames
 from diar_ops.scene._render.hits import Hits, find_hits
 from diar_ops.scene._render.object_shading import ObjectShading, shade_objects
@@ -66,7 +66,7 @@ def trace(frames: RenderFrames, pictures: Tensor, rays: PixelRays, size: tuple[i
             fine = fine._replace(radiance=_composite(fine.radiance, fine_hits, shading.select(slice(count, None))))
     radiance, occluded, visible = (untile(field, size) for field in (radiance, surface > 1, plane.inside))
     if edges is not None and fine is not None:
-        radiance, occluded = _put_edges(radiance, occluded, edges, fine, _front_surface(fine.inside, fine_hits) > 1)
+        radiance, occluded = _put_edges(radiance, occluded, edges, fine, _is_hidden(fine.inside, fine_hits))
     clear = visible & ~occluded
     shadow = (plane.shading.shadowing[:, 0] > 1 - SHADOW).reshape(plane.x.shape)
     highlight = (plane.shading.specular.mean(1) > HIGHLIGHT).reshape(plane.x.shape)
@@ -78,12 +78,24 @@ def _front_surface(inside: Tensor, hits: Hits | None) -> Tensor:
     surface = inside.to(torch.int32)
     if hits is None:
         return surface
-    code = 2 + 4 * hits.slot[:, None].to(torch.int32) + hits.face
-    for index in hits.ranks:
-        if len(index):
-            place = hits.place[0][index], hits.place[1][index]
-            surface[place] = torch.where(hits.hit[index], code[index], surface[place])
+    place, hit = _by_rank(hits), hits.hit[hits.order]
+    code = (2 + 4 * hits.slot[:, None].to(torch.int32) + hits.face)[hits.order]
+    for rank in hits.ranks:
+        rows = place[0][rank], place[1][rank]
+        surface[rows] = torch.where(hit[rank], code[rank], surface[rows])
     return surface
+
+
+def _by_rank(hits: Hits) -> tuple[Tensor, Tensor]:
+    return hits.place[0][hits.order], hits.place[1][hits.order]
+
+
+def _is_hidden(inside: Tensor, hits: Hits | None) -> Tensor:
+    """Return whether (F, R, N) something is in front of the plane."""
+    count = torch.zeros_like(inside, dtype=torch.int32)
+    if hits is not None:
+        count = count.index_put(hits.place, hits.hit.to(count.dtype), accumulate=True)
+    return count > 0
 
 
 def _composite(radiance: Tensor, hits: Hits | None, shading: ObjectShading) -> Tensor:
@@ -91,12 +103,14 @@ def _composite(radiance: Tensor, hits: Hits | None, shading: ObjectShading) -> T
     if hits is None:
         return radiance
     channels = torch.arange(3, device=radiance.device)
-    for index in hits.ranks:
-        if len(index):
-            pixels = (hits.place[0][index, None], channels, hits.place[1][index, None])
-            under = radiance[pixels]
-            over = shading.radiance[index] + shading.transmittance[index] * under
-            radiance = radiance.index_put(pixels, torch.where(hits.hit[index, None], over, under))
+    (frame, row), order = _by_rank(hits), hits.order
+    front, share, hit = shading.radiance[order], shading.transmittance[order], hits.hit[order, None]
+    # No row may be written twice at once: one rank after the other.
+    for rank in hits.ranks:
+        pixels = (frame[rank, None], channels, row[rank, None])
+        under = radiance[pixels]
+        over = torch.where(hit[rank], front[rank] + share[rank] * under, under)
+        radiance = radiance.index_put(pixels, over)
     return radiance
 
 
@@ -104,7 +118,7 @@ def _put_edges(
     radiance: Tensor, occluded: Tensor, edges: EdgePixels, fine: PlaneView, hidden: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Replace pixels on edges of images (F, 3 or 1, h, w) by what their rays see."""
-    samples, position = len(EDGE_RAYS), edges.packed.position
+    samples, position = SAMPLES, edges.packed.position
     mean = fine.radiance.reshape(len(hidden), 3, -1, samples).mean(-1).movedim(1, 2).flatten(0, 1)[position]
     pixels = (edges.frame, edges.row, edges.column)
     radiance = radiance.movedim(1, 3).index_put(pixels, mean).movedim(3, 1)
