@@ -24,6 +24,7 @@ CHUNK = 1_000_000
 PATH_POINTS = 4
 
 
+@torch.compiler.disable
 @full_precision
 def photograph(
     radiance: Tensor, *, ranges: CameraRanges | None = None, generator: torch.Generator | None = None

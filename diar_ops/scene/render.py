@@ -49,6 +49,7 @@ class RenderedScene(NamedTuple):
     highlight: Tensor
 
 
+@torch.compiler.disable
 @full_precision
 def render_planar_scene(texture: Tensor, scene: PlanarScene, *, shadow_detail: int = 4) -> RenderedScene:
     """Render pictures in planar scenes.
@@ -75,7 +76,10 @@ def render_planar_scene(texture: Tensor, scene: PlanarScene, *, shadow_detail: i
         The :class:`RenderedScene`, on the device of ``texture``; radiance and label in its dtype.
         Computed in at least float32. Differentiable with respect to ``texture`` and to lights,
         colours and ambient of the scene; masks and edges of things are not. NaN in a texture stays
-        in its sequence, at the pixels that show it.
+        in its sequence, at the pixels that show it. Which rays meet which thing decides about
+        sizes: compiled code calls the renderer as it is (``torch.compiler.disable``), it cannot be
+        exported, and ``vmap`` refuses it (it takes batches). A GPU is waited for seven times, and
+        seven times for each further chunk of frames.
 
     Raises:
         ShapeError: ``texture`` is not (B, 3, H, W) with the B of the scene.

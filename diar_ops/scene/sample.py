@@ -17,6 +17,7 @@ from diar_ops.scene.types import Objects, PictureMaterial, PlanarScene
 KINDS = ("aligned", "misaligned")
 
 
+@torch.compiler.disable
 def sample_planar_scene(
     batch: int = 1,
     *,

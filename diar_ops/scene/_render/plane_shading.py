@@ -132,7 +132,7 @@ def _sum_lights(power: Tensor, share: Tensor, visible: Tensor | None) -> Tensor:
         return power @ share
     if visible.shape[2] == 1:
         return power @ (share * visible[:, :, 0])
-    return torch.stack([(power[:, c : c + 1] @ (share * visible[:, :, c]))[:, 0] for c in range(3)], dim=1)
+    return (power[:, :, None] @ (share[:, None] * visible.transpose(1, 2)))[:, :, 0]
 
 
 class _Plan(NamedTuple):

@@ -253,7 +253,7 @@ def _card_outline(shape: Primitives, p: Tensor, r: Tensor) -> Tensor:
 def _overlap(distance: Tensor, reach: Tensor | float, width: Tensor) -> Tensor:
     """Return the share of a beam, ``distance`` >= 0 off the middle, that is within +- reach."""
     inverse = 1 / width
-    return _smooth_step((reach - distance) * inverse) + _smooth_step((reach + distance) * inverse)
+    return _smooth_step(torch.stack((reach - distance, reach + distance)) * inverse).sum(0)
 
 
 def _smooth_step(x: Tensor) -> Tensor:

@@ -20,14 +20,16 @@ from diar_ops.scene.types import LightKind, ObjectKind
 BLOCK = {"cpu": 2**16, "cuda": 2**24}
 #: How large a part of a light may look, as a share of the object that hides it.
 PART = 0.4
+#: How wide a whole light counts for a shadow's edge, in sizes of a square and of a sphere.
+WHOLE_WIDTH = (1.1, 2.0)
 #: A shadow whose edge is wider than this, in pixels, is computed on the coarse grid.
 SMOOTH = 8.0
 
 
 def row_bounds(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Return centre (F, R, 3) and radius (F, R) of a sphere around each row (F, R, N)."""
-    low = torch.stack((x.amin(-1), y.amin(-1)), dim=-1)
-    high = torch.stack((x.amax(-1), y.amax(-1)), dim=-1)
+    bounds = (side.aminmax(dim=-1) for side in (x, y))
+    low, high = (torch.stack(ends, dim=-1) for ends in zip(*bounds, strict=True))
     return F.pad((low + high) / 2, (0, 1)), (high - low).norm(dim=-1) / 2
 
 
@@ -92,7 +94,7 @@ class _Beams(NamedTuple):
 class _Sources(NamedTuple):
     """Parts of the lights of beams, one after the other: m rows."""
 
-    beam: Tensor  # (m,)
+    beam: Tensor  # (m,), not asked for where each beam has one part
     shape: Primitives  # of the object
     source: Tensor  # (3, m, 1), in its local coordinates
     width: Tensor  # (m, 1)
@@ -220,7 +222,8 @@ def _occlusion(
     points = search.points
     squares = [(code % points + 1) ** 2 for code in range(len(bounds) - 1)]
     ranges = list(zip(bounds[:-1], bounds[1:], squares, strict=True))
-    sources = _find_sources(frames, beams, search.parts, sum((b - a) * square for a, b, square in ranges))
+    total = sum((b - a) * square for a, b, square in ranges)
+    sources = _whole_lights(frames, beams) if points == 1 else _find_sources(frames, beams, search.parts, total)
     objects, index = frames.objects, (beams.frame, beams.slot)
     to_axes = (objects.rotation[:, :, :2] / objects.half_size[:, :, None])[index]  # (n, 2, 3)
     offset = ((objects.position[:, :, None] @ objects.rotation)[:, :, 0] / objects.half_size)[index]
@@ -264,8 +267,18 @@ def _mean_coverage(
         return coverage
     parts = coverage.split([(b - a) * square for a, b, square in block])
     return torch.cat(
-        [part.unflatten(0, (-1, square)).sum(1) / square for part, (_, _, square) in zip(parts, block, strict=True)]
+        [part.unflatten(0, (-1, square)).mean(1) for part, (_, _, square) in zip(parts, block, strict=True)]
     )
+
+
+def _whole_lights(frames: RenderFrames, beams: _Beams) -> _Sources:
+    """Return the lights of n beams, each as one part."""
+    index = (beams.frame, beams.light)
+    size, is_area = frames.lights.size[index], frames.lights.kind[index] == LightKind.AREA
+    shape = frames.objects.primitives((beams.frame, beams.slot))
+    source = to_local(shape, frames.lights.position[index])
+    width = select_number(is_area, *WHOLE_WIDTH, size.dtype) * size
+    return _Sources(beams.frame, shape, source, width[:, None], frames.pixel[beams.frame])
 
 
 def _find_sources(frames: RenderFrames, beams: _Beams, parts: Tensor, total: int) -> _Sources:
@@ -287,7 +300,7 @@ def _find_sources(frames: RenderFrames, beams: _Beams, parts: Tensor, total: int
     position = frames.lights.position[frame, light]
     # Parts overlap a little, or there would be bands of light between their shadows.
     overlap = select_number(is_area, 1.15, 1.15 * math.sqrt(math.pi), exact) / count
-    whole = select_number(is_area, 1.1, 2.0, exact)
+    whole = select_number(is_area, *WHOLE_WIDTH, exact)
     width = torch.where(count == 1, whole, overlap).to(size) * size
     source = to_local(shape, position + offset[0] * right + offset[1] * down)
     return _Sources(beam, shape, source, width[:, None], frames.pixel[frame])
