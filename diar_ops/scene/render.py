@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from diar_ops._checks import check_floating, check_option, check_shapes, full_precision, solve_dtype
+from diar_ops._checks import check_floating, check_option, check_shapes, eager, full_precision, solve_dtype
 from diar_ops._errors import DtypeError
 from diar_ops.colour import linear_to_srgb, srgb_to_linear
 from diar_ops.scene._render.frames import prepare_frames
@@ -49,7 +49,7 @@ class RenderedScene(NamedTuple):
     highlight: Tensor
 
 
-@torch.compiler.disable
+@eager
 @full_precision
 def render_planar_scene(texture: Tensor, scene: PlanarScene, *, shadow_detail: int = 4) -> RenderedScene:
     """Render pictures in planar scenes.

@@ -48,7 +48,10 @@ def find_edges(surface: Tensor) -> EdgePixels | None:
     count = len(surface)
     frame = torch.arange(count, dtype=torch.int32, device=surface.device)[:, None, None]
     packed = pack_rows(torch.where(edge, frame, count), count, ROW // SAMPLES)
-    return None if packed is None else EdgePixels(*unravel(packed.item, surface.shape), packed)
+    if packed is None:
+        return None
+    image, row, column = unravel(packed.item, surface.shape)
+    return EdgePixels(image, row, column, packed)
 
 
 def view_edges(
@@ -67,15 +70,17 @@ def view_edges(
     row, column = edges.row, edges.column
     number = torch.arange(samples, device=plane.x.device)
     column_of, row_of = number.to(dtype), (EDGE_RAYS >> 3 * number & 7).to(dtype)
-    u = (column.to(dtype) - (size[1] - 1) / 2)[packed.index][..., None] + (column_of - 3.5) / 8
-    v = (row.to(dtype) - (size[0] - 1) / 2)[packed.index][..., None] + (row_of - 3.5) / 8
+    u = (column.to(dtype) - (size[1] - 1) / 2)[packed.at][..., None] + (column_of - 3.5) / 8
+    v = (row.to(dtype) - (size[0] - 1) / 2)[packed.at][..., None] + (row_of - 3.5) / 8
     x, y = project_to_plane(rows, u.flatten(1)[:, None], v.flatten(1)[:, None])
     # Light changes little within a pixel: take that of its centre.
     tile = row // TILE * -(-size[1] // TILE) + column // TILE
     centre = tile * ROW + row % TILE * TILE + column % TILE
-    centre = centre[packed.index].repeat_interleave(samples, dim=-1)
+    centre = centre[packed.at].repeat_interleave(samples, dim=-1)
     shading = PlaneShading(*(f.movedim(1, 2)[packed.frame[:, None], centre].movedim(2, 1) for f in plane.shading))
     inside = is_on_picture(rows, x, y)
     starts = packed.starts[:: (len(packed.starts) - 1) // len(pictures)]
     radiance = plane_radiance(rows, pictures, starts, [(x, y)], inside, shading)
-    return PlaneView(x, y, ray_from_eye(rows, x, y), inside, shading, radiance.unflatten(2, x.shape[1:]))
+    return PlaneView(
+        x, y, ray_from_eye(rows, x, y), inside, shading, radiance.reshape(*radiance.shape[:2], *x.shape[1:])
+    )

@@ -30,7 +30,7 @@ class PackedRows(NamedTuple):
     Attributes:
         item: (n,) flat index of the items, by frame.
         item_frame: (n,) of each, ascending.
-        index: (R, N) which of these is at each position.
+        at: (R, N) which of these is at each position.
         frame: (R,) of each row, ascending.
         position: (n,) where, in the flattened rows, each of these is.
         starts: At which row each frame begins, and the number of rows.
@@ -38,7 +38,7 @@ class PackedRows(NamedTuple):
 
     item: Tensor
     item_frame: Tensor
-    index: Tensor
+    at: Tensor
     frame: Tensor
     position: Tensor
     starts: list[int]

@@ -70,7 +70,7 @@ def view_plane(frames: RenderFrames, pictures: Tensor, rays: PixelRays, points: 
     taps = [project_to_plane(frames, rays.u + i, rays.v + j) for j in TAPS for i in TAPS]
     inside = is_on_picture(frames, x, y)
     radiance = plane_radiance(frames, pictures, None, taps, inside, shading)
-    return PlaneView(x, y, ray, inside, shading, radiance.unflatten(2, x.shape[1:]))
+    return PlaneView(x, y, ray, inside, shading, radiance.reshape(*radiance.shape[:2], *x.shape[1:]))
 
 
 def plane_radiance(

@@ -61,7 +61,8 @@ def dot(a: Tensor, b: Tensor) -> Tensor:
 def combine(vector: Tensor, columns: Tensor) -> Tensor:
     """Return matrices, whose columns are (3, 3, n, 1), times vectors (3, n, N)."""
     x, y, z = vector
-    return x * columns[0] + y * columns[1] + z * columns[2]
+    product: Tensor = x * columns[0] + y * columns[1] + z * columns[2]
+    return product
 
 
 def to_local(shape: Primitives, point: Tensor) -> Tensor:

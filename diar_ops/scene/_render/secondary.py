@@ -27,8 +27,8 @@ def add_secondary_rays(frames: RenderFrames, pictures: Tensor, hits: Hits, shadi
     direction = shading.direction.flatten(1)[:, packed.item]
     x, y, meets = _intersect_plane(shading.origin.flatten(1)[:, packed.item], direction)
     rows = frames.select(packed.frame)
-    x, y = x[packed.index][:, None], y[packed.index][:, None]
-    view = -direction[:, packed.index]
+    x, y = x[packed.at][:, None], y[packed.at][:, None]
+    view = -direction[:, packed.at]
     view[2].clamp_max_(-1e-2)
     # One point stands for each light: a mirrored shadow is not looked at closely.
     plane = shade_plane(rows, x, y, view, 1)

@@ -250,7 +250,8 @@ def _end_points(on_plane: Tensor, beams: _Beams, to_axes: Tensor, offset: Tensor
     """Return points of the plane in the local coordinates of the objects, (3, n, N)."""
     px, py = on_plane[:, beams.frame, beams.row]
     columns = to_axes.permute(1, 2, 0)[..., None]
-    return px * columns[0] + py * columns[1] - offset.mT[..., None]
+    end: Tensor = px * columns[0] + py * columns[1] - offset.mT[..., None]
+    return end
 
 
 def _mean_coverage(
@@ -265,9 +266,9 @@ def _mean_coverage(
     )
     if block[-1][2] == 1:
         return coverage
-    parts = coverage.split([(b - a) * square for a, b, square in block])
+    parts = torch.split(coverage, [(b - a) * square for a, b, square in block])
     return torch.cat(
-        [part.unflatten(0, (-1, square)).mean(1) for part, (_, _, square) in zip(parts, block, strict=True)]
+        [part.reshape(-1, square, part.shape[1]).mean(1) for part, (_, _, square) in zip(parts, block, strict=True)]
     )
 
 
@@ -312,7 +313,7 @@ def _light_axes(frames: RenderFrames) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     is_area = (lights.kind == LightKind.AREA)[:, :, None, None]
     size, right, down = lights.size[:, :, None, None], lights.right[:, :, None], lights.down[:, :, None]
     toward = F.normalize(lights.position[:, :, None] - frames.objects.position[:, None], dim=-1)
-    right, down, _ = torch.broadcast_tensors(right, down, toward)
+    right, down = right.expand_as(toward), down.expand_as(toward)
     across = F.normalize(torch.linalg.cross(toward, down) + 1e-9, dim=-1)
     right = torch.where(is_area, right, across) * size
     down = torch.where(is_area, down, torch.linalg.cross(toward, across)) * size
