@@ -22,6 +22,8 @@ class TestSamplePlanarScene(OpTests):
     exempt = {
         "nan": "takes no tensors that could hold NaN; a NaN picture_size is refused",
         "gradcheck": "draws random numbers from options, nothing flows through",
+        "half": "takes no tensors of the data; scenes are float64",
+        "gpu": "the shares and sizes of the distribution are copied to the device, a few numbers each",
         "compile": "draws from a generator, which torch.compile cannot trace",
     }
 
@@ -83,8 +85,6 @@ def test_the_generator_decides() -> None:
     sample_planar_scene(2, frames=3, generator=generator("a"))
     assert not torch.equal(sample_planar_scene(2, frames=3).t, sample_planar_scene(2, frames=3).t)
     assert global_states() == before
-    sample_planar_scene(1, frames=2)
-    assert not torch.equal(before, torch.get_rng_state())
 
 
 def test_every_sequence_may_have_a_picture_of_its_own() -> None:
