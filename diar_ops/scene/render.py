@@ -21,7 +21,7 @@ from diar_ops.scene.plane import scene_homography
 from diar_ops.scene.types import PlanarScene
 
 #: Rays of one chunk: what stays in a processor's cache, and what keeps a GPU busy.
-CHUNK = {"cpu": 2**18, "cuda": 2**22}
+CHUNK = {"cpu": 2**17, "cuda": 2**22}
 #: What is smooth is computed at nodes, this far apart at most: in pixels, and in picture sides.
 NODE_SPACING = (4.0, 0.04)
 
