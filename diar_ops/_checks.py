@@ -59,6 +59,12 @@ def full_precision(op: Callable[P, R]) -> Callable[P, R]:
     return call
 
 
+def eager(op: Callable[P, R]) -> Callable[P, R]:
+    """Let compiled code call an op as it is, between its graphs: the op's docstring says why."""
+    disabled: Callable[P, R] = torch.compiler.disable(op)  # type: ignore[no-untyped-call]
+    return disabled
+
+
 def check_shapes(op: str, /, **named: tuple[Any, str]) -> dict[str, int]:
     """Check tensors against shape patterns and bind each size name across the whole call.
 

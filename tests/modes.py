@@ -130,10 +130,10 @@ class ModeTests:
         args, kwargs = self.call(device, torch.float32)
         inputs = tensors_of((args, kwargs))
         before = [t.clone() for t in inputs]
-        states = _global_states()
+        states = global_states()
         self.function(*args, **kwargs)
         assert_identical(inputs, before)
-        assert _global_states() == states
+        assert global_states() == states
 
     def test_inference(self, device: torch.device) -> None:
         self.skip_if_exempt("inference")
@@ -326,6 +326,6 @@ def _to_gpu(leaf: Any) -> Any:
     return leaf.to(GPU) if isinstance(leaf, (Tensor, nn.Module)) else leaf
 
 
-def _global_states() -> tuple[bytes, str, Any]:
+def global_states() -> tuple[bytes, str, Any]:
     numpy = str(np.random.get_state())  # noqa: NPY002  the global state is the question
     return bytes(torch.get_rng_state().numpy().tobytes()), numpy, random.getstate()
