@@ -71,7 +71,8 @@ def compare_sequence(dataset: SequenceDataset, index: int, images: Path, device:
     texture = prepare_texture(picture, scene.size)[None].to(device).float() / 255
     with torch.no_grad():
         rendered = render_planar_scene(texture, scene)
-        frames = photograph(rendered.radiance, ranges=CAMERA)[0].cpu()
+        generator = torch.Generator().manual_seed(index)
+        frames = photograph(rendered.radiance, ranges=CAMERA, generator=generator)[0].cpu()
     cycles, label, H = item["frames"], item["label"], item["homography_frame_label"]
     rendered_label = rendered.label[0].cpu()
     occluded = item["occluded"], rendered.occluded[0].cpu()

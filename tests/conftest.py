@@ -24,6 +24,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("diar_ops")
     group.addoption("--device", default="cpu", help="device to test on: cpu, cuda, ...")
     group.addoption("--dtype", default="float32", help="float32, float64, or both: 'all'")
+    group.addoption("--fuzz", type=int, default=0, help="hostile examples of every op instead of a few")
     group.addoption("--compile-backend", default="eager", help="backend of torch.compile tests")
 
 

@@ -43,6 +43,8 @@ class OpTests(ModeTests):
     op: ClassVar[str]
     #: Public name of the Module twin; ``None`` if the op has neither state nor options.
     module: ClassVar[str | None] = None
+    #: Why finite inputs may give a result that is not finite, where they may.
+    infinite: ClassVar[str] = ""
 
     @property
     def function(self) -> Callable[..., Any]:

@@ -47,6 +47,9 @@ class _Backend:
     def manual_seed_all(self, seed: int) -> None:
         raise AssertionError("the global generator of the device was seeded")
 
+    def get_rng_state(self, device: object = None) -> torch.Tensor:
+        return torch.zeros(0, dtype=torch.uint8)
+
     def get_amp_supported_dtype(self) -> list[torch.dtype]:
         return [torch.float16, torch.bfloat16]
 
@@ -64,6 +67,7 @@ _WAITING = {
     "_unique2",
     "bincount",
     "equal",
+    "is_nonzero",
     "linalg_lstsq",
     "masked_select",
     "multinomial",

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ from torch import nn
 
 import diar_ops
 from tests.harness import KINDS, OpTests
+from tests.ops import classes_by_op
 
 TESTS = Path(__file__).parent
 
@@ -23,17 +22,9 @@ def public_ops() -> list[str]:
     return [n for n in diar_ops.__all__ if inspect.isfunction(getattr(diar_ops, n))]
 
 
-def all_subclasses(cls: type) -> Iterator[type]:
-    for sub in cls.__subclasses__():
-        yield sub
-        yield from all_subclasses(sub)
-
-
 @pytest.fixture(scope="module")
 def op_tests() -> dict[str, type[OpTests]]:
-    for path in sorted(TESTS.rglob("test_*.py")):
-        importlib.import_module(".".join(path.relative_to(TESTS.parent).with_suffix("").parts))
-    return {sub.op: sub for sub in all_subclasses(OpTests) if hasattr(sub, "op")}
+    return classes_by_op()
 
 
 def test_public_names_are_the_listed_ones() -> None:
