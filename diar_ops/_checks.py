@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from operator import index
+from typing import Any, ParamSpec, TypeGuard, TypeVar
 
 import torch
 from torch import Tensor
@@ -144,11 +145,21 @@ def check_bool(op: str, /, **named: Tensor | None) -> None:
             raise DtypeError(f"{op}: {argument} must be bool, got {tensor.dtype}")
 
 
-def check_size(op: str, size: object) -> None:
-    """Raise :class:`OptionError` unless ``size`` is (height, width) of positive integers."""
+def is_integer(value: object) -> TypeGuard[int]:
+    """Return whether a value is a whole number: an int, one of NumPy's, or a symbolic size."""
+    if isinstance(value, (int, torch.SymInt)):
+        return True
+    return hasattr(type(value), "__index__") and not isinstance(value, Tensor)
+
+
+def check_size(op: str, size: Any) -> tuple[int, int]:
+    """Return (height, width); raise :class:`OptionError` unless both are positive integers."""
     fits = isinstance(size, (tuple, list, torch.Size)) and len(size) == 2
-    fits = fits and all(isinstance(side, int) and side > 0 for side in size)  # type: ignore[attr-defined]
+    fits = fits and all(is_integer(side) and side > 0 for side in size)
     check_option(op, fits, "a positive size (height, width)", size)
+    # Symbolic sizes stay symbolic; NumPy's integers would make its floats out of products.
+    sides: list[Any] = [side if isinstance(side, (int, torch.SymInt)) else index(side) for side in size]
+    return sides[0], sides[1]
 
 
 def check_option(op: str, condition: bool, expected: str, got: object) -> None:
@@ -162,12 +173,24 @@ def read_number(value: Tensor) -> float | None:
 
     On a GPU this waits for everything before it: callers say in their docstring that they do so.
     """
+    numbers = read_numbers(value)
+    return None if numbers is None else float(numbers)
+
+
+def read_numbers(values: Tensor) -> Any:
+    """Return the (nested) list of the numbers in a tensor, or ``None``: see :func:`read_number`."""
     if torch.compiler.is_compiling():
         return None
     try:
-        return float(value.item())
+        return values.tolist()
     except RuntimeError:  # vmap: there is one number per mapped item
         return None
+
+
+def is_exporting() -> bool:
+    """Return whether ``torch.export`` traces: its programs must not hang on values, nor on this package."""
+    exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)  # from torch 2.7 on
+    return bool(exporting())
 
 
 def is_finite(number: float) -> bool:

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from diar_ops import DiarError, DtypeError, OptionError, ShapeError
-from diar_ops._checks import EPS, check_bool, check_floating, check_option, check_shapes, solve_dtype
+from diar_ops._checks import (
+    EPS,
+    check_bool,
+    check_floating,
+    check_option,
+    check_shapes,
+    check_size,
+    is_integer,
+    solve_dtype,
+)
 
 
 def test_names_bind_across_arguments() -> None:
@@ -46,3 +56,14 @@ def test_half_precision_solves_in_float32() -> None:
     for dtype, eps in EPS.items():
         assert 1.0 + eps > 1.0
         assert torch.tensor(1.0 + eps, dtype=dtype) > 1.0
+
+
+def test_whole_numbers_of_every_kind_are_sizes() -> None:
+    size = check_size("op", (np.int64(3), np.uint8(4)))
+    assert size == (3, 4)
+    assert all(type(side) is int for side in size)
+    assert is_integer(np.int32(1))
+    for wrong in (1.0, np.float64(1), "1", None, torch.tensor(1)):
+        assert not is_integer(wrong)
+        with pytest.raises(OptionError, match="a positive size"):
+            check_size("op", (3, wrong))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from diar_ops._checks import check_option
+from diar_ops._checks import check_option, is_integer
 from diar_ops._errors import WeightsError
 from diar_ops._module import OpModule
 from diar_ops.aggregate._frames import check_frames, usable_frames
@@ -74,7 +74,7 @@ class SwinStack(OpModule):
         checkpoint: bool = False,
     ) -> None:
         super().__init__()
-        fits = isinstance(depth, int) and depth > 0
+        fits = is_integer(depth) and depth > 0
         check_option(type(self).__name__, fits, "a positive depth", depth)
         self.channels, self.depth, self.window, self.heads = channels, depth, window, heads
         self.mlp_ratio, self.temporal_bias, self.checkpoint = mlp_ratio, temporal_bias, checkpoint

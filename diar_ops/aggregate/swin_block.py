@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from diar_ops._checks import check_option
+from diar_ops._checks import check_option, is_integer
 from diar_ops._module import OpModule
 from diar_ops.aggregate._frames import check_frames, usable_frames
 from diar_ops.aggregate._swin.block import (
@@ -104,7 +104,7 @@ class SwinBlock(OpModule):
         checkpoint: bool = False,
     ) -> None:
         super().__init__()
-        fits = isinstance(channels, int) and channels > 0
+        fits = is_integer(channels) and channels > 0
         check_option("SwinBlock", fits, "a positive number of channels", channels)
         hidden = int(channels * mlp_ratio)
         check_option("SwinBlock", hidden > 0, "an mlp_ratio with hidden channels", mlp_ratio)

@@ -106,7 +106,7 @@ class SequenceDataset(Dataset[SequenceItem]):
         known = not isinstance(masks, str) and set(masks) <= set(MASKS)
         check_option(op, known, f"masks to be some of {', '.join(MASKS)}", masks)
         if crop is not None:
-            check_size(op, crop)
+            crop = check_size(op, crop)
         several = [folders] if isinstance(folders, (str, PathLike)) else list(folders)
         check_option(op, bool(several), "at least one folder", several)
         self.folders = tuple(folder for path in several for folder in _sequence_folders(Path(path)))

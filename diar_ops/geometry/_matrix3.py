@@ -5,10 +5,26 @@ It batches, compiles, and never raises on a singular matrix.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from diar_ops._checks import eps_of
+
+
+def constant(values: Sequence[Any], *, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return a tensor of some numbers, (n,) or (m, n) as the list is.
+
+    On a device each number is a kernel, and none is copied: a copy waits for the device.
+    """
+    if device.type == "cpu" and not torch.compiler.is_compiling():
+        return torch.tensor(values, dtype=dtype, device=device)
+    rows = [row if isinstance(row, Sequence) else [row] for row in values]
+    numbers = [torch.full((), x, dtype=dtype, device=device) for row in rows for x in row]
+    whole = torch.stack(numbers)
+    return whole.view(len(rows), -1) if isinstance(values[0], Sequence) else whole
 
 
 def scale_to_unit(matrix: Tensor) -> tuple[Tensor, Tensor]:
@@ -24,6 +40,12 @@ def scale_to_unit(matrix: Tensor) -> tuple[Tensor, Tensor]:
     # The inner where keeps NaN out of the division, whose gradient would spread it.
     safe = torch.where(usable, matrix, identity)
     return safe / torch.where(usable, magnitude, 1), usable[..., 0, 0]
+
+
+def unfold_symmetric(entries: Tensor) -> Tensor:
+    """Return symmetric matrices (..., 3, 3) from their entries (..., 6): 00, 01, 02, 11, 12, 22."""
+    a, b, c, d, e, f = entries.unbind(-1)
+    return torch.stack((a, b, c, b, d, e, c, e, f), -1).reshape(*a.shape, 3, 3)
 
 
 def determinant(matrix: Tensor) -> tuple[Tensor, Tensor]:

@@ -53,9 +53,8 @@ def four_point_homography(src: Corners, dst: Corners) -> Tensor:
     ratio = ratio * src.areas[..., 3:, :].sign()
     x, y = src.edges.unbind(-3)
     u, v = dst.edges.unbind(-3)
-    following, preceding = [1, 2, 0], [2, 0, 1]
-    normal_x = (y[..., following, :] - y[..., preceding, :]) * ratio
-    normal_y = (x[..., preceding, :] - x[..., following, :]) * ratio
+    normal_x = (y.roll(-1, -2) - y.roll(1, -2)) * ratio
+    normal_y = (x.roll(1, -2) - x.roll(-1, -2)) * ratio
     h6, h7 = normal_x.sum(-2), normal_y.sum(-2)
     h8 = dst.areas[..., 3, :] * src.areas[..., 3, :].sign()
     (px, py), (qx, qy) = src.origin.unbind(-2), dst.origin.unbind(-2)

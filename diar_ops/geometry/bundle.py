@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from diar_ops._checks import check_bool, check_floating, check_option, check_shapes, full_precision
-from diar_ops._errors import DtypeError, ShapeError
+from diar_ops._checks import (
+    check_bool,
+    check_floating,
+    check_option,
+    check_shapes,
+    full_precision,
+    is_integer,
+    widest_dtype,
+)
+from diar_ops._errors import DtypeError, OptionError, ShapeError
 from diar_ops._module import OpModule
 from diar_ops._types import BundleAdjustment
 from diar_ops.geometry._bundle.adjust import BundleOptions, adjust
+from diar_ops.geometry._bundle.implicit import Minimum, attach_gradient
 from diar_ops.geometry._bundle.prepare import Problem
+from diar_ops.geometry._operator import fold_vmap_into_batch
 
 DISTORTIONS = ("none", "shared")
 
@@ -50,13 +61,19 @@ def bundle_adjust_homographies(
     without a clear estimate take the noise of the others. Points behind the horizon of the
     reference do not count, and neither do frames without ``success``: where there are some, all
     starts again without their matches. All computation is in float64 (on MPS in float32), in
-    coordinates that are normalised per frame. The outputs carry no gradient.
+    coordinates that are normalised per frame.
+
+    Homographies and distortion are differentiable with respect to points and weights: with the
+    exact derivative of the minimum, by the implicit function theorem, for which the steps must have
+    come to their end; the reach of the cost, the matches within it and the mean weight are held
+    fixed. Homographies without success pass their gradient to what was given. The other outputs
+    carry no gradient. A GPU waits at the end of each start, and every eighth step.
 
     Args:
         frames: (..., P, 2) int64, frames i and j of each pair, in any order. Pairs with an index
             outside 0 to T - 1 are padding; a pair of a frame with itself is ignored.
         points0: (..., P, N, 2) positions (x, y) in frame i, in pixels, floating point. Matches
-            with a coordinate that is not finite are ignored.
+            with a coordinate that is not finite or ten half diagonals from the photo are ignored.
         points1: (..., P, N, 2) positions in frame j.
         homography_reference_frame: (..., T, 3, 3) initial estimates, reference ~ H @ frame, off
             by no more than some tens of pixels. They are first multiplied by the inverse of the
@@ -76,8 +93,7 @@ def bundle_adjust_homographies(
             (``disagreement``), which needs more pairs than a chain has. False treats all
             matches as independent.
         max_iterations: Steps at most, tried ones included, each time that all starts; 0 only judges
-            the initial estimates. ``torch.compile`` unrolls all of them, since it cannot read when
-            to stop, and starts again just once.
+            the initial estimates.
 
     Returns:
         :class:`BundleAdjustment`; floating point in the dtype of ``homography_reference_frame``.
@@ -96,33 +112,92 @@ def bundle_adjust_homographies(
     """
     leading = _check(frames, points0, points1, homography_reference_frame, sizes, valid, weights)
     _check_options(distortion, scale, max_iterations)
-    count = homography_reference_frame.shape[-3]
-    reference_index = _reference(reference, leading, count, frames.device)
+    reference_index = _reference(reference, leading, homography_reference_frame.shape[-3], frames.device)
+    with_lens = distortion == "shared"
 
     def flat(x: Tensor) -> Tensor:
-        return x.detach().reshape(math.prod(leading), *x.shape[len(leading) :])
+        return x.reshape(math.prod(leading), *x.shape[len(leading) :])
 
-    with torch.no_grad():
-        if valid is None:
-            valid = torch.ones_like(points0[..., 0], dtype=torch.bool)
-        problem = Problem(
-            frames=flat(frames),
-            points0=flat(points0),
-            points1=flat(points1),
-            initial=flat(homography_reference_frame),
-            sizes=flat(sizes),
-            valid=flat(valid),
-            weights=None if weights is None else flat(weights),
-            reference=reference_index,
-        )
-        options = BundleOptions(
-            with_lens=distortion == "shared", scale=scale, correlated=correlated, max_iterations=max_iterations
-        )
-        result = adjust(problem, options)
+    if valid is None:
+        valid = torch.ones_like(points0[..., 0], dtype=torch.bool)
+    problem = Problem(
+        frames=flat(frames),
+        points0=flat(points0),
+        points1=flat(points1),
+        initial=flat(homography_reference_frame),
+        sizes=flat(sizes),
+        valid=flat(valid),
+        weights=None if weights is None else flat(weights),
+        reference=reference_index,
+    )
+    constants = (None if x is None else x.detach() for x in problem)
+    *found, reach, mean_weight = _adjust(*constants, with_lens, scale, correlated, max_iterations)
+    result = BundleAdjustment(*found)
+    inputs = (points0, points1, homography_reference_frame, weights)
+    if torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in inputs):
+        minimum = Minimum(result.homography, result.distortion, result.success, result.inliers, reach, mean_weight)
+        homography, k = attach_gradient(problem, minimum, with_lens=with_lens)
+        result = result._replace(homography=homography, distortion=k)
     dtype = homography_reference_frame.dtype
     return BundleAdjustment(
         *((x.to(dtype) if x.is_floating_point() else x).reshape((*leading, *x.shape[1:])) for x in result)
     )
+
+
+@torch.library.custom_op(
+    "diar_ops::bundle_adjust_homographies",
+    mutates_args=(),
+    schema="(Tensor frames, Tensor points0, Tensor points1, Tensor initial, Tensor sizes, Tensor valid, "
+    "Tensor? weights, Tensor reference, bool with_lens, float? scale, bool correlated, int max_iterations) -> "
+    f"({', '.join(['Tensor'] * 13)})",
+)
+def _adjust(
+    frames: Tensor,
+    points0: Tensor,
+    points1: Tensor,
+    initial: Tensor,
+    sizes: Tensor,
+    valid: Tensor,
+    weights: Tensor | None,
+    reference: Tensor,
+    with_lens: bool,
+    scale: float | None,
+    correlated: bool,
+    max_iterations: int,
+) -> tuple[Tensor, ...]:
+    """Adjust; one operation for ``torch.compile`` and ``vmap``. See :func:`adjust`."""
+    problem = Problem(frames, points0, points1, initial, sizes, valid, weights, reference)
+    options = BundleOptions(with_lens=with_lens, scale=scale, correlated=correlated, max_iterations=max_iterations)
+    result, reach, mean_weight = adjust(problem, options)
+    return tuple(x.clone() for x in (*result, reach, mean_weight))  # outputs must not share memory
+
+
+@_adjust.register_fake
+def _adjust_fake(frames: Tensor, points0: Tensor, points1: Tensor, initial: Tensor, *others: Any) -> tuple[Tensor, ...]:
+    batch, count = initial.shape[:2]
+    pairs, number = points0.shape[1:3]
+    wide = widest_dtype(initial.device)
+
+    def empty(*shape: int, dtype: torch.dtype = wide) -> Tensor:
+        return initial.new_empty((batch, *shape), dtype=dtype)
+
+    result = BundleAdjustment(
+        homography=empty(count, 3, 3),
+        covariance=empty(count, 8, 8),
+        corner_sigma=empty(count, 4),
+        residual_scale=empty(count),
+        success=empty(count, dtype=torch.bool),
+        inliers=empty(pairs, number, dtype=torch.bool),
+        distortion=empty(),
+        distortion_sigma=empty(),
+        disagreement=empty(),
+        cost=empty(),
+        iterations=empty(dtype=torch.int64),
+    )
+    return *result, empty(pairs), empty()
+
+
+fold_vmap_into_batch(_adjust)
 
 
 def _check(
@@ -174,9 +249,7 @@ def _check_options(distortion: str, scale: float | None, max_iterations: int) ->
     expected = f"distortion to be one of {', '.join(DISTORTIONS)}"
     check_option(op, distortion in DISTORTIONS, expected, distortion)
     check_option(op, scale is None or scale > 0, "a positive scale in pixels, or None", scale)
-    check_option(
-        op, isinstance(max_iterations, int) and max_iterations >= 0, "max_iterations of at least 0", max_iterations
-    )
+    check_option(op, is_integer(max_iterations) and max_iterations >= 0, "max_iterations of at least 0", max_iterations)
 
 
 def _reference(reference: int | Tensor, leading: tuple[int, ...], count: int, device: torch.device) -> Tensor:
@@ -189,8 +262,8 @@ def _reference(reference: int | Tensor, leading: tuple[int, ...], count: int, de
                 f"{reference.dtype} of {list(reference.shape)}"
             )
         return reference.reshape(-1).clamp(0, count - 1)
-    expected = f"reference to be a frame from 0 to {count - 1}"
-    check_option(op, isinstance(reference, int) and 0 <= reference < count, expected, reference)
+    if not (is_integer(reference) and 0 <= reference < count):  # a symbolic count cannot be printed
+        raise OptionError(f"{op}: expected reference to be a frame from 0 to {count - 1}, got {reference!r}")
     return torch.full((math.prod(leading),), reference, dtype=torch.int64, device=device)
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from diar_ops._checks import check_broadcast, check_floating, check_shapes, full_precision, solve_dtype
+from diar_ops.geometry._matrix3 import constant
 
 
 @full_precision
@@ -49,7 +50,7 @@ def homography_from_camera(K: Tensor, R: Tensor, t: Tensor, plane: Tensor | None
     )
     result_dtype = torch.promote_types(torch.promote_types(K.dtype, R.dtype), t.dtype)
     if plane is None:
-        plane = torch.tensor([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]], dtype=result_dtype, device=K.device)
+        plane = constant([[1, 0, 0], [0, 1, 0], [0, 0, 0]], dtype=result_dtype, device=K.device)
     result_dtype = torch.promote_types(result_dtype, plane.dtype)
     dtype = solve_dtype(result_dtype)
     rotated = R.to(dtype) @ plane.to(dtype)

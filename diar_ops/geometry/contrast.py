@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from diar_ops._checks import check_bool, check_floating, check_option, check_shapes, full_precision, solve_dtype
 from diar_ops._module import OpModule
@@ -62,10 +61,11 @@ def local_contrast(
 
 def _shrink(valid: Tensor) -> Tensor:
     """Return the pixels (B, 1, H, W) bool whose eight neighbours are valid, or outside."""
-    for dim in (-2, -1):
-        padded = F.pad(valid, (1, 1) if dim == -1 else (0, 0, 1, 1), value=True)
-        length = valid.shape[dim]
-        valid = valid & padded.narrow(dim, 0, length) & padded.narrow(dim, 2, length)
+    for _ in range(2):
+        # Beside the border lies a copy of it. (Inductor cannot compile a padding with True.)
+        before = torch.cat((valid[..., :1], valid[..., :-1]), -1)
+        after = torch.cat((valid[..., 1:], valid[..., -1:]), -1)
+        valid = (valid & before & after).mT
     return valid
 
 

@@ -14,7 +14,7 @@ from diar_ops._checks import (
     full_precision,
     solve_dtype,
 )
-from diar_ops.geometry._matrix3 import scale_to_unit
+from diar_ops.geometry._matrix3 import constant, scale_to_unit
 
 
 @full_precision
@@ -43,11 +43,11 @@ def corner_error(homography: Tensor, other: Tensor, *, size: tuple[int, int]) ->
     check_shapes(op, homography=(homography, "... 3 3"), other=(other, "... 3 3"))
     check_floating(op, homography=homography, other=other)
     check_broadcast(op, homography=homography.shape[:-2], other=other.shape[:-2])
-    check_size(op, size)
+    size = check_size(op, size)
     result_dtype = torch.promote_types(homography.dtype, other.dtype)
     dtype = solve_dtype(result_dtype)
     right, bottom = size[1] - 1.0, size[0] - 1.0
-    corners = torch.tensor(
+    corners = constant(
         [[0.0, 0.0, 1.0], [right, 0.0, 1.0], [right, bottom, 1.0], [0.0, bottom, 1.0]],
         dtype=dtype,
         device=homography.device,

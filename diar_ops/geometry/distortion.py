@@ -17,6 +17,7 @@ from diar_ops._checks import (
     full_precision,
     solve_dtype,
 )
+from diar_ops.geometry._matrix3 import constant
 from diar_ops.geometry.transform import TransformedPoints
 
 #: No lens shows in a photo what lies this many half diagonals off its axis, undistorted.
@@ -95,7 +96,7 @@ class PhotoLens(NamedTuple):
     distortion: Tensor
     size: tuple[int, int]
     photo_size: tuple[int, int]
-    photo_offset: tuple[int, int]
+    photo_offset: tuple[float, float]
 
     def distort(self, grid: Tensor) -> tuple[Tensor, Tensor]:
         """Distort normalised positions (B, h, w, 2) in the image; -1 and 1 are its edges.
@@ -130,9 +131,9 @@ class PhotoLens(NamedTuple):
         """Return half the image (2,), its centre from the photo's, and half the diagonal, in px."""
         (h, w), (height, width) = self.size, self.photo_size
         x, y = self.photo_offset
-        half = like.new_tensor([w / 2, h / 2])
-        shift = like.new_tensor([x + (w - width) / 2, y + (h - height) / 2])
-        return half, shift, math.hypot(height, width) / 2
+        half = constant([w / 2, h / 2], dtype=like.dtype, device=like.device)
+        shift = constant([x + (w - width) / 2, y + (h - height) / 2], dtype=like.dtype, device=like.device)
+        return half, shift, _half_diagonal(self.photo_size)
 
 
 def _distorting_factor(k: Tensor, square: Tensor) -> tuple[Tensor, Tensor]:
@@ -152,15 +153,22 @@ def _prepare(
     """Return offsets from the centre, k (..., 1), usable (..., N), and (centre, half diagonal)."""
     check_shapes(op, points=(points, "... N 2"), distortion=(distortion, "..."))
     check_floating(op, points=points, distortion=distortion)
-    check_size(op, size)
+    size = check_size(op, size)
     check_broadcast(op, points=points.shape[:-2], distortion=distortion.shape)
     dtype = solve_dtype(torch.promote_types(points.dtype, distortion.dtype))
-    centre = torch.tensor([(size[1] - 1) / 2, (size[0] - 1) / 2], dtype=dtype, device=points.device)
+    centre = constant([(size[1] - 1) / 2, (size[0] - 1) / 2], dtype=dtype, device=points.device)
     known = distortion.isfinite()[..., None]
     usable = points.isfinite().all(-1) & known
     offset = torch.where(usable[..., None], points, centre.to(points.dtype)).to(dtype) - centre
     k = torch.where(known, distortion[..., None], 0).to(dtype)
-    return offset, k, usable, (centre, math.hypot(*size) / 2)
+    return offset, k, usable, (centre, _half_diagonal(size))
+
+
+def _half_diagonal(size: tuple[int, int]) -> float:
+    # A symbolic size has no hypot.
+    squares = size[0] * size[0] + size[1] * size[1]
+    diagonal: float = squares**0.5 if torch.compiler.is_compiling() else math.hypot(*size)
+    return diagonal / 2
 
 
 def _finish(offset: Tensor, factor: Tensor, valid: Tensor, centre: Tensor, dtype: torch.dtype) -> TransformedPoints:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from diar_ops._checks import check_floating, check_shapes, full_precision, widest_dtype
+from diar_ops._checks import check_floating, check_shapes, full_precision, is_exporting, widest_dtype
 from diar_ops.geometry._matrix3 import denormalize
 from diar_ops.geometry._minimal import corner_areas, four_point_homography
+from diar_ops.geometry._operator import define_operator
 
 
 @full_precision
@@ -45,8 +46,18 @@ def homography_dlt(points_src: Tensor, points_dst: Tensor, weights: Tensor | Non
         "homography_dlt", points_src=(points_src, "B N 2"), points_dst=(points_dst, "B N 2"), weights=(weights, "B N")
     )
     check_floating("homography_dlt", points_src=points_src, points_dst=points_dst, weights=weights)
-    # Coordinates of the coarser dtype carry its rounding: it decides what counts as degenerate.
+    if torch.compiler.is_compiling() and not is_exporting():
+        fitted: Tensor = _operator(points_src, points_dst, weights)
+        return fitted
+    return _fit(points_src, points_dst, weights)
+
+
+def _fit(points_src: Tensor, points_dst: Tensor, weights: Tensor | None) -> Tensor:
+    """Do what :func:`homography_dlt` says, with checked arguments."""
+    # Coordinates of the coarser dtype carry its rounding: it decides what counts as degenerate. That
+    # of bfloat16 would call everything degenerate.
     eps = max(torch.finfo(points_src.dtype).eps, torch.finfo(points_dst.dtype).eps)
+    eps = min(eps, torch.finfo(torch.float16).eps)
     dtype = widest_dtype(points_src.device)
     src, dst = points_src.to(dtype), points_dst.to(dtype)
     usable = src.isfinite().all(-1) & dst.isfinite().all(-1)
@@ -88,6 +99,15 @@ def homography_dlt(points_src: Tensor, points_dst: Tensor, weights: Tensor | Non
     size = torch.where(fits, det.abs() * (src_scale / dst_scale) ** 2, 1.0) ** (1 / 3)
     identity = torch.eye(3, dtype=dtype, device=h.device)
     return torch.where(fits[:, None, None], h / size[:, None, None], identity).to(points_src.dtype)
+
+
+_operator = define_operator(
+    "homography_dlt",
+    "Tensor points_src, Tensor points_dst, Tensor? weights",
+    1,
+    _fit,
+    lambda points_src, *others: points_src.new_empty(points_src.shape[0], 3, 3),
+)
 
 
 def _normalise(points: Tensor, weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from diar_ops._checks import check_floating, check_option, check_shapes, full_precision
+from diar_ops._checks import check_floating, check_option, check_shapes, full_precision, is_integer, widest_dtype
 from diar_ops._errors import DtypeError
 from diar_ops._module import OpModule
 from diar_ops._types import HomographyEstimate, Reason
-from diar_ops.geometry._ransac.normalize import normalize_matches, to_pixels
+from diar_ops.geometry._operator import fold_vmap_into_batch
+from diar_ops.geometry._ransac.normalize import Unit, normalize_matches, to_pixels
 from diar_ops.geometry._ransac.refine import newton_step, refit
 from diar_ops.geometry._ransac.search import search
 from diar_ops.geometry._ransac.significance import LINE_PROPOSALS, find_inliers, judge_support
@@ -44,6 +47,9 @@ def ransac_homography(
     Tukey's biweight, and then has to show that its support is not chance (Moisan & Stival, IJCV
     2004).
 
+    A few correspondences that lie absurdly far from all others cost nothing but themselves. A GPU
+    waits once a round.
+
     The photos are assumed to show the plane from the same side: mirrored homographies, and such
     that put an inlier behind the camera, are never returned.
 
@@ -63,8 +69,10 @@ def ransac_homography(
             both images, count as one piece of evidence against chance. Set it to the width of the
             descriptors' windows for dense matches, whose neighbours see the same thing; ``None``
             is twice the threshold, for repeated keypoints.
-        generator: Source of randomness. Without it a generator with a fixed seed is used: equal
-            calls give equal results, and the global state is not touched.
+        generator: Source of randomness, on the device of the points. Without it a generator with a
+            fixed seed is used: equal calls give equal results, and the global state is not touched.
+            Under ``vmap`` all items draw the same numbers, as in a batch, whatever its
+            ``randomness`` says. ``torch.compile`` breaks its graph around a call with a generator.
         differentiable: Let gradients flow to the points and ``weights`` through the final refit.
             They are the exact derivative of the refitted minimum, by the implicit function
             theorem, with the set of correspondences within reach held fixed.
@@ -87,57 +95,111 @@ def ransac_homography(
     """
     _check(points_src, points_dst, valid, score, weights)
     _check_options(threshold, confidence, max_iterations, independence)
+    detached = (x if x is None else x.detach() for x in (points_src, points_dst, valid, score, weights))
+    h, homography, inliers, reason, drawn, *means_and_scales = _estimate(
+        *detached, threshold, confidence, max_iterations, independence or 2.0 * threshold, generator
+    )
+    success = (reason == int(Reason.OK))[:, None, None]  # dynamo compares no IntEnum
+    if differentiable:
+        unit, wide = Unit(*means_and_scales), h.dtype
+        usable = (points_src.isfinite() & points_dst.isfinite()).all(-1)
+        usable = usable if valid is None else usable & valid
+        weight = usable.to(wide)
+        if weights is not None:
+            positive = usable & weights.isfinite() & (weights > 0)
+            weight = torch.where(positive, weights, 0.0).to(wide)
+        src, dst = (torch.where(usable[..., None], x, 0.0).to(wide) for x in (points_src, points_dst))
+        identity = torch.eye(3, dtype=wide, device=h.device)
+        # The estimate does not depend on the coordinates that it is computed in.
+        refitted = newton_step(
+            torch.where(success[..., 0], h, identity.flatten()),
+            (src - unit.src_mean[:, None]) * unit.src_scale[:, None, None],
+            (dst - unit.dst_mean[:, None]) * unit.dst_scale[:, None, None],
+            weight * success[..., 0],
+            _FINAL_REACH * threshold * unit.dst_scale[:, None],
+        )
+        homography = torch.where(success, to_pixels(refitted, unit)[0], identity)
+    return HomographyEstimate(
+        homography=homography.to(points_src.dtype),
+        inliers=inliers,
+        success=success[:, 0, 0],
+        reason=reason,
+        iterations=drawn,
+    )
+
+
+@torch.library.custom_op(
+    "diar_ops::ransac_homography",
+    mutates_args=(),
+    schema="(Tensor points_src, Tensor points_dst, Tensor? valid, Tensor? score, Tensor? weights, float threshold, "
+    "float confidence, int max_iterations, float independence, Generator? generator) -> "
+    "(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
+)
+def _estimate(
+    points_src: Tensor,
+    points_dst: Tensor,
+    valid: Tensor | None,
+    score: Tensor | None,
+    weights: Tensor | None,
+    threshold: float,
+    confidence: float,
+    max_iterations: int,
+    independence: float,
+    generator: torch.Generator | None,
+) -> tuple[Tensor, ...]:
+    """Search, refit and judge; one operation for ``torch.compile`` and ``vmap``.
+
+    Returns:
+        The homographies (B, 9) in the unit of the search, and (B, 3, 3) in pixels, the identity
+        without success; inliers (B, N), reason (B,), samples drawn (B,), and the :class:`Unit`.
+    """
     device = points_src.device
     if generator is None:
         generator = torch.Generator(device).manual_seed(0)
     # Drawn first: how much the search draws depends on the other items of the batch.
     draws = torch.rand(3, LINE_PROPOSALS, generator=generator, dtype=torch.float32, device=generator.device)
-    with torch.no_grad():
-        data = normalize_matches(points_src.detach(), points_dst.detach(), valid, score, weights)
-        best = search(
-            data.points.to(torch.float32),
-            data.number,
-            (threshold * data.dst_scale).to(torch.float32),
-            confidence=confidence,
-            max_iterations=max_iterations,
-            ordered=score is not None,
-            generator=generator,
-        )
-        reach = _FINAL_REACH * threshold * data.dst_scale
-        h = refit(best.homography.to(data.points.dtype), data, reach)
-        homography, regular = to_pixels(h, data)
-        support = find_inliers(homography, data, threshold) & regular[:, None]
-        reason = judge_support(
-            support,
-            data,
-            draws.to(device),
-            threshold=threshold,
-            independence=independence or 2.0 * threshold,
-            has_input=points_src.shape[1] > 0 if valid is None else valid.any(-1),
-        )
-        success = reason == Reason.OK
-        inliers = torch.zeros(points_src.shape[:2], dtype=torch.bool, device=device)
-        inliers = inliers.scatter(1, data.order, support & success[:, None])
-        identity = torch.eye(3, dtype=h.dtype, device=device)
-        homography = torch.where(success[:, None, None], homography, identity)
-    if differentiable:
-        tracked = normalize_matches(points_src, points_dst, valid, score, weights)
-        # The estimate does not depend on the coordinates that it is computed in.
-        refitted = newton_step(
-            torch.where(success[:, None], h, identity.flatten()),
-            (tracked.src - data.src_mean[:, None]) * data.src_scale[:, None, None],
-            (tracked.dst - data.dst_mean[:, None]) * data.dst_scale[:, None, None],
-            tracked.weight * success[:, None],
-            reach[:, None],
-        )
-        homography = torch.where(success[:, None, None], to_pixels(refitted, data)[0], identity)
-    return HomographyEstimate(
-        homography=homography.to(points_src.dtype),
-        inliers=inliers,
-        success=success,
-        reason=reason,
-        iterations=best.drawn,
+    data = normalize_matches(points_src, points_dst, valid, score, weights)
+    best = search(
+        data.points.to(torch.float32),
+        data.number,
+        (threshold * data.unit.dst_scale).to(torch.float32),
+        confidence=confidence,
+        max_iterations=max_iterations,
+        ordered=score is not None,
+        generator=generator,
     )
+    reach = _FINAL_REACH * threshold * data.unit.dst_scale
+    h = refit(best.homography.to(data.points.dtype), data, reach)
+    homography, regular = to_pixels(h, data.unit)
+    support = find_inliers(homography, data, threshold) & regular[:, None]
+    reason = judge_support(
+        support,
+        data,
+        draws.to(device),
+        threshold=threshold,
+        independence=independence,
+        has_input=points_src.shape[1] > 0 if valid is None else valid.any(-1),
+    )
+    success = reason == Reason.OK
+    inliers = torch.zeros(points_src.shape[:2], dtype=torch.bool, device=device)
+    inliers = inliers.scatter(1, data.order, support & success[:, None])
+    identity = torch.eye(3, dtype=h.dtype, device=device)
+    homography = torch.where(success[:, None, None], homography, identity)
+    return h, homography, inliers, reason, best.drawn, *data.unit
+
+
+@_estimate.register_fake
+def _estimate_fake(points_src: Tensor, points_dst: Tensor, *options: Any) -> tuple[Tensor, ...]:
+    batch, number = points_src.shape[:2]
+    wide = points_src.new_empty(batch, dtype=widest_dtype(points_src.device))
+    counts = wide.new_empty(batch, dtype=torch.int64)
+    inliers = wide.new_empty((batch, number), dtype=torch.bool)
+    matrices = wide.new_empty(batch, 9), wide.new_empty(batch, 3, 3)
+    unit = Unit(wide.new_empty(batch, 2), wide.new_empty(batch, 2), wide, torch.empty_like(wide))
+    return *matrices, inliers, counts, torch.empty_like(counts), *unit
+
+
+fold_vmap_into_batch(_estimate)
 
 
 def _check(
@@ -161,9 +223,7 @@ def _check_options(threshold: float, confidence: float, max_iterations: int, ind
     op = "ransac_homography"
     check_option(op, threshold > 0, "a positive threshold in pixels", threshold)
     check_option(op, 0 < confidence < 1, "a confidence in (0, 1)", confidence)
-    check_option(
-        op, isinstance(max_iterations, int) and max_iterations >= 1, "max_iterations of at least 1", max_iterations
-    )
+    check_option(op, is_integer(max_iterations) and max_iterations >= 1, "max_iterations of at least 1", max_iterations)
     check_option(
         op, independence is None or independence > 0, "a positive independence in pixels, or None", independence
     )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -14,10 +17,10 @@ from diar_ops._checks import (
     full_precision,
     widest_dtype,
 )
-from diar_ops._errors import ShapeError
-from diar_ops._pixels import resize_matrix
-from diar_ops._types import RefinedHomography
-from diar_ops.geometry._matrix3 import determinant, invert, scale_to_unit
+from diar_ops._errors import OptionError, ShapeError
+from diar_ops._types import Matches, RefinedHomography
+from diar_ops.geometry._matrix3 import constant, determinant, invert, scale_to_unit
+from diar_ops.geometry._operator import define_operator
 from diar_ops.geometry._refine.blocks import BLOCK
 from diar_ops.geometry._refine.gauss_newton import Features, ImagePair, needs_antialias, refine_on_level
 from diar_ops.geometry._refine.judge import judge
@@ -62,8 +65,8 @@ def refine_homography(
         valid_dst: Optional (B, 1, h, w) bool. Pixels that are not finite count as invalid.
         levels: Levels of the image pyramid, each half as large as the one below; 1 for estimates
             that are right to a pixel or two. ``None``: as many as leave 48 pixels.
-        max_iterations: Steps on each level, at most; fewer if they get short, for which a GPU
-            waits. ``torch.compile`` unrolls all of them. 0 only judges the initial estimates.
+        max_iterations: Steps on each level, at most; fewer if they get short, which a GPU looks at
+            every eighth step. 0 only judges the initial estimates.
         features: Maps images and validity to features that can be compared, of the same size, and
             to their validity. ``None``: local contrast.
 
@@ -78,8 +81,26 @@ def refine_homography(
     Source: Baker and Matthews, Lucas-Kanade 20 Years On (IJCV 2004); Malis, Improving
     vision-based control using efficient second-order minimization techniques (ICRA 2004).
     """
-    batch = _check(image_src, image_dst, homography_dst_src, valid_src, valid_dst)
+    _check(image_src, image_dst, homography_dst_src, valid_src, valid_dst)
     _check_options(image_src, image_dst, levels, max_iterations)
+    arguments = (image_src, image_dst, homography_dst_src, valid_src, valid_dst, levels, max_iterations)
+    if torch.compiler.is_compiling() and features is None:
+        return _unflatten(_operator(*arguments))
+    return _refine(*arguments, features)
+
+
+def _refine(
+    image_src: Tensor,
+    image_dst: Tensor,
+    homography_dst_src: Tensor,
+    valid_src: Tensor | None,
+    valid_dst: Tensor | None,
+    levels: int | None,
+    max_iterations: int,
+    features: Features | None = None,
+) -> RefinedHomography:
+    """Do what :func:`refine_homography` says, with checked arguments."""
+    batch = _batch(image_src, image_dst, homography_dst_src)
     H, usable = scale_to_unit(homography_dst_src.to(widest_dtype(image_src.device)))
     H, initial = H.expand(batch, 3, 3), H.expand(batch, 3, 3)
     usable = (usable & determinant(H.detach())[1]).expand(batch)
@@ -93,7 +114,9 @@ def refine_homography(
     iterations = torch.zeros(batch, dtype=torch.int64, device=H.device)
     for level in reversed(range(len(pyramid))):
         pair = ImagePair(*pyramid[level], features or local_contrast, antialias)
-        shrink = resize_matrix((2**level, 2**level), (1, 1)).to(H)
+        size = 2**-level
+        offset = 0.5 * size - 0.5  # pixel centres are at integers
+        shrink = constant([[size, 0, offset], [0, size, offset], [0, 0, 1]], dtype=H.dtype, device=H.device)
         result = refine_on_level(
             pair,
             shrink @ H @ invert(shrink),
@@ -109,10 +132,60 @@ def refine_homography(
     return judged._replace(iterations=iterations)
 
 
+def _flatten(refined: RefinedHomography) -> tuple[Tensor, ...]:
+    return *refined[:5], *refined.matches, refined.iterations
+
+
+def _unflatten(tensors: Sequence[Tensor]) -> RefinedHomography:
+    homography, success, agreement, scale, sigma, *matches, iterations = tensors
+    return RefinedHomography(homography, success, agreement, scale, sigma, Matches(*matches), iterations)
+
+
+def _kernel(*arguments: Any) -> tuple[Tensor, ...]:
+    # Outputs of an operator must not share memory, which views of an expanded tensor do.
+    return tuple(x.clone() for x in _flatten(_refine(*arguments)))
+
+
+def _fake(image_src: Tensor, image_dst: Tensor, homography_dst_src: Tensor, *options: Any) -> tuple[Tensor, ...]:
+    batch = _batch(image_src, image_dst, homography_dst_src)
+    blocks = (image_dst.shape[-2] // BLOCK) * (image_dst.shape[-1] // BLOCK)
+
+    def empty(*shape: int, dtype: torch.dtype = homography_dst_src.dtype) -> Tensor:
+        return homography_dst_src.new_empty((batch, *shape), dtype=dtype)
+
+    matches = Matches(empty(blocks, 2), empty(blocks, 2), empty(blocks), empty(blocks, dtype=torch.bool))
+    refined = RefinedHomography(
+        homography=empty(3, 3),
+        success=empty(dtype=torch.bool),
+        agreement=empty(),
+        residual_scale=empty(),
+        corner_sigma=empty(4),
+        matches=matches,
+        iterations=empty(dtype=torch.int64),
+    )
+    return _flatten(refined)
+
+
+_operator = define_operator(
+    "refine_homography",
+    "Tensor image_src, Tensor image_dst, Tensor homography_dst_src, Tensor? valid_src, Tensor? valid_dst, "
+    "int? levels, int max_iterations",
+    10,
+    _kernel,
+    _fake,
+)
+
+
+def _batch(image_src: Tensor, image_dst: Tensor, homography: Tensor) -> int:
+    """Return the batch size that all tensors broadcast to."""
+    batches = {"image_src": image_src, "image_dst": image_dst, "homography_dst_src": homography}
+    (batch,) = check_broadcast("refine_homography", **{name: tensor.shape[:1] for name, tensor in batches.items()})
+    return batch
+
+
 def _check(
     image_src: Tensor, image_dst: Tensor, homography: Tensor, valid_src: Tensor | None, valid_dst: Tensor | None
-) -> int:
-    """Check the tensors, and return the batch size."""
+) -> None:
     op = "refine_homography"
     check_shapes(
         op,
@@ -124,23 +197,23 @@ def _check(
     )
     check_floating(op, image_src=image_src, image_dst=image_dst, homography_dst_src=homography)
     check_bool(op, valid_src=valid_src, valid_dst=valid_dst)
-    batches = {"image_src": image_src, "image_dst": image_dst, "homography_dst_src": homography}
-    (batch,) = check_broadcast(op, **{name: tensor.shape[:1] for name, tensor in batches.items()})
+    _batch(image_src, image_dst, homography)
     for name, image in (("image_src", image_src), ("image_dst", image_dst)):
-        if min(image.shape[-2:]) < 3 * BLOCK:
+        if image.shape[-2] < 3 * BLOCK or image.shape[-1] < 3 * BLOCK:
             raise ShapeError(
                 f"{op}: {name} must have at least {3 * BLOCK} x {3 * BLOCK} pixels, got {list(image.shape)}"
             )
-    return batch
 
 
 def _check_options(image_src: Tensor, image_dst: Tensor, levels: int | None, max_iterations: int) -> None:
     op = "refine_homography"
     check_option(op, levels is None or levels >= 1, "levels >= 1", levels)
     check_option(op, max_iterations >= 0, "max_iterations >= 0", max_iterations)
-    side = min(*image_src.shape[-2:], *image_dst.shape[-2:])
-    fits = levels is None or side >> (levels - 1) >= BLOCK
-    check_option(op, fits, f"levels that leave {BLOCK} pixels of {side}", levels)
+    if levels is not None:
+        least = BLOCK << (levels - 1)
+        sides = (*image_src.shape[-2:], *image_dst.shape[-2:])
+        if any(side < least for side in sides):  # symbolic sizes cannot be printed
+            raise OptionError(f"{op}: expected levels that leave {BLOCK} pixels of {min(sides)}, got {levels}")
 
 
 class RefineHomography(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,11 +16,13 @@ from diar_ops._checks import (
     check_shapes,
     check_size,
     full_precision,
+    is_exporting,
     solve_dtype,
 )
 from diar_ops._errors import ShapeError
 from diar_ops._module import OpModule
 from diar_ops._types import Warped
+from diar_ops.geometry._operator import define_operator
 from diar_ops.geometry._warp.grid import sampling_matrix
 from diar_ops.geometry._warp.rows import WarpPlan, warp_bands, warp_rows
 from diar_ops.geometry._warp.sampler import SourcePyramid
@@ -41,7 +44,7 @@ def warp_homography(
     max_shrink: float | None = None,
     distortion: Tensor | None = None,
     photo_size: tuple[int, int] | None = None,
-    photo_offset: tuple[int, int] = (0, 0),
+    photo_offset: tuple[float, float] = (0, 0),
 ) -> Warped:
     """Resample images into the destination of a homography: dst ~ H @ src, inverted inside.
 
@@ -70,8 +73,8 @@ def warp_homography(
         antialias: Average the footprint where the warp shrinks (never with ``"nearest"``, whose
             use is labels).
         max_shrink: Promise that no pixel shrinks more than this; more aliases. By default it is
-            read from the homographies, for which a GPU waits once or twice; under
-            ``torch.compile`` and ``vmap``, where it cannot be read, 4 is assumed.
+            read from the homographies, for which a GPU waits once; under ``vmap`` and in exported
+            programs, where it cannot be read, 4 is assumed.
         distortion: Optional (B,) floating point, coefficient k of the lens of the source as in
             :func:`undistort_points`; B may be 1 and is broadcast. The homography then starts from
             undistorted coordinates, and one resampling straightens and warps. An item whose k is
@@ -91,14 +94,37 @@ def warp_homography(
         DtypeError: Image or homography is not floating point, or ``valid`` is not bool.
         OptionError: ``size``, ``mode``, ``max_shrink`` or ``photo_size`` is outside its values.
     """
-    batch, size = _check(image, homography_dst_src, valid, front, distortion, size, mode, max_shrink)
-    _check_photo(photo_size, photo_offset)
-    dtype = solve_dtype(image.dtype)
+    size = _check(image, homography_dst_src, valid, front, distortion, size, mode, max_shrink)
+    photo = _check_photo(photo_size, photo_offset, image)
+    arguments = (image, homography_dst_src, valid, front, *size, mode, antialias, max_shrink, distortion, *photo)
+    traced = torch.compiler.is_compiling() and not is_exporting()
+    return Warped(*(_operator(*arguments) if traced else _warp(*arguments)))
+
+
+def _warp(
+    image: Tensor,
+    homography_dst_src: Tensor,
+    valid: Tensor | None,
+    front: Tensor | None,
+    height: int,
+    width: int,
+    mode: str,
+    antialias: bool,
+    max_shrink: float | None,
+    distortion: Tensor | None,
+    photo_height: int,
+    photo_width: int,
+    photo_x: float,
+    photo_y: float,
+) -> Warped:
+    """Do what :func:`warp_homography` says, with checked arguments."""
+    size, dtype = (height, width), solve_dtype(image.dtype)
+    batch = _batch(image, homography_dst_src, front, distortion)
     source_size = (image.shape[-2], image.shape[-1])
     lens = None
     if distortion is not None:
         coefficients = distortion.to(dtype).expand(batch)
-        lens = PhotoLens(coefficients, source_size, photo_size or source_size, photo_offset)
+        lens = PhotoLens(coefficients, source_size, (photo_height, photo_width), (photo_x, photo_y))
     rows, columns = (torch.arange(n, dtype=dtype, device=image.device) - (n - 1) / 2 for n in size)
     matrix = sampling_matrix(homography_dst_src, front, source_size, size, dtype)
     plan = WarpPlan(
@@ -119,6 +145,43 @@ def warp_homography(
     return warp_bands(plan, rows)
 
 
+def _fake(
+    image: Tensor, homography_dst_src: Tensor, valid: Tensor | None, front: Tensor | None, *options: Any
+) -> Warped:
+    height, width, *_, distortion = options[:6]
+    batch = _batch(image, homography_dst_src, front, distortion)
+    out = image.new_empty(batch, image.shape[1], height, width)
+    return Warped(out, out.new_empty((batch, 1, height, width), dtype=torch.bool))
+
+
+_operator = define_operator(
+    "warp_homography",
+    "Tensor image, Tensor homography_dst_src, Tensor? valid, Tensor? front, SymInt height, SymInt width, "
+    "str mode, bool antialias, float? max_shrink, Tensor? distortion, SymInt photo_height, SymInt photo_width, "
+    "float photo_x, float photo_y",
+    2,
+    _warp,
+    _fake,
+)
+
+
+def _batch(image: Tensor, homography_dst_src: Tensor, front: Tensor | None, distortion: Tensor | None) -> int:
+    """Return the batch size that all tensors broadcast to."""
+    op = "warp_homography"
+    leading = check_broadcast(
+        op,
+        image=image.shape[:1],
+        homography_dst_src=homography_dst_src.shape[:1],
+        front=None if front is None else front.shape[:-1],
+        distortion=None if distortion is None else distortion.shape,
+    )
+    if len(leading) != 1:
+        raise ShapeError(
+            f"{op}: front must have shape (2) or (B 2), got {None if front is None else list(front.shape)}"
+        )
+    return leading[0]
+
+
 def _check(
     image: Tensor,
     homography_dst_src: Tensor,
@@ -128,8 +191,8 @@ def _check(
     size: tuple[int, int] | None,
     mode: str,
     max_shrink: float | None,
-) -> tuple[int, tuple[int, int]]:
-    """Check every argument of :func:`warp_homography`; return its batch and output sizes."""
+) -> tuple[int, int]:
+    """Check every argument of :func:`warp_homography`; return the output size."""
     op = "warp_homography"
     sizes = check_shapes(
         op,
@@ -141,32 +204,23 @@ def _check(
     )
     check_floating(op, image=image, homography_dst_src=homography_dst_src, front=front, distortion=distortion)
     check_bool(op, valid=valid)
-    leading = {
-        "image": image.shape[:1],
-        "homography_dst_src": homography_dst_src.shape[:1],
-        "front": None if front is None else front.shape[:-1],
-        "distortion": None if distortion is None else distortion.shape,
-    }
-    batch = check_broadcast(op, **leading)
-    if len(batch) != 1 or min(sizes["H"], sizes["W"]) == 0:
-        raise ShapeError(
-            f"{op}: expected an image with pixels and front of shape (2) or (B 2), got "
-            f"{list(image.shape)} and {None if front is None else list(front.shape)}"
-        )
-    if size is None:
-        size = (sizes["H"], sizes["W"])
-    check_size(op, size)
+    _batch(image, homography_dst_src, front, distortion)
+    if sizes["H"] == 0 or sizes["W"] == 0:
+        raise ShapeError(f"{op}: expected an image with pixels, got {list(image.shape)}")
     check_option(op, mode in MODES, f"mode to be one of {', '.join(MODES)}", mode)
     check_option(op, max_shrink is None or max_shrink >= 1, "max_shrink of at least 1, or None", max_shrink)
-    return batch[0], (size[0], size[1])
+    return check_size(op, (sizes["H"], sizes["W"]) if size is None else size)
 
 
-def _check_photo(photo_size: tuple[int, int] | None, photo_offset: tuple[int, int]) -> None:
+def _check_photo(
+    photo_size: tuple[int, int] | None, photo_offset: tuple[float, float], image: Tensor
+) -> tuple[int, int, float, float]:
+    """Check height and width of the photo, and x and y of the image in it; return them."""
     op = "warp_homography"
-    if photo_size is not None:
-        check_size(op, photo_size)
+    photo_size = check_size(op, tuple(image.shape[-2:]) if photo_size is None else photo_size)
     fits = len(photo_offset) == 2 and all(math.isfinite(x) for x in photo_offset)
     check_option(op, fits, "photo_offset to be a position (x, y)", photo_offset)
+    return *photo_size, *photo_offset
 
 
 class WarpHomography(OpModule):
@@ -195,7 +249,7 @@ class WarpHomography(OpModule):
         *,
         distortion: Tensor | None = None,
         photo_size: tuple[int, int] | None = None,
-        photo_offset: tuple[int, int] = (0, 0),
+        photo_offset: tuple[float, float] = (0, 0),
     ) -> Warped:
         """Warp ``image`` with the stored options."""
         return warp_homography(

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from diar_ops._checks import check_floating, check_option, check_shapes, full_precision, solve_dtype
+from diar_ops._checks import check_floating, check_option, check_shapes, full_precision, is_integer, solve_dtype
 from diar_ops._module import OpModule
 from diar_ops._pixels import image_gradient
 from diar_ops.matching._texture import grey
@@ -70,7 +70,7 @@ def dense_sift(
     check_floating(op, images=images)
     check_option(op, images.shape[1] in (1, 3), "1 or 3 channels", images.shape[1])
     for name, value in (("stride", stride), ("bin_size", bin_size)):
-        check_option(op, isinstance(value, int) and value >= 1, f"{name} >= 1 pixel", value)
+        check_option(op, is_integer(value) and value >= 1, f"{name} >= 1 pixel", value)
     check_option(op, spatial_bins >= 1, "spatial_bins >= 1", spatial_bins)
     check_option(op, angular_bins >= 3, "angular_bins >= 3", angular_bins)
     check_option(op, clip > 0, "clip > 0", clip)

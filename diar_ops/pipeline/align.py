@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from diar_ops._checks import check_device, check_option, full_precision
+from diar_ops._checks import check_device, check_option, full_precision, is_integer
 from diar_ops._pixels import image_size
 from diar_ops._types import Alignment
 from diar_ops.geometry.bundle import DISTORTIONS
@@ -104,7 +104,7 @@ def align_sequence(
             sharpness = [0.0 if c is None else _sharpness(c.image) for c in copies]
             sizes = torch.tensor([image_size(f) for f in images], dtype=torch.float64)
             reference = choose_reference(pairs, torch.tensor(sharpness, dtype=torch.float32), sizes)
-        assert isinstance(reference, int)
+        reference = int(reference)
         del copies
         placement = place_frames(
             chain_pairs(pairs, len(images), reference),
@@ -127,7 +127,7 @@ def align_sequence(
 def _check_options(op: str, reference: str | int, count: int, distortion: str, options: AlignOptions) -> None:
     check_option(
         op,
-        reference == "auto" or (isinstance(reference, int) and 0 <= reference < count),
+        reference == "auto" or (is_integer(reference) and 0 <= reference < count),
         f'reference to be "auto" or a frame from 0 to {count - 1}',
         reference,
     )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from diar_ops._checks import check_floating, check_option, check_shapes, eager, full_precision, solve_dtype
+from diar_ops._checks import check_floating, check_option, check_shapes, eager, full_precision, is_integer, solve_dtype
 from diar_ops._errors import DtypeError
 from diar_ops.colour import linear_to_srgb, srgb_to_linear
 from diar_ops.scene._render.frames import prepare_frames
@@ -100,7 +100,7 @@ def render_planar_scene(texture: Tensor, scene: PlanarScene, *, shadow_detail: i
             f"{', '.join(sorted(map(str, dtypes)))}"
         )
     check_option(op, min(texture.shape[-2:]) > 0, "a texture with pixels", list(texture.shape))
-    fits = isinstance(shadow_detail, int) and 1 <= shadow_detail <= 8
+    fits = is_integer(shadow_detail) and 1 <= shadow_detail <= 8
     check_option(op, fits, "shadow_detail from 1 to 8", shadow_detail)
 
     batch, frames = scene.K.shape[:2]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from diar_ops._checks import check_option, check_size, eager
+from diar_ops._checks import check_option, check_size, eager, is_integer
 from diar_ops._seeds import fresh_generator
 from diar_ops.scene._sample.cameras import sample_cameras
 from diar_ops.scene._sample.lights import sample_lights
@@ -58,10 +58,10 @@ def sample_planar_scene(
     Source: Kwiatkowski and Hellwich, DIAR, section 3.
     """
     op = "sample_planar_scene"
-    check_option(op, isinstance(batch, int) and batch >= 0, "batch >= 0", batch)
-    check_option(op, isinstance(frames, int) and frames >= 1, "frames >= 1", frames)
+    check_option(op, is_integer(batch) and batch >= 0, "batch >= 0", batch)
+    check_option(op, is_integer(frames) and frames >= 1, "frames >= 1", frames)
     check_option(op, kind in KINDS, f"kind to be one of {', '.join(KINDS)}", kind)
-    check_size(op, size)
+    size = check_size(op, size)
     rng = TensorRng(fresh_generator() if generator is None else generator)
     try:
         sides = torch.as_tensor(picture_size, dtype=torch.float64, device=rng.device)

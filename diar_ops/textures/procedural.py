@@ -60,7 +60,7 @@ def procedural_texture(
         OptionError: ``size`` or ``kind`` is not as stated.
         DiarError: The fonts are not installed; the message says how to get them.
     """
-    check_size("procedural_texture", size)
+    size = check_size("procedural_texture", size)
     known = kind is None or kind in _KINDS
     check_option("procedural_texture", known, f"kind to be one of {', '.join(_KINDS)}", kind)
     generator = fresh_generator() if generator is None else generator

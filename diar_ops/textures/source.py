@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from diar_ops._checks import check_option, check_size
+from diar_ops._checks import check_option, check_size, is_integer
 from diar_ops._errors import ImageError
 from diar_ops._pixels import fit_size, image_to_float, to_bytes
 from diar_ops._seeds import fresh_generator
@@ -99,8 +99,8 @@ class TextureSource:
             ImageError: No file of a folder can be read.
             OptionError: ``batch`` or ``size`` is not as stated.
         """
-        check_option("TextureSource", isinstance(batch, int) and batch >= 0, "batch >= 0", batch)
-        check_size("TextureSource", size)
+        check_option("TextureSource", is_integer(batch) and batch >= 0, "batch >= 0", batch)
+        size = check_size("TextureSource", size)
         out = torch.empty(batch, 3, *size)
         generator = fresh_generator() if generator is None else generator
         for item in range(batch):

@@ -70,7 +70,7 @@ class RenderedSequences(Dataset[dict[str, Tensor]]):
         op = "RenderedSequences"
         check_option(op, count >= 1, "count >= 1", count)
         check_option(op, frames >= 1, "frames >= 1", frames)
-        check_size(op, size)
+        size = check_size(op, size)
         self.folder = None if folder is None else Path(folder)
         self.textures, self.count, self.frames, self.size = textures, count, frames, size
         self.kind, self.seed = kind, seed

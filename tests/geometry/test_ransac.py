@@ -20,10 +20,7 @@ from tests.harness import Call, OpTests, assert_close, generator
 class TestRansacHomography(OpTests):
     op = "ransac_homography"
     module = "RansacHomography"
-    exempt = {
-        "compile": "the search stops when the data say so, which no single graph can express; "
-        "test_compiles_with_graph_breaks answers instead"
-    }
+    free = ((0, 1),) * 3
 
     def call(self, device: torch.device, dtype: torch.dtype) -> Call:
         src, dst, _, valid = pairs("ransac call", 3, 60, 0.3)
@@ -229,10 +226,40 @@ class TestRansacHomography(OpTests):
         reference = ransac_homography(src.to(half).to(F64), dst.to(half).to(F64), threshold=6.0)
         assert_close(result.homography, reference.homography.to(half))
 
-    def test_compiles_with_graph_breaks(self, compile_backend: str) -> None:
+    def test_compiles_around_a_generator(self, compile_backend: str) -> None:
+        """A graph holds no generator: it breaks around the call."""
         torch.compiler.reset()
         args, kwargs = self.call(torch.device("cpu"), torch.float32)
-        compiled = torch.compile(lambda *a: ransac_homography(*a, **kwargs), fullgraph=False, backend=compile_backend)
-        actual, expected = compiled(*args), ransac_homography(*args, **kwargs)
+        rng = generator("compiled")
+
+        def estimate(*points: Tensor) -> Any:
+            return ransac_homography(*points, generator=rng, **kwargs)
+
+        expected = estimate(*args)
+        rng.set_state(generator("compiled").get_state())
+        actual = torch.compile(estimate, backend=compile_backend)(*args)
         assert_close(actual.homography, expected.homography)
         assert torch.equal(actual.inliers, expected.inliers)
+
+    def test_vmap_equals_the_batch_and_leaves_the_randomness_alone(self) -> None:
+        src, dst, _, valid = pairs("vmap", 6, 60, 0.3)
+        batch = ransac_homography(src, dst, valid, generator=generator("mapped"))
+        rng = generator("mapped")
+        mapped = torch.vmap(lambda *points: ransac_homography(*points, generator=rng), randomness="error")(
+            *(x.view(3, 2, *x.shape[1:]) for x in (src, dst, valid))
+        )
+        for actual, expected in zip(mapped, batch, strict=True):
+            assert torch.equal(actual.flatten(0, 1), expected)
+
+    @pytest.mark.parametrize("far", [3e4, 1e7, 1e30, 1e200])
+    @pytest.mark.parametrize("side", [0, 1])
+    def test_a_far_outlier_spoils_nothing(self, far: float, side: int) -> None:
+        both = list(pairs("far", 1, 60, 0.0)[:2])
+        plain = ransac_homography(*both)
+        both[side] = both[side].clone()
+        both[side][:, 0] = far
+        found = ransac_homography(*(x.requires_grad_() for x in both), differentiable=True)
+        assert found.success
+        assert found.inliers.sum() == plain.inliers.sum() - plain.inliers[0, 0].long()
+        for slope in torch.autograd.grad(found.homography.sum(), both):
+            assert slope.isfinite().all()

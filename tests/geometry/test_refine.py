@@ -31,6 +31,7 @@ NAN = float("nan")
 class TestRefineHomography(OpTests):
     op = "refine_homography"
     module = "RefineHomography"
+    free = ((2, 3), (2, 3), (0,))
 
     def call(self, device: torch.device, dtype: torch.dtype) -> Call:
         source, destination, truth = pair("refine call", 4.0)

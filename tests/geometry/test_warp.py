@@ -249,6 +249,21 @@ class TestWarpHomography(OpTests):
         assert torch.equal(out.image, expected.image.to(half))
         assert torch.equal(out.valid, expected.valid)
 
+    def test_compiled_shrink_and_gradient_are_those_of_eager(self, compile_backend: str) -> None:
+        """Compiled, the op is one node: it reads the shrink as eager code does, and assumes none."""
+        torch.compiler.reset()
+        image = noise("compiled shrink", 1, 2, 64, 64).requires_grad_()
+        h = scaling(1 / 9).requires_grad_()
+
+        def total(image: Tensor, h: Tensor) -> Tensor:
+            return warp_homography(image, h, size=(7, 7)).image.square().sum()
+
+        compiled = torch.compile(total, fullgraph=True, dynamic=True, backend=compile_backend)
+        expected, actual = total(image, h), compiled(image, h)
+        assert_close(actual, expected)
+        for a, e in zip(*(torch.autograd.grad(x, (image, h)) for x in (actual, expected)), strict=True):
+            assert_close(a, e)
+
     def test_vmap_equals_the_batch(self) -> None:
         image, h = noise("vmap warp", 3, 1, 2, 12, 15), torch.stack((TILTED, scaling(0.5), TILTED))
         mapped = torch.vmap(lambda i, k: warp_homography(i, k))(image, h)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint as recompute
 
-from diar_ops._checks import check_floating, check_option, check_shapes
+from diar_ops._checks import check_floating, check_option, check_shapes, is_integer
 from diar_ops._errors import WeightsError
 from diar_ops.aggregate._swin.attention import window_attention
 
@@ -80,10 +80,10 @@ def check_options(op: str, channels: int, options: BlockOptions) -> None:
     """Check the options of a block for features of ``channels``."""
     window, heads = options.window, options.heads
     fits = isinstance(window, (tuple, list)) and len(window) == 3
-    fits = fits and all(isinstance(n, int) and n > 0 for n in window[1:])
-    fits = fits and (window[0] is None or (isinstance(window[0], int) and window[0] > 0))
+    fits = fits and all(is_integer(n) and n > 0 for n in window[1:])
+    fits = fits and (window[0] is None or (is_integer(window[0]) and window[0] > 0))
     check_option(op, fits, "a window (t, h, w) of positive integers, t or None", window)
-    fits = isinstance(heads, int) and heads > 0 and channels % heads == 0
+    fits = is_integer(heads) and heads > 0 and channels % heads == 0
     check_option(op, fits, f"a number of heads that divides {channels} channels", heads)
 
 

@@ -7,7 +7,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from diar_ops._checks import read_number
 from diar_ops._types import BundleAdjustment
 from diar_ops.geometry._bundle.covariance import corner_sigma, estimate_uncertainty
 from diar_ops.geometry._bundle.levenberg import State, cost_of, evaluate, minimise
@@ -24,8 +23,6 @@ from diar_ops.geometry._bundle.sampson import robust_cost, squared_distances
 from diar_ops.geometry._bundle.scale import MIN_SCALE, PairScales, estimate_scales
 from diar_ops.geometry._matrix3 import determinant
 
-#: Rounds after the first where nothing can be read that says when to stop.
-_TRACED_ROUNDS = 1
 #: Reach of the robust cost, in standard deviations of a coordinate.
 _REACH = 6.0
 #: Steps of the two stages before the last, and matches of a pair that they look at, at most.
@@ -51,36 +48,45 @@ class _Round(NamedTuple):
     result: BundleAdjustment
     failed: Tensor  # (B, T) bool, frames whose matches had a weight and shall have none
     weight: Tensor  # (B,) total of the matches
+    mean_weight: Tensor  # (B,)
+    reach: Tensor  # (B, P)
 
 
-def adjust(problem: Problem, options: BundleOptions) -> BundleAdjustment:
+def adjust(problem: Problem, options: BundleOptions) -> tuple[BundleAdjustment, Tensor, Tensor]:
     """Adjust, and start again without the matches of frames without success until there are none.
 
     So the others are what they would be if these frames had not been matched at all.
+
+    Returns:
+        The adjustment, the last reach (B, P) of the cost in pixels, and the mean (B,) of the given
+        weights.
     """
-    result, failed, weight = _adjust_round(problem, options)
+    result, failed, weight, mean_weight, reach = _adjust_round(problem, options)
     first_weight = weight
     count = problem.initial.shape[1]
-    for number in range(count):
-        any_failed = read_number(failed.any())
-        if any_failed == 0 or (any_failed is None and number == _TRACED_ROUNDS):
+    for _ in range(count):
+        if not failed.any():
             break
         local = problem.frames.clamp(0, count - 1)
         excluded = torch.gather(failed, 1, local.flatten(1)).view(local.shape).any(-1)
         problem = problem._replace(valid=problem.valid & ~excluded[..., None])
         items = torch.arange(len(failed), device=failed.device)
-        items = items if any_failed is None else items[failed.any(1)]
+        # A GPU would wait for their number; to the others the same happens once more.
+        items = items[failed.any(1)] if items.device.type == "cpu" else items
         tensors = {name: x[items] for name, x in problem._asdict().items() if x is not None}
         new = _adjust_round(problem._replace(**tensors), options)
         iterations = result.iterations[items] * failed[items].any(1) + new.result.iterations
         updates = new.result._replace(iterations=iterations)
         result = BundleAdjustment(*(x.index_copy(0, items, y) for x, y in zip(result, updates, strict=True)))
         failed = torch.zeros_like(failed).index_copy(0, items, new.failed)
-        weight = weight.index_copy(0, items, new.weight)
+        weight, mean_weight, reach = (
+            x.index_copy(0, items, y)
+            for x, y in ((weight, new.weight), (mean_weight, new.mean_weight), (reach, new.reach))
+        )
     # Matches that were left out agree with nothing.
     share = weight / torch.where(first_weight > 0, first_weight, 1.0)
     share = torch.where(first_weight > 0, share, 1.0)
-    return result._replace(cost=1 - share * (1 - result.cost))
+    return result._replace(cost=1 - share * (1 - result.cost)), reach, mean_weight
 
 
 def _adjust_round(problem: Problem, options: BundleOptions) -> _Round:
@@ -91,7 +97,8 @@ def _adjust_round(problem: Problem, options: BundleOptions) -> _Round:
     result, failed = _judge(data, state, free, reach, squares, problem.initial, options.correlated)
     inliers = result.inliers.new_zeros(len(data.order), problem.points0.shape[-2])
     inliers = inliers.scatter(1, data.order, result.inliers).view(problem.valid.shape)
-    return _Round(result._replace(inliers=inliers), failed, data.total)
+    result = result._replace(inliers=inliers)
+    return _Round(result, failed, data.total, data.mean_weight, per_item(reach, len(failed)))
 
 
 def _initial_state(data: Prepared) -> tuple[State, Tensor]:
@@ -211,7 +218,7 @@ def _in_pixels(data: Prepared, state: State, initial: Tensor, success: Tensor) -
     norm = homography.flatten(-2).norm(dim=-1)[..., None, None]
     homography = homography / torch.where(corner.abs() > 1e-9, corner, norm)
 
-    initial = initial.to(homography)
+    initial = initial.to(homography.dtype)
     regular = initial.isfinite().flatten(-2).all(-1) & determinant(initial)[1]
     identity = torch.eye(3, dtype=homography.dtype, device=homography.device)
     initial = torch.where(regular[..., None, None], initial, identity)

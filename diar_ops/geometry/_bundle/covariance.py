@@ -19,6 +19,7 @@ from diar_ops.geometry._bundle.pairs import PairTerms, per_item
 from diar_ops.geometry._bundle.prepare import Prepared
 from diar_ops.geometry._bundle.projection import MIN_DEPTH
 from diar_ops.geometry._bundle.sampson import sampson_corrected
+from diar_ops.geometry._matrix3 import constant
 
 #: Matches that agree, from which on a pair counts for the disagreement.
 _MIN_INLIERS = 16
@@ -149,7 +150,8 @@ def _corner_jacobian(data: Prepared, state: State) -> tuple[Tensor, Tensor]:
     Also whether all corners of a frame lie in front of its horizon, (B, T).
     """
     batch, count = state.homography.shape[:2]
-    signs = torch.tensor([[-1, -1], [1, -1], [1, 1], [-1, 1]], device=state.homography.device)
+    like = state.homography
+    signs = constant([[-1, -1], [1, -1], [1, 1], [-1, 1]], dtype=like.dtype, device=like.device)
     offset = data.centre[:, :, None] * signs  # from the centre, [B, T, 4, 2]
     square = (offset / data.half_diagonal[..., None, None]).square().sum(-1, keepdim=True)
     k = state.distortion[:, None, None, None] if data.pairs.lens is not None else 0.0

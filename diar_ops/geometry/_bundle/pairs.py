@@ -37,4 +37,4 @@ class PairTerms(NamedTuple):
 
 def per_item(x: Tensor, batch: int) -> Tensor:
     """Return what (B P, ...) holds of all pairs as (B, P, ...), also where one of them is 0."""
-    return x.reshape(batch, len(x) // max(batch, 1), *x.shape[1:])
+    return x.reshape(batch, x.shape[0] // max(batch, 1), *x.shape[1:])

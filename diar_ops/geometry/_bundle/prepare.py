@@ -21,6 +21,10 @@ _MIN_CENTRE_DEPTH = 1e-9
 _MIN_DETERMINANT = 1e-12
 
 
+#: Distance from the centre of the photo, in half diagonals, from which on a match is wrong for sure.
+_FARTHEST = 10.0
+
+
 class Problem(NamedTuple):
     """The arguments of ``bundle_adjust_homographies`` for B items."""
 
@@ -47,6 +51,7 @@ class Prepared(NamedTuple):
     centre: Tensor  # (B, T, 2) of the images, in pixels
     half_diagonal: Tensor  # (B, T) in pixels
     total: Tensor  # (B,) sum of the given weights of the matches that count
+    mean_weight: Tensor  # (B,)
     reference: Tensor  # (B,) int64
 
     @property
@@ -65,18 +70,21 @@ def prepare(problem: Problem, *, with_lens: bool) -> Prepared:
     local = frames.clamp(0, count - 1)
     offset = torch.arange(batch, device=frames.device)[:, None, None] * count
     index = (local + offset).flatten(0, 1)
-    usable = (points0.isfinite() & points1.isfinite()).all(-1) & in_range[..., None] & valid
+    centre, half_diagonal, _ = image_normalisers(sizes.to(wide))
+    usable = in_range[..., None] & valid
+    for points, frame in zip((points0, points1), local.unbind(-1), strict=True):
+        # A single match far outside of its photo, which is wrong, would spoil the scale of all.
+        middle, diagonal = (x.take_along_dim(y, 1) for x, y in ((centre, frame[..., None]), (half_diagonal, frame)))
+        distance = (points.to(wide) - middle[:, :, None]).abs().amax(-1)
+        usable = usable & (distance <= _FARTHEST * diagonal[..., None])  # False for NaN
     if weights is not None:
         usable = usable & weights.isfinite() & (weights > 0)
     weight = torch.where(usable, 1 if weights is None else weights, 0).to(wide)
 
-    sizes = sizes.to(wide)
-    centre = (sizes.flip(-1) - 1) / 2
-    half_diagonal = (sizes.norm(dim=-1) / 2).clamp_min(1.0)
-    points, usable, weight, order = _sort_usable_first(
+    sorted_points, usable, weight, order = _sort_usable_first(
         [p.flatten(0, 1) for p in (points0, points1)], usable.flatten(0, 1), weight.flatten(0, 1)
     )
-    xy = [torch.where(usable[..., None], p, 0).to(wide).mT for p in points]  # [Q, 2, N]
+    xy = [torch.where(usable[..., None], p, 0).to(wide).mT for p in sorted_points]  # [Q, 2, N]
     mean, scale = _normalisers(xy, usable, index, centre.flatten(0, 1), half_diagonal.flatten())
     origin, unit, lens = mean, scale, None
     if with_lens:
@@ -113,8 +121,17 @@ def prepare(problem: Problem, *, with_lens: bool) -> Prepared:
         centre=centre,
         half_diagonal=half_diagonal,
         total=total,
+        mean_weight=mean_weight,
         reference=reference,
     )
+
+
+def image_normalisers(sizes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return centre (..., 2) and half the diagonal (...) of images, and (..., 3, 3) into that unit."""
+    centre = (sizes.flip(-1) - 1) / 2
+    half_diagonal = (sizes.norm(dim=-1) / 2).clamp_min(1.0)
+    flat = _similarity(centre.flatten(0, -2), 1 / half_diagonal.flatten())
+    return centre, half_diagonal, flat.view(*half_diagonal.shape, 3, 3)
 
 
 def _from_reference(homography: Tensor, normaliser: Tensor, reference: Tensor) -> tuple[Tensor, Tensor]:

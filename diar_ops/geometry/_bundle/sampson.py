@@ -27,6 +27,7 @@ from torch import Tensor
 
 from diar_ops.geometry._bundle.pairs import Pairs, PairTerms
 from diar_ops.geometry._bundle.projection import Projection, pixel_covariance, pixels_to_normalised, project
+from diar_ops.geometry._matrix3 import unfold_symmetric
 
 #: Matches that are worked on at a time: their temporaries stay in the processor's cache.
 _CHUNK = 2**14
@@ -49,11 +50,16 @@ def squared_distances(pairs: Pairs, homography: Tensor, distortion: Tensor) -> T
     """Return squared Sampson distances (Q, N) in px^2; inf for matches that do not count."""
     parts = []
     for part, _ in _chunks(pairs, distortion):
-        side, other = _project_both(part, homography, distortion)
-        distance = _distance(side, other)[-1]
-        counts = side.in_front & other.in_front & (part.weight > 0) & distance.isfinite()
-        parts.append(torch.where(counts, distance, torch.inf))
+        parts.append(distances_at_once(part, homography, distortion))
     return torch.cat(parts)
+
+
+def distances_at_once(pairs: Pairs, homography: Tensor, distortion: Tensor) -> Tensor:
+    """Return :func:`squared_distances`, of all pairs in one chunk."""
+    side, other = _project_both(pairs, homography, distortion)
+    distance = _distance(side, other)[-1]
+    counts = side.in_front & other.in_front & (pairs.weight > 0) & distance.isfinite()
+    return torch.where(counts, distance, torch.inf)
 
 
 def robust_cost(squares: Tensor, weight: Tensor, reach: Tensor) -> Tensor:
@@ -230,9 +236,8 @@ def _diagonal_block(side: Projection, a: Tensor, b: Tensor, c: Tensor) -> Tensor
     weights = torch.stack((a, b, -lean_x, c, -lean_y, last), 1)
     x, y = side.x, side.y
     monomials = torch.stack((x * x, x * y, x, y * y, y, torch.ones_like(x)), 1)
-    moments = weights @ monomials.mT  # [c, 6, 6]
-    unfold = [0, 1, 2, 1, 3, 4, 2, 4, 5]
-    return _entries(moments[:, unfold][:, :, unfold])
+    moments = unfold_symmetric(weights @ monomials.mT).flatten(2)  # [c, 6, 9]
+    return _entries(unfold_symmetric(moments.mT).flatten(2).mT)
 
 
 def _cross_block(side: Projection, other: Projection, a: Tensor, b: Tensor, c: Tensor) -> Tensor:
@@ -253,5 +258,5 @@ def _cross_block(side: Projection, other: Projection, a: Tensor, b: Tensor, c: T
 
 def _entries(moments: Tensor) -> Tensor:
     """Sort moments (c, 9, 9) by (row, row'), (entry, entry') into blocks (c, 8, 8)."""
-    blocks = moments.view(-1, 3, 3, 3, 3).transpose(2, 3)
+    blocks = moments.reshape(-1, 3, 3, 3, 3).transpose(2, 3)
     return blocks.reshape(-1, 9, 9)[:, :8, :8]

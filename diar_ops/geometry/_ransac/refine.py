@@ -6,10 +6,13 @@ near zero, so that it keeps the efficiency of least squares, and constant beyond
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 from diar_ops._checks import widest_dtype
+from diar_ops.geometry._matrix3 import unfold_symmetric
 from diar_ops.geometry._ransac.normalize import NormalizedMatches
 
 #: Smallest depth, for homographies of unit norm, at which a point is projected.
@@ -65,8 +68,7 @@ def _normal_matrix(moments: Tensor) -> Tensor:
     The Jacobian of a residual pair is ``[s, 0, -x s; 0, s, -y s] / w`` with ``s = (x, y, 1)`` of
     the source: all blocks are moments of ``s s^T`` with weights 1, x, y, x^2 + y^2.
     """
-    blocks = moments[..., [0, 1, 2, 1, 3, 4, 2, 4, 5]].reshape(*moments.shape[:-1], 3, 3)
-    diagonal, in_x, in_y, square = blocks.unbind(-3)
+    diagonal, in_x, in_y, square = unfold_symmetric(moments).unbind(-3)
     zero = torch.zeros_like(diagonal)
     rows = [
         torch.cat([diagonal, zero, -in_x], -1),
@@ -89,7 +91,7 @@ def _gauss_newton_step(
         wide: Dtype to solve the normal equations in.
         prior: Optional (B, 1, N) weights of the points.
     """
-    homogeneous = monomials[:, [2, 4, 5]]
+    homogeneous = torch.stack((monomials[:, 2], monomials[:, 4], monomials[:, 5]), 1)
     (size, count), number = h.shape[:2], points.shape[2]
     projected = torch.bmm(h.reshape(size, 3 * count, 3), homogeneous)
     u, v, w = projected.view(size, count, 3, number).unbind(2)  # (B, L, N)
@@ -136,8 +138,59 @@ def _gauss_newton_step(
     return moved.to(h.dtype), cost.sum(-1)
 
 
-def _robust_gradient(h: Tensor, src: Tensor, dst: Tensor, weight: Tensor, reach: Tensor) -> Tensor:
-    """Return the gradient (B, 9) of the cost by ``h`` (B, 9), differentiable by all arguments.
+class _Residuals(NamedTuple):
+    """Reprojection errors of N points under B homographies."""
+
+    homogeneous: Tensor  # (B, N, 3) of the source
+    predicted: Tensor  # (B, N, 2)
+    residual: Tensor  # (B, N, 2), 0 where a point does not count
+    depth: Tensor  # (B, N), 1 there
+    near: Tensor  # (B, N) 1 - |r|^2 / reach^2, at least 0
+
+
+def _residuals(h: Tensor, src: Tensor, dst: Tensor, weight: Tensor, reach: Tensor) -> _Residuals:
+    homogeneous = torch.cat([src, torch.ones_like(src[..., :1])], -1)
+    projected = homogeneous @ h.view(-1, 3, 3).mT
+    counts = (weight > 0) & (projected[..., 2] > 0)
+    w = torch.where(counts, projected[..., 2], 1.0)
+    predicted = projected[..., :2] / w[..., None]
+    residual = torch.where(counts[..., None], predicted - dst, 0.0)
+    near = (1.0 - residual.square().sum(-1) / reach.square()).clamp_min(0.0)
+    return _Residuals(homogeneous, predicted, residual, w, near)
+
+
+def _robust_gradient(r: _Residuals, weight: Tensor) -> Tensor:
+    """Return the gradient (B, 9) of the cost by the homography: ``sum_n [p, -(x, y) p] s^T``."""
+    pull = r.residual * (weight * r.near.square() / r.depth)[..., None]  # (B, N, 2)
+    last = -(r.predicted * pull).sum(-1, keepdim=True)
+    return (torch.cat([pull, last], -1).mT @ r.homogeneous).flatten(-2)
+
+
+def _robust_hessian(r: _Residuals, weight: Tensor, reach: Tensor) -> Tensor:
+    """Return the Hessian (B, 9, 9) of the cost: the derivative of :func:`_robust_gradient`.
+
+    Each point adds ``M`` (3, 3) times ``s s^T``: the square of the residual's derivative, its
+    second derivative, and the change of the weight.
+    """
+    x, y = r.predicted.unbind(-1)
+    rx, ry = r.residual.unbind(-1)
+    last = -(x * rx + y * ry)
+    zero, one = torch.zeros_like(x), torch.ones_like(x)
+    square = (one, zero, -x - rx, zero, one, -y - ry, -x - rx, -y - ry, x * x + y * y - 2 * last)
+    pull = torch.stack((rx, ry, last), -1)
+    outer = 4 * r.near / reach.square()
+    each = r.near.square()[..., None, None] * torch.stack(square, -1).reshape(*x.shape, 3, 3)
+    each = each - outer[..., None, None] * pull[..., :, None] * pull[..., None, :]
+    each = each * (weight / r.depth.square())[..., None, None]
+    hessian = torch.einsum("bnij,bnk,bnl->bikjl", each, r.homogeneous, r.homogeneous)
+    return hessian.reshape(-1, 9, 9)
+
+
+def newton_step(h: Tensor, src: Tensor, dst: Tensor, weight: Tensor, reach: Tensor) -> Tensor:
+    """Return ``h`` after one Newton step, with the exact gradient of the converged estimate.
+
+    At a minimum the step is zero and its derivative by the data is that of the minimum (the
+    implicit function theorem); ``h`` and the Hessian are constants.
 
     Args:
         h: (B, 9) homographies.
@@ -146,36 +199,13 @@ def _robust_gradient(h: Tensor, src: Tensor, dst: Tensor, weight: Tensor, reach:
         weight: (B, N) weights; 0 for points that must not count.
         reach: (B, 1) residual beyond which a point has no weight.
     """
-    homogeneous = torch.cat([src, torch.ones_like(src[..., :1])], -1)
-    projected = homogeneous @ h.view(-1, 3, 3).mT
-    counts = (weight > 0) & (projected[..., 2] > 0)
-    w = torch.where(counts, projected[..., 2], 1.0)
-    predicted = projected[..., :2] / w[..., None]
-    residual = torch.where(counts[..., None], predicted - dst, 0.0)
-    near = (1.0 - residual.square().sum(-1) / reach.square()).clamp_min(0.0)
-    pull = residual * (weight * near.square() / w)[..., None]  # (B, N, 2)
-    last = -(predicted * pull).sum(-1, keepdim=True)
-    return (torch.cat([pull, last], -1).mT @ homogeneous).flatten(-2)
-
-
-def newton_step(h: Tensor, src: Tensor, dst: Tensor, weight: Tensor, reach: Tensor) -> Tensor:
-    """Return ``h`` after one Newton step, with the exact gradient of the converged estimate.
-
-    At a minimum the step is zero and its derivative by the data is that of the minimum (the
-    implicit function theorem); ``h`` and the Hessian are constants. Arguments as above.
-    """
     h = h.detach()
-    with torch.enable_grad():
-        variable = h.clone().requires_grad_()
-        fixed = [value.detach() for value in (src, dst, weight, reach)]
-        slope = _robust_gradient(variable, *fixed)
-        columns = [torch.autograd.grad(slope[:, i].sum(), variable, retain_graph=i < 8)[0] for i in range(9)]
-    hessian = torch.stack(columns, 1)
+    residuals = _residuals(h, src, dst, weight, reach)
+    hessian = _robust_hessian(_Residuals(*(x.detach() for x in residuals)), weight.detach(), reach)
     trace = hessian.diagonal(dim1=-2, dim2=-1).abs().sum(-1)[:, None, None]
     gauge = torch.where(trace > 0, trace, 1.0) * h[:, :, None] * h[:, None, :]
-    gradient = _robust_gradient(h, src, dst, weight, reach)
     # A constant, and finite also where nothing counts: then the step and all its gradients are 0.
     inverse = torch.linalg.inv_ex(hessian + gauge)[0]
     sound = inverse.isfinite().flatten(1).all(-1)
     inverse = torch.where(sound[:, None, None], inverse, 0.0)
-    return h - (inverse @ gradient[..., None]).squeeze(-1)
+    return h - (inverse @ _robust_gradient(residuals, weight)[..., None]).squeeze(-1)

@@ -63,13 +63,19 @@ def search(
         generator: Source of randomness.
     """
     best = _no_result(points.shape[0], points.device)
-    active = (count >= 4).nonzero().squeeze(-1)
-    matches = PackedMatches.pack(points[active], threshold[active])
+    if points.shape[2] < 4:
+        return best
+    # A CPU goes on with the unfinished items alone. A GPU goes on with all and keeps the results of
+    # the finished ones: it waits once a round, for whether one is left.
+    on_cpu = points.device.type == "cpu"
+    running = count >= 4
+    active = running.nonzero().squeeze(-1) if on_cpu else torch.arange(len(count), device=count.device)
+    running, matches = running[active], PackedMatches.pack(points[active], threshold[active])
     drawn = 0
     for end in round_ends(max_iterations):
         if active.numel() == 0:
             break
-        usable = count[active]
+        usable = count[active].clamp_min(1)
         # Generate.
         uniform = torch.rand(end - drawn, 4, generator=generator, dtype=torch.float32, device=generator.device)
         pool = pool_sizes(usable, drawn, end) if ordered else None
@@ -85,13 +91,14 @@ def search(
         refined = refine_locally(winners, matches.points, threshold[active])
         candidates = torch.cat([candidates, refined], 1)
         cost = torch.cat([cost, msac_cost(refined, matches)], 1)
-        _keep_better(best, active, candidates, cost, matches)
-        best.drawn[active] = drawn
+        _keep_better(best, active, running, candidates, cost, matches)
+        best.drawn.index_copy_(0, active, torch.where(running, drawn, best.drawn[active]))
         # Stop.
         unfinished = is_unfinished(best.inliers[active], usable, drawn, confidence=confidence, ordered=ordered)
-        if not bool(unfinished.all()):
-            remaining = unfinished.nonzero().squeeze(-1)
-            active, matches = active[remaining], matches.items(remaining)
+        running = running & unfinished
+        if not bool(running.all() if on_cpu else running.any()):
+            remaining = running.nonzero().squeeze(-1) if on_cpu else active[:0]
+            active, running, matches = active[remaining], running[remaining], matches.items(remaining)
     return best
 
 
@@ -124,13 +131,14 @@ def _unit_norm(hypotheses: Tensor, fallback: Tensor) -> Tensor:
     return torch.where(norm > 0, hypotheses / norm, fallback[:, None]).nan_to_num(0.0, 0.0, 0.0)
 
 
-def _keep_better(best: SearchResult, active: Tensor, candidates: Tensor, cost: Tensor, matches: PackedMatches) -> None:
-    """Put the cheapest candidate (B, K, 9) of each active item into ``best`` if it beats it."""
+def _keep_better(
+    best: SearchResult, active: Tensor, running: Tensor, candidates: Tensor, cost: Tensor, matches: PackedMatches
+) -> None:
+    """Put the cheapest candidate (B, K, 9) of each running item into ``best`` if it beats it."""
     lowest = cost.min(1)
     winner = candidates.gather(1, lowest.indices[:, None, None].expand(-1, 1, 9))
     inliers = (squared_residuals(winner, matches, guarded=True) < 1).sum(-1).squeeze(1)
-    better = lowest.values < best.cost[active]
-    index = active[better]
-    best.homography[index] = winner.squeeze(1)[better]
-    best.cost[index] = lowest.values[better]
-    best.inliers[index] = inliers[better]
+    better = running & (lowest.values < best.cost[active])
+    for whole, new in ((best.homography, winner.squeeze(1)), (best.cost, lowest.values), (best.inliers, inliers)):
+        mask = better.view(-1, *[1] * (new.dim() - 1))
+        whole.index_copy_(0, active, torch.where(mask, new, whole[active]))

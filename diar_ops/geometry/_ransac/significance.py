@@ -26,7 +26,7 @@ def find_inliers(homography: Tensor, data: NormalizedMatches, threshold: float) 
     error = (projected[..., :2] / w[..., None] - data.dst).square().sum(-1)
     # det H = 1: the change of area is 1 / w^3, relative to the scale of the two sets.
     low, high = plausible_depths(homography.flatten(1))
-    relative = ((data.dst_scale / data.src_scale) ** (2 / 3))[:, None]
+    relative = ((data.unit.dst_scale / data.unit.src_scale) ** (2 / 3))[:, None]
     low, high = low * relative, high * relative
     return data.usable & (error < threshold**2) & (w > low) & (w < high)
 
@@ -51,10 +51,10 @@ def judge_support(
         has_input: (B,) bool, False for items that came without any correspondence.
     """
     # Correspondences of the same two places are one piece of evidence.
-    src_cell = (independence * data.dst_scale / data.src_scale)[:, None, None]
+    src_cell = (independence * data.unit.dst_scale / data.unit.src_scale)[:, None, None]
     cells = torch.cat([data.src / src_cell, data.dst / independence], -1)
     usable = data.usable
-    chance = _chance_probability(data.dst, usable, threshold)
+    chance = _chance_probability(data.dst, data.near, threshold)
     independent = _first_of_each(cells, usable, inliers)
     inliers, usable = inliers & independent, usable & independent
     support, number = inliers.sum(-1), usable.sum(-1)
@@ -62,9 +62,9 @@ def judge_support(
 
     # Support that is significant must not hang on a line; without it, all usable points are asked.
     members = torch.where(significant[:, None], inliers, usable)
-    band = _LINE_BAND * threshold * torch.ones_like(data.dst_scale)
+    band = _LINE_BAND * threshold * torch.ones_like(data.unit.dst_scale)
     on_line = torch.zeros_like(significant)
-    for points, width in ((data.dst, band), (data.src, band * data.dst_scale / data.src_scale)):
+    for points, width in ((data.dst, band), (data.src, band * data.unit.dst_scale / data.unit.src_scale)):
         off, off_all = _off_line_counts(points, members, usable, width, draws.to(points.dtype))
         # A line's image fixes five of eight parameters: one and a half pairs come for nothing.
         beyond = _log_false_alarms(off_all, off, chance, free=1.5, sample=2)
@@ -90,12 +90,12 @@ def _chance_probability(dst: Tensor, usable: Tensor, threshold: float) -> Tensor
     uniform rectangle, and few stray points do not inflate it as they do a bounding box.
 
     Args:
-        dst: (B, N, 2) points in pixels, 0 where they do not count.
+        dst: (B, N, 2) points in pixels.
         usable: (B, N) bool, which points count.
         threshold: Radius in pixels.
     """
     total = usable.sum(-1).clamp_min(1).to(dst.dtype)
-    mean = dst.sum(1) / total[:, None]
+    mean = torch.where(usable[..., None], dst, 0.0).sum(1) / total[:, None]
     centred = torch.where(usable[..., None], dst - mean[:, None], 0.0)
     covariance = centred.mT @ centred / total[:, None, None]
     determinant: Tensor = torch.linalg.det(covariance).clamp_min(0.0)

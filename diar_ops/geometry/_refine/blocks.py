@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from torch import Tensor
 from diar_ops._checks import widest_dtype
 from diar_ops._pixels import image_gradient
 from diar_ops.geometry._boxes import box_sum
+from diar_ops.geometry._matrix3 import constant
 
 #: Side of a block, in pixels of a level.
 BLOCK = 6
@@ -42,6 +43,13 @@ class Blocks(NamedTuple):
     power: Tensor
     known: Tensor
 
+    def where(self, condition: Tensor, new: Blocks) -> Blocks:
+        """Return ``new`` for the items of ``condition`` (B,), and these for the others."""
+        picked = (
+            torch.where(condition.view(-1, *[1] * (a.dim() - 1)), b, a) for a, b in zip(self[1:], new[1:], strict=True)
+        )
+        return Blocks(self.centre, *picked)
+
 
 def sum_blocks(moving: Tensor, fixed: Tensor, inside: Tensor) -> Blocks:
     """Sum the gradients and the differences of two feature images over blocks.
@@ -70,8 +78,9 @@ def sum_blocks(moving: Tensor, fixed: Tensor, inside: Tensor) -> Blocks:
     around = box_sum(torch.stack([_block_sums(p) for p in products], 1), 3)
     product, own, other = around.flatten(2).unbind(1)
     x, y = ((torch.arange(n // BLOCK, dtype=moving.dtype, device=moving.device) + 0.5) * BLOCK - 0.5 for n in (w, h))
-    centre = torch.stack((x.repeat(len(y)), y.repeat_interleave(len(x))), -1)
-    tensor = sums[..., [0, 1, 1, 2]].reshape(*sums.shape[:2], 2, 2)
+    centre = torch.stack((x.repeat(y.shape[0]), y.repeat_interleave(x.shape[0])), -1)
+    xx, xy, yy = sums[..., :3].unbind(-1)
+    tensor = torch.stack((xx, xy, xy, yy), -1).reshape(*xx.shape, 2, 2)
     power = (own * other).clamp_min(1e-24).sqrt()
     known = _block_sums(share).flatten(1) > BLOCK**2 / 2
     return Blocks(centre=centre, tensor=tensor, pull=sums[..., 3:], product=product, power=power, known=known)
@@ -180,7 +189,7 @@ class _Normal:
 def _design(points: Tensor, size: tuple[int, int]) -> Tensor:
     """Return the derivative (n, 2, 8) of positions in pixels by the parameters of a step."""
     scale = max(size) / 2
-    middle = points.new_tensor([(size[1] - 1) / 2, (size[0] - 1) / 2])
+    middle = constant([(size[1] - 1) / 2, (size[0] - 1) / 2], dtype=points.dtype, device=points.device)
     x, y = ((points - middle) / scale).unbind(-1)
     one, zero = torch.ones_like(x), torch.zeros_like(x)
     rows = (
@@ -197,8 +206,9 @@ def step_matrix(step: Tensor, size: tuple[int, int]) -> Tensor:
     delta = torch.cat((step, last), 1).reshape(-1, 3, 3)
     eye = torch.eye(3, dtype=step.dtype, device=step.device)
     x, y = (size[1] - 1) / 2, (size[0] - 1) / 2
-    normalise = step.new_tensor([[1 / scale, 0, -x / scale], [0, 1 / scale, -y / scale], [0, 0, 1]])
-    denormalise = step.new_tensor([[scale, 0, x], [0, scale, y], [0, 0, 1]])
+    like: dict[str, Any] = {"dtype": step.dtype, "device": step.device}
+    normalise = constant([[1 / scale, 0, -x / scale], [0, 1 / scale, -y / scale], [0, 0, 1]], **like)
+    denormalise = constant([[scale, 0, x], [0, scale, y], [0, 0, 1]], **like)
     return denormalise @ (eye + delta) @ normalise
 
 
@@ -211,7 +221,7 @@ def corner_variance(blocks: Blocks, covariance: Tensor, size: tuple[int, int]) -
         size: (height, width) in pixels.
     """
     known = blocks.known[..., None]
-    centre = blocks.centre.expand(len(known), -1, -1)
+    centre = blocks.centre.expand(known.shape[0], -1, -1)
     low = torch.where(known, centre, torch.inf).amin(1) - BLOCK / 2
     high = torch.where(known, centre, -torch.inf).amax(1) + BLOCK / 2
     left, top, right, bottom = *low.unbind(1), *high.unbind(1)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 
 from diar_ops._checks import read_number
 from diar_ops._types import Warped
-from diar_ops.geometry._matrix3 import invert
+from diar_ops.geometry._matrix3 import constant, invert
 from diar_ops.geometry._refine.blocks import Blocks, block_weights, solve_step, step_matrix, sum_blocks
 from diar_ops.geometry._refine.pyramid import MaskedLevel
 from diar_ops.geometry.corner import corner_error
@@ -24,6 +24,8 @@ Features: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 #: Source pixels for one of the destination, along its sides, below which single samples serve: they
 #: left corner errors of rendered photos as they were, and averages take twice the time.
 _SHRINK = 2.0
+#: Steps on a GPU between looks whether all items are finished.
+_LOOK_EVERY = 8
 
 
 class ImagePair:
@@ -85,43 +87,45 @@ def refine_on_level(
 
     The last step is too short to compare again. Items that are not ``usable`` (B,) stay.
     """
-    steps = torch.zeros(len(homography), dtype=torch.int64, device=homography.device)
-    identity = torch.eye(3).to(homography)
-    running, first = usable, None
-    for _ in range(max_iterations):
-        compared, blocks = homography, pair.compare(homography)
-        first = blocks if first is None else first
-        move = step_matrix(solve_step(blocks, block_weights(blocks), pair.size), pair.size)
+    steps = torch.zeros(homography.shape[0], dtype=torch.int64, device=homography.device)
+    identity = torch.eye(3, dtype=homography.dtype, device=homography.device)
+    running, compared = usable, homography
+    first = last = pair.compare(homography)
+    look_every = 1 if steps.device.type == "cpu" else _LOOK_EVERY
+    for number in range(1, max_iterations + 1):
+        move = step_matrix(solve_step(last, block_weights(last), pair.size), pair.size)
         length = corner_error(move.detach(), identity, size=pair.size)
         sound = running & (length < max(pair.size))
         homography = torch.where(sound[:, None, None], move @ homography, homography)
         steps = steps + running
         running = sound & (length > tolerance)
-        if read_number(running.any()) == 0:
+        if number % look_every == 0 and read_number(running.any()) == 0:
             break
-    else:
-        compared, blocks = homography, pair.compare(homography)
-    return LevelResult(homography, blocks if first is None else first, blocks, compared, steps)
+        # Finished items keep their comparison: no item depends on what else is in its batch.
+        compared = torch.where(running[:, None, None], homography, compared)
+        last = last.where(running, pair.compare(homography))
+    return LevelResult(homography, first, last, compared, steps)
 
 
 def needs_antialias(homography: Tensor, size: tuple[int, int]) -> bool | Tensor:
     """Return whether sources are averaged where they shrink; (B,) bool where items differ.
 
-    No item depends on what else is in its batch. Where nothing can be read, all are averaged.
+    No item depends on what else is in its batch. Where nothing can be read, both are computed.
     """
     shrinks = ~(_shrink_along_sides(homography, size) < _SHRINK)
     count = read_number(shrinks.sum())
     if count is None:
-        return True
-    return shrinks if 0 < count < len(shrinks) else count > 0
+        return shrinks
+    return shrinks if 0 < count < shrinks.shape[0] else count > 0
 
 
 def _shrink_along_sides(homography: Tensor, size: tuple[int, int]) -> Tensor:
     """Return (B,), the most that a side of destinations of ``size`` is longer in its source."""
     h, w = size
-    corners = homography.new_tensor([[0, 0], [w - 1, 0], [w - 1, h - 1], [0, h - 1]])
-    corners = corners.expand(len(homography), 4, 2)
+    like: dict[str, Any] = {"dtype": homography.dtype, "device": homography.device}
+    corners = constant([[0, 0], [w - 1, 0], [w - 1, h - 1], [0, h - 1]], **like)
+    corners = corners.expand(homography.shape[0], 4, 2)
     corners_src, _ = transform_points(corners, invert(homography.detach()))
     sides = (corners_src.roll(-1, 1) - corners_src).norm(dim=-1)
-    ratio: Tensor = sides / sides.new_tensor([w, h, w, h])
+    ratio: Tensor = sides / constant([w, h, w, h], **like)
     return ratio.amax(1)

@@ -56,7 +56,9 @@ def judge(
     success = success & refined.detach().isfinite().all(-1).all(-1)
 
     homography = torch.where(success[:, None, None], refined, initial)
-    homography = torch.where(usable[:, None, None], homography, torch.eye(3).to(initial))
+    homography = torch.where(
+        usable[:, None, None], homography, torch.eye(3, dtype=initial.dtype, device=initial.device)
+    )
     corner = homography[:, 2:, 2:]
     homography = homography / torch.where(corner.detach().abs() > 1e-12, corner, 1.0)
 

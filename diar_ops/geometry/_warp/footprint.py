@@ -14,6 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from diar_ops._checks import read_numbers
+from diar_ops.geometry._matrix3 import constant
 from diar_ops.geometry._warp.grid import SamplingGrid
 
 #: Up to this shrink a single sample is enough: bilinear interpolation is itself a low-pass as wide
@@ -21,6 +23,8 @@ from diar_ops.geometry._warp.grid import SamplingGrid
 NO_SHRINK = 1.25
 #: Most samples along one side of a pixel; beyond it a coarser pyramid level takes over.
 MAX_TAPS = 8
+#: Coarsest level: a single pixel, of any image that fits into memory.
+_MAX_LEVEL = 24
 
 
 class Footprint(NamedTuple):
@@ -60,13 +64,14 @@ def footprint(matrix: Tensor, sampling: SamplingGrid, source: tuple[int, int], m
     steps = [
         (matrix[:, None, None, :2, axis] - grid * matrix[:, None, None, 2:, axis]) / w[..., None] for axis in (0, 1)
     ]
-    pixels = torch.tensor([source[1] / 2, source[0] / 2], dtype=grid.dtype, device=grid.device)
+    pixels = constant([source[1] / 2, source[0] / 2], dtype=grid.dtype, device=grid.device)
     squares = [torch.where(valid, (step * pixels).square().sum(-1), 0) for step in steps]
     limit = math.inf if max_shrink is None else max_shrink
     lengths = [square.detach().sqrt().clamp(max=limit) for square in squares]
     shorter, longer = torch.minimum(*lengths), torch.maximum(*lengths)
     # A level is as coarse as the shorter side allows without blur, or as MAX_TAPS demands.
     level = torch.maximum((shorter / 2).clamp(min=1).log2().floor(), (longer / MAX_TAPS).clamp(min=1).log2().ceil())
+    level = level.clamp(max=_MAX_LEVEL)
     unit = torch.exp2(level)
     spreads, taps = [], []
     for square, length in zip(squares, lengths, strict=True):
@@ -96,11 +101,11 @@ def shrink_bound(
     if that is behind.
     """
     m = matrix.detach()
-    corners_u, corners_v = columns[[0, -1]], rows[[0, -1]]
+    corners_u, corners_v = (torch.stack((line[0], line[-1])) for line in (columns, rows))
     w = (
         m[:, 2, 0, None, None] * corners_u + m[:, 2, 1, None, None] * corners_v[:, None] + m[:, 2, 2, None, None]
     ).amin((-2, -1))
-    side = torch.tensor([[source[1] / 2], [source[0] / 2]], dtype=m.dtype, device=m.device)
+    side = constant([[source[1] / 2], [source[0] / 2]], dtype=m.dtype, device=m.device)
     far = m[:, 2:, :2].abs()
     steps = (m[:, :2, :2].abs() + (far if reach is None else far * reach[..., None])) * side
     longest = torch.linalg.vector_norm(steps, dim=1).amax(-1)
@@ -108,7 +113,23 @@ def shrink_bound(
     # An item whose matrix is "nowhere" has no valid pixel at all.
     nowhere = m[:, :2].abs().amax((-2, -1)) == 0
     bound = torch.where(nowhere, 0, bound)
-    return bound.amax() if len(bound) else bound.sum()
+    return bound.amax() if bound.shape[0] else bound.sum()
+
+
+def exact_plan(cover: Footprint) -> list[tuple[int, int, int]] | None:
+    """Return the shortest plan that serves ``cover``, by reading it once; ``None`` if none can be read."""
+    base = MAX_TAPS + 1
+    key = (cover.level * base + cover.taps_u) * base + cover.taps_v
+    seen = torch.zeros((_MAX_LEVEL + 1) * base**2, dtype=torch.bool, device=key.device)
+    seen = read_numbers(seen.scatter(0, key.flatten(), True).view(_MAX_LEVEL + 1, base, base))
+    if seen is None:
+        return None
+    plan = []
+    for level, table in enumerate(seen):
+        taps = [(u, v) for u, row in enumerate(table) for v, found in enumerate(row) if found]
+        if taps:
+            plan.append((level, max(u for u, _ in taps), max(v for _, v in taps)))
+    return plan
 
 
 def static_plan(max_shrink: float) -> list[tuple[int, int, int]]:

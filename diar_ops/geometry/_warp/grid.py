@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from diar_ops._checks import eps_of, widest_dtype
-from diar_ops.geometry._matrix3 import adjugate, determinant, front_sign, scale_to_unit
+from diar_ops.geometry._matrix3 import adjugate, constant, determinant, front_sign, scale_to_unit
 from diar_ops.geometry.distortion import PhotoLens
 
 
@@ -48,24 +48,21 @@ def sampling_matrix(
     (source_h, source_w), (target_h, target_w) = source, target
     device = homography.device
     if front is None:
-        front = torch.tensor([(source_w - 1) / 2, (source_h - 1) / 2], dtype=solve, device=device)
+        front = constant([(source_w - 1) / 2, (source_h - 1) / 2], dtype=solve, device=device)
     homography = homography * front_sign(homography, front.to(solve))[..., None, None]
     det, regular = determinant(homography)
-    normalise = torch.tensor(
+    normalise = constant(
         [[2 / source_w, 0, 1 / source_w - 1], [0, 2 / source_h, 1 / source_h - 1], [0, 0, 1]],
         dtype=solve,
         device=device,
     )
     # Counting from the centre halves the magnitudes, and with them the rounding in float32.
-    centre = torch.tensor(
-        [[1, 0, (target_w - 1) / 2], [0, 1, (target_h - 1) / 2], [0, 0, 1]], dtype=solve, device=device
-    )
+    centre = constant([[1, 0, (target_w - 1) / 2], [0, 1, (target_h - 1) / 2], [0, 0, 1]], dtype=solve, device=device)
     # adj(H) sign(det) is the inverse up to a positive factor: w keeps its sign.
     inverse = adjugate(homography) * det.detach().sign()[..., None, None]
     matrix, finite = scale_to_unit(normalise @ inverse @ centre)
     usable = (usable & regular & finite)[..., None, None]
-    nowhere = torch.zeros(3, 3, dtype=solve, device=device)
-    nowhere[2, 2] = -1
+    nowhere = constant([[0, 0, 0], [0, 0, 0], [0, 0, -1]], dtype=solve, device=device)
     return torch.where(usable, matrix, nowhere).to(dtype)
 
 

@@ -9,9 +9,9 @@ from torch import Tensor
 
 from diar_ops._checks import read_number
 from diar_ops._types import Warped
-from diar_ops.geometry._warp.footprint import NO_SHRINK, footprint, shrink_bound, static_plan
-from diar_ops.geometry._warp.grid import sampling_grid
-from diar_ops.geometry._warp.sampler import SourcePyramid, average, exact_plan
+from diar_ops.geometry._warp.footprint import NO_SHRINK, exact_plan, footprint, shrink_bound, static_plan
+from diar_ops.geometry._warp.grid import SamplingGrid, sampling_grid
+from diar_ops.geometry._warp.sampler import SourcePyramid, average
 from diar_ops.geometry.distortion import PhotoLens
 
 #: Shrink that is provided for where the real one cannot be read from the homographies.
@@ -56,18 +56,8 @@ def warp_bands(plan: WarpPlan, rows: Tensor) -> Warped:
 
 def warp_rows(plan: WarpPlan, rows: Tensor, *, read: bool = False) -> Warped:
     """Warp ``rows`` (h,); with ``read``, spare the masking where a look finds all pixels valid."""
-    source = plan.source
     sampling = sampling_grid(plan.matrix, rows, plan.columns, plan.lens)
-    bound = _shrink_bound(plan, rows)
-    if bound is not None and bound <= NO_SHRINK:
-        values, holes = source.sample(sampling.grid, 0)
-    elif bound is not None:
-        cover = footprint(plan.matrix, sampling, plan.size, plan.max_shrink)
-        values, holes = average(source, sampling.grid, cover, exact_plan(cover))
-    else:
-        limit = _ASSUMED_SHRINK if plan.max_shrink is None else plan.max_shrink
-        cover = footprint(plan.matrix, sampling, plan.size, limit)
-        values, holes = average(source, sampling.grid, cover, static_plan(limit))
+    values, holes = _sample(plan, sampling, rows)
     valid = sampling.valid[:, None]
     if holes is not None:
         valid = valid & (holes.detach() < _HOLE_SHARE)
@@ -76,11 +66,27 @@ def warp_rows(plan: WarpPlan, rows: Tensor, *, read: bool = False) -> Warped:
     return Warped(values.to(plan.dtype), valid)
 
 
-def _shrink_bound(plan: WarpPlan, rows: Tensor) -> float | None:
-    """Return an upper bound of the shrink over ``rows``, ``None`` where it cannot be read."""
-    if not plan.antialias:
-        return 0.0
-    if plan.max_shrink is not None and plan.matrix.device.type != "cpu":
-        return None
+def _sample(plan: WarpPlan, sampling: SamplingGrid, rows: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Return the values and the share of holes at ``sampling``, averaged where the warp shrinks."""
+    source, limit = plan.source, plan.max_shrink
+    compiling, on_cpu = torch.compiler.is_compiling(), plan.matrix.device.type == "cpu"
+    if not plan.antialias or (on_cpu and not compiling and _shrinks_nowhere(plan, rows)):
+        return source.sample(sampling.grid, 0)
+    cover = footprint(plan.matrix, sampling, plan.size, limit)
+    # A GPU need not wait where the limit is known.
+    steps = exact_plan(cover) if not compiling and (on_cpu or limit is None) else None
+    if steps is None:
+        if limit is None:
+            limit = _ASSUMED_SHRINK
+            cover = footprint(plan.matrix, sampling, plan.size, limit)
+        steps = static_plan(limit)
+    if steps == [(0, 1, 1)]:
+        return source.sample(sampling.grid, 0)
+    return average(source, sampling.grid, cover, steps)
+
+
+def _shrinks_nowhere(plan: WarpPlan, rows: Tensor) -> bool:
+    """Return whether no pixel of ``rows`` can shrink; cheap, and False where nothing can be read."""
     reach = None if plan.lens is None else plan.lens.reach(plan.matrix.dtype)
-    return read_number(shrink_bound(plan.matrix, rows, plan.columns, plan.size, reach))
+    bound = read_number(shrink_bound(plan.matrix, rows, plan.columns, plan.size, reach))
+    return bound is not None and bound <= NO_SHRINK

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from diar_ops._checks import read_number
+from diar_ops.geometry._matrix3 import constant
 from diar_ops.geometry._warp.footprint import Footprint
 
 
@@ -56,7 +57,7 @@ class SourcePyramid:
         if level > 0:
             # Padding to even sizes made the coarse image reach further than the original.
             extent = [self.images[0].shape[axis] / (image.shape[axis] * 2**level) for axis in (3, 2)]
-            grid = (grid + 1) * torch.tensor(extent, dtype=grid.dtype, device=grid.device) - 1
+            grid = (grid + 1) * constant(extent, dtype=grid.dtype, device=grid.device) - 1
         values = _grid_sample(image, grid, self.mode)
         if holes is None:
             return values, None
@@ -97,20 +98,11 @@ def average(
     return values, holes
 
 
-def exact_plan(cover: Footprint) -> list[tuple[int, int, int]]:
-    """Return the shortest plan that serves ``cover``, by reading it."""
-    plan = []
-    for level in range(int(cover.level.min()), int(cover.level.max()) + 1):
-        on_level = cover.level == level
-        most_u, most_v = (int((taps * on_level).max()) for taps in (cover.taps_u, cover.taps_v))
-        if most_u > 0:
-            plan.append((level, most_u, most_v))
-    return plan
-
-
 def _pad_to_even(image: Tensor) -> Tensor:
     odd_h, odd_w = image.shape[-2] % 2, image.shape[-1] % 2
-    return F.pad(image, (0, odd_w, 0, odd_h), mode="replicate") if odd_h or odd_w else image
+    # An exported program must serve odd and even sizes alike.
+    padded = torch.compiler.is_compiling() or odd_h or odd_w
+    return F.pad(image, (0, odd_w, 0, odd_h), mode="replicate") if padded else image
 
 
 def _grid_sample(image: Tensor, grid: Tensor, mode: str) -> Tensor:
@@ -120,8 +112,8 @@ def _grid_sample(image: Tensor, grid: Tensor, mode: str) -> Tensor:
     if split > 1 and height % split == 0:
         # grid_sample runs one thread per batch item: make one item of each band of rows.
         grid = grid.reshape(split, height // split, *grid.shape[2:])
-    image = image.expand(len(grid), -1, -1, -1)
+    image = image.expand(grid.shape[0], -1, -1, -1)
     out = F.grid_sample(image, grid, mode=mode, padding_mode="border", align_corners=False)
-    if len(grid) != batch:
+    if grid.shape[0] != batch:
         out = out.movedim(0, 1).reshape(1, out.shape[1], height, -1)
     return out

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from diar_ops import bundle_adjust_homographies
-from diar_ops.geometry._bundle import adjust as rounds
 from tests.geometry.bundle_scene import F64, SIZE, Scene, adjust, all_pairs, error, scene, spoil, with_points1
 from tests.harness import assert_close, generator
 
@@ -74,14 +73,6 @@ def test_frames_without_success_stay_and_do_not_count(distortion: str) -> None:
             assert a[1] == b[1]
         else:
             assert torch.equal(a, b), name
-
-
-def test_where_nothing_can_be_read_frames_are_left_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    s, _, _ = lost_frames()
-    expected = adjust(s)
-    monkeypatch.setattr(rounds, "read_number", lambda value: None)
-    for a, b in zip(adjust(s), expected, strict=True):
-        assert_close(a, b, rtol=1e-9)
 
 
 def test_a_false_pair_does_not_pull() -> None:

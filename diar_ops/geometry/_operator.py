@@ -1,0 +1,94 @@
+"""Operators that ``torch.compile`` and ``torch.export`` take as one node, with their gradients.
+
+For loops whose length the data decide: traced, they would be unrolled to their bounds, which takes
+minutes to compile and many times the work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_Library: Any = torch.library.Library  # whose methods have no types
+_LIBRARY = _Library("diar_ops", "FRAGMENT")
+
+
+def define_operator(
+    name: str, arguments: str, outputs: int, kernel: Callable[..., Any], fake: Callable[..., Any]
+) -> Callable[..., Any]:
+    """Define the operator ``diar_ops::name``, differentiable as the function that computes it is.
+
+    Its gradient runs ``kernel`` again and differentiates that: the graph around it keeps the
+    arguments only. It has no second derivative.
+
+    Args:
+        name: Of the operator; its gradient is ``name_backward``.
+        arguments: Of the schema, such as ``"Tensor image, SymInt width"``.
+        outputs: Number of tensors that ``kernel`` returns.
+        kernel: Computes the operator: a tensor, or several.
+        fake: Returns empty tensors like those of ``kernel``.
+    """
+    results = ", ".join(["Tensor"] * outputs)
+    _LIBRARY.define(f"{name}({arguments}) -> ({results})", tags=(torch.Tag.pt2_compliant_tag,))
+    _LIBRARY.define(
+        f"{name}_backward(Tensor?[] slopes, bool[] wanted, {arguments}) -> Tensor[]",
+        tags=(torch.Tag.pt2_compliant_tag,),
+    )
+
+    # Without a kernel for autograd of its own, autograd works inside of an operator.
+    def differentiate(slopes: list[Tensor | None], wanted: list[bool], *given: Any) -> list[Tensor]:
+        with torch.enable_grad():
+            tracked = [x.detach().requires_grad_() if w else x for x, w in zip(given, wanted, strict=True)]
+            results = kernel(*tracked)
+            pairs = zip((results,) if outputs == 1 else results, slopes, strict=True)
+            used = [(y, slope) for y, slope in pairs if slope is not None and y.requires_grad]
+        variables = [x for x, w in zip(tracked, wanted, strict=True) if w]
+        if not used:
+            return [torch.zeros_like(x) for x in variables]
+        ends, slopes_of_ends = zip(*used, strict=True)
+        found = torch.autograd.grad(ends, variables, slopes_of_ends, allow_unused=True)
+        return [torch.zeros_like(x) if g is None else g for x, g in zip(variables, found, strict=True)]
+
+    def fake_gradients(slopes: list[Tensor | None], wanted: list[bool], *given: Any) -> list[Tensor]:
+        return [torch.empty_like(x) for x, w in zip(given, wanted, strict=True) if w]
+
+    def remember(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*(x for x in inputs if isinstance(x, Tensor)))
+        ctx.others = [None if isinstance(x, Tensor) else (x,) for x in inputs]
+
+    def backward(ctx: Any, *slopes: Tensor | None) -> tuple[Tensor | None, ...]:
+        saved = iter(ctx.saved_tensors)
+        given = [next(saved) if other is None else other[0] for other in ctx.others]
+        wanted = list(ctx.needs_input_grad)
+        found = iter(getattr(torch.ops.diar_ops, f"{name}_backward")(list(slopes), wanted, *given))
+        return tuple(next(found) if w else None for w in wanted)
+
+    _LIBRARY.impl(name, kernel, "CompositeExplicitAutograd")
+    _LIBRARY.impl(f"{name}_backward", differentiate, "CompositeExplicitAutograd")
+    torch.library.register_fake(f"diar_ops::{name}", fake, lib=_LIBRARY)
+    torch.library.register_fake(f"diar_ops::{name}_backward", fake_gradients, lib=_LIBRARY)
+    torch.library.register_autograd(f"diar_ops::{name}", backward, setup_context=remember, lib=_LIBRARY)
+    operator: Callable[..., Any] = getattr(torch.ops.diar_ops, name)
+    return operator
+
+
+def fold_vmap_into_batch(operator: Any) -> None:
+    """Let ``vmap`` of a custom op, all of whose tensors have a leading batch size, be one call."""
+
+    def rule(info: Any, in_dims: tuple[int | None, ...], *given: Any) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
+        size = info.batch_size
+
+        def fold(x: Any, dim: int | None) -> Any:
+            if not isinstance(x, Tensor):
+                return x
+            whole = x.expand(size, *x.shape) if dim is None else x.movedim(dim, 0)
+            return whole.flatten(0, 1)
+
+        results = operator(*(fold(x, dim) for x, dim in zip(given, in_dims, strict=True)))
+        return tuple(x.unflatten(0, (size, x.shape[0] // size)) for x in results), (0,) * len(results)
+
+    operator.register_vmap(rule)
