@@ -163,6 +163,14 @@ def read_number(value: Tensor) -> float | None:
         return None
 
 
+def under_transform() -> bool:
+    """Return whether a transform of torch.func (grad, vjp, jvp, vmap) is at work.
+
+    ``torch.autograd.Function.apply`` asks the same, and in the same way: there is no public one.
+    """
+    return bool(torch._C._are_functorch_transforms_active())
+
+
 def check_broadcast(op: str, /, **leading: Sequence[int] | None) -> tuple[int, ...]:
     """Return the broadcast of the leading sizes, or raise :class:`ShapeError`.
 

@@ -9,7 +9,14 @@ from torch import Tensor, nn
 from diar_ops._checks import check_option
 from diar_ops._types import Restored, WholeFrames
 from diar_ops.aggregate import mean_aggregate
-from diar_ops.models._inputs import check_sequence, finish_image, pad_to_multiple, token_valid, usable_pixels
+from diar_ops.models._inputs import (
+    check_sequence,
+    finish_image,
+    network_dtype,
+    pad_to_multiple,
+    token_valid,
+    usable_pixels,
+)
 from diar_ops.models._options import is_integer_tuple
 from diar_ops.models.residual import ResidualDecoder, ResidualEncoder
 
@@ -97,7 +104,7 @@ class DeepResidualSets(nn.Module):
             DtypeError: ``frames`` is not floating point or ``valid`` not bool.
         """
         check_sequence(type(self).__name__, frames, valid)
-        planes, usable = usable_pixels(frames, valid, self.encoder.stem.weight.dtype)
+        planes, usable = usable_pixels(frames, valid, network_dtype(self))
         planes = pad_to_multiple(planes, self.config.stride)
         features: Tensor = self.encoder(planes.flatten(0, 1))
         features = features.view(*frames.shape[:2], *features.shape[1:])

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from diar_ops._checks import check_option
 from diar_ops._types import Restored, WholeFrames
 from diar_ops.aggregate import softmax_aggregate
-from diar_ops.models._inputs import check_sequence
+from diar_ops.models._inputs import check_sequence, network_dtype
 from diar_ops.models.faithful.common_light import CommonLight
 from diar_ops.models.faithful.config import FaithfulDIARConfig
 from diar_ops.models.faithful.estimates import Evidence, Light
@@ -138,7 +138,7 @@ class FaithfulDIAR(nn.Module):
             return Restored(*(x[:0] for x in single))
         usable = frames.sum(dim=2, keepdim=True).isfinite()
         usable = usable if valid is None else usable & valid
-        clean = torch.where(usable, frames, 0).to(self.light.weight.dtype)
+        clean = torch.where(usable, frames, 0).to(network_dtype(self))
         if whole is None:
             whole = whole_view(clean, usable)
         known = whole.frames.isfinite().all(dim=2, keepdim=True) & whole.valid
