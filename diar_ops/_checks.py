@@ -163,6 +163,12 @@ def read_number(value: Tensor) -> float | None:
         return None
 
 
+def is_exporting() -> bool:
+    """Return whether ``torch.export`` traces: its programs must not hang on values, nor on this package."""
+    exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)  # from torch 2.7 on
+    return bool(exporting())
+
+
 def under_transform() -> bool:
     """Return whether a transform of torch.func (grad, vjp, jvp, vmap) is at work.
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diar_ops._checks import check_bool, check_floating, check_shapes
+from diar_ops._checks import check_bool, check_floating, check_shapes, is_exporting
 from diar_ops._errors import ShapeError
 
 
@@ -48,7 +48,7 @@ def pad_to_multiple(planes: Tensor, stride: int) -> Tensor:
     """Repeat the last row and column of (B, T, C, H, W) until ``stride`` divides the size."""
     batch, frames, _, height, width = planes.shape
     padding = (0, -width % stride, 0, -height % stride)
-    if not any(padding):
+    if not is_exporting() and not any(padding):  # an exported graph pads by what it finds
         return planes
     padded = F.pad(planes.flatten(0, 1), padding, mode="replicate")
     return padded.view(batch, frames, *padded.shape[1:])

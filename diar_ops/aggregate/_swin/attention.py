@@ -11,8 +11,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from diar_ops._checks import under_transform
-from diar_ops.aggregate._swin.windows import Region, cut_map, expand_bias, reduce_bias, to_windows
+from diar_ops._checks import is_exporting, under_transform
+from diar_ops.aggregate._swin.windows import (
+    Region,
+    cut_map,
+    expand_bias,
+    from_windows,
+    pad_axis,
+    reduce_bias,
+    to_windows,
+)
 
 #: Attention scores that are held at a time on a CPU. Fewer fit a smaller cache and cost a few
 #: percent less on one thread; more mean fewer operations in which threads wait for each other.
@@ -21,10 +29,6 @@ SCORES = 2**21
 FAST_DEVICE = "cpu"
 #: softmax((query key^T) / sqrt(d) + mask) value, of (M, heads, N, d) each.
 Attention = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
-
-
-#: Before torch 2.7, whatever compiles counts as an export.
-_is_exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
 
 
 def window_attention(
@@ -46,7 +50,7 @@ def window_attention(
     table = table.to(qkv.dtype)
     if under_transform():
         return _attend_plainly(qkv, table, usable, window, shift, heads, _attend_by_softmax)
-    if qkv.device.type != FAST_DEVICE or _is_exporting():
+    if qkv.device.type != FAST_DEVICE or is_exporting():
         return _attend_plainly(qkv, table, usable, window, shift, heads, F.scaled_dot_product_attention)
     t, h, w = window
     frames = qkv.shape[1] if t is None else t
@@ -63,33 +67,31 @@ def _attend_plainly(
     heads: int,
     attend: Attention,
 ) -> Tensor:
-    """Attend by torch's own differentiable ops; see :func:`window_attention`."""
-    rows = []
-    for plane in cut_map((qkv.shape[1], qkv.shape[2], qkv.shape[3]), window, shift):
-        strips = [
-            torch.cat([_attend_region(qkv, table, usable, r, heads, attend) for r in strip], dim=3) for strip in plane
-        ]
-        rows.append(torch.cat(strips, dim=2))
-    return torch.cat(rows, dim=1)
+    """Attend by torch's own differentiable ops; see :func:`window_attention`.
+
+    The map is padded until windows of one size tile it, with tokens that are no keys: the same
+    few operations whatever its size, so that a graph of them holds for other sizes too.
+    """
+    sides = (qkv.shape[1], qkv.shape[2], qkv.shape[3])
+    axes = [pad_axis(*axis, shift) for axis in zip(sides, window, strict=True)]
+    padding = [n for before, after, _ in reversed(axes) for n in (before, after)]
+    keys = qkv.new_ones(qkv.shape[:4]) if usable is None else usable.to(qkv.dtype)
+    keys = F.pad(keys, padding) > 0
+    padded = F.pad(qkv, [0, 0, *padding])
+    out = _attend_region(padded, table, keys, Region(*(run for *_, run in axes)), heads, attend)
+    for dim, ((before, _, _), side) in enumerate(zip(axes, sides, strict=True), start=1):
+        out = out.narrow(dim, before, side)
+    return out
 
 
-def _attend_region(
-    qkv: Tensor, table: Tensor, usable: Tensor | None, region: Region, heads: int, attend: Attention
-) -> Tensor:
-    """Return the attention (B, T', H', W', C) of one region."""
+def _attend_region(qkv: Tensor, table: Tensor, usable: Tensor, region: Region, heads: int, attend: Attention) -> Tensor:
+    """Return the attention (B, T, H, W, C) of windows that tile the whole map."""
     windows = to_windows(_by_head(qkv, 3, heads), region)
-    grid, size, d = windows.shape[:4], windows.shape[4:7], windows.shape[-1]
     q, k, v = windows.flatten(4, 6).flatten(0, 3).permute(2, 0, 3, 1, 4)  # [M, heads, N, d] each
-    mask = expand_bias(table, region)[None]
-    if usable is None:
-        out = attend(q, k, v, mask.expand(len(q), -1, -1, -1))
-    else:
-        keys = to_windows(usable, region).reshape(len(q), 1, 1, -1)
-        out = attend(q, k, v, _mask(mask, keys))
-        out = out * keys.any(-1, keepdim=True)
-    out = out.transpose(1, 2).reshape(*grid, *size, heads * d)
-    out = out.permute(0, 1, 4, 2, 5, 3, 6, 7)
-    return out.flatten(5, 6).flatten(3, 4).flatten(1, 2)
+    keys = to_windows(usable, region).reshape(q.shape[0], 1, 1, -1)
+    out = attend(q, k, v, _mask(expand_bias(table, region)[None], keys)) * keys.any(-1, keepdim=True)
+    out = out.transpose(1, 2).reshape(*windows.shape[:7], -1)
+    return from_windows(out)
 
 
 def _attend_by_softmax(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
@@ -164,7 +166,7 @@ def _attend(
         for index in _chunks(source.shape[:4], bias.numel()):
             q, k, v = _gather(source[index])
             mask, any_key = _chunk_mask(bias, None if keys is None else keys[index])
-            part = F.scaled_dot_product_attention(q, k, v, mask.expand(len(q), -1, -1, -1))
+            part = F.scaled_dot_product_attention(q, k, v, mask.expand(q.shape[0], -1, -1, -1))
             _scatter(target[index], part if any_key is None else part * any_key)
     return out
 

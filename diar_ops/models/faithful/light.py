@@ -158,7 +158,7 @@ def whole_view(frames: Tensor, valid: Tensor, side: int = WHOLE_SIZE) -> WholeFr
 def repeat_window(frames: Tensor, edges: list[float]) -> Tensor:
     """Return the window (B, 4) with the same edges for all items, exact in half precision too."""
     row = torch.tensor([edges], dtype=solve_dtype(frames.dtype), device=frames.device)
-    return row.expand(len(frames), 4)
+    return row.expand(frames.shape[0], 4)
 
 
 def token_window(frames: Tensor, window: Tensor | None, stride: int) -> Tensor | None:

@@ -133,7 +133,7 @@ class FaithfulDIAR(nn.Module):
         """
         check_sequence("FaithfulDIAR", frames, valid)
         check_whole("FaithfulDIAR", frames, whole)
-        if len(frames) == 0:  # some of what follows knows no empty batch
+        if frames.shape[0] == 0:  # some of what follows knows no empty batch
             single = self(frames.new_zeros(1, *frames.shape[1:]))
             return Restored(*(x[:0] for x in single))
         usable = frames.sum(dim=2, keepdim=True).isfinite()
