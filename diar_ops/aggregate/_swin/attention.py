@@ -90,8 +90,9 @@ def _attend_region(qkv: Tensor, table: Tensor, usable: Tensor, region: Region, h
     q, k, v = windows.flatten(4, 6).flatten(0, 3).permute(2, 0, 3, 1, 4)  # [M, heads, N, d] each
     keys = to_windows(usable, region).reshape(q.shape[0], 1, 1, -1)
     out = attend(q, k, v, _mask(expand_bias(table, region)[None], keys)) * keys.any(-1, keepdim=True)
-    out = out.transpose(1, 2).reshape(*windows.shape[:7], -1)
-    return from_windows(out)
+    # A copy, whatever the kernel left: exporters put other kernels in its place, of other strides.
+    out = out.transpose(1, 2).clone(memory_format=torch.contiguous_format)
+    return from_windows(out.view(*windows.shape[:7], heads * windows.shape[-1]))
 
 
 def _attend_by_softmax(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
