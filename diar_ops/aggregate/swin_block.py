@@ -21,6 +21,9 @@ from diar_ops.aggregate._swin.block import (
     run_block,
 )
 
+#: More hidden channels per channel are a mistake.
+MOST_RATIO = 1024
+
 
 def swin_block(
     features: Tensor,
@@ -104,8 +107,9 @@ class SwinBlock(OpModule):
         super().__init__()
         fits = isinstance(channels, int) and channels > 0
         check_option("SwinBlock", fits, "a positive number of channels", channels)
+        fits = mlp_ratio <= MOST_RATIO and channels * mlp_ratio >= 1
+        check_option("SwinBlock", fits, f"an mlp_ratio with hidden channels, up to {MOST_RATIO}", mlp_ratio)
         hidden = int(channels * mlp_ratio)
-        check_option("SwinBlock", hidden > 0, "an mlp_ratio with hidden channels", mlp_ratio)
         check_options("SwinBlock", channels, BlockOptions(window, heads, checkpoint))
         t, h, w = window
         fits = not temporal_bias or t is not None

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from diar_ops._checks import check_option, check_shapes
-from diar_ops.models._options import is_integer, is_integer_tuple
+from diar_ops.models._options import MOST_BLOCKS, MOST_CHANNELS, is_integer, is_integer_tuple
+from diar_ops.models._pretrained.hub import Pretrained
 
 #: Stride of the deepest features, which whole strides of all others fit into.
 _DEEPEST = 16
@@ -46,16 +47,16 @@ class DualDescriptorConfig:
 
     def __post_init__(self) -> None:
         op = type(self).__name__
-        for name, count, least in (("widths", 4, 1), ("blocks", 3, 0)):
+        for name, count, least, most in (("widths", 4, 1, MOST_CHANNELS), ("blocks", 3, 0, MOST_BLOCKS)):
             value = getattr(self, name)
-            fits = is_integer_tuple(value, least=least, length=count)
-            check_option(op, fits, f"{name}: {count} integers of at least {least}", value)
+            fits = is_integer_tuple(value, least=least, most=most, length=count)
+            check_option(op, fits, f"{name}: {count} integers of at least {least}, at most {most}", value)
         for name in ("coarse", "fine", "fine_width"):
             value = getattr(self, name)
-            check_option(op, is_integer(value), f"a positive {name}", value)
+            check_option(op, is_integer(value, most=MOST_CHANNELS), f"a positive {name} up to {MOST_CHANNELS}", value)
 
 
-class DualDescriptor(nn.Module):
+class DualDescriptor(Pretrained):
     """A trunk for :func:`dense_descriptors` with stages to find matches by, and to place them.
 
     An image is first freed of its light: the mean of a neighbourhood of 40 pixels is taken off each
@@ -84,6 +85,7 @@ class DualDescriptor(nn.Module):
     offset = {"coarse": 3.5, "middle": 1.5, "fine": 0.5}  # noqa: RUF012
     window = {"coarse": 24, "middle": 12, "fine": 10}  # noqa: RUF012
     selects_stages = True
+    config_type = DualDescriptorConfig
 
     def __init__(self, config: DualDescriptorConfig | None = None) -> None:
         super().__init__()

@@ -12,6 +12,7 @@ from diar_ops._checks import check_option
 from diar_ops._types import Restored, WholeFrames
 from diar_ops.aggregate import softmax_aggregate
 from diar_ops.models._inputs import check_sequence, network_dtype
+from diar_ops.models._pretrained.hub import Pretrained
 from diar_ops.models.faithful.common_light import CommonLight
 from diar_ops.models.faithful.config import FaithfulDIARConfig
 from diar_ops.models.faithful.estimates import Evidence, Light
@@ -51,7 +52,7 @@ from diar_ops.models.faithful.tiles import TiledRestorer, Warper
 from diar_ops.models.faithful.tone import ToneVeil, tone_curves
 
 
-class FaithfulDIAR(nn.Module):
+class FaithfulDIAR(Pretrained):
     """Restore a picture from aligned frames as a weighted mean of their own pixels.
 
     1. The light is estimated from small copies of the whole frames: attention over all frames gives
@@ -71,6 +72,8 @@ class FaithfulDIAR(nn.Module):
     Source: the weights follow Kwiatkowski and Hellwich, "DIAR: Deep image alignment and
     reconstruction using swin transformers", there on embeddings, here on pixels.
     """
+
+    config_type = FaithfulDIARConfig
 
     def __init__(self, config: FaithfulDIARConfig | None = None) -> None:
         super().__init__()
