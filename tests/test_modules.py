@@ -18,7 +18,8 @@ from torch.utils.data import DataLoader, Dataset
 
 import diar_ops
 from diar_ops import FeatureMap
-from tests.harness import assert_close, assert_identical, generator, tensors_of
+from tests.harness import assert_close, generator
+from tests.modes import assert_identical, tensors_of
 
 SIZES: dict[str, Any] = {"channels": (4, 8), "blocks": (1, 1), "decoder_blocks": (0, 1)}
 
@@ -137,8 +138,12 @@ def made(name: str) -> nn.Module:
 
 
 def apply(built: nn.Module, name: str) -> list[Tensor]:
+    return outputs(built, MODULES[name][1]())
+
+
+def outputs(built: nn.Module, inputs: tuple[Any, ...]) -> list[Tensor]:
     with torch.no_grad():
-        out = built(*MODULES[name][1]())
+        out = built(*inputs)
     return tensors_of(list(out.values()) if isinstance(out, dict) else out)
 
 
@@ -230,6 +235,28 @@ def test_dynamic_quantisation(name: str) -> None:
     assert any(not torch.equal(a, b) for a, b in zip(rounded, exact, strict=True))
     for a, b in zip(rounded, exact, strict=True):
         assert (a - b).abs().mean() < 0.05 * (1 + b.abs().mean())
+
+
+@pytest.mark.parametrize("name", [n for n in LEARNED if MODULES[n][1] is sequence or "Dual" in n or "ResNet" in n])
+def test_networks_compute_in_the_dtype_of_their_parameters(name: str) -> None:
+    """Any floating-point input goes in, and its dtype comes out, whatever the parameters are in."""
+    inputs = MODULES[name][1]()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(7)
+        start = MODULES[name][0]().eval()  # as it is: signals of varied weights leave float16
+    exact = [x / x.abs().max() for x in outputs(copy.deepcopy(start).double(), tuple(x.double() for x in inputs))]
+    #: Largest error over the largest value: rounding of the input, weights and every layer.
+    bounds = {torch.float64: 1e-12, torch.float32: 1e-5, torch.float16: 0.03, torch.bfloat16: 0.2}
+    for weights in bounds:
+        built = copy.deepcopy(start).to(weights)
+        for given in bounds:
+            results = outputs(built, tuple(x.to(given) for x in inputs))
+            bound = max(bounds[weights], bounds[given])
+            for a, e in zip(results, exact, strict=True):
+                assert a.dtype == given
+                assert_close(a.double() / a.double().abs().max(), e, rtol=0, atol=bound)
+    with pytest.raises(diar_ops.DtypeError, match="floating point"):
+        built(inputs[0].mul(255).byte())
 
 
 @every
