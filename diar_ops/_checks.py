@@ -193,6 +193,14 @@ def is_exporting() -> bool:
     return bool(exporting())
 
 
+def under_transform() -> bool:
+    """Return whether a transform of torch.func (grad, vjp, jvp, vmap) is at work.
+
+    ``torch.autograd.Function.apply`` asks the same, and in the same way: there is no public one.
+    """
+    return bool(torch._C._are_functorch_transforms_active())
+
+
 def is_finite(number: float) -> bool:
     """Return whether a number is neither infinite nor NaN; :func:`math.isfinite` takes no symbols."""
     return -math.inf < number < math.inf

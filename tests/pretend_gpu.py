@@ -45,10 +45,13 @@ class _Backend:
         return False
 
     def manual_seed_all(self, seed: int) -> None:
-        raise AssertionError("the global generator of the device was seeded")
+        """Do nothing: torch.manual_seed seeds every device there is, this one too."""
 
-    def get_rng_state(self, device: object = None) -> torch.Tensor:
-        return torch.zeros(0, dtype=torch.uint8)
+    def get_rng_state(self, device: torch.device) -> torch.Tensor:
+        return torch.empty(0)
+
+    def set_rng_state(self, state: torch.Tensor, device: torch.device) -> None:
+        """Do nothing: torch.random.fork_rng keeps and restores what every device has."""
 
     def get_amp_supported_dtype(self) -> list[torch.dtype]:
         return [torch.float16, torch.bfloat16]

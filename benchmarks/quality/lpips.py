@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from diar_ops._checks import check_bool, check_floating, check_shapes
 from diar_ops._errors import ShapeError, WeightsError
-from diar_ops.models.weights.state import read_state, some
+from diar_ops.models._pretrained.state import read_state, some
 
 
 class Layer(NamedTuple):

@@ -9,9 +9,10 @@ from diar_ops.aggregate.median import MedianAggregate, median_aggregate
 from diar_ops.aggregate.rpca import RPCAAggregate, rpca_aggregate
 from diar_ops.aggregate.softmax import SoftmaxAggregate, softmax_aggregate
 from diar_ops.aggregate.swin import SwinAggregate, swin_aggregate
-from diar_ops.aggregate.swin_block import SwinBlock, swin_block
+from diar_ops.aggregate.swin_block import MOST_RATIO, SwinBlock, swin_block
 
 __all__ = [
+    "MOST_RATIO",
     "ConsensusLogits",
     "EmbeddedMeanAggregate",
     "ExposureGain",

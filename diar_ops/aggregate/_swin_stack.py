@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from torch import Tensor, nn
 
@@ -13,17 +14,17 @@ from diar_ops.aggregate._frames import check_frames, usable_frames
 from diar_ops.aggregate._swin.block import (
     BlockOptions,
     Window,
+    check_channels,
     check_options,
     check_params,
+    functional_layers,
     run_block,
-    to_map,
-    to_tokens,
 )
 from diar_ops.aggregate.swin_block import SwinBlock
 
 
 def swin_stack(
-    op: str, features: Tensor, params: Mapping[str, Tensor], valid: Tensor | None, options: BlockOptions
+    features: Tensor, valid: Tensor | None, blocks: Iterable[Callable[[Tensor, Tensor | None], Tensor]]
 ) -> tuple[Tensor, Tensor | None]:
     """Embed frames by a stack of blocks.
 
@@ -31,17 +32,22 @@ def swin_stack(
         The embedding (B, T, C, H, W) in at least float32, and where it is usable (B, T, 1, H, W),
         ``None`` for everywhere.
     """
-    check_frames(op, features, valid)
-    check_options(op, features.shape[2], options)
-    blocks = _split_params(op, params)
+    x, usable = usable_frames(features, valid)
     for block in blocks:
+        x = block(x, usable)
+    return x, usable
+
+
+def functional_blocks(
+    op: str, features: Tensor, params: Mapping[str, Tensor], options: BlockOptions
+) -> list[Callable[[Tensor, Tensor | None], Tensor]]:
+    """Return the blocks that have ``params``, checked."""
+    check_options(op, features.shape[2], options)
+    blocks: list[Callable[[Tensor, Tensor | None], Tensor]] = []
+    for i, block in enumerate(_split_params(op, params)):
         check_params(op, features, block, options)
-    clean, usable = usable_frames(features, valid)
-    x = to_tokens(clean)
-    mask = None if usable is None else usable[:, :, 0]
-    for i, block in enumerate(blocks):
-        x = run_block(x, block, mask, options, shift=i % 2 == 1)
-    return to_map(x, usable), usable
+        blocks.append(partial(run_block, layers=functional_layers(block), options=options, shift=i % 2 == 1))
+    return blocks
 
 
 def _split_params(op: str, params: Mapping[str, Tensor]) -> list[dict[str, Tensor]]:
@@ -90,3 +96,9 @@ class SwinStack(OpModule):
             )
             for i in range(depth)
         )
+
+    def embed(self, op: str, features: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Check the input of ``op``, and embed it by the blocks; see :func:`swin_stack`."""
+        check_frames(op, features, valid)
+        check_channels(op, features, self.channels)
+        return swin_stack(features, valid, self.blocks)

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from diar_ops.aggregate._frames import check_frames
 from diar_ops.aggregate._swin.block import BlockOptions, Window
-from diar_ops.aggregate._swin_stack import SwinStack, swin_stack
+from diar_ops.aggregate._swin_stack import SwinStack, functional_blocks, swin_stack
 from diar_ops.aggregate.mean import mean_aggregate
 
 
@@ -37,7 +38,7 @@ def embedded_mean_aggregate(
         checkpoint: Keep only the input of each block for the backward pass.
 
     Returns:
-        (B, C, H, W) in the dtype of ``features``. On a CPU once differentiable.
+        (B, C, H, W) in the dtype of ``features``.
 
     Raises:
         ShapeError: A shape does not fit, or T is 0.
@@ -49,8 +50,10 @@ def embedded_mean_aggregate(
     Source: the embedded mean of deep aligned sequences; Liu et al., "Video Swin Transformer",
     2022.
     """
-    options = BlockOptions(window, heads, checkpoint)
-    embedding, usable = swin_stack("embedded_mean_aggregate", features, params, valid, options)
+    op = "embedded_mean_aggregate"
+    check_frames(op, features, valid)
+    blocks = functional_blocks(op, features, params, BlockOptions(window, heads, checkpoint))
+    embedding, usable = swin_stack(features, valid, blocks)
     return mean_aggregate(embedding, usable).to(features.dtype)
 
 
@@ -59,11 +62,5 @@ class EmbeddedMeanAggregate(SwinStack):
 
     def forward(self, features: Tensor, valid: Tensor | None = None) -> Tensor:
         """Aggregate (B, T, C, H, W) to (B, C, H, W)."""
-        return embedded_mean_aggregate(
-            features,
-            dict(self.named_parameters()),
-            valid,
-            window=self.window,
-            heads=self.heads,
-            checkpoint=self.checkpoint,
-        )
+        embedding, usable = self.embed("embedded_mean_aggregate", features, valid)
+        return mean_aggregate(embedding, usable).to(features.dtype)

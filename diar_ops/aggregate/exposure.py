@@ -12,6 +12,7 @@ from diar_ops._checks import (
     check_option,
     check_shapes,
     full_precision,
+    is_exporting,
     solve_dtype,
     widest_dtype,
 )
@@ -111,7 +112,7 @@ def _reconcile_pairs(log: Tensor) -> Tensor:
 
 def _compare_pairs(log: Tensor) -> tuple[Tensor, Tensor]:
     """Return (B, T, T, C) medians over pixels of log[t] - log[s], and of how many pixels."""
-    if torch.compiler.is_exporting():  # T is a symbol, which no loop can count to
+    if is_exporting():  # T is a symbol, which no loop can count to
         difference = log.unsqueeze(2) - log.unsqueeze(1)
         return difference.nanmedian(dim=4).values, difference.isfinite().sum(dim=4)
     ratio, count = [], []

@@ -7,6 +7,7 @@ from typing import Literal, overload
 import torch
 from torch import Tensor
 
+from diar_ops._checks import is_exporting
 from diar_ops._module import OpModule
 from diar_ops.aggregate._frames import check_frames, usable_frames
 from diar_ops.aggregate._median.sorting import sort_slices
@@ -64,9 +65,11 @@ def median_aggregate(
         clean, usable = usable_frames(features, valid)
         median, weights = _median_by_index(clean, usable)
         return (median.to(dtype), weights.to(dtype)) if return_weights else median.to(dtype)
+    if torch.compiler.is_compiling() or features.device.type != "cpu":
+        return _median_of_values(features, valid).to(dtype)
     height = features.shape[3]
     rows = max(1, BAND_ELEMENTS // max(1, features[:, 0, :, :1].numel()))
-    if torch.compiler.is_compiling() or features.device.type != "cpu" or rows >= height:
+    if rows >= height:
         return _median_of_values(features, valid).to(dtype)
     bands = [
         _median_of_values(
@@ -86,10 +89,9 @@ def _median_of_values(features: Tensor, valid: Tensor | None) -> Tensor:
         ordered = _sort(clean, middle)
         low, high = ordered[middle[0]], ordered[middle[1]]
         return low if middle[0] == middle[1] else 0.5 * low + 0.5 * high
-    filled = torch.where(usable, clean, torch.inf)
-    # The number of frames is a symbol in an exported program, which no network of comparators fits.
-    exporting = torch.compiler.is_exporting()
-    stacked = filled.sort(dim=1).values if exporting else torch.stack(_sort(filled, None), dim=1)
+    last = torch.where(usable, clean, torch.inf)
+    # An exported graph is one of any number of frames: a network has as many wires as there are.
+    stacked = last.sort(dim=1).values if is_exporting() else torch.stack(_sort(last, None), dim=1)
     low_index, high_index, any_usable = _middle(usable, features.shape)
     median = 0.5 * stacked.gather(1, low_index) + 0.5 * stacked.gather(1, high_index)
     return torch.where(any_usable, median[:, 0], 0)

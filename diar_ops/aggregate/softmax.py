@@ -75,7 +75,7 @@ def softmax_aggregate(
     channels = check_shapes(
         op, features=(features, "B T C H W"), logits=(logits, "B T L H W"), valid=(valid, "B T 1 H W")
     )["C"]
-    if logits.shape[2] not in (1, channels):
+    if logits.shape[2] != 1 and logits.shape[2] != channels:
         raise ShapeError(f"{op}: logits must have 1 or {channels} channels like features, got {list(logits.shape)}")
     check_floating(op, logits=logits)
     check_option(op, temperature > 0, "a positive temperature", temperature)

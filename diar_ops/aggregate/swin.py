@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
+from diar_ops.aggregate._frames import check_frames
 from diar_ops.aggregate._swin.block import BlockOptions, Window
-from diar_ops.aggregate._swin_stack import SwinStack, swin_stack
+from diar_ops.aggregate._swin_stack import SwinStack, functional_blocks, swin_stack
 from diar_ops.aggregate.softmax import softmax_aggregate
 
 
@@ -42,8 +43,7 @@ def swin_aggregate(
 
     Returns:
         (B, C, H, W) in the dtype of ``features``; with ``return_weights`` also weights
-        (B, T, C, H, W), whose products with the features sum to the output over T. On a CPU once
-        differentiable.
+        (B, T, C, H, W), whose products with the features sum to the output over T.
 
     Raises:
         ShapeError: A shape does not fit, or T is 0.
@@ -55,8 +55,10 @@ def swin_aggregate(
     Source: the weighted aggregation of deep aligned sequences; Liu et al., "Video Swin
     Transformer", 2022.
     """
-    options = BlockOptions(window, heads, checkpoint)
-    logits, _ = swin_stack("swin_aggregate", features, params, valid, options)
+    op = "swin_aggregate"
+    check_frames(op, features, valid)
+    blocks = functional_blocks(op, features, params, BlockOptions(window, heads, checkpoint))
+    logits, _ = swin_stack(features, valid, blocks)
     return softmax_aggregate(features, logits, valid, return_weights=return_weights)
 
 
@@ -88,12 +90,5 @@ class SwinAggregate(SwinStack):
 
     def forward(self, features: Tensor, valid: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
         """Aggregate (B, T, C, H, W) to (B, C, H, W)."""
-        return swin_aggregate(
-            features,
-            dict(self.named_parameters()),
-            valid,
-            window=self.window,
-            heads=self.heads,
-            checkpoint=self.checkpoint,
-            return_weights=self.return_weights,
-        )
+        logits, _ = self.embed("swin_aggregate", features, valid)
+        return softmax_aggregate(features, logits, valid, return_weights=self.return_weights)

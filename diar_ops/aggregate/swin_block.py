@@ -9,16 +9,20 @@ from torch import Tensor, nn
 
 from diar_ops._checks import check_option, is_integer
 from diar_ops._module import OpModule
-from diar_ops.aggregate._frames import check_frames, usable_frames
+from diar_ops.aggregate._frames import check_frames
 from diar_ops.aggregate._swin.block import (
     BlockOptions,
     Window,
+    check_channels,
     check_options,
     check_params,
+    functional_layers,
+    module_layers,
     run_block,
-    to_map,
-    to_tokens,
 )
+
+#: More hidden channels per channel are a mistake.
+MOST_RATIO = 1024
 
 
 def swin_block(
@@ -56,7 +60,7 @@ def swin_block(
         checkpoint: Keep only the input for the backward pass and compute the rest again.
 
     Returns:
-        (B, T, C, H, W) in the dtype of ``features``. On a CPU once differentiable.
+        (B, T, C, H, W) in the dtype of ``features``.
 
     Raises:
         ShapeError: A shape does not fit, or T is 0.
@@ -72,10 +76,7 @@ def swin_block(
     options = BlockOptions(window, heads, checkpoint)
     check_options(op, features.shape[2], options)
     check_params(op, features, params, options)
-    clean, usable = usable_frames(features, valid)
-    mask = None if usable is None else usable[:, :, 0]
-    tokens = run_block(to_tokens(clean), params, mask, options, shift=shift)
-    return to_map(tokens, usable).to(features.dtype)
+    return run_block(features, valid, layers=functional_layers(params), options=options, shift=shift)
 
 
 class SwinBlock(OpModule):
@@ -106,8 +107,9 @@ class SwinBlock(OpModule):
         super().__init__()
         fits = is_integer(channels) and channels > 0
         check_option("SwinBlock", fits, "a positive number of channels", channels)
+        fits = mlp_ratio <= MOST_RATIO and channels * mlp_ratio >= 1
+        check_option("SwinBlock", fits, f"an mlp_ratio with hidden channels, up to {MOST_RATIO}", mlp_ratio)
         hidden = int(channels * mlp_ratio)
-        check_option("SwinBlock", hidden > 0, "an mlp_ratio with hidden channels", mlp_ratio)
         check_options("SwinBlock", channels, BlockOptions(window, heads, checkpoint))
         t, h, w = window
         fits = not temporal_bias or t is not None
@@ -136,12 +138,8 @@ class SwinBlock(OpModule):
 
     def forward(self, features: Tensor, valid: Tensor | None = None) -> Tensor:
         """Map (B, T, C, H, W) to (B, T, C, H, W)."""
-        return swin_block(
-            features,
-            dict(self.named_parameters()),
-            valid,
-            window=self.window,
-            shift=self.shift,
-            heads=self.heads,
-            checkpoint=self.checkpoint,
-        )
+        check_frames("swin_block", features, valid)
+        check_channels("swin_block", features, self.channels)
+        options = BlockOptions(self.window, self.heads, self.checkpoint)
+        layers = module_layers(self, self.position_bias)
+        return run_block(features, valid, layers=layers, options=options, shift=self.shift)

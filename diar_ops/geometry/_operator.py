@@ -74,21 +74,3 @@ def define_operator(
     torch.library.register_autograd(f"diar_ops::{name}", backward, setup_context=remember, lib=_LIBRARY)
     operator: Callable[..., Any] = getattr(torch.ops.diar_ops, name)
     return operator
-
-
-def fold_vmap_into_batch(operator: Any) -> None:
-    """Let ``vmap`` of a custom op, all of whose tensors have a leading batch size, be one call."""
-
-    def rule(info: Any, in_dims: tuple[int | None, ...], *given: Any) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
-        size = info.batch_size
-
-        def fold(x: Any, dim: int | None) -> Any:
-            if not isinstance(x, Tensor):
-                return x
-            whole = x.expand(size, *x.shape) if dim is None else x.movedim(dim, 0)
-            return whole.flatten(0, 1)
-
-        results = operator(*(fold(x, dim) for x, dim in zip(given, in_dims, strict=True)))
-        return tuple(x.unflatten(0, (size, x.shape[0] // size)) for x in results), (0,) * len(results)
-
-    operator.register_vmap(rule)

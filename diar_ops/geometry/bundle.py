@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from diar_ops._batching import register_batching
 from diar_ops._checks import (
     check_bool,
     check_floating,
@@ -23,7 +24,6 @@ from diar_ops._types import BundleAdjustment
 from diar_ops.geometry._bundle.adjust import BundleOptions, adjust
 from diar_ops.geometry._bundle.implicit import Minimum, attach_gradient
 from diar_ops.geometry._bundle.prepare import Problem
-from diar_ops.geometry._operator import fold_vmap_into_batch
 
 DISTORTIONS = ("none", "shared")
 
@@ -197,7 +197,7 @@ def _adjust_fake(frames: Tensor, points0: Tensor, points1: Tensor, initial: Tens
     return *result, empty(pairs), empty()
 
 
-fold_vmap_into_batch(_adjust)
+register_batching(_adjust)
 
 
 def _check(

@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from diar_ops._batching import register_batching
 from diar_ops._checks import check_floating, check_option, check_shapes, full_precision, is_integer, widest_dtype
 from diar_ops._errors import DtypeError
 from diar_ops._module import OpModule
 from diar_ops._types import HomographyEstimate, Reason
-from diar_ops.geometry._operator import fold_vmap_into_batch
 from diar_ops.geometry._ransac.normalize import Unit, normalize_matches, to_pixels
 from diar_ops.geometry._ransac.refine import newton_step, refit
 from diar_ops.geometry._ransac.search import search
@@ -199,7 +199,7 @@ def _estimate_fake(points_src: Tensor, points_dst: Tensor, *options: Any) -> tup
     return *matrices, inliers, counts, torch.empty_like(counts), *unit
 
 
-fold_vmap_into_batch(_estimate)
+register_batching(_estimate)
 
 
 def _check(

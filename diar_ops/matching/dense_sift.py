@@ -9,7 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from diar_ops._checks import check_floating, check_option, check_shapes, full_precision, is_integer, solve_dtype
+from diar_ops._checks import (
+    check_floating,
+    check_option,
+    check_shapes,
+    full_precision,
+    is_exporting,
+    is_integer,
+    solve_dtype,
+)
 from diar_ops._module import OpModule
 from diar_ops._pixels import image_gradient
 from diar_ops.matching._texture import grey
@@ -118,7 +126,7 @@ def _orientation_histograms(images: Tensor, bins: int) -> Tensor:
     flat = (dx == 0) & (dy == 0)
     dx = torch.where(flat, 1.0, dx)
     # hypot is correctly rounded, but unknown to ONNX.
-    length = (dx.square() + dy.square()).sqrt() if torch.compiler.is_exporting() else torch.hypot(dx, dy)
+    length = (dx.square() + dy.square()).sqrt() if is_exporting() else torch.hypot(dx, dy)
     magnitude = torch.where(flat, 0.0, length)
     angle = torch.atan2(dy, dx) * (bins / (2 * math.pi))
     lower = angle.floor()

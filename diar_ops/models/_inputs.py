@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
-from diar_ops._checks import check_bool, check_floating, check_shapes
+from diar_ops._checks import check_bool, check_floating, check_shapes, is_exporting
 from diar_ops._errors import ShapeError
 
 
@@ -18,6 +18,15 @@ def check_sequence(op: str, frames: Tensor, valid: Tensor | None) -> dict[str, i
     if not (sizes["T"] and sizes["H"] and sizes["W"]):
         raise ShapeError(f"{op}: frames must hold at least one frame and one pixel, got {list(frames.shape)}")
     return sizes
+
+
+def network_dtype(network: nn.Module) -> torch.dtype:
+    """Return the dtype that a network computes in: that of its first floating-point parameter.
+
+    A layer is not asked: it may be replaced by one that keeps its weights otherwise, or quantised.
+    """
+    dtypes = (parameter.dtype for parameter in network.parameters() if parameter.is_floating_point())
+    return next(dtypes, torch.float32)
 
 
 def usable_pixels(frames: Tensor, valid: Tensor | None, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -39,7 +48,7 @@ def pad_to_multiple(planes: Tensor, stride: int) -> Tensor:
     """Repeat the last row and column of (B, T, C, H, W) until ``stride`` divides the size."""
     batch, frames, _, height, width = planes.shape
     padding = (0, -width % stride, 0, -height % stride)
-    if not any(padding):
+    if not is_exporting() and not any(padding):  # an exported graph pads by what it finds
         return planes
     padded = F.pad(planes.flatten(0, 1), padding, mode="replicate")
     return padded.view(batch, frames, *padded.shape[1:])

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from diar_ops._checks import check_option
 from diar_ops._types import Restored, WholeFrames
 from diar_ops.aggregate import mean_aggregate
-from diar_ops.models._inputs import check_sequence, finish_image, pad_to_multiple, token_valid, usable_pixels
-from diar_ops.models._options import is_integer_tuple
+from diar_ops.models._inputs import (
+    check_sequence,
+    finish_image,
+    network_dtype,
+    pad_to_multiple,
+    token_valid,
+    usable_pixels,
+)
+from diar_ops.models._options import MOST_BLOCKS, MOST_CHANNELS, is_integer_tuple
+from diar_ops.models._pretrained.hub import Pretrained
 from diar_ops.models.residual import ResidualDecoder, ResidualEncoder
 
 #: Features of a larger stride than 2**5 tell nothing of the pixels they stand for.
@@ -37,13 +45,13 @@ class DeepResidualSetsConfig:
 
     def __post_init__(self) -> None:
         op = type(self).__name__
-        fits = is_integer_tuple(self.channels, least=1) and 1 <= len(self.channels) <= MOST_STAGES
-        expected = f"channels to be a tuple of 1 to {MOST_STAGES} positive numbers, one per stage"
+        fits = is_integer_tuple(self.channels, least=1, most=MOST_CHANNELS) and 1 <= len(self.channels) <= MOST_STAGES
+        expected = f"channels to be a tuple of 1 to {MOST_STAGES} positive numbers up to {MOST_CHANNELS}"
         check_option(op, fits, expected, self.channels)
         for field in ("blocks", "decoder_blocks"):
             value = getattr(self, field)
-            fits = is_integer_tuple(value, least=0, length=len(self.channels))
-            expected = f"{field} to be a tuple of {len(self.channels)} numbers of residual blocks"
+            fits = is_integer_tuple(value, least=0, most=MOST_BLOCKS, length=len(self.channels))
+            expected = f"{field} to be a tuple of {len(self.channels)} numbers of residual blocks up to {MOST_BLOCKS}"
             check_option(op, fits, expected, value)
 
     @property
@@ -52,7 +60,7 @@ class DeepResidualSetsConfig:
         return 1 << (len(self.channels) - 1)
 
 
-class DeepResidualSets(nn.Module):
+class DeepResidualSets(Pretrained):
     """Restore a picture from a set of aligned frames by the mean of their embeddings.
 
     A residual encoder embeds each frame by itself, the embeddings are averaged over the frames
@@ -66,6 +74,8 @@ class DeepResidualSets(nn.Module):
     Source: Kwiatkowski and Hellwich, "DIAR: Deep image alignment and reconstruction using swin
     transformers", its baseline without attention; after Zaheer et al., "Deep sets", NIPS 2017.
     """
+
+    config_type = DeepResidualSetsConfig
 
     def __init__(self, config: DeepResidualSetsConfig | None = None) -> None:
         super().__init__()
@@ -97,7 +107,7 @@ class DeepResidualSets(nn.Module):
             DtypeError: ``frames`` is not floating point or ``valid`` not bool.
         """
         check_sequence(type(self).__name__, frames, valid)
-        planes, usable = usable_pixels(frames, valid, self.encoder.stem.weight.dtype)
+        planes, usable = usable_pixels(frames, valid, network_dtype(self))
         planes = pad_to_multiple(planes, self.config.stride)
         features: Tensor = self.encoder(planes.flatten(0, 1))
         features = features.view(*frames.shape[:2], *features.shape[1:])

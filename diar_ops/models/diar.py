@@ -8,8 +8,8 @@ from typing import Literal
 from torch import Tensor, nn
 
 from diar_ops._checks import check_option
-from diar_ops.aggregate import EmbeddedMeanAggregate, SwinAggregate
-from diar_ops.models._options import is_integer, is_window
+from diar_ops.aggregate import MOST_RATIO, EmbeddedMeanAggregate, SwinAggregate
+from diar_ops.models._options import MOST_BLOCKS, MOST_SIDE, is_integer, is_window
 from diar_ops.models.deep_sets import DeepResidualSets, DeepResidualSetsConfig
 
 
@@ -48,13 +48,13 @@ class DIARConfig(DeepResidualSetsConfig):
         super().__post_init__()
         op, names = type(self).__name__, ["softmax", "embedded_mean", "mean"]
         check_option(op, self.aggregation in names, f"an aggregation among {names}", self.aggregation)
-        window, expected = self.window, "a window (frames or None, rows, columns) of positive sizes"
+        window, expected = self.window, f"a window (frames or None, rows, columns) of sizes from 1 to {MOST_SIDE}"
         check_option(op, is_window(window), expected, window)
-        check_option(op, is_integer(self.depth), "a positive depth", self.depth)
-        heads = is_integer(self.heads) and self.channels[-1] % self.heads == 0
+        check_option(op, is_integer(self.depth, most=MOST_BLOCKS), f"a depth from 1 to {MOST_BLOCKS}", self.depth)
+        heads = is_integer(self.heads, most=self.channels[-1]) and self.channels[-1] % self.heads == 0
         check_option(op, heads, f"heads that divide {self.channels[-1]} channels", self.heads)
-        ratio = type(self.mlp_ratio) in (int, float) and 0 < self.mlp_ratio < float("inf")
-        check_option(op, ratio, "a positive mlp_ratio", self.mlp_ratio)
+        ratio = type(self.mlp_ratio) in (int, float) and 0 < self.mlp_ratio <= MOST_RATIO
+        check_option(op, ratio, f"a positive mlp_ratio up to {MOST_RATIO}", self.mlp_ratio)
         flag = isinstance(self.temporal_bias, bool)
         check_option(op, flag, "temporal_bias to be True or False", self.temporal_bias)
         bounded = not self.temporal_bias or window[0] is not None
@@ -76,6 +76,7 @@ class DIAR(DeepResidualSets):
     transformers".
     """
 
+    config_type = DIARConfig
     config: DIARConfig
 
     def __init__(self, config: DIARConfig | None = None, *, checkpoint: bool = False) -> None:

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from diar_ops._checks import check_option, check_shapes
-from diar_ops.models._options import is_integer, is_integer_tuple
+from diar_ops._checks import check_floating, check_option, check_shapes, solve_dtype
+from diar_ops.models._inputs import network_dtype
+from diar_ops.models._options import MOST_BLOCKS, MOST_CHANNELS, is_integer, is_integer_tuple
+from diar_ops.models._pretrained.hub import Pretrained
 
 #: Stride of the deepest features, which whole strides of all others fit into.
 _DEEPEST = 16
@@ -46,16 +48,16 @@ class DualDescriptorConfig:
 
     def __post_init__(self) -> None:
         op = type(self).__name__
-        for name, count, least in (("widths", 4, 1), ("blocks", 3, 0)):
+        for name, count, least, most in (("widths", 4, 1, MOST_CHANNELS), ("blocks", 3, 0, MOST_BLOCKS)):
             value = getattr(self, name)
-            fits = is_integer_tuple(value, least=least, length=count)
-            check_option(op, fits, f"{name}: {count} integers of at least {least}", value)
+            fits = is_integer_tuple(value, least=least, most=most, length=count)
+            check_option(op, fits, f"{name}: {count} integers of at least {least}, at most {most}", value)
         for name in ("coarse", "fine", "fine_width"):
             value = getattr(self, name)
-            check_option(op, is_integer(value), f"a positive {name}", value)
+            check_option(op, is_integer(value, most=MOST_CHANNELS), f"a positive {name} up to {MOST_CHANNELS}", value)
 
 
-class DualDescriptor(nn.Module):
+class DualDescriptor(Pretrained):
     """A trunk for :func:`dense_descriptors` with stages to find matches by, and to place them.
 
     An image is first freed of its light: the mean of a neighbourhood of 40 pixels is taken off each
@@ -84,6 +86,7 @@ class DualDescriptor(nn.Module):
     offset = {"coarse": 3.5, "middle": 1.5, "fine": 0.5}  # noqa: RUF012
     window = {"coarse": 24, "middle": 12, "fine": 10}  # noqa: RUF012
     selects_stages = True
+    config_type = DualDescriptorConfig
 
     def __init__(self, config: DualDescriptorConfig | None = None) -> None:
         super().__init__()
@@ -107,27 +110,31 @@ class DualDescriptor(nn.Module):
         """Return the maps of ``stages``; what none of them needs is not computed.
 
         Args:
-            images: (B, 3, H, W) RGB in [0, 1], in the dtype of the parameters.
+            images: (B, 3, H, W) floating point, RGB in [0, 1].
             stages: Stages among ``"coarse"``, ``"middle"`` and ``"fine"``.
 
         Returns:
-            Each stage's map (B, C, h, w), not normalised.
+            Each stage's map (B, C, h, w), not normalised, in the dtype of ``images``; computed in
+            the parameters'.
 
         Raises:
             ShapeError: ``images`` is not (B, 3, H, W).
+            DtypeError: ``images`` is not floating point.
             OptionError: A stage does not exist.
         """
         check_shapes("DualDescriptor", images=(images, "B 3 H W"))
+        check_floating("DualDescriptor", images=images)
         for stage in stages:
             known = stage in self.stride
             check_option("DualDescriptor", known, f"stages among {list(self.stride)}", stage)
-        height, width = images.shape[-2:]
+        (height, width), dtype = images.shape[-2:], images.dtype
         if images.numel() == 0:
             return {stage: self._empty_map(images, stage) for stage in stages}
         # Reflection needs two cells on the deepest stage.
         right, below = (max(2 * _DEEPEST - n, -n % _DEEPEST) for n in (width, height))
-        images = F.pad(images, (0, right, 0, below), mode="replicate")
-        images = _normalize_light(images).contiguous(memory_format=torch.channels_last)
+        # The contrast is a difference of squares, for which half precision has too few digits.
+        images = F.pad(images.to(solve_dtype(dtype)), (0, right, 0, below), mode="replicate")
+        images = _normalize_light(images).to(network_dtype(self), memory_format=torch.channels_last)
 
         half = self.stem(images)
         quarter = self.down4(half)
@@ -142,7 +149,7 @@ class DualDescriptor(nn.Module):
             maps["fine"] = fine
             maps["middle"] = F.avg_pool2d(fine, 2) if "middle" in stages else fine
         return {
-            stage: maps[stage][..., : self._cell_count(height, stage), : self._cell_count(width, stage)]
+            stage: maps[stage][..., : self._cell_count(height, stage), : self._cell_count(width, stage)].to(dtype)
             for stage in stages
         }
 

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diar_ops._checks import check_option, check_shapes
+from diar_ops._checks import check_floating, check_option, check_shapes
+from diar_ops.models._inputs import network_dtype
 
 
 class Architecture(NamedTuple):
@@ -92,20 +93,24 @@ class ResNetTrunk(nn.Module):
         """Return the maps of ``stages``; nothing deeper than the deepest of them is computed.
 
         Args:
-            images: (B, 3, H, W) RGB in [0, 1], in the dtype of the parameters.
+            images: (B, 3, H, W) floating point, RGB in [0, 1].
             stages: Stages among 0, 1, 2, 3.
 
         Returns:
-            Each stage's map (B, C, ceil(H / s), ceil(W / s)), s being its stride.
+            Each stage's map (B, C, ceil(H / s), ceil(W / s)), s being its stride, in the dtype of
+            ``images``; computed in the parameters'.
 
         Raises:
             ShapeError: ``images`` is not (B, 3, H, W).
+            DtypeError: ``images`` is not floating point.
             OptionError: A stage does not exist.
         """
         check_shapes("ResNetTrunk", images=(images, "B 3 H W"))
+        check_floating("ResNetTrunk", images=images)
         for stage in stages:
             check_option("ResNetTrunk", stage in range(4), "stages among [0, 1, 2, 3]", stage)
-        features = (images - cast(Tensor, self.mean)) / cast(Tensor, self.std)
+        features = images.to(network_dtype(self))
+        features = (features - cast(Tensor, self.mean)) / cast(Tensor, self.std)
         features = F.relu(self.bn1(self.conv1(features)))
         maps = {0: features}
         for stage in range(1, max(stages, default=0) + 1):
@@ -113,7 +118,7 @@ class ResNetTrunk(nn.Module):
                 features = F.max_pool2d(features, 3, stride=2, padding=1)
             features = self.get_submodule(f"layer{stage}")(features)
             maps[stage] = features
-        return {stage: maps[stage] for stage in stages}
+        return {stage: maps[stage].to(images.dtype) for stage in stages}
 
     def extra_repr(self) -> str:
         """Return the options."""

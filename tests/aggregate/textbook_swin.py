@@ -105,6 +105,8 @@ class SwinTests(OpTests):
 
     #: A parameter and a linear layer of the state dict.
     one_param, one_layer = "blocks.1.mlp_in.bias", "blocks.0.qkv"
+    #: The sizes of frames are free, those of parameters are not.
+    free = ((0, 1, 3, 4), *((),) * 26, (0, 1, 3, 4))
 
     def make_params(self, channels: int, name: str, **options: Any) -> dict[str, Tensor]:
         return random_params(getattr(diar_ops, self.module)(channels, **options), name)
@@ -265,6 +267,36 @@ class SwinTests(OpTests):
         expected = torch.autograd.grad(function(*leaves).square().sum(), leaves)
         for a, e in zip(actual, expected, strict=True):
             assert_close(a, e)
+
+    @pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")  # which torch.func.jvp uses itself
+    def test_transforms_of_torch_func(self) -> None:
+        """Gradients by torch.func, of parameters too, and one per item, are those of autograd."""
+        options: dict[str, Any] = {"window": (None, 2, 2), "heads": 2}
+        features, valid = frames("swin func", 2, 2, 2, 3, 5)
+        params = self.make_params(2, "swin func", **options)
+        leaves = [x.requires_grad_() for x in (features, *params.values())]
+
+        def function(x: Tensor, params: dict[str, Tensor], valid: Tensor = valid, **more: Any) -> Tensor:
+            return self.function(x, params, valid, **options, **more)
+
+        out = function(features, params)
+        exact = torch.autograd.grad(out.square().sum(), leaves)
+        for more in ({}, {"checkpoint": True}):
+            actual = torch.func.grad(lambda *a, more=more: function(*a, **more).square().sum(), (0, 1))(
+                features, params
+            )
+            for a, e in zip((actual[0], *actual[1].values()), exact, strict=True):
+                assert_close(a, e)
+        jacobian = torch.func.jacrev(function)(features, params)
+        assert_close(torch.tensordot(2 * out.detach(), jacobian, out.dim()), exact[0])
+        forward = torch.func.jacfwd(function)(features, params)
+        assert_close(forward, jacobian)
+        each = torch.vmap(torch.func.grad(lambda x, v: function(x[None], params, v[None]).square().sum()))
+        assert_close(each(features, valid), exact[0])
+
+    def test_gradgradcheck(self) -> None:
+        function, inputs = self.gradcheck_call(torch.device("cpu"))
+        assert torch.autograd.gradgradcheck(function, inputs, fast_mode=True)
 
     def test_vmap_of_params(self) -> None:
         features, valid = frames("swin vmap", 1, 2, 2, 3, 5)

@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from diar_ops.aggregate._swin.windows import Region, cut_map, expand_bias, reduce_bias, to_windows
-from diar_ops.aggregate._vmap import fold_into_batch, unfold_batch
+from diar_ops._checks import is_exporting, under_transform
+from diar_ops.aggregate._swin.windows import (
+    Region,
+    cut_map,
+    expand_bias,
+    from_windows,
+    pad_axis,
+    reduce_bias,
+    to_windows,
+)
 
 #: Attention scores that are held at a time on a CPU. Fewer fit a smaller cache and cost a few
 #: percent less on one thread; more mean fewer operations in which threads wait for each other.
 SCORES = 2**21
 #: Where scaled_dot_product_attention is slow as soon as its bias requires a gradient.
 FAST_DEVICE = "cpu"
+#: softmax((query key^T) / sqrt(d) + mask) value, of (M, heads, N, d) each.
+Attention = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 
 def window_attention(
@@ -35,36 +45,60 @@ def window_attention(
         heads: Number of heads.
 
     Returns:
-        (B, T, H, W, C). On a CPU once differentiable.
+        (B, T, H, W, C).
     """
     table = table.to(qkv.dtype)
-    if qkv.device.type == FAST_DEVICE:
-        t, h, w = window
-        frames = qkv.shape[1] if t is None else t
-        out: Tensor = _attend(qkv, table, usable, frames, h, w, shift, heads)
-        return out
-    rows = []
-    for plane in cut_map((qkv.shape[1], qkv.shape[2], qkv.shape[3]), window, shift):
-        strips = [torch.cat([_attend_region(qkv, table, usable, r, heads) for r in strip], dim=3) for strip in plane]
-        rows.append(torch.cat(strips, dim=2))
-    return torch.cat(rows, dim=1)
+    if under_transform():
+        return _attend_plainly(qkv, table, usable, window, shift, heads, _attend_by_softmax)
+    if qkv.device.type != FAST_DEVICE or is_exporting():
+        return _attend_plainly(qkv, table, usable, window, shift, heads, F.scaled_dot_product_attention)
+    t, h, w = window
+    frames = qkv.shape[1] if t is None else t
+    out: Tensor = _attend(qkv, table, usable, frames, h, w, shift, heads)
+    return out
 
 
-def _attend_region(qkv: Tensor, table: Tensor, usable: Tensor | None, region: Region, heads: int) -> Tensor:
-    """Return the attention (B, T', H', W', C) of one region, in plain differentiable torch."""
+def _attend_plainly(
+    qkv: Tensor,
+    table: Tensor,
+    usable: Tensor | None,
+    window: tuple[int | None, int, int],
+    shift: bool,
+    heads: int,
+    attend: Attention,
+) -> Tensor:
+    """Attend by torch's own differentiable ops; see :func:`window_attention`.
+
+    The map is padded until windows of one size tile it, with tokens that are no keys: the same
+    few operations whatever its size, so that a graph of them holds for other sizes too.
+    """
+    sides = (qkv.shape[1], qkv.shape[2], qkv.shape[3])
+    axes = [pad_axis(*axis, shift) for axis in zip(sides, window, strict=True)]
+    padding = [n for before, after, _ in reversed(axes) for n in (before, after)]
+    keys = qkv.new_ones(qkv.shape[:4]) if usable is None else usable.to(qkv.dtype)
+    keys = F.pad(keys, padding) > 0
+    padded = F.pad(qkv, [0, 0, *padding])
+    out = _attend_region(padded, table, keys, Region(*(run for *_, run in axes)), heads, attend)
+    for dim, ((before, _, _), side) in enumerate(zip(axes, sides, strict=True), start=1):
+        out = out.narrow(dim, before, side)
+    return out
+
+
+def _attend_region(qkv: Tensor, table: Tensor, usable: Tensor, region: Region, heads: int, attend: Attention) -> Tensor:
+    """Return the attention (B, T, H, W, C) of windows that tile the whole map."""
     windows = to_windows(_by_head(qkv, 3, heads), region)
-    grid, size, d = windows.shape[:4], windows.shape[4:7], windows.shape[-1]
     q, k, v = windows.flatten(4, 6).flatten(0, 3).permute(2, 0, 3, 1, 4)  # [M, heads, N, d] each
-    mask = expand_bias(table, region)[None]
-    if usable is None:
-        out = F.scaled_dot_product_attention(q, k, v, mask.expand(len(q), -1, -1, -1))
-    else:
-        keys = to_windows(usable, region).reshape(len(q), 1, 1, -1)
-        out = F.scaled_dot_product_attention(q, k, v, _mask(mask, keys))
-        out = out * keys.any(-1, keepdim=True)
-    out = out.transpose(1, 2).reshape(*grid, *size, heads * d)
-    out = out.permute(0, 1, 4, 2, 5, 3, 6, 7)
-    return out.flatten(5, 6).flatten(3, 4).flatten(1, 2)
+    keys = to_windows(usable, region).reshape(q.shape[0], 1, 1, -1)
+    out = attend(q, k, v, _mask(expand_bias(table, region)[None], keys)) * keys.any(-1, keepdim=True)
+    # A copy, whatever the kernel left: exporters put other kernels in its place, of other strides.
+    out = out.transpose(1, 2).clone(memory_format=torch.contiguous_format)
+    return from_windows(out.view(*windows.shape[:7], heads * windows.shape[-1]))
+
+
+def _attend_by_softmax(q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
+    """As ``scaled_dot_product_attention``, as often differentiable as is asked for."""
+    score = torch.matmul(q * q.shape[-1] ** -0.5, k.mT) + mask
+    return torch.matmul(score.softmax(-1), v)
 
 
 def _mask(bias: Tensor, keys: Tensor) -> Tensor:
@@ -133,7 +167,7 @@ def _attend(
         for index in _chunks(source.shape[:4], bias.numel()):
             q, k, v = _gather(source[index])
             mask, any_key = _chunk_mask(bias, None if keys is None else keys[index])
-            part = F.scaled_dot_product_attention(q, k, v, mask.expand(len(q), -1, -1, -1))
+            part = F.scaled_dot_product_attention(q, k, v, mask.expand(q.shape[0], -1, -1, -1))
             _scatter(target[index], part if any_key is None else part * any_key)
     return out
 
@@ -213,21 +247,16 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    grad_qkv, grad_table = _attend_backward(grad, *ctx.saved_tensors, *ctx.options)
+    qkv, table, usable = ctx.saved_tensors
+    if not torch.is_grad_enabled():
+        grad_qkv, grad_table = _attend_backward(grad, qkv, table, usable, *ctx.options)
+    else:  # the gradient is to be differentiated in turn
+        *window, shift, heads = ctx.options
+        out = _attend_plainly(qkv, table, usable, (window[0], window[1], window[2]), shift, heads, _attend_by_softmax)
+        wanted = [x for x in (qkv, table) if x.requires_grad]
+        grads = iter(torch.autograd.grad(out, wanted, grad, create_graph=True))
+        grad_qkv, grad_table = (next(grads) if x.requires_grad else None for x in (qkv, table))
     return grad_qkv, grad_table, *(None,) * 6
 
 
 _attend.register_autograd(_differentiate, setup_context=_save)
-
-
-@_attend.register_vmap
-def _(info: Any, in_dims: tuple[Any, ...], *args: Any) -> tuple[Tensor, int]:
-    if in_dims[1] is None:  # one table: mapped items are further batch items
-        qkv, usable = (fold_into_batch(args[i], in_dims[i], info.batch_size) for i in (0, 2))
-        return unfold_batch(_attend(qkv, args[1], usable, *args[3:]), info.batch_size)
-    parts = [_attend(*_item(args, in_dims, i)) for i in range(info.batch_size)]
-    return torch.stack(parts), 0
-
-
-def _item(args: tuple[Any, ...], in_dims: tuple[Any, ...], i: int) -> list[Any]:
-    return [x if dim is None else x.select(dim, i) for x, dim in zip(args, in_dims, strict=True)]

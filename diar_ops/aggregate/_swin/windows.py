@@ -53,9 +53,21 @@ def cut_axis(size: int, window: int | None, shift: bool) -> tuple[Run, ...]:
     if window is None or window >= size:
         return (Run(0, size, 1),)
     first = window // 2 if shift else 0
-    whole, last = divmod(size - first, window)
+    whole, last = (size - first) // window, (size - first) % window  # a symbolic size knows no divmod
     runs = (Run(0, first, 1), Run(first, window, whole), Run(size - last, last, 1))
     return tuple(run for run in runs if run.length and run.windows)
+
+
+def pad_axis(size: int, window: int | None, shift: bool) -> tuple[int, int, Run]:
+    """Return what to pad before and behind an axis so that whole windows tile it, and these.
+
+    The windows are those of :func:`cut_axis`, but for the padding in the first and the last one.
+    """
+    if window is None or window >= size:
+        return 0, 0, Run(0, size, 1)
+    before = -(window // 2) % window if shift else 0
+    windows = (before + size + window - 1) // window
+    return before, windows * window - before - size, Run(0, window, windows)
 
 
 def cut_map(size: tuple[int, int, int], window: tuple[int | None, int, int], shift: bool) -> list[list[list[Region]]]:
@@ -74,6 +86,12 @@ def to_windows(x: Tensor, region: Region) -> Tensor:
     t, h, w = ((run.windows, run.length) for run in region)
     box = box.view(box.shape[0], *t, *h, *w, *box.shape[4:])
     return box.permute(0, 1, 3, 5, 2, 4, 6, *range(7, box.dim()))
+
+
+def from_windows(x: Tensor) -> Tensor:
+    """Return (B, T, H, W, ...) of windows (B, nt, nh, nw, t, h, w, ...)."""
+    x = x.permute(0, 1, 4, 2, 5, 3, 6, *range(7, x.dim()))
+    return x.flatten(5, 6).flatten(3, 4).flatten(1, 2)
 
 
 def _relative_index(size: tuple[int, ...], table: Tensor, device: torch.device) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 from diar_ops._checks import check_option
-from diar_ops.models._options import is_integer, is_window
+from diar_ops.models._options import MOST_BLOCKS, MOST_CHANNELS, MOST_SIDE, is_integer, is_window
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,13 @@ class FaithfulDIARConfig:
         for field in fields(self):
             if field.name != "window":
                 value = getattr(self, field.name)
-                self._check(field.name, is_integer(value), "a positive integer")
+                most = MOST_BLOCKS if field.name.endswith("blocks") else MOST_CHANNELS
+                self._check(field.name, is_integer(value, most=most), f"a positive integer up to {most}")
         self._check("channels", self.channels % 2 == 0, "an even number")
         for name in ("whole_channels", "channels"):
             divides = getattr(self, name) % self.heads == 0
             self._check(name, divides, f"a number that {self.heads} heads divide")
-        expected = "(frames or None, rows, columns) of positive sizes"
+        expected = f"(frames or None, rows, columns) of positive sizes up to {MOST_SIDE}"
         self._check("window", is_window(self.window), expected)
 
     def _check(self, name: str, fits: bool, expected: str) -> None:

@@ -158,15 +158,16 @@ def whole_view(frames: Tensor, valid: Tensor, side: int = WHOLE_SIZE) -> WholeFr
 def repeat_window(frames: Tensor, edges: list[float]) -> Tensor:
     """Return the window (B, 4) with the same edges for all items, exact in half precision too."""
     row = torch.tensor([edges], dtype=solve_dtype(frames.dtype), device=frames.device)
-    return row.expand(len(frames), 4)
+    return row.expand(frames.shape[0], 4)
 
 
 def token_window(frames: Tensor, window: Tensor | None, stride: int) -> Tensor | None:
     """Return the window (B, 4) of a part's tokens: the last ones may reach beyond the part."""
     height, width = frames.shape[-2:]
-    overhang = [-height % stride / height, -width % stride / width]
-    if not any(overhang):
+    beyond = (-height % stride, -width % stride)
+    if not any(beyond):
         return window
+    overhang = [beyond[0] / height, beyond[1] / width]
     if window is None:
         window = repeat_window(frames, [0.0, 0.0, 1.0, 1.0])
     sides = window[:, 2:] - window[:, :2]

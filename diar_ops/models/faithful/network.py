@@ -11,7 +11,8 @@ from torch.nn import functional as F
 from diar_ops._checks import check_option
 from diar_ops._types import Restored, WholeFrames
 from diar_ops.aggregate import softmax_aggregate
-from diar_ops.models._inputs import check_sequence
+from diar_ops.models._inputs import check_sequence, network_dtype
+from diar_ops.models._pretrained.hub import Pretrained
 from diar_ops.models.faithful.common_light import CommonLight
 from diar_ops.models.faithful.config import FaithfulDIARConfig
 from diar_ops.models.faithful.estimates import Evidence, Light
@@ -51,7 +52,7 @@ from diar_ops.models.faithful.tiles import TiledRestorer, Warper
 from diar_ops.models.faithful.tone import ToneVeil, tone_curves
 
 
-class FaithfulDIAR(nn.Module):
+class FaithfulDIAR(Pretrained):
     """Restore a picture from aligned frames as a weighted mean of their own pixels.
 
     1. The light is estimated from small copies of the whole frames: attention over all frames gives
@@ -71,6 +72,8 @@ class FaithfulDIAR(nn.Module):
     Source: the weights follow Kwiatkowski and Hellwich, "DIAR: Deep image alignment and
     reconstruction using swin transformers", there on embeddings, here on pixels.
     """
+
+    config_type = FaithfulDIARConfig
 
     def __init__(self, config: FaithfulDIARConfig | None = None) -> None:
         super().__init__()
@@ -133,12 +136,12 @@ class FaithfulDIAR(nn.Module):
         """
         check_sequence("FaithfulDIAR", frames, valid)
         check_whole("FaithfulDIAR", frames, whole)
-        if len(frames) == 0:  # some of what follows knows no empty batch
+        if frames.shape[0] == 0:  # some of what follows knows no empty batch
             single = self(frames.new_zeros(1, *frames.shape[1:]))
             return Restored(*(x[:0] for x in single))
         usable = frames.sum(dim=2, keepdim=True).isfinite()
         usable = usable if valid is None else usable & valid
-        clean = torch.where(usable, frames, 0).to(self.light.weight.dtype)
+        clean = torch.where(usable, frames, 0).to(network_dtype(self))
         if whole is None:
             whole = whole_view(clean, usable)
         known = whole.frames.isfinite().all(dim=2, keepdim=True) & whole.valid

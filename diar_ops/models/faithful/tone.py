@@ -7,7 +7,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from diar_ops._checks import solve_dtype
+from diar_ops._checks import is_exporting, solve_dtype
 from diar_ops.models.faithful.frame_set import UNIT, FrameSetEncoder
 
 #: Shares of the pixels, darkest first, between which tones lie.
@@ -43,15 +43,24 @@ def tone_curves(difference: Tensor, median: Tensor, valid: Tensor) -> tuple[Tens
     ends = [round(edge * count) for edge in EDGES]
     tones = [
         torch.cat(
-            [
-                plane[..., min(start, count - 1) : max(end, start + 1)].nanmedian(3, keepdim=True).values
-                for start, end in pairwise(ends)
-            ],
+            [_nanmedian(plane[..., min(start, count - 1) : max(end, start + 1)]) for start, end in pairwise(ends)],
             dim=3,
         ).nan_to_num(0.0)
         for plane in planes
     ]
     return tones[0].to(difference.dtype), tones[1].to(difference.dtype)
+
+
+def _nanmedian(x: Tensor) -> Tensor:
+    """Return the (lower) median of the numbers along the last axis, NaN where there is none."""
+    if not is_exporting():
+        return x.nanmedian(-1, keepdim=True).values
+    # ONNX has no such operation: the same by sorting, which takes three times as long.
+    known = ~x.isnan()
+    count = known.sum(-1, keepdim=True)
+    ordered = torch.where(known, x, torch.inf).sort(-1).values
+    median = ordered.gather(-1, (count - 1).clamp_min(0) // 2)
+    return torch.where(count > 0, median, torch.nan)
 
 
 class ToneVeil(FrameSetEncoder):

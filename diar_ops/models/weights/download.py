@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from diar_ops._errors import WeightsError
+from diar_ops.models._pretrained.state import file_sha256
 
 _TIMEOUT_SECONDS = 30
 _CHUNK_BYTES = 1 << 20
@@ -31,7 +32,7 @@ def fetch(name: str, url: str, *, progress: bool) -> Path:
     path = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
     expected = path.stem.rsplit("-", 1)[-1]
     if path.is_file():
-        digest = _sha256(path)
+        digest = file_sha256(path)
         if not digest.startswith(expected):
             raise WeightsError(
                 f"load_pretrained: {path} is damaged (its SHA-256 starts with "
@@ -52,14 +53,6 @@ def fetch(name: str, url: str, *, progress: bool) -> Path:
             f"with {digest[: len(expected)]} instead of {expected}); a proxy may have replaced it"
         )
     return path
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _download(url: str, path: Path, expected: str, progress: bool) -> str:

@@ -7,18 +7,19 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from diar_ops._checks import check_option
 from diar_ops._errors import WeightsError
 from diar_ops._files import atomic_path
 from diar_ops.matching import DenseDescriptor, DenseSIFT
+from diar_ops.models._pretrained.hub import WEIGHTS_NAME, Pretrained
+from diar_ops.models._pretrained.network_file import encode_network, holds_network, network_from
+from diar_ops.models._pretrained.state import read_state
 from diar_ops.models.dual_descriptor import DualDescriptor
 from diar_ops.models.resnet import ResNetTrunk
 from diar_ops.models.weights.download import fetch
-from diar_ops.models.weights.network_file import PREFIX, encode_network, holds_network, network_from
 from diar_ops.models.weights.registry import NETWORKS
-from diar_ops.models.weights.state import read_state
 from diar_ops.models.weights.torchvision import URLS, trunk_from
 
 #: Weights that come with the package, as NAME.safetensors.
@@ -42,7 +43,8 @@ def load_pretrained(name_or_path: str | os.PathLike[str], *, progress: bool = Tr
     Args:
         name_or_path: ``"resnet18"``, ``"resnet34"`` or ``"resnet50"`` (torchvision's ImageNet
             weights); the name of weights that come with the package (an unknown name lists them
-            all); or the path of a file of :func:`save_pretrained`, or of a ``.safetensors`` file or
+            all); or the path of a file of :func:`save_pretrained` (or of the folder that a network's
+            own ``save_pretrained`` writes), or of a ``.safetensors`` file or
             of a ``.pth`` file that holds a state dict with torchvision's keys. ``layer4`` and
             ``fc`` are ignored.
         progress: Report the download on standard error.
@@ -58,13 +60,16 @@ def load_pretrained(name_or_path: str | os.PathLike[str], *, progress: bool = Tr
         path = fetch(name_or_path, URLS[name_or_path], progress=progress)
     else:
         path = Path(name_or_path)
+        path = path / WEIGHTS_NAME if path.is_dir() else path
         if not path.is_file():
             raise WeightsError(
                 f"load_pretrained: expected one of {[*URLS, *shipped]} or the path of a weights "
                 f"file, got {os.fspath(name_or_path)!r}, which is neither"
             )
-    file = read_state(path)
-    return network_from(file) if holds_network(file) else trunk_from(file)
+    with torch.inference_mode(False):  # in which nothing could be trained that is made here
+        file = read_state(path)
+        classes = {name: entry.network for name, entry in NETWORKS.items()}
+        return network_from(file, classes) if holds_network(file) else trunk_from(file)
 
 
 def save_pretrained(
@@ -83,7 +88,7 @@ def save_pretrained(
 
     Args:
         network: A ``DeepResidualSets``, ``DIAR``, ``FaithfulDIAR`` or ``DualDescriptor``, on any
-            device, compiled or not.
+            device, compiled or not. One of a subclass is stored as its base.
         path: The file to write; must end in ``.safetensors``.
         metadata: Words by name to keep with the weights: what they were trained on, and how. Names
             that start with ``diar_ops.`` are taken.
@@ -96,36 +101,13 @@ def save_pretrained(
         WeightsError: A weight is not finite, or too large for ``dtype``.
         OutputError: ``path`` exists and ``overwrite`` is False, or the operating system refused.
     """
-    op, path, words = "save_pretrained", Path(path), dict(metadata or {})
+    op, path = "save_pretrained", Path(path)
     network = getattr(network, "_orig_mod", network)  # what torch.compile wrapped
-    name = type(network).__name__
-    registered = name in NETWORKS and type(network) is NETWORKS[name].network
-    check_option(op, registered, f"a network among {list(NETWORKS)}", name)
+    check_option(op, isinstance(network, Pretrained), f"a network among {list(NETWORKS)}", type(network).__name__)
     check_option(op, path.suffix == ".safetensors", "a path that ends in .safetensors", path.name)
-    fits = all(isinstance(k, str) and isinstance(v, str) for k, v in words.items())
-    check_option(op, fits, "metadata of words by name", words)
-    fits = not any(key.startswith(PREFIX) for key in words)
-    check_option(op, fits, f"names of metadata that do not start with {PREFIX}", list(words))
-    halves = (None, torch.float16, torch.bfloat16, torch.float32)
-    check_option(op, dtype in halves, f"a dtype among {list(halves)}", dtype)
-    state = {key: _stored(key, value, dtype) for key, value in network.state_dict().items()}
-    content = encode_network(network, state, words)
+    content = encode_network(network, dict(metadata or {}), dtype)
     with atomic_path(path, overwrite=overwrite) as temporary:
         temporary.write_bytes(content)
-
-
-def _stored(key: str, value: Tensor, dtype: torch.dtype | None) -> Tensor:
-    """Return a copy on the CPU that shares its memory with no other tensor, as the file wants."""
-    stored = value.detach().to("cpu", copy=True).contiguous()
-    if not stored.is_floating_point():
-        return stored
-    stored = stored if dtype is None else stored.to(dtype)
-    if not stored.isfinite().all():
-        raise WeightsError(
-            f"save_pretrained: expected finite weights that {stored.dtype} can hold, got others in "
-            f"{key}; store them in torch.float32, unless the training diverged"
-        )
-    return stored
 
 
 def load_descriptor(name_or_path: str = "sift", *, device: torch.device | str = "cpu") -> DenseDescriptor:

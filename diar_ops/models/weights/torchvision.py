@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from diar_ops._errors import WeightsError
+from diar_ops.models._pretrained.state import StateFile, check_fit, some
 from diar_ops.models.resnet import ARCHITECTURES, ResNetTrunk
-from diar_ops.models.weights.state import StateFile, check_fit, some
 
 #: torchvision's ImageNet weights (IMAGENET1K_V1; V2 for ResNet-50). A file's name ends with the
 #: first digits of its SHA-256.

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from diar_ops import WeightsError, load_pretrained
 from tests.models.weights.files import CONFIGS, header, rewrite
@@ -91,10 +92,47 @@ def test_bad_headers(case: str, saved: Path) -> None:
     assert str(saved) in str(error.value)
 
 
-def test_a_config_too_large_for_the_machine(saved: Path) -> None:
-    rewrite(saved, config=json.dumps({"channels": [2**40] * 3, "heads": 1}))
-    with pytest.raises(WeightsError, match=r"the config in .* builds no DIAR .*; get the file"):
+HUGE: dict[str, tuple[str, dict[str, Any]]] = {
+    "channels": ("DIAR", {"channels": [2**40] * 3, "heads": 1}),
+    "channels within bounds": ("DIAR", {"channels": [2**14] * 6, "blocks": [64] * 6, "decoder_blocks": [64] * 6}),
+    "many stages": ("DIAR", {"channels": [4] * 10**6}),
+    "blocks": ("DIAR", {"channels": [4], "blocks": [10**7], "decoder_blocks": [0]}),
+    "decoder_blocks": ("DeepResidualSets", {"channels": [4], "blocks": [0], "decoder_blocks": [10**30]}),
+    "depth": ("DIAR", {"depth": 10**7}),
+    "heads": ("DIAR", {"heads": 10**30}),
+    "mlp_ratio": ("DIAR", {"mlp_ratio": 1e30}),
+    "integer mlp_ratio": ("DIAR", {"mlp_ratio": 10**30}),
+    "window": ("DIAR", {"window": [10**9, 4, 4], "temporal_bias": True}),
+    "whole_channels": ("FaithfulDIAR", {"whole_channels": 4 * 10**9}),
+    "whole_blocks": ("FaithfulDIAR", {"whole_blocks": 10**7}),
+    "common_channels": ("FaithfulDIAR", {"common_channels": 10**12}),
+    "context_channels": ("FaithfulDIAR", {"context_channels": 10**12}),
+    "faithful blocks": ("FaithfulDIAR", {"blocks": 10**7}),
+    "faithful window": ("FaithfulDIAR", {"window": [None, 10**6, 10**6]}),
+    "widths": ("DualDescriptor", {"widths": [10**9] * 4}),
+    "dual blocks": ("DualDescriptor", {"blocks": [10**7] * 3}),
+    "coarse": ("DualDescriptor", {"coarse": 10**12}),
+    "fine": ("DualDescriptor", {"fine": 10**12}),
+    "fine_width": ("DualDescriptor", {"fine_width": 10**12}),
+}
+
+
+@pytest.mark.parametrize("case", HUGE)
+def test_configs_without_measure_build_nothing(case: str, saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every number has a bound; within it the config is compared with the file before memory is taken."""
+    name, config = HUGE[case]
+    made, real = [], nn.Module.__init__
+
+    def count(module: nn.Module, *args: Any, **kwargs: Any) -> None:
+        made.append(module)
+        real(module, *args, **kwargs)
+
+    monkeypatch.setattr(nn.Module, "__init__", count)
+    rewrite(saved, architecture=name, config=json.dumps(config))
+    with pytest.raises(WeightsError, match=r"is not valid .*; get the file|do not fit the DIAR of its own config"):
         load_pretrained(saved)
+    assert len(made) < 5000
+    assert not any(p.device.type != "meta" for m in made for p in m.parameters())
 
 
 def test_fields_of_later_versions_have_defaults(saved: Path) -> None:

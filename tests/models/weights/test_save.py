@@ -66,11 +66,6 @@ class TestSavePretrained(OpTests):
         with pytest.raises(OptionError, match=r"a network among \['DeepRes.*, got 'Linear'"):
             save_pretrained(nn.Linear(1, 1), path)
 
-        class DIAR(DeepResidualSets):
-            """Not the class that the file would be read as."""
-
-        with pytest.raises(OptionError, match="a network among"):
-            save_pretrained(DIAR(), path)
         with pytest.raises(OptionError, match=r"a path that ends in \.safetensors, got 'a\.pth'"):
             save_pretrained(built, tmp_path / "a.pth")
         with pytest.raises(OptionError, match="metadata of words by name"):
@@ -129,6 +124,25 @@ class TestSavePretrained(OpTests):
         before = torch.get_rng_state()
         save_pretrained(load_pretrained(saved), saved, overwrite=True)
         assert torch.equal(before, torch.get_rng_state())
+
+
+def test_a_subclass_is_stored_as_its_base(tmp_path: Path) -> None:
+    class DIAR(DeepResidualSets):
+        """Not the class of this name that files hold."""
+
+    built, path = DIAR(CONFIGS["DeepResidualSets"]), tmp_path / "net.safetensors"
+    save_pretrained(built, path)
+    assert header(path)["diar_ops.architecture"] == "DeepResidualSets"
+    assert type(load_pretrained(path)) is DeepResidualSets
+
+
+@pytest.mark.parametrize("name", ["diar", "dual"])
+def test_what_is_loaded_in_inference_mode_can_be_trained(name: str) -> None:
+    with torch.inference_mode():
+        built = load_pretrained(name)
+    assert not any(x.is_inference() for x in (*built.parameters(), *built.buffers()))
+    apply_network(built, torch.rand(1, 2, 3, 16, 16)).sum().backward()
+    assert any(p.grad is not None for p in built.parameters())
 
 
 def test_compiled_networks_are_saved_as_what_they_are(tmp_path: Path) -> None:

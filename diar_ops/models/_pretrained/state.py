@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -55,6 +56,15 @@ def read_state(path: Path) -> StateFile:
             f"torch.save(network.state_dict(), path)"
         )
     return StateFile(path, dict(state), metadata)
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
 
 
 def check_fit(file: StateFile, network: nn.Module, name: str, *, hint: str = "") -> None:

@@ -11,10 +11,10 @@ import torch
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from diar_ops._checks import check_option
 from diar_ops._errors import DiarError, WeightsError
 from diar_ops._version import __version__
-from diar_ops.models.weights.registry import NETWORKS, NetworkEntry
-from diar_ops.models.weights.state import StateFile, check_fit
+from diar_ops.models._pretrained.state import StateFile, check_fit
 
 #: Of the keys of the header that are not the user's.
 PREFIX = "diar_ops."
@@ -29,17 +29,48 @@ _LIBRARY = f"{PREFIX}library_version"
 _HINT = "get the file anew, or write it again with save_pretrained"
 
 
-def encode_network(network: nn.Module, state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
-    """Return the content of the file of a registered network."""
+def architecture_of(network: type[nn.Module]) -> type[nn.Module]:
+    """Return the class that a network is stored as: the nearest one with a ``config_type`` of its own."""
+    return next(cls for cls in network.__mro__ if "config_type" in vars(cls))
+
+
+def encode_network(network: nn.Module, metadata: Mapping[str, str], dtype: torch.dtype | None) -> bytes:
+    """Return the content of the file of a network.
+
+    Raises:
+        OptionError: ``metadata`` or ``dtype`` is not as :func:`diar_ops.save_pretrained` says.
+        WeightsError: A weight is not finite, or too large for ``dtype``.
+    """
+    op = "save_pretrained"
+    fits = all(isinstance(k, str) and isinstance(v, str) for k, v in metadata.items())
+    check_option(op, fits, "metadata of words by name", metadata)
+    fits = not any(key.startswith(PREFIX) for key in metadata)
+    check_option(op, fits, f"names of metadata that do not start with {PREFIX}", list(metadata))
+    halves = (None, torch.float16, torch.bfloat16, torch.float32)
+    check_option(op, dtype in halves, f"a dtype among {list(halves)}", dtype)
     config: Any = network.config
     header = {
         **metadata,
         _VERSION: str(FORMAT_VERSION),
-        _ARCHITECTURE: type(network).__name__,
+        _ARCHITECTURE: architecture_of(type(network)).__name__,
         _CONFIG: json.dumps(dataclasses.asdict(config)),
         _LIBRARY: __version__,
     }
-    return bytes(save(dict(state), header))
+    return bytes(save({key: _stored(key, value, dtype) for key, value in network.state_dict().items()}, header))
+
+
+def _stored(key: str, value: Tensor, dtype: torch.dtype | None) -> Tensor:
+    """Return a copy on the CPU that shares its memory with no other tensor, as the file wants."""
+    stored = value.detach().to("cpu", copy=True).contiguous()
+    if not stored.is_floating_point():
+        return stored
+    stored = stored if dtype is None else stored.to(dtype)
+    if not stored.isfinite().all():
+        raise WeightsError(
+            f"save_pretrained: expected finite weights that {stored.dtype} can hold, got others in "
+            f"{key}; store them in torch.float32, unless the training diverged"
+        )
+    return stored
 
 
 def holds_network(file: StateFile) -> bool:
@@ -47,32 +78,44 @@ def holds_network(file: StateFile) -> bool:
     return _VERSION in file.metadata
 
 
-def network_from(file: StateFile) -> nn.Module:
+def network_from(file: StateFile, networks: Mapping[str, type[Any]]) -> nn.Module:
     """Return the network that a file holds, in eval mode, in float32.
+
+    Args:
+        file: What was read.
+        networks: The classes to make it of, by the name of the architecture.
 
     Raises:
         WeightsError: The file is of a newer format, of an unknown network, or does not fit it.
     """
     _check_version(file)
     name = file.metadata.get(_ARCHITECTURE, "")
-    if name not in NETWORKS:
+    if name not in networks:
         raise WeightsError(
-            f"load_pretrained: expected {file.path} to hold one of {list(NETWORKS)}, got {name!r}; "
+            f"load_pretrained: expected {file.path} to hold one of {list(networks)}, got {name!r}; "
             f"update diar_ops if a newer one ({_writer(file)}) wrote the file"
         )
-    registered = NETWORKS[name]
-    config = _read_config(file, registered)
-    try:
-        # The initial parameters are overwritten: leave the caller's random numbers alone.
-        with torch.random.fork_rng(devices=[]):
-            network = registered.network(config).to(torch.float32)  # whatever the default dtype is
-    except (DiarError, MemoryError, RuntimeError) as error:
-        raise WeightsError(
-            f"load_pretrained: the config in {file.path} builds no {name} ({str(error).splitlines()[0]}); {_HINT}"
-        ) from error
-    check_fit(file, network, f"the {name} of its own config", hint=f"; {_HINT}")
+    config = _read_config(file, networks[name].config_type)
+    # First without memory: a config that is not that of the tensors in the file costs none.
+    check_fit(file, _build(file, networks[name], config, "meta"), f"the {name} of its own config", hint=f"; {_HINT}")
+    network = _build(file, networks[name], config, "cpu")
     network.load_state_dict({**network.state_dict(), **file.state})
     return network.eval()
+
+
+def _build(file: StateFile, network: type[Any], config: Any, device: str) -> nn.Module:
+    """Return a network of a config that a file holds."""
+    try:
+        # The initial parameters are overwritten: leave the caller's random numbers alone. A network
+        # that is made in inference mode could not be trained.
+        with torch.random.fork_rng(devices=[]), torch.inference_mode(False), torch.device(device):
+            built: nn.Module = network(config)
+            return built.to(torch.float32)  # whatever the default dtype is
+    except (DiarError, MemoryError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise WeightsError(
+            f"load_pretrained: the config in {file.path} builds no {network.__name__} ({reason}); {_HINT}"
+        ) from error
 
 
 def _check_version(file: StateFile) -> None:
@@ -92,9 +135,9 @@ def _writer(file: StateFile) -> str:
     return f"diar_ops {file.metadata.get(_LIBRARY, 'of unknown version')}"
 
 
-def _read_config(file: StateFile, registered: NetworkEntry) -> Any:
+def _read_config(file: StateFile, kind: type[Any]) -> Any:
     """Return the config; fields that did not exist when the file was written have defaults."""
-    known = [field.name for field in dataclasses.fields(registered.config)]
+    known = [field.name for field in dataclasses.fields(kind)]
     try:
         document = json.loads(file.metadata.get(_CONFIG, ""))
     except (ValueError, RecursionError) as error:
@@ -111,7 +154,7 @@ def _read_config(file: StateFile, registered: NetworkEntry) -> Any:
             f"got {unknown}; update diar_ops if a newer one ({_writer(file)}) wrote the file"
         )
     try:
-        return registered.config(**{name: _to_tuples(value) for name, value in document.items()})
+        return kind(**{name: _to_tuples(value) for name, value in document.items()})
     except (DiarError, TypeError) as error:
         raise WeightsError(f"load_pretrained: the config in {file.path} is not valid ({error}); {_HINT}") from error
 
