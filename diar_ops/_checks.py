@@ -62,8 +62,16 @@ def full_precision(op: Callable[P, R]) -> Callable[P, R]:
 
 def eager(op: Callable[P, R]) -> Callable[P, R]:
     """Let compiled code call an op as it is, between its graphs: the op's docstring says why."""
-    disabled: Callable[P, R] = torch.compiler.disable(op)  # type: ignore[no-untyped-call]
-    return disabled
+
+    @wraps(op)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        if not torch.compiler.is_compiling():
+            return op(*args, **kwargs)
+        # Only here: it imports the compiler, which takes as long as importing torch.
+        disabled: Callable[P, R] = torch.compiler.disable(op)  # type: ignore[no-untyped-call]
+        return disabled(*args, **kwargs)
+
+    return call
 
 
 def check_shapes(op: str, /, **named: tuple[Any, str]) -> dict[str, int]:
