@@ -8,7 +8,15 @@ import torch
 from torch import Tensor
 
 from diar_ops._batching import register_batching
-from diar_ops._checks import check_floating, check_option, check_shapes, full_precision, is_integer, widest_dtype
+from diar_ops._checks import (
+    check_floating,
+    check_option,
+    check_shapes,
+    full_precision,
+    is_integer,
+    is_number,
+    widest_dtype,
+)
 from diar_ops._errors import DtypeError
 from diar_ops._module import OpModule
 from diar_ops._types import HomographyEstimate, Reason
@@ -210,9 +218,9 @@ def _check(
         op,
         points_src=(points_src, "B N 2"),
         points_dst=(points_dst, "B N 2"),
-        valid=(valid, "B N"),
-        score=(score, "B N"),
-        weights=(weights, "B N"),
+        valid=(valid, "? B N"),
+        score=(score, "? B N"),
+        weights=(weights, "? B N"),
     )
     check_floating(op, points_src=points_src, points_dst=points_dst, score=score, weights=weights)
     if valid is not None and valid.dtype != torch.bool:
@@ -221,8 +229,8 @@ def _check(
 
 def _check_options(threshold: float, confidence: float, max_iterations: int, independence: float | None) -> None:
     op = "ransac_homography"
-    check_option(op, threshold > 0, "a positive threshold in pixels", threshold)
-    check_option(op, 0 < confidence < 1, "a confidence in (0, 1)", confidence)
+    check_option(op, is_number(threshold) and threshold > 0, "a positive threshold in pixels", threshold)
+    check_option(op, is_number(confidence) and 0 < confidence < 1, "a confidence in (0, 1)", confidence)
     check_option(op, is_integer(max_iterations) and max_iterations >= 1, "max_iterations of at least 1", max_iterations)
     check_option(
         op, independence is None or independence > 0, "a positive independence in pixels, or None", independence

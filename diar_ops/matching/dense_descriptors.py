@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diar_ops._checks import check_floating, check_option, check_shapes, solve_dtype
+from diar_ops._checks import check_floating, check_option, check_shapes, is_number, solve_dtype
 from diar_ops._errors import OptionError, ShapeError
 from diar_ops._module import OpModule
 from diar_ops._pixels import image_gradient
@@ -136,8 +136,10 @@ def _prepare(op: str, images: Tensor, min_contrast: float) -> _Prepared:
     """Check images, and fill what is unknown."""
     check_shapes(op, images=(images, "B C H W"))
     check_floating(op, images=images)
-    check_option(op, images.shape[1] in (1, 3), "1 or 3 channels", images.shape[1])
-    check_option(op, min_contrast >= 0, "min_contrast >= 0", min_contrast)
+    check_option(op, images.shape[1] in (1, 3), "1 or 3 channels in images", images.shape[1])
+    if 0 in images.shape[-2:]:
+        raise ShapeError(f"{op}: images must have at least one pixel, got {list(images.shape)}")
+    check_option(op, is_number(min_contrast) and min_contrast >= 0, "min_contrast >= 0", min_contrast)
     dtype = images.dtype
     known = images.isfinite().all(dim=1, keepdim=True)
     images = torch.where(known, images, 0.0).to(solve_dtype(dtype))
@@ -163,7 +165,7 @@ def _run_trunk(
         check_option(op, hasattr(trunk, attribute), f"a trunk that states its {attribute}", _name(trunk))
     if stages is not None and (isinstance(stages, (int, str)) or not isinstance(stages, Sequence)):
         stages = (stages,)
-    check_option(op, stages is None or len(stages) > 0, "at least one stage", stages)
+    check_option(op, stages is None or len(stages) > 0, "at least one stage in stages", stages)
 
     parameter = next(trunk.parameters(), None)
     if parameter is not None:
@@ -180,13 +182,13 @@ def _run_trunk(
     if stages is None:
         stages = list(maps) if default_all else list(maps)[-1:]
     for key in stages:
-        check_option(op, key in maps, f"stages among {list(maps)}", key)
+        check_option(op, any(key == known for known in maps), f"stages among {list(maps)}", key)
         features = maps[key]
         if not isinstance(features, Tensor) or features.ndim != 4:
             got = list(features.shape) if isinstance(features, Tensor) else type(features).__name__
             raise ShapeError(f"{op}: stage {key!r} of {_name(trunk)} must have shape (B C h w), got {got}")
         stride = _stage_attribute(op, trunk, "stride", key)
-        check_option(op, stride > 0, "stride > 0", stride)
+        check_option(op, is_number(stride) and stride > 0, "stride > 0", stride)
         window = 2 * stride
         if hasattr(trunk, "window"):
             window = _stage_attribute(op, trunk, "window", key)

@@ -64,7 +64,7 @@ def settle_frames(frames: Tensor, valid: Tensor | None = None, *, longest: int =
         >>> settled = warp_homography(frames[0], H[0].float(), mode="bicubic")
     """
     op = "settle_frames"
-    check_shapes(op, frames=(frames, "B T C H W"), valid=(valid, "B T 1 H W"))
+    check_shapes(op, frames=(frames, "B T C H W"), valid=(valid, "? B T 1 H W"))
     check_floating(op, frames=frames)
     check_bool(op, valid=valid)
     check_option(op, longest >= 64, "longest >= 64", longest)
