@@ -255,14 +255,15 @@ class Reconstruction(NamedTuple):
         coverage: (1, H, W) int64, number of frames that show the pixel; where it is 0 the image
             is black.
         weights: (T, 1, H, W) share of each frame in each pixel; sums to 1 over T where
-            ``coverage > 0``; 0 for frames that were left out.
+            ``coverage > 0``; 0 for frames that were left out. ``None`` from aggregators that do not
+            tell which frame gave what.
         gain: (T, 3) factor per frame and channel (R, G, B) that was applied in linear light; of
             factors that vary over the picture, the geometric mean. 1 for frames left out.
     """
 
     image: Tensor
     coverage: Tensor
-    weights: Tensor
+    weights: Tensor | None
     gain: Tensor
 
 

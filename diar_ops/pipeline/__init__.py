@@ -3,7 +3,7 @@
 from diar_ops.pipeline._align.graph import chain_pairs, chain_to_reference
 from diar_ops.pipeline._align.pairs import Descriptor
 from diar_ops.pipeline._warp import warp_frame
-from diar_ops.pipeline.aggregators import AGGREGATORS, Aggregator
+from diar_ops.pipeline.aggregators import AGGREGATORS, Aggregator, Consensus, TiledNetwork
 from diar_ops.pipeline.align import align_sequence
 from diar_ops.pipeline.options import AlignOptions
 from diar_ops.pipeline.reconstruct import aligned_frames, reconstruct_sequence
@@ -13,8 +13,10 @@ __all__ = [
     "AGGREGATORS",
     "Aggregator",
     "AlignOptions",
+    "Consensus",
     "Descriptor",
     "SettleFrames",
+    "TiledNetwork",
     "align_sequence",
     "aligned_frames",
     "chain_pairs",

@@ -23,12 +23,14 @@ class AlignedSequence(NamedTuple):
         valid: T masks (1, H, W) bool, or ``None``.
         alignment: How the frames lie over the reference.
         used: Indices of the frames that take part.
+        device: Where they are warped.
     """
 
     frames: list[Tensor]
     valid: list[Tensor | None]
     alignment: Alignment
     used: list[int]
+    device: torch.device
 
     def warp(self, window: tuple[int, int, int, int], gain: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return a window of the used frames (1, T, 3, h, w) and valid (1, T, 1, h, w)."""
@@ -40,6 +42,7 @@ class AlignedSequence(NamedTuple):
                 valid=self.valid[t],
                 gain=None if gain is None else gain[t],
                 distortion=self.alignment.distortion,
+                device=self.device,
             )
             for t in self.used
         ]
@@ -63,7 +66,7 @@ class AlignedSequence(NamedTuple):
             homography_frame_small = torch.linalg.inv(resize_matrix(image_size(frame), small))
             homography[t] = homography_small_reference @ homography[t].to(torch.float64) @ homography_frame_small
         alignment = self.alignment._replace(homography_reference_frame=homography, size=size)
-        return AlignedSequence(frames, valid, alignment, self.used)
+        return self._replace(frames=frames, valid=valid, alignment=alignment)
 
 
 def warp_frame(
@@ -74,6 +77,7 @@ def warp_frame(
     valid: Tensor | None = None,
     gain: Tensor | None = None,
     distortion: float = 0.0,
+    device: torch.device | str | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Warp a frame onto a window of the reference, touching only the source pixels it needs.
 
@@ -84,23 +88,25 @@ def warp_frame(
         valid: Optional (1, H, W) bool.
         gain: Optional (3,) factors in linear light.
         distortion: Coefficient of the frame's lens, see :func:`undistort_points`.
+        device: Where to compute; ``None``: where the frame is.
 
     Returns:
         Image (1, 3, height, width) float32, not clipped where a gain exceeds 1, and valid
         (1, 1, height, width) bool.
     """
     top, left, height, width = window
-    H = homography_reference_frame.to(torch.float64)
+    device = frame.device if device is None else torch.device(device)
+    H = homography_reference_frame.to("cpu", torch.float64)
     H = _translation(-left, -top) @ H
     photo = image_size(frame)
     x0, y0, x1, y1 = _source_box(H, (height, width), photo, distortion)
     if x1 <= x0 or y1 <= y0:
-        empty = torch.zeros(1, 3, height, width, dtype=torch.float32, device=frame.device)
+        empty = torch.zeros(1, 3, height, width, dtype=torch.float32, device=device)
         return empty, torch.zeros_like(empty[:, :1], dtype=torch.bool)
-    crop = to_unit(frame[:, y0:y1, x0:x1]).unsqueeze(0)
+    crop = to_unit(frame[:, y0:y1, x0:x1].to(device)).unsqueeze(0)
     if gain is not None and bool((gain != 1).any()):
         crop = _apply_gain(crop, gain)
-    mask = None if valid is None else valid[None, :, y0:y1, x0:x1]
+    mask = None if valid is None else valid[None, :, y0:y1, x0:x1].to(device)
     warped = warp_homography(
         crop,
         (H @ _translation(x0, y0))[None].to(crop),
