@@ -5,7 +5,7 @@ its result can be compared with the CPU's. What a real device would refuse is re
 both devices in one call, generators of the wrong device, operators of the library itself that are
 for the CPU only, ``.numpy()``), and what costs time there is counted.
 
-    with PretendGPU() as work:
+    with pretend_gpu() as work:
         result = op(points.to(GPU))
         print(work, work.waits, result.cpu())
 """
@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 from unittest import mock
 
@@ -93,7 +95,7 @@ class Work:
 
 
 class PretendTensor(Tensor):
-    """A tensor on the CPU that says it is on a GPU. :class:`PretendGPU` opens it."""
+    """A tensor on the CPU that says it is on a GPU. Only :func:`pretend_gpu` opens it."""
 
     inner: Tensor
     __torch_function__ = torch._C._disabled_torch_function_impl
@@ -125,7 +127,7 @@ class PretendTensor(Tensor):
 
     @classmethod
     def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        raise AssertionError(f"{func} met a tensor of the pretended GPU outside of PretendGPU")
+        raise AssertionError(f"{func} met a tensor of the pretended GPU outside of pretend_gpu")
 
 
 _Generator = torch.Generator
@@ -157,24 +159,24 @@ class PretendGenerator(_Generator):
         self.addresses.discard(self._cdata)
 
 
-class PretendGPU(TorchDispatchMode):
-    """The mode under which ``device="gpu"`` works without a GPU. Entering it gives the :class:`Work`."""
+@contextmanager
+def pretend_gpu() -> Iterator[Work]:
+    """Make ``device="gpu:0"`` work without a GPU; yield the :class:`Work` that it is given."""
+    mode = _Dispatch()
+    torch._C._set_only_lift_cpu_tensors(True)  # torch.tensor(..., device=GPU) shows its copy
+    try:
+        with mock.patch.object(torch, "Generator", _GeneratorOfDevice), mode:
+            yield mode.work
+    finally:
+        torch._C._set_only_lift_cpu_tensors(False)
+
+
+class _Dispatch(TorchDispatchMode):
+    """Runs what is asked of the pretended GPU on the CPU, and counts it."""
 
     def __init__(self) -> None:
         super().__init__()
         self.work = Work()
-        self._patch = mock.patch.object(torch, "Generator", _GeneratorOfDevice)
-
-    def __enter__(self) -> Work:  # type: ignore[override]
-        super().__enter__()
-        torch._C._set_only_lift_cpu_tensors(True)  # torch.tensor(..., device=GPU) shows its copy
-        self._patch.start()
-        return self.work
-
-    def __exit__(self, *error: Any) -> None:
-        self._patch.stop()
-        torch._C._set_only_lift_cpu_tensors(False)
-        super().__exit__(*error)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})

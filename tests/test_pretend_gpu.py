@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.pretend_gpu import GPU, PretendGPU
+from tests.pretend_gpu import GPU, pretend_gpu
 
 
 def test_values_and_gradients_are_true() -> None:
     values = torch.tensor([[1.0, -2.0], [3.0, 4.0]])
-    with PretendGPU() as work:
+    with pretend_gpu() as work:
         x = values.to(GPU).requires_grad_()
         loss = (x * x + torch.zeros(2, device=GPU)).sum()
         loss.backward()
@@ -22,7 +22,7 @@ def test_values_and_gradients_are_true() -> None:
 
 
 def test_counts() -> None:
-    with PretendGPU() as work:
+    with pretend_gpu() as work:
         x = torch.arange(6.0, device=GPU)
         assert (work.kernels.total(), work.waits.total(), work.copies.total()) == (1, 0, 0)
         for expression, kernels, waits, copies in (
@@ -44,7 +44,7 @@ def test_counts() -> None:
 
 
 def test_written_in_place() -> None:
-    with PretendGPU():
+    with pretend_gpu():
         x = torch.zeros(2, 3, device=GPU)
         x[1] = 5
         x[:, 2] += 1
@@ -53,7 +53,7 @@ def test_written_in_place() -> None:
 
 
 def test_what_a_device_refuses() -> None:
-    with PretendGPU():
+    with pretend_gpu():
         x = torch.ones(3, device=GPU)
         with pytest.raises(RuntimeError, match="one device"):
             x + torch.ones(3)
@@ -66,7 +66,7 @@ def test_what_a_device_refuses() -> None:
 
 def test_generators_of_the_device() -> None:
     expected = torch.rand(3, generator=torch.Generator().manual_seed(5))
-    with PretendGPU():
+    with pretend_gpu():
         rng = torch.Generator(GPU).manual_seed(5)
         assert rng.device == GPU
         assert isinstance(rng, torch.Generator)
