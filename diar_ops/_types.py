@@ -317,7 +317,8 @@ def _overlap(homography_reference_frame: Tensor, size: tuple[int, int], referenc
     position = mapped[..., :2] / mapped[..., 2:]
     limit = torch.tensor([size[1] - 0.5, size[0] - 0.5], dtype=torch.float64)
     shown = ((position >= -0.5) & (position <= limit)).all(-1) & (mapped[..., 2] > 0)
-    return shown.double().mean().float()
+    share: Tensor = shown.double().mean().float()
+    return share
 
 
 class Reconstruction(NamedTuple):
