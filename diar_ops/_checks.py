@@ -6,6 +6,7 @@ GPU, and trace through ``torch.compile``. Values (NaN, range) are each op's own 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
@@ -56,6 +57,12 @@ def full_precision(op: Callable[P, R]) -> Callable[P, R]:
             return op(*args, **kwargs)
 
     return call
+
+
+def eager(op: Callable[P, R]) -> Callable[P, R]:
+    """Let compiled code call an op as it is, between its graphs: the op's docstring says why."""
+    disabled: Callable[P, R] = torch.compiler.disable(op)  # type: ignore[no-untyped-call]
+    return disabled
 
 
 def check_shapes(op: str, /, **named: tuple[Any, str]) -> dict[str, int]:
@@ -161,6 +168,21 @@ def read_number(value: Tensor) -> float | None:
         return float(value.item())
     except RuntimeError:  # vmap: there is one number per mapped item
         return None
+
+
+def is_finite(number: float) -> bool:
+    """Return whether a number is neither infinite nor NaN; :func:`math.isfinite` takes no symbols."""
+    return -math.inf < number < math.inf
+
+
+def check_no_gradient(op: str, /, **named: Tensor | None) -> None:
+    """Raise :class:`DtypeError` where an op without a gradient is asked for one: zeros would pass for it."""
+    for argument, tensor in named.items():
+        if tensor is not None and tensor.requires_grad and torch.is_grad_enabled():
+            raise DtypeError(
+                f"{op}: {argument} asks for a gradient, and {op} has none; pass {argument}.detach(), "
+                f"or call it under torch.no_grad()"
+            )
 
 
 def check_broadcast(op: str, /, **leading: Sequence[int] | None) -> tuple[int, ...]:

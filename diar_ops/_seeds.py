@@ -1,4 +1,4 @@
-"""Random numbers that depend on names and numbers alone."""
+"""Generators: seeded by names and numbers alone, or afresh."""
 
 from __future__ import annotations
 
@@ -11,3 +11,10 @@ def generator_for(*parts: object) -> torch.Generator:
     """Return a generator seeded by words and numbers, the same on every machine."""
     digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+
+def fresh_generator(device: torch.device | str = "cpu") -> torch.Generator:
+    """Return a generator that the operating system seeds: no global state is read or changed."""
+    generator = torch.Generator(device)
+    generator.seed()
+    return generator

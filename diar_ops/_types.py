@@ -1,13 +1,15 @@
-"""The NamedTuples that pass between the ops: plain tensors, fixed-size and masked, never ragged."""
+"""What passes between the ops: NamedTuples of plain tensors, fixed-size and masked, never ragged."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
 from enum import IntEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import register_pytree_node
 
 from diar_ops._checks import check_bool, check_floating, check_option, check_shapes, check_size
 
@@ -57,8 +59,39 @@ _EXPLANATIONS = {
 }
 
 
-class FeatureMap(NamedTuple):
+T = TypeVar("T")
+
+
+def children_of_pytree(*names: str) -> Callable[[type[T]], type[T]]:
+    """Register a dataclass as a node of torch's pytrees: fields of these names, where not ``None``, are children.
+
+    So ``torch.func.vmap``, ``torch.compile`` and ``torch.export`` take and return its tensors with
+    its numbers, where a tuple of tensors and numbers would be refused.
+    """
+
+    def register(cls: type[T]) -> type[T]:
+        def flatten(value: T) -> tuple[list[Any], dict[str, Any]]:
+            # Not by type: a pytree holds anything in the place of a tensor, such as its dimension.
+            context = {field.name: getattr(value, field.name) for field in fields(value)}  # type: ignore[arg-type]
+            present = [name for name in names if context[name] is not None]
+            return [context.pop(name) for name in present], context | {"present": present}
+
+        def unflatten(children: Iterable[Any], context: dict[str, Any]) -> T:
+            rest = {name: value for name, value in context.items() if name != "present"}
+            return cls(**dict(zip(context["present"], children, strict=True)), **rest)
+
+        register_pytree_node(cls, flatten, unflatten, serialized_type_name=f"diar_ops.{cls.__name__}")
+        return cls
+
+    return register
+
+
+@children_of_pytree("descriptors", "valid")
+@dataclass(frozen=True, eq=False)
+class FeatureMap:
     """Dense descriptors and the exact pixel position of every cell.
+
+    ``dataclasses.replace`` changes a field; to torch's pytrees only the tensors are children.
 
     Cell ``(i, j)`` (row, column) is centred at pixel
     ``x = offset[0] + stride[0] * j``, ``y = offset[1] + stride[1] * i``

@@ -5,12 +5,23 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from diar_ops._checks import check_bool, check_floating, check_option, check_shapes, full_precision, solve_dtype
+from diar_ops._checks import (
+    check_bool,
+    check_floating,
+    check_no_gradient,
+    check_option,
+    check_shapes,
+    full_precision,
+    solve_dtype,
+    widest_dtype,
+)
 from diar_ops._module import OpModule
 
 # Iteratively reweighted least squares for the L1 fit of the pairs; residuals are log ratios.
 _REWEIGHTINGS = 10
 _LEAST_RESIDUAL = 1e-3
+#: Added to the diagonal of the normal equations, whose largest weights are about 1e3.
+_RIDGE = {torch.float64: 1e-10, torch.float32: 1e-4}
 
 
 @full_precision
@@ -36,17 +47,18 @@ def exposure_gain(
 
     Returns:
         (B, T, C) positive factors, ``frames * gain`` being compensated; 1 for a frame without a
-        usable pixel. Not differentiated: medians have no useful gradient here.
+        usable pixel. Without a gradient: medians have no useful one here.
 
     Raises:
         ShapeError: ``valid`` does not fit ``frames``.
-        DtypeError: ``frames`` is not floating point, or ``valid`` not bool.
+        DtypeError: ``frames`` is not floating point or asks for a gradient, or ``valid`` is not bool.
         OptionError: The limits are not 0 < low < high, or ``iterations`` is below 1.
     """
     check_shapes("exposure_gain", frames=(frames, "B T C H W"), valid=(valid, "B T 1 H W"))
     check_floating("exposure_gain", frames=frames)
     check_bool("exposure_gain", valid=valid)
     check_option("exposure_gain", 0 < low < high, "0 < low < high", (low, high))
+    check_no_gradient("exposure_gain", frames=frames)
     check_option("exposure_gain", iterations >= 1, "iterations >= 1", iterations)
     B, T, C = frames.shape[:3]
     if frames.numel() == 0:
@@ -77,24 +89,37 @@ def _reconcile_pairs(log: Tensor) -> Tensor:
     Args:
         log: (B, T, C, P) log values, NaN where unusable.
     """
-    T = log.shape[1]
-    ratio, count = [], []
-    for t in range(T):
-        difference = log[:, t : t + 1] - log  # [B, T, C, P]
-        ratio.append(difference.nanmedian(dim=3).values)
-        count.append(difference.isfinite().sum(dim=3))
-    weight = torch.stack(count, dim=1).to(log.dtype).movedim(3, 1)  # [B, C, T, T]
+    ratio, count = _compare_pairs(log)
+    dtype = widest_dtype(log.device)
+    weight = count.to(dtype).movedim(3, 1)  # [B, C, T, T]
     weight = weight / weight.amax(dim=(2, 3), keepdim=True).clamp_min(1.0)
-    observed = torch.stack(ratio, dim=1).nan_to_num(0.0).movedim(3, 1)  # log[t] - log[s]
+    observed = ratio.nan_to_num(0.0).to(dtype).movedim(3, 1)  # log[t] - log[s]
+    # Only differences of gains are known, of frames that meet: a little of the identity picks the
+    # smallest of the solutions, without the eigenvalues that a device would have to be waited for.
+    ridge = _RIDGE[dtype] * torch.eye(log.shape[1], dtype=dtype, device=log.device)
     robust = weight
     for _ in range(_REWEIGHTINGS):
         # Normal equations of sum over pairs of robust * (gain[s] - gain[t] - observed[t, s])**2.
         laplacian = torch.diag_embed(robust.sum(dim=3)) - robust
         right = (robust * observed).sum(dim=3, keepdim=True)
-        gain = -torch.linalg.pinv(laplacian, hermitian=True, rtol=1e-6) @ right  # [B, C, T, 1]
+        factor, _ = torch.linalg.cholesky_ex(laplacian + ridge)
+        gain = -torch.cholesky_solve(right, factor)  # [B, C, T, 1]
         residual = gain.mT - gain - observed
         robust = weight / residual.abs().clamp_min(_LEAST_RESIDUAL)
-    return torch.movedim(gain, 1, 2)
+    return gain.to(log.dtype).movedim(1, 2)
+
+
+def _compare_pairs(log: Tensor) -> tuple[Tensor, Tensor]:
+    """Return (B, T, T, C) medians over pixels of log[t] - log[s], and of how many pixels."""
+    if torch.compiler.is_exporting():  # T is a symbol, which no loop can count to
+        difference = log.unsqueeze(2) - log.unsqueeze(1)
+        return difference.nanmedian(dim=4).values, difference.isfinite().sum(dim=4)
+    ratio, count = [], []
+    for t in range(log.shape[1]):
+        difference = log[:, t : t + 1] - log  # [B, T, C, P]
+        ratio.append(difference.nanmedian(dim=3).values)
+        count.append(difference.isfinite().sum(dim=3))
+    return torch.stack(ratio, dim=1), torch.stack(count, dim=1)
 
 
 class ExposureGain(OpModule):

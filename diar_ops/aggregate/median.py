@@ -86,8 +86,10 @@ def _median_of_values(features: Tensor, valid: Tensor | None) -> Tensor:
         ordered = _sort(clean, middle)
         low, high = ordered[middle[0]], ordered[middle[1]]
         return low if middle[0] == middle[1] else 0.5 * low + 0.5 * high
-    ordered = _sort(torch.where(usable, clean, torch.inf), None)
-    stacked = torch.stack(ordered, dim=1)
+    filled = torch.where(usable, clean, torch.inf)
+    # The number of frames is a symbol in an exported program, which no network of comparators fits.
+    exporting = torch.compiler.is_exporting()
+    stacked = filled.sort(dim=1).values if exporting else torch.stack(_sort(filled, None), dim=1)
     low_index, high_index, any_usable = _middle(usable, features.shape)
     median = 0.5 * stacked.gather(1, low_index) + 0.5 * stacked.gather(1, high_index)
     return torch.where(any_usable, median[:, 0], 0)

@@ -8,7 +8,7 @@ from typing import Literal, overload
 import torch
 from torch import Tensor
 
-from diar_ops._checks import check_option, full_precision
+from diar_ops._checks import check_no_gradient, check_option, full_precision
 from diar_ops._module import OpModule
 from diar_ops.aggregate._frames import check_frames, usable_frames
 from diar_ops.aggregate._rpca.alm import low_rank_part
@@ -73,12 +73,12 @@ def rpca_aggregate(
 
     Returns:
         (B, C, H, W) in the same dtype; with ``return_low_rank`` also L (B, T, C, H, W), 0 at
-        pixels and in frames that have nothing valid. Not differentiated: the solution is found
-        by an iteration of unknown length. On a GPU the call waits for each iteration.
+        pixels and in frames that have nothing valid. Without a gradient: the solution is found
+        by an iteration of unknown length. On a GPU the call waits in every eighth iteration.
 
     Raises:
         ShapeError: A shape does not fit, or T is 0.
-        DtypeError: ``features`` is not floating point or ``valid`` not bool.
+        DtypeError: ``features`` is not floating point or asks for a gradient, or ``valid`` is not bool.
         OptionError: ``sparsity`` or ``tolerance`` is not positive, or ``max_iterations`` < 1.
 
     Source: Candes, Li, Ma and Wright, "Robust principal component analysis?", 2011; inexact ALM:
@@ -86,6 +86,7 @@ def rpca_aggregate(
     """
     op = "rpca_aggregate"
     check_frames(op, features, valid)
+    check_no_gradient(op, features=features)
     check_option(op, sparsity is None or sparsity > 0, "sparsity > 0 or None", sparsity)
     check_option(op, tolerance > 0, "tolerance > 0", tolerance)
     check_option(op, max_iterations >= 1, "max_iterations >= 1", max_iterations)
@@ -94,7 +95,7 @@ def rpca_aggregate(
     if sparsity is None:
         sparsity = 1 / math.sqrt(max(T, C * H * W))
     with torch.no_grad():
-        clean, usable = usable_frames(features.detach(), valid)
+        clean, usable = usable_frames(features, valid)
         low_rank = clean.clone() if T == 1 else clean
         if T > 1:
             low_rank = low_rank_part(

@@ -96,7 +96,7 @@ def match_cells(
 class _Cells(NamedTuple):
     """All cells of an image's feature maps, level after level, each in row-major order."""
 
-    descriptors: Tensor  # (B, N, C)
+    descriptors: Tensor  # (B, N, C), float32 at least
     valid: Tensor | None  # (B, N) bool
     points: Tensor  # (N, 2), pixels (x, y)
     stride: Tensor  # (N, 2), pixels (x, y)
@@ -116,7 +116,7 @@ def _as_cells(levels: Sequence[FeatureMap]) -> _Cells:
         x = level.offset[0] + level.stride[0] * column.to(dtype)
         y = level.offset[1] + level.stride[1] * row.to(dtype)
         points.append(torch.stack([x, y], -1))
-        strides.append(x.new_tensor(level.stride).expand(h * w, 2))
+        strides.append(torch.stack([torch.full_like(x, s) for s in level.stride], -1))
         widths.append(column.new_full((h * w,), w))
         inner.append(torch.stack([(column > 0) & (column < w - 1), (row > 0) & (row < h - 1)], -1))
     valid = None
@@ -127,7 +127,7 @@ def _as_cells(levels: Sequence[FeatureMap]) -> _Cells:
         ]
         valid = torch.cat([mask.flatten(1) for mask in masks], 1)
     return _Cells(
-        descriptors=torch.cat([x.descriptors.flatten(2).transpose(1, 2) for x in levels], 1),
+        descriptors=torch.cat([x.descriptors.flatten(2).transpose(1, 2) for x in levels], 1).to(dtype),
         valid=valid,
         points=torch.cat(points),
         stride=torch.cat(strides),
@@ -176,12 +176,11 @@ def _peak_shift(cells0: _Cells, cells1: _Cells, index0: Tensor, index1: Tensor) 
     match: least squares over all nine where they exist and the quadratic has a maximum, else
     axis by axis, else none.
     """
-    dtype = solve_dtype(cells0.descriptors.dtype)
     channels = cells0.descriptors.shape[2]
-    all1, usable1 = unit_descriptors(cells1.descriptors.to(dtype), 2)
+    all1, usable1 = unit_descriptors(cells1.descriptors, 2)
     usable1 = usable1 if cells1.valid is None else usable1 & cells1.valid
     expanded = index0.unsqueeze(2).expand(-1, -1, channels)
-    query, _ = unit_descriptors(cells0.descriptors.gather(1, expanded).to(dtype), 2)
+    query, _ = unit_descriptors(cells0.descriptors.gather(1, expanded), 2)
     width, inner = cells1.width[index1], cells1.inner[index1]
     last = cells1.points.shape[0] - 1
     values, exists = [], []

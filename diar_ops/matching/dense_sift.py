@@ -87,7 +87,9 @@ def dense_sift(
     histograms = _orientation_histograms(torch.where(known, grey(images), 0.0), angular_bins)
 
     # Bins start every bin_size pixels, windows every stride pixels: pool on the common grid only.
-    step = math.gcd(stride, bin_size)
+    step, rest = stride, bin_size
+    while rest:  # math.gcd takes no symbols
+        step, rest = rest, step % rest
     pooled = _pool_bins(_pool_bins(histograms, bin_size, step, 2), bin_size, step, 3)
     cells = _gather_windows(pooled, bin_size // step, stride // step, spatial_bins)  # [B, D, h, w]
 
@@ -115,7 +117,9 @@ def _orientation_histograms(images: Tensor, bins: int) -> Tensor:
     # A zero gradient has no direction: keep its infinite derivatives out of the graph.
     flat = (dx == 0) & (dy == 0)
     dx = torch.where(flat, 1.0, dx)
-    magnitude = torch.where(flat, 0.0, torch.hypot(dx, dy))
+    # hypot is correctly rounded, but unknown to ONNX.
+    length = (dx.square() + dy.square()).sqrt() if torch.compiler.is_exporting() else torch.hypot(dx, dy)
+    magnitude = torch.where(flat, 0.0, length)
     angle = torch.atan2(dy, dx) * (bins / (2 * math.pi))
     lower = angle.floor()
     share = angle - lower

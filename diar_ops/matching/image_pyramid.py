@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 from torch.nn import functional as F
 
-from diar_ops._checks import check_floating, check_option, check_shapes, solve_dtype
+from diar_ops._checks import check_floating, check_option, check_shapes, is_finite, solve_dtype
 from diar_ops._errors import ShapeError
 from diar_ops._module import OpModule
-from diar_ops._types import FeatureMap
+from diar_ops._types import FeatureMap, children_of_pytree
 
 
-class PyramidLevel(NamedTuple):
+@children_of_pytree("image")
+@dataclass(frozen=True, eq=False)
+class PyramidLevel:
     """One level of an image pyramid.
 
     A pixel ``x`` of the full-resolution image lies at ``(x + 0.5) * scale - 0.5`` in the level.
@@ -53,7 +54,7 @@ def image_pyramid(
     check_floating("image_pyramid", images=images)
     check_option("image_pyramid", len(scales) > 0, "at least one scale", scales)
     for scale in scales:
-        check_option("image_pyramid", math.isfinite(scale) and scale > 0, "positive finite scales", scale)
+        check_option("image_pyramid", is_finite(scale) and scale > 0, "positive finite scales", scale)
     height, width = sizes["H"], sizes["W"]
     if height == 0 or width == 0:
         raise ShapeError(f"image_pyramid: images must have at least one pixel, got {list(images.shape)}")
@@ -97,9 +98,10 @@ def level_features(features: FeatureMap, *, scale: tuple[float, float]) -> Featu
     check_shapes("level_features", descriptors=(features.descriptors, "B C h w"), valid=(features.valid, "B h w"))
     check_option("level_features", len(scale) == 2, "the scale as (x, y)", scale)
     for s in scale:
-        check_option("level_features", math.isfinite(s) and s > 0, "positive finite scales", s)
+        check_option("level_features", is_finite(s) and s > 0, "positive finite scales", s)
     stride, offset = features.stride, features.offset
-    return features._replace(
+    return replace(
+        features,
         stride=(stride[0] / scale[0], stride[1] / scale[1]),
         offset=((offset[0] + 0.5) / scale[0] - 0.5, (offset[1] + 0.5) / scale[1] - 0.5),
     )

@@ -37,8 +37,8 @@ def match_dense(
             N = h0 * w0, one entry per cell of map 0 in row-major order.
 
     Returns:
-        :class:`Matches` in full-resolution pixels, in the dtype of the descriptors; the points of
-        half-precision maps in float32, because float16 has no half pixels above 1024.
+        :class:`Matches` in full-resolution pixels, in the dtype of the descriptors, but in float32
+        for half-precision maps: float16 has no half pixels above 1024.
 
     Raises:
         ShapeError: A shape does not fit.

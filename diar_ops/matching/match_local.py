@@ -35,8 +35,8 @@ def match_local(features0: FeatureMap, features1: FeatureMap, *, radius: int = 2
 
     Returns:
         :class:`Matches` with N = ceil(h / step) * ceil(w / step) in row-major order of map 0's
-        chosen cells. ``points1`` and ``score`` are differentiable with respect to both maps. The
-        points are float32 at least: half precision cannot hold pixel positions.
+        chosen cells. ``points1`` and ``score`` are differentiable with respect to both maps. All
+        are float32 at least: half precision cannot hold pixel positions.
 
     Raises:
         ShapeError: The maps differ in shape, stride or offset.
@@ -75,7 +75,7 @@ def match_local(features0: FeatureMap, features1: FeatureMap, *, radius: int = 2
     supported = _with_neighbours(usable1).flatten(1).gather(1, index1)
     valid = peak.interior & usable0.flatten(1) & supported & (peak.value > 0)
     score = torch.where(valid, peak.value, torch.zeros_like(peak.value))
-    return Matches(points0, points1, score.to(d0.dtype), valid)
+    return Matches(points0, points1, score, valid)
 
 
 def _check(features0: FeatureMap, features1: FeatureMap, radius: int, step: int) -> None:

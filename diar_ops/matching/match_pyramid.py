@@ -39,7 +39,7 @@ def match_pyramid(
             after level, each in row-major order.
 
     Returns:
-        :class:`Matches` in full-resolution pixels, in the dtypes of :func:`match_dense`.
+        :class:`Matches` in full-resolution pixels, float32 at least as of :func:`match_dense`.
 
     Raises:
         ShapeError: A shape does not fit.

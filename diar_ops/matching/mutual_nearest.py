@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from diar_ops._checks import check_bool, check_floating, check_option, check_shapes, full_precision, solve_dtype
+from diar_ops._checks import (
+    check_bool,
+    check_floating,
+    check_option,
+    check_shapes,
+    full_precision,
+    is_finite,
+    solve_dtype,
+)
 from diar_ops._errors import DtypeError
 from diar_ops._module import OpModule
 from diar_ops.matching._mutual_nearest.dual_softmax import dual_logsumexp
@@ -131,7 +138,7 @@ def mutual_nearest(
 def check_match_options(op: str, threshold: float | None, ratio: float | None, temperature: float | None) -> None:
     """Raise ``OptionError`` for values that no matcher takes."""
     if threshold is not None:
-        check_option(op, math.isfinite(threshold), "a finite threshold", threshold)
+        check_option(op, is_finite(threshold), "a finite threshold", threshold)
     if ratio is not None:
         check_option(op, 0 < ratio <= 1, "a ratio in (0, 1]", ratio)
         check_option(
@@ -141,7 +148,7 @@ def check_match_options(op: str, threshold: float | None, ratio: float | None, t
             (ratio, temperature),
         )
     if temperature is not None:
-        check_option(op, math.isfinite(temperature) and temperature > 0, "a positive temperature", temperature)
+        check_option(op, is_finite(temperature) and temperature > 0, "a positive temperature", temperature)
 
 
 def _passes_ratio(nearest: Nearest, ratio: float) -> Tensor:

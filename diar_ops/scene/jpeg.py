@@ -58,14 +58,14 @@ def jpeg_compress(image: Tensor, *, quality: float | Tensor = 75.0, subsample: b
     else:
         check_shapes("jpeg_compress", image=(image, "B 3 H W"))
         check_option("jpeg_compress", 1 <= quality <= 100, "quality 1 to 100", quality)
-        quality = torch.full((len(image),), float(quality), device=image.device)
+        quality = torch.full((image.shape[0],), float(quality), dtype=torch.float64, device=image.device)
     check_floating("jpeg_compress", image=image)
     if image.numel() == 0:
         return image.clone()
     height, width = image.shape[-2:]
     rgb = image.to(solve_dtype(image.dtype)).clamp(0, 1)
     luma, chroma = _steps(LUMINANCE, quality).to(rgb), _steps(CHROMINANCE, quality).to(rgb)
-    dct = _dct().to(rgb)
+    dct = _dct(image.device).to(rgb)
 
     # Whole blocks, the last row and column repeated.
     side = 16 if subsample else 8
@@ -115,11 +115,11 @@ def _steps(table: tuple[int, ...], quality: Tensor) -> Tensor:
     return ((base * percent + 50) / 100).floor().clamp(1, 255)
 
 
-def _dct() -> Tensor:
+def _dct(device: torch.device) -> Tensor:
     """Return (64, 64) whose row u * 8 + v is the orthonormal cosine of frequency (u, v)."""
-    k = torch.arange(8, dtype=torch.float64)
+    k = torch.arange(8, dtype=torch.float64, device=device)
     basis = torch.cos(math.pi / 8 * (k + 0.5) * k[:, None]) / 2
-    basis[0] /= math.sqrt(2)
+    basis = torch.where(k[:, None] == 0, basis / math.sqrt(2), basis)
     return torch.kron(basis, basis)
 
 

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from diar_ops._checks import check_floating, check_option, check_shapes, full_precision, solve_dtype
+from diar_ops._checks import check_floating, check_option, check_shapes, eager, full_precision, solve_dtype
+from diar_ops._seeds import fresh_generator
 from diar_ops.colour import linear_to_srgb
 from diar_ops.scene.camera import CameraRanges
 from diar_ops.scene.jpeg import jpeg_compress, round_through
@@ -24,6 +25,7 @@ CHUNK = 1_000_000
 PATH_POINTS = 4
 
 
+@eager
 @full_precision
 def photograph(
     radiance: Tensor, *, ranges: CameraRanges | None = None, generator: torch.Generator | None = None
@@ -41,12 +43,14 @@ def photograph(
             clipped yet.
         ranges: The distribution; that of :class:`CameraRanges` by default.
         generator: Source of randomness. Best on the device of ``radiance``; numbers from another
-            one are copied. The default generator of that device if None.
+            one are copied, so that one on the CPU gives the same numbers everywhere. A fresh one,
+            seeded by the operating system, if None.
 
     Returns:
         (B, T, 3, H, W) sRGB in [0, 1]. Differentiable with respect to ``radiance``, roundings
         straight through, saturated pixels with gradient 0. A NaN stays in its frame: in the
-        blocks around it with compression, within reach of the blur without.
+        blocks around it with compression, within reach of the blur without. Compiled code calls
+        the function as it is (``torch.compiler.disable``): generators cannot be traced.
 
     Raises:
         ShapeError: ``radiance`` is not (B, T, 3, H, W).
@@ -63,7 +67,8 @@ def photograph(
         return radiance.clone()
     B, T = radiance.shape[:2]
     dtype, device = solve_dtype(radiance.dtype), radiance.device
-    source = device if generator is None else generator.device
+    generator = fresh_generator(device) if generator is None else generator
+    source = generator.device
     shots = _draw(B, T, ranges, generator, source)
     shots = _Shots(*(value.flatten(0, 1).to(dtype=dtype, device=device) for value in shots))
     light = radiance.flatten(0, 1)
@@ -97,7 +102,7 @@ class _Shots(NamedTuple):
     quality: Tensor  #: (N,)
 
 
-def _draw(B: int, T: int, ranges: CameraRanges, generator: torch.Generator | None, device: torch.device) -> _Shots:
+def _draw(B: int, T: int, ranges: CameraRanges, generator: torch.Generator, device: torch.device) -> _Shots:
     """Draw B sequences of T frames; always the same numbers, whatever is switched off."""
     shared = torch.rand((6, B, 1), generator=generator, dtype=torch.float64, device=device)
     single = torch.rand((6, B, T), generator=generator, dtype=torch.float64, device=device)
@@ -110,7 +115,7 @@ def _draw(B: int, T: int, ranges: CameraRanges, generator: torch.Generator | Non
     # Red and blue are half the temperature away from their mean, green the tint.
     ev = torch.stack((temperature / 2 - tint / 3, tint * 2 / 3, -temperature / 2 - tint / 3), dim=-1)
     white = torch.exp2(ev)
-    white = white / (white * white.new_tensor(LUMINANCE)).sum(dim=-1, keepdim=True)
+    white = white / _luminance(white)[..., None]
     angle = scale(single[5], 0, 2 * math.pi)
     motion = scale(single[4], *ranges.motion)
     return _Shots(
@@ -149,11 +154,17 @@ def _expose(light: Tensor, shots: _Shots, noise: Tensor | None, ranges: CameraRa
     return round_through(photo * 255) / 255 if ranges.eight_bits else photo
 
 
+def _luminance(rgb: Tensor) -> Tensor:
+    """Return the luminance (...,) of linear R, G, B (..., 3)."""
+    red, green, blue = (rgb[..., i] * weight for i, weight in enumerate(LUMINANCE))
+    return red + green + blue
+
+
 def _metered_gain(light: Tensor, metering: Tensor, target: float) -> Tensor:
     """Return the factor (N,) by which a camera corrects the exposure of (N, 3, H, W)."""
     # Luminance of pixels that are not capped; NaN is not seen.
     level = light.clamp(0, BRIGHTEST).flatten(2).nanmean(dim=2).nan_to_num(target)
-    level = (level * level.new_tensor(LUMINANCE)).sum(dim=1).clamp_min(DARKEST)
+    level = _luminance(level).clamp_min(DARKEST)
     return (target / level) ** metering
 
 

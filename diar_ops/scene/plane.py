@@ -20,8 +20,7 @@ def picture_plane(picture_size: Tensor, size: tuple[int, int]) -> Tensor:
         (..., 3, 3) whose columns are the steps of one pixel to the right and down, and the centre
         of the top-left pixel.
     """
-    pixels = torch.tensor(size, dtype=picture_size.dtype, device=picture_size.device)
-    step = picture_size / pixels
+    step = torch.stack((picture_size[..., 0] / size[0], picture_size[..., 1] / size[1]), dim=-1)
     first = (step - picture_size) / 2
     plane = picture_size.new_zeros(*picture_size.shape[:-1], 3, 3)
     plane[..., 0, 0], plane[..., 1, 1] = step[..., 1], step[..., 0]

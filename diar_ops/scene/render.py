@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
@@ -11,21 +10,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from diar_ops._checks import check_floating, check_option, check_shapes, full_precision, solve_dtype
+from diar_ops._checks import check_floating, check_option, check_shapes, eager, full_precision, solve_dtype
 from diar_ops._errors import DtypeError
 from diar_ops.colour import linear_to_srgb, srgb_to_linear
-from diar_ops.scene._render.frames import RenderFrames, prepare_frames
-from diar_ops.scene._render.plane_shading import PlaneShading
-from diar_ops.scene._render.trace import ROW, TAPS, TILE, Rays, ShadedPlane, TracedRays, pack_rows, trace
+from diar_ops.scene._render.frames import prepare_frames
+from diar_ops.scene._render.plane_view import TAPS
+from diar_ops.scene._render.tiles import tile_rays
+from diar_ops.scene._render.trace import trace
 from diar_ops.scene.plane import scene_homography
 from diar_ops.scene.types import PlanarScene
 
 #: Rays of one chunk: what stays in a processor's cache, and what keeps a GPU busy.
-CHUNK = {"cpu": 2**18, "cuda": 2**22}
+CHUNK = {"cpu": 2**17, "cuda": 2**22}
 #: What is smooth is computed at nodes, this far apart at most: in pixels, and in picture sides.
 NODE_SPACING = (4.0, 0.04)
-#: Where rays of a pixel on an edge pass, in sixteenths of it from its centre: eight rooks.
-EDGE_RAYS = ((-7, -3), (-5, 5), (-3, -7), (-1, 1), (1, 7), (3, -1), (5, -5), (7, 3))
 
 
 class RenderedScene(NamedTuple):
@@ -51,6 +49,7 @@ class RenderedScene(NamedTuple):
     highlight: Tensor
 
 
+@eager
 @full_precision
 def render_planar_scene(texture: Tensor, scene: PlanarScene, *, shadow_detail: int = 4) -> RenderedScene:
     """Render pictures in planar scenes.
@@ -77,7 +76,10 @@ def render_planar_scene(texture: Tensor, scene: PlanarScene, *, shadow_detail: i
         The :class:`RenderedScene`, on the device of ``texture``; radiance and label in its dtype.
         Computed in at least float32. Differentiable with respect to ``texture`` and to lights,
         colours and ambient of the scene; masks and edges of things are not. NaN in a texture stays
-        in its sequence, at the pixels that show it.
+        in its sequence, at the pixels that show it. Which rays meet which thing decides about
+        sizes: compiled code calls the renderer as it is (``torch.compiler.disable``), it cannot be
+        exported, and ``vmap`` refuses it (it takes batches). A GPU is waited for seven times, and
+        seven times for each further chunk of frames.
 
     Raises:
         ShapeError: ``texture`` is not (B, 3, H, W) with the B of the scene.
@@ -103,9 +105,11 @@ def render_planar_scene(texture: Tensor, scene: PlanarScene, *, shadow_detail: i
 
     batch, frames = scene.K.shape[:2]
     dtype, device = solve_dtype(texture.dtype), texture.device
-    prepared = prepare_frames(scene, dtype, device)
+    H = scene_homography(scene)
+    prepared = prepare_frames(scene, H, dtype, device)
+    used_slots = prepared.used_slots()
     linear = _prefilter(srgb_to_linear(texture.to(dtype)), scene.size)
-    rays = _tile_rays(scene.size, dtype, device)
+    rays = tile_rays(scene.size, min(NODE_SPACING[0], NODE_SPACING[1] * max(scene.size)), dtype, device)
     limit = max(1, CHUNK.get(device.type, CHUNK["cuda"]) // rays.u.numel())
     channels = (3, 1, 1, 1, 1)
     parts = [
@@ -113,11 +117,9 @@ def render_planar_scene(texture: Tensor, scene: PlanarScene, *, shadow_detail: i
         for i, count in enumerate(channels)
     ]
     for start, stop in _chunks(batch, frames, limit):
-        chunk = prepared.chunk(start, stop)
+        chunk = prepared.chunk(start, stop, used_slots)
         pictures = linear[start // frames : (stop - 1) // frames + 1]
-        traced = trace(chunk, pictures, rays, shadow_detail)
-        images = _supersample_edges(chunk, pictures, traced, scene.size)
-        for part, image in zip(parts, images, strict=True):
+        for part, image in zip(parts, trace(chunk, pictures, rays, scene.size, shadow_detail), strict=True):
             part.append(image)
     radiance, *masks = (
         torch.cat(part).reshape(batch, frames, count, *scene.size) for part, count in zip(parts, channels, strict=True)
@@ -125,7 +127,7 @@ def render_planar_scene(texture: Tensor, scene: PlanarScene, *, shadow_detail: i
     return RenderedScene(
         radiance.to(texture.dtype),
         linear_to_srgb(_render_label(linear, scene.size)).to(texture.dtype),
-        scene_homography(scene).to(device),
+        H.to(device),
         *masks,
     )
 
@@ -133,49 +135,6 @@ def render_planar_scene(texture: Tensor, scene: PlanarScene, *, shadow_detail: i
 def _tensors(scene: PlanarScene) -> Iterator[Tensor]:
     for value in scene[:-1]:
         yield from (value,) if isinstance(value, Tensor) else value
-
-
-def _supersample_edges(
-    frames: RenderFrames, pictures: Tensor, traced: TracedRays, size: tuple[int, int]
-) -> tuple[Tensor, ...]:
-    """Trace more rays through pixels whose neighbours show another surface.
-
-    Returns:
-        Radiance (F, 3, h, w), visible, occluded, shadow and highlight (F, 1, h, w).
-    """
-    radiance, visible, occluded, shadow, highlight, surface = (_untile(field, size) for field in traced[:6])
-    surface = surface[:, 0]
-    edge = torch.zeros_like(surface, dtype=torch.bool)
-    for a, b in ((edge, surface), (edge.mT, surface.mT)):
-        differs = b[:, 1:] != b[:, :-1]
-        a[:, 1:] |= differs
-        a[:, :-1] |= differs
-    frame, row, column = edge.nonzero(as_tuple=True)
-    if len(frame) == 0:
-        return radiance, visible, occluded, shadow, highlight
-    samples, dtype = len(EDGE_RAYS), radiance.dtype
-    index, owner, position = pack_rows(frame, len(surface), ROW // samples)
-    offset = torch.tensor(EDGE_RAYS, dtype=dtype, device=surface.device) / 16
-    u = (column.to(dtype) - (size[1] - 1) / 2)[index][..., None] + offset[:, 0]
-    v = (row.to(dtype) - (size[0] - 1) / 2)[index][..., None] + offset[:, 1]
-    # Light changes little within a pixel: take that of its centre.
-    tile = row // TILE * -(-size[1] // TILE) + column // TILE
-    centre = tile * ROW + row % TILE * TILE + column % TILE
-    centre = centre[index].repeat_interleave(samples, dim=-1)
-    shading = PlaneShading(
-        *(field.movedim(1, 2)[owner[:, None], centre].movedim(2, 1) for field in traced.plane.shading)
-    )
-    plane = ShadedPlane(shading, traced.plane.mean[owner])
-    rays = Rays(u.flatten(1)[:, None], v.flatten(1)[:, None], owner)
-    edges = trace(frames, pictures, rays, 1, plane)
-    mean = edges.radiance.reshape(len(owner), 3, -1, samples).mean(-1).movedim(1, 2)
-    mean = mean.flatten(0, 1)[position]
-    radiance = radiance.movedim(1, 3).index_put((frame, row, column), mean).movedim(3, 1)
-    # A pixel is covered if any of its rays is; then nothing is said about the picture's light.
-    covered = edges.occluded.reshape(len(owner), -1, samples).any(-1).flatten()[position]
-    occluded = occluded.clone()
-    occluded[frame, 0, row, column] |= covered
-    return radiance, visible, occluded, shadow & ~occluded, highlight & ~occluded
 
 
 def _chunks(batch: int, frames: int, limit: int) -> list[tuple[int, int]]:
@@ -190,36 +149,6 @@ def _chunks(batch: int, frames: int, limit: int) -> list[tuple[int, int]]:
     cuts = [frames * i // count for i in range(count + 1)]
     pairs = list(pairwise(cuts))
     return [(b * frames + i, b * frames + j) for b in range(batch) for i, j in pairs]
-
-
-def _tile_rays(size: tuple[int, int], dtype: torch.dtype, device: torch.device) -> Rays:
-    """Return rays through all pixels in tiles, which reach beyond the frame where they must."""
-    height, width = (-(-side // TILE) for side in size)
-
-    def grid(steps: Tensor) -> tuple[Tensor, Tensor]:
-        count = len(steps)
-        u = torch.arange(width, device=device)[:, None] * TILE + steps - (size[1] - 1) / 2
-        v = torch.arange(height, device=device)[:, None] * TILE + steps - (size[0] - 1) / 2
-        shape = (height, width, count, count)
-        u = u[None, :, None, :].expand(shape).reshape(1, -1, count**2)
-        v = v[:, None, :, None].expand(shape).reshape(1, -1, count**2)
-        return u, v
-
-    steps = torch.arange(TILE, dtype=dtype, device=device)
-    spacing = min(NODE_SPACING[0], NODE_SPACING[1] * max(size))
-    count = math.ceil((TILE - 1) / max(spacing, 1.0)) + 1
-    nodes = torch.linspace(0, TILE - 1, count, dtype=dtype, device=device)
-    hat = (1 - (steps - nodes[:, None]).abs() * ((count - 1) / (TILE - 1))).clamp_min(0)
-    weights = torch.einsum("ai,bj->abij", hat, hat).reshape(count**2, ROW)
-    return Rays(*grid(steps), coarse=(*grid(nodes), weights))
-
-
-def _untile(field: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return (F, C, R, N) or (F, R, N) as images (F, C, h, w)."""
-    field = field if field.ndim == 4 else field[:, None]
-    high, wide = (-(-side // TILE) for side in size)
-    image = field.reshape(*field.shape[:2], high, wide, TILE, TILE).transpose(3, 4)
-    return image.reshape(*field.shape[:2], high * TILE, wide * TILE)[..., : size[0], : size[1]]
 
 
 def _prefilter(linear: Tensor, size: tuple[int, int]) -> Tensor:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from diar_ops._checks import check_option, check_size
+from diar_ops._checks import check_option, check_size, eager
+from diar_ops._seeds import fresh_generator
 from diar_ops.scene._sample.cameras import sample_cameras
 from diar_ops.scene._sample.lights import sample_lights
 from diar_ops.scene._sample.objects import sample_casters, sample_occluders
@@ -17,6 +18,7 @@ from diar_ops.scene.types import Objects, PictureMaterial, PlanarScene
 KINDS = ("aligned", "misaligned")
 
 
+@eager
 def sample_planar_scene(
     batch: int = 1,
     *,
@@ -41,13 +43,14 @@ def sample_planar_scene(
         picture_size: (height, width) of the picture in any unit; only the ratio counts. One for
             all, or a (B, 2) tensor.
         kind: ``"aligned"`` or ``"misaligned"``.
-        generator: Source of randomness; its device is where the scene is made. Torch's global
-            CPU generator by default.
+        generator: Source of randomness; its device is where the scene is made. A fresh one on the
+            CPU, seeded by the operating system, if None.
         ranges: The distribution; that of :class:`SceneRanges` by default.
 
     Returns:
         The :class:`PlanarScene`. The same generator state gives the same scene on every machine,
-        up to the last digits of float64.
+        up to the last digits of float64. Compiled code calls the function as it is
+        (``torch.compiler.disable``): generators cannot be traced.
 
     Raises:
         OptionError: An argument is not as stated.
@@ -59,7 +62,7 @@ def sample_planar_scene(
     check_option(op, isinstance(frames, int) and frames >= 1, "frames >= 1", frames)
     check_option(op, kind in KINDS, f"kind to be one of {', '.join(KINDS)}", kind)
     check_size(op, size)
-    rng = TensorRng(generator)
+    rng = TensorRng(fresh_generator() if generator is None else generator)
     try:
         sides = torch.as_tensor(picture_size, dtype=torch.float64, device=rng.device)
     except (TypeError, ValueError, RuntimeError):

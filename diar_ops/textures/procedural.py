@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from diar_ops._checks import check_option, check_size
+from diar_ops._seeds import fresh_generator
 from diar_ops.textures._procedural.canvas import Image
 from diar_ops.textures._procedural.drawings import drawing
 from diar_ops.textures._procedural.facades import facade
@@ -45,8 +46,8 @@ def procedural_texture(
     marble, wood, stone, paper, cloth. Everything is drawn at twice the size and reduced.
 
     Args:
-        generator: Source of randomness: one number of it seeds all choices. Torch's global
-            generator if None.
+        generator: Source of randomness: one number of it seeds all choices. A fresh one, seeded by
+            the operating system, if None.
         size: (height, width) in pixels. What a kind looks like scales with the shorter side, type
             not below what can be told apart.
         kind: One of :data:`TEXTURE_KINDS`; drawn at random if None, about half of them text.
@@ -62,8 +63,8 @@ def procedural_texture(
     check_size("procedural_texture", size)
     known = kind is None or kind in _KINDS
     check_option("procedural_texture", known, f"kind to be one of {', '.join(_KINDS)}", kind)
-    device = torch.device("cpu") if generator is None else generator.device
-    seed = torch.randint(2**62, (), generator=generator, device=device)
+    generator = fresh_generator() if generator is None else generator
+    seed = torch.randint(2**62, (), generator=generator, device=generator.device)
     rng = Rng(int(seed))
     quantile = rng.uniform(0, 1)
     if kind is None:

@@ -17,6 +17,7 @@ from torch import Tensor
 from diar_ops._checks import check_option, check_size
 from diar_ops._errors import ImageError
 from diar_ops._pixels import fit_size, image_to_float, to_bytes
+from diar_ops._seeds import fresh_generator
 from diar_ops.data.images import read_image
 from diar_ops.data.photos import list_images
 from diar_ops.textures._procedural.rng import Rng
@@ -88,7 +89,7 @@ class TextureSource:
         self._broken: set[Path] = set()
 
     def sample(self, batch: int, size: tuple[int, int], generator: torch.Generator | None = None) -> Tensor:
-        """Draw ``batch`` pictures of ``size`` (height, width).
+        """Draw ``batch`` pictures of ``size`` (height, width), from a fresh generator if None is given.
 
         Returns:
             (B, 3, H, W) float32 sRGB in [0, 1], on the CPU. The same state of the generator gives
@@ -101,9 +102,9 @@ class TextureSource:
         check_option("TextureSource", isinstance(batch, int) and batch >= 0, "batch >= 0", batch)
         check_size("TextureSource", size)
         out = torch.empty(batch, 3, *size)
-        device = torch.device("cpu") if generator is None else generator.device
+        generator = fresh_generator() if generator is None else generator
         for item in range(batch):
-            seed = torch.randint(2**62, (), generator=generator, device=device)
+            seed = torch.randint(2**62, (), generator=generator, device=generator.device)
             rng = Rng(int(seed))
             if rng.chance(self.procedural):
                 kind = None if self.kinds is None else rng.pick(self.kinds)

@@ -179,10 +179,6 @@ class TestRPCAAggregate(ContractTests):
         features[:, 1:] = torch.nan
         assert torch.equal(rpca_aggregate(features), features[:, 0])
 
-    def test_gradient_is_not_offered(self) -> None:
-        features, _ = frames("rpca gradient", 1, 3, 2, 4, 4)
-        assert not rpca_aggregate(features.requires_grad_()).requires_grad
-
 
 def median_frames(L: Tensor) -> Tensor:
     return median_aggregate(L).unsqueeze(1).expand_as(L)

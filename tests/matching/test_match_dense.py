@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -27,6 +28,7 @@ def waves(name, shift, size=(24, 28), channels=128, wavelength=16.0):
 class TestMatchDense(OpTests):
     op = "match_dense"
     module = "MatchDense"
+    half_result = torch.float32  # half precision holds no pixel positions
 
     def call(self, device, dtype):
         a = waves("dense call", (0, 0), (7, 9), 16).to(device, dtype)
@@ -172,7 +174,7 @@ class TestMatchDense(OpTests):
         (map0, map1), _ = self.call(torch.device("cpu"), torch.float64)
         valid = torch.ones(1, 7, 9, dtype=torch.bool)
         valid[:, :3] = False
-        matches = match_dense(map0._replace(valid=valid), map1, subpixel=True)
+        matches = match_dense(replace(map0, valid=valid), map1, subpixel=True)
         assert matches.valid.any()
         assert not matches.valid[:, :27].any()
         plain = match_dense(map0, map1)
@@ -220,6 +222,6 @@ class TestMatchDense(OpTests):
         a = waves("dense half", (0, 0)).half()
         wide = FeatureMap(a, (151.0, 151.0), (75.0, 75.0))
         matches = match_dense(wide, wide)
-        assert matches.score.dtype == torch.float16
+        assert matches.points0.dtype == matches.score.dtype == torch.float32
         assert torch.equal(matches.points0, matches.points1)
         assert matches.points0[0, 27].tolist() == [75 + 151 * 27, 75]  # 4152: not in float16

@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from diar_ops import render_planar_scene, warp_homography
 from diar_ops._errors import DtypeError, OptionError, ShapeError
@@ -25,12 +26,22 @@ from diar_ops.scene import (
     scene_to_document,
 )
 from tests.harness import Call, OpTests, assert_close, generator
+from tests.pretend_gpu import GPU, pretend_gpu
 from tests.scene.render.scenes import SIZE, drawn, grey, make_object, make_scene, texture, white
 
 
 class TestRenderPlanarScene(OpTests):
     op = "render_planar_scene"
-    exempt = {"compile": "which rays meet which thing decides about shapes: every scene would be a graph"}
+    exempt = {
+        "compile": "which rays meet which thing decides about shapes: every scene would be a graph",
+        "export": "which rays meet which thing decides about shapes",
+        "vmap": "which rays meet which thing decides about shapes; it takes batches",
+    }
+    # One for the slots in use; one each for the lights and shadows, what rays hit, edges and their
+    # rays, what is seen in mirrors and the shadows there.
+    waits = 7
+    # A mirrored highlight turns on the last digits of float32.
+    half_bounds = {torch.float16: (5e-3, 2e-2)}
 
     def call(self, device: torch.device, dtype: torch.dtype) -> Call:
         return Call((texture(2, (40, 60)).to(device, dtype), drawn(2, 3)))
@@ -122,6 +133,21 @@ class TestRenderPlanarScene(OpTests):
         assert_close(srgb_to_linear(out.label), mean)
         assert out.visible.all()
         assert not (out.occluded | out.shadow | out.highlight).any()
+
+    @pytest.mark.parametrize("name", ["device a", "device b", "device c"])
+    def test_property_kernels(self, name: str) -> None:
+        """A GPU is given few kernels, and waited for a few times; the pixels are those of the CPU."""
+        images, scene = texture(2, (128, 128)).float(), drawn(2, 4, (64, 64), name)
+        expected = render_planar_scene(images, scene)
+        with pretend_gpu() as work:
+            for there in (tree_map(lambda x: x.to(GPU) if isinstance(x, Tensor) else x, scene), scene):
+                work.clear()
+                out = render_planar_scene(images.to(GPU), there)
+                assert work.kernels.total() <= 4000
+                assert work.waits.total() <= 10
+                for a, b in zip(out, expected, strict=True):
+                    assert a.device == GPU
+                    assert_close(a.cpu(), b)
 
     # Geometry and texture.
 

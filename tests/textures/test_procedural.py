@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 
 from diar_ops._errors import DiarError, OptionError
-from diar_ops.textures import TEXTURE_KINDS, procedural_texture
+from diar_ops.textures import TEXTURE_KINDS, TextureSource, procedural_texture
 from diar_ops.textures._procedural import fonts, words
 from diar_ops.textures._procedural.canvas import Canvas
 from diar_ops.textures._procedural.fractal import fractal_noise
 from diar_ops.textures._procedural.rng import Rng
 from tests.harness import assert_close, generator
+from tests.modes import global_states
 
 
 def draw(kind: str, count: int = 4, size: tuple[int, int] = (96, 96)) -> Tensor:
@@ -41,10 +42,15 @@ def test_the_generator_decides(kind: str | None) -> None:
     first, second, third = (procedural_texture(generator(name), size=(48, 48), kind=kind) for name in ("a", "a", "b"))
     assert torch.equal(first, second)
     assert not torch.equal(first, third)
-    torch.manual_seed(3)
-    own = procedural_texture(size=(48, 48), kind=kind)
-    torch.manual_seed(3)
-    assert torch.equal(procedural_texture(size=(48, 48), kind=kind), own)
+
+
+def test_without_a_generator_global_states_stay() -> None:
+    before = global_states()
+    first, second = (procedural_texture(size=(32, 32)) for _ in range(2))
+    third = TextureSource(procedural=1.0).sample(1, (32, 32))[0]
+    assert global_states() == before
+    assert not torch.equal(first, second)
+    assert not torch.equal(second, third)
 
 
 def test_a_texture_takes_one_number_of_the_generator() -> None:

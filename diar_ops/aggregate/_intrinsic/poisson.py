@@ -8,10 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diar_ops.aggregate._vmap import fold_into_batch, unfold_batch
+from diar_ops._batching import call_in_batch, register_batching
 
 #: Most conjugate gradient steps of a weighted problem; masks of rendered frames take about 20.
 MAX_STEPS = 200
+#: Steps between two looks at whether all is solved, for which a GPU has to be waited for.
+LOOK_EVERY = 8
 
 
 def divergence(across: Tensor, down: Tensor) -> Tensor:
@@ -22,6 +24,63 @@ def divergence(across: Tensor, down: Tensor) -> Tensor:
 
 
 @torch.library.custom_op("diar_ops::solve_poisson", mutates_args=())
+def _solve(right: Tensor, weight_across: Tensor | None, weight_down: Tensor | None, tolerance: float) -> Tensor:
+    if right.numel() == 0:
+        return torch.zeros_like(right)
+    H, W = right.shape[2:]
+    spectrum = 4 - 2 * _cosines(H, right).unsqueeze(1) - 2 * _cosines(W, right)
+    spectrum[0, 0] = torch.inf  # the mean, which no difference determines
+    if weight_across is None or weight_down is None:
+        return _unweighted(right, spectrum)
+    u = torch.zeros_like(right)
+    residual = right - right.mean((2, 3), keepdim=True)
+    step = _unweighted(residual, spectrum)
+    energy = start = (residual * step).sum((2, 3), keepdim=True)
+    for i in range(MAX_STEPS):
+        product = divergence(weight_across * step.diff(dim=3), weight_down * step.diff(dim=2))
+        size = energy / (step * product).sum((2, 3), keepdim=True)
+        size = torch.where(energy > tolerance**2 * start, size, 0)  # solved items stand still
+        if i % LOOK_EVERY == 0 and not bool((size != 0).any()):
+            break
+        u += size * step
+        residual -= size * product
+        preconditioned = _unweighted(residual, spectrum)
+        before, energy = energy, (residual * preconditioned).sum((2, 3), keepdim=True)
+        step = preconditioned + torch.where(before > 0, energy / before, 0) * step
+    return u
+
+
+@_solve.register_fake
+def _(right: Tensor, *_: object) -> Tensor:
+    return torch.empty_like(right)
+
+
+register_batching(_solve)
+
+
+class _SolvePoisson(torch.autograd.Function):
+    """The operator with its gradient: it is linear and symmetric, so its own adjoint."""
+
+    @staticmethod
+    def forward(right: Tensor, weight_across: Tensor | None, weight_down: Tensor | None, tolerance: float) -> Tensor:
+        solution: Tensor = _solve(right, weight_across, weight_down, tolerance)
+        return solution
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs[1:3])
+        ctx.tolerance = inputs[3]
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+        weight_across, weight_down = ctx.saved_tensors
+        return solve_poisson(grad, weight_across, weight_down, ctx.tolerance), None, None, None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *args: Any) -> tuple[Any, Any]:
+        return call_in_batch(_SolvePoisson.apply, info.batch_size, in_dims, args)
+
+
 def solve_poisson(right: Tensor, weight_across: Tensor | None, weight_down: Tensor | None, tolerance: float) -> Tensor:
     """Return u of mean 0 with divergence(weight * differences of u) = right - mean of right.
 
@@ -35,61 +94,9 @@ def solve_poisson(right: Tensor, weight_across: Tensor | None, weight_down: Tens
         weight_down: (B, 1, H-1, W) float64, positive; given if ``weight_across`` is.
         tolerance: Energy norm of the error that is left, relative to that of u.
     """
-    if right.numel() == 0:
-        return torch.zeros_like(right)
-    H, W = right.shape[2:]
-    spectrum = 4 - 2 * _cosines(H, right).unsqueeze(1) - 2 * _cosines(W, right)
-    spectrum[0, 0] = torch.inf  # the mean, which no difference determines
-    if weight_across is None or weight_down is None:
-        return _unweighted(right, spectrum)
-    u = torch.zeros_like(right)
-    residual = right - right.mean((2, 3), keepdim=True)
-    step = _unweighted(residual, spectrum)
-    energy = start = (residual * step).sum((2, 3), keepdim=True)
-    for _ in range(MAX_STEPS):
-        product = divergence(weight_across * step.diff(dim=3), weight_down * step.diff(dim=2))
-        size = energy / (step * product).sum((2, 3), keepdim=True)
-        size = torch.where(energy > tolerance**2 * start, size, 0)  # solved items stand still
-        if not bool((size != 0).any()):
-            break
-        u += size * step
-        residual -= size * product
-        preconditioned = _unweighted(residual, spectrum)
-        before, energy = energy, (residual * preconditioned).sum((2, 3), keepdim=True)
-        step = preconditioned + torch.where(before > 0, energy / before, 0) * step
-    return u
-
-
-@solve_poisson.register_fake
-def _(right: Tensor, *_: object) -> Tensor:
-    return torch.empty_like(right)
-
-
-def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    ctx.save_for_backward(*inputs[1:3])
-    ctx.tolerance = inputs[3]
-
-
-def _backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
-    return solve_poisson(grad, *ctx.saved_tensors, ctx.tolerance), None, None, None
-
-
-solve_poisson.register_autograd(_backward, setup_context=_save)
-
-
-@solve_poisson.register_vmap
-def _(
-    info: Any,
-    in_dims: tuple[int | None, ...],
-    right: Tensor,
-    weight_across: Tensor | None,
-    weight_down: Tensor | None,
-    tolerance: float,
-) -> tuple[Tensor, int]:
-    size = info.batch_size
-    tensors = zip((right, weight_across, weight_down), in_dims[:3], strict=True)
-    folded = [fold_into_batch(x, dim, size) for x, dim in tensors]
-    return unfold_batch(solve_poisson(*folded, tolerance), size)
+    args = (right, weight_across, weight_down, tolerance)
+    solution: Tensor = _SolvePoisson.apply(*args)  # type: ignore[no-untyped-call]
+    return solution
 
 
 def _unweighted(right: Tensor, spectrum: Tensor) -> Tensor:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from diar_ops.aggregate._vmap import fold_into_batch, unfold_batch
+from diar_ops._batching import register_batching
 
 #: Elements of a chunk: the four buffers that an iteration touches stay in the cache of the cores.
 CHUNK_ELEMENTS = 2**16
@@ -16,6 +16,8 @@ FIRST_PENALTY, LARGEST_PENALTY = 1.25, 1.25e7
 GROWTH, SLOW_GROWTH = 1.5, 1.2
 #: With gaps, or no more columns than this, fast growth stops short of the optimum.
 FEW_COLUMNS = 8
+#: Iterations between two looks at which items are finished, where looking means waiting for a device.
+LOOK_EVERY = 8
 #: From this penalty on singular values are shrunk by less than float32 sums can tell.
 EXACT_PENALTY = 1e2
 
@@ -61,20 +63,7 @@ def _(data: Tensor, *_: object) -> Tensor:
     return torch.empty_like(data, memory_format=torch.contiguous_format)
 
 
-@low_rank_part.register_vmap
-def _(
-    info: Any,
-    in_dims: tuple[int | None, ...],
-    data: Tensor,
-    observed: Tensor | None,
-    sparsity: float,
-    tolerance: float,
-    max_iterations: int,
-) -> tuple[Tensor, int]:
-    size = info.batch_size
-    tensors = zip((data, observed), in_dims[:2], strict=True)
-    folded = [fold_into_batch(x, dim, size) for x, dim in tensors]
-    return unfold_batch(low_rank_part(*folded, sparsity, tolerance, max_iterations), size)
+register_batching(low_rank_part)
 
 
 class _Chunk(NamedTuple):
@@ -88,7 +77,8 @@ class _Chunk(NamedTuple):
 
 def _solve(data: Tensor, observed: Tensor | None, sparsity: float, tolerance: float, max_iterations: int) -> Tensor:
     B, T, C, P = data.shape
-    step = P if data.is_cuda else max(1, CHUNK_ELEMENTS // (B * T * C))
+    on_cpu = data.device.type == "cpu"
+    step = P if not on_cpu else max(1, CHUNK_ELEMENTS // (B * T * C))
     spans = [slice(start, start + step) for start in range(0, P, step)]
     wide = data.new_empty(B * T * C * min(step, P), dtype=torch.float64)
     norm, total = _norms(data, spans, wide)
@@ -122,8 +112,11 @@ def _solve(data: Tensor, observed: Tensor | None, sparsity: float, tolerance: fl
             chunks[i], part = _iterate(chunk, shrink, before, growth, sparsity / penalty, buffer)
             square += part
             _add_gram(gram, chunks[i].matrix, wide if penalty >= EXACT_PENALTY else None)
-        done = (square.sqrt() <= tolerance * total).tolist()
-        finished = [b for b in waiting if done[b]]
+        if on_cpu or iteration % LOOK_EVERY == 0:
+            done = (square.sqrt() <= tolerance * total).tolist()
+            finished = [b for b in waiting if done[b]]
+        else:
+            finished = []
     return out
 
 

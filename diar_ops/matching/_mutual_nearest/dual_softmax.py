@@ -8,7 +8,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
+from diar_ops._batching import call_in_batch, register_batching
 from diar_ops.matching._mutual_nearest.nearest import augment, tiles
 
 _Slices = tuple[slice, slice]
@@ -58,16 +60,31 @@ def _(grad0: Tensor, grad1: Tensor, set0: Tensor, set1: Tensor, lse0: Tensor, ls
     return torch.empty_like(set0), torch.empty_like(set1)
 
 
-def _save(ctx: Any, inputs: tuple[Tensor, Tensor], output: tuple[Tensor, Tensor]) -> None:
-    ctx.save_for_backward(*inputs, *output)
+register_batching(_dual_logsumexp)
+register_batching(_backward)
 
 
-def _differentiate(ctx: Any, grad0: Tensor, grad1: Tensor) -> tuple[Tensor, Tensor]:
-    out0, out1 = _backward(grad0, grad1, *ctx.saved_tensors)
-    return out0, out1
+class _DualLogSumExp(torch.autograd.Function):
+    """The operator with its gradient. torch.func takes it in this form, not that of the operator's own."""
 
+    @staticmethod
+    def forward(set0: Tensor, set1: Tensor) -> tuple[Tensor, Tensor]:
+        lse0, lse1 = _dual_logsumexp(set0, set1)
+        return lse0, lse1
 
-_dual_logsumexp.register_autograd(_differentiate, setup_context=_save)
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: tuple[Tensor, Tensor]) -> None:
+        ctx.save_for_backward(*inputs, *output)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad0: Tensor, grad1: Tensor) -> tuple[Tensor, Tensor]:
+        out0, out1 = _backward(grad0, grad1, *ctx.saved_tensors)
+        return out0, out1
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[int | None, ...], *sets: Tensor) -> tuple[Any, Any]:
+        return call_in_batch(_DualLogSumExp.apply, info.batch_size, in_dims, sets)
 
 
 def dual_logsumexp(logits0: Tensor, bias0: Tensor, logits1: Tensor, bias1: Tensor) -> tuple[Tensor, Tensor]:
@@ -84,5 +101,6 @@ def dual_logsumexp(logits0: Tensor, bias0: Tensor, logits1: Tensor, bias1: Tenso
     Returns:
         (B, N) and (B, M), once differentiable.
     """
-    lse0, lse1 = _dual_logsumexp(*augment(logits0, bias0, logits1, bias1))
+    sets = augment(logits0, bias0, logits1, bias1)
+    lse0, lse1 = _DualLogSumExp.apply(*sets)  # type: ignore[no-untyped-call]
     return lse0, lse1

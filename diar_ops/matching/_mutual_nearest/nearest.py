@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from diar_ops._batching import register_batching
+
 #: Elements of one tile. On a CPU 16 MiB of float32 stay in the last cache, and each tile is large
 #: enough that threads rarely wait for each other; a GPU wants to be filled.
 TILE_CPU, TILE_GPU = 2**22, 2**24
@@ -95,6 +97,9 @@ def _(
         unit0.new_empty(B, M),
         unit0.new_empty((B, M) if second else (0,)),
     )
+
+
+register_batching(_nearest_both_ways)
 
 
 class _Running:

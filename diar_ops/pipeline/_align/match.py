@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import torch
@@ -155,7 +156,7 @@ def _device(tensors: Iterable[Tensor]) -> torch.device:
 
 def _rows(features: FeatureMap, rows: slice) -> FeatureMap:
     valid = None if features.valid is None else features.valid[rows]
-    return features._replace(descriptors=features.descriptors[rows], valid=valid)
+    return replace(features, descriptors=features.descriptors[rows], valid=valid)
 
 
 def _cells_of(features: FeatureMap) -> tuple[Any, ...]:
@@ -165,8 +166,8 @@ def _cells_of(features: FeatureMap) -> tuple[Any, ...]:
 
 def _stacked(maps: Sequence[FeatureMap]) -> FeatureMap:
     valid = [x.valid for x in maps if x.valid is not None]
-    return maps[0]._replace(
-        descriptors=torch.cat([x.descriptors for x in maps]), valid=torch.cat(valid) if valid else None
+    return replace(
+        maps[0], descriptors=torch.cat([x.descriptors for x in maps]), valid=torch.cat(valid) if valid else None
     )
 
 

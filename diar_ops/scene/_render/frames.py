@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from diar_ops.scene._render.primitives import Primitives
 from diar_ops.scene.bounds import tight_bounding_radius
-from diar_ops.scene.plane import picture_plane, scene_homography
+from diar_ops.scene.plane import picture_plane
 from diar_ops.scene.rotation import shortest_rotation
 from diar_ops.scene.types import Finish, Lights, ObjectKind, Objects, PictureMaterial, PlanarScene
 
@@ -28,7 +29,7 @@ class RenderLights(NamedTuple):
     down: Tensor  # (F, L, 3), along the other
     edge: Tensor  # (F, L), cosine of half a spot's cone
 
-    def select(self, index: tuple[Tensor, Tensor] | tuple[Tensor, int]) -> RenderLights:
+    def select(self, index: tuple[Tensor, ...] | slice | Tensor) -> RenderLights:
         """Return n lights by frame and slot, without the dimension of slots."""
         return RenderLights(*(field[index] for field in self))
 
@@ -76,14 +77,19 @@ class RenderFrames(NamedTuple):
     lights: RenderLights
     objects: RenderObjects
 
-    def chunk(self, start: int, stop: int) -> RenderFrames:
+    def used_slots(self) -> list[list[int]]:
+        """Return how many slots of lights and of objects each frame has, without trailing empty ones."""
+        used = []
+        for valid in (self.lights.valid, self.objects.valid):
+            number = torch.arange(1, valid.shape[1] + 1, device=valid.device)
+            used.append(F.pad(valid * number, (1, 0)).amax(1))
+        slots: list[list[int]] = torch.stack(used, dim=1).tolist()
+        return slots
+
+    def chunk(self, start: int, stop: int, used_slots: list[list[int]]) -> RenderFrames:
         """Return some of the frames, without trailing slots that none of them uses."""
-        frames = slice(start, stop)
-        lights, objects = (
-            int(used.max()) + 1 if len(used) else 0
-            for used in (group.valid[frames].any(dim=0).nonzero() for group in (self.lights, self.objects))
-        )
-        return self.select(frames, lights=lights, objects=objects)
+        lights, objects = map(max, zip(*used_slots[start:stop], strict=True))
+        return self.select(slice(start, stop), lights=lights, objects=objects)
 
     def select(self, index: slice | Tensor, *, lights: int | None = None, objects: int | None = None) -> RenderFrames:
         """Return frames by their index, with the first of their slots or all of them."""
@@ -100,17 +106,24 @@ class RenderFrames(NamedTuple):
         )
 
 
-def prepare_frames(scene: PlanarScene, dtype: torch.dtype, device: torch.device) -> RenderFrames:
+def move(value: Tensor, device: torch.device) -> Tensor:
+    """Copy to a device, without waiting for a GPU to have it."""
+    return value.to(device, non_blocking=device.type == "cuda")
+
+
+def prepare_frames(
+    scene: PlanarScene, homography_frame_label: Tensor, dtype: torch.dtype, device: torch.device
+) -> RenderFrames:
     """Prepare a scene for rendering; what decides where a pixel looks is computed in float64."""
     height, width = scene.size
-    H = scene_homography(scene).flatten(0, 1)
+    H = homography_frame_label.flatten(0, 1)
     plane = picture_plane(scene.picture_size, scene.size)
     plane[..., 2, 2] = 1  # homogeneous: (x, y, 1) instead of (x, y, 0)
     frames = scene.K.shape[1]
     plane = plane.repeat_interleave(frames, dim=0)
     from_centre = torch.eye(3, dtype=H.dtype, device=H.device)
     from_centre[0, 2], from_centre[1, 2] = (width - 1) / 2, (height - 1) / 2
-    to_plane = plane @ torch.linalg.inv(H) @ from_centre
+    to_plane = plane @ torch.linalg.inv_ex(H).inverse @ from_centre
     to_plane = to_plane / to_plane[:, 2:, 2:]
     # What one pixel at the frame's centre covers there, as the side of a square.
     jacobian = to_plane[:, :2, :2] - to_plane[:, :2, 2:] * to_plane[:, 2:, :2]
@@ -118,7 +131,7 @@ def prepare_frames(scene: PlanarScene, dtype: torch.dtype, device: torch.device)
     eye = -(scene.R.mT @ scene.t[..., None])[..., 0].flatten(0, 1)
 
     def cast(value: Tensor) -> Tensor:
-        return value.to(device=device, dtype=dtype if value.is_floating_point() else value.dtype)
+        return move(value.to(dtype if value.is_floating_point() else value.dtype), device)
 
     def per_frame(value: Tensor) -> Tensor:
         return cast(value.repeat_interleave(frames, dim=0))
@@ -142,7 +155,7 @@ def _prepare_lights(lights: Lights) -> RenderLights:
     valid = lights.valid
     right, down, _ = shortest_rotation(lights.direction).unbind(-2)
     # Slots without a light must not make NaN: a light of size 1 that is nowhere near.
-    far = lights.position.new_tensor([0.0, 0.0, -3.0])
+    far = -3.0 * (torch.arange(3, device=valid.device) == 2)
     lights = lights._replace(
         position=torch.where(valid[..., None], lights.position, far),
         power=torch.where(valid[..., None], lights.power, 0),

@@ -1,4 +1,4 @@
-"""Diffuse and specular reflection of one light by the picture's plane, without shadows.
+"""Diffuse and specular reflection of lights by the picture's plane, without shadows.
 
 Functions take n lights (:meth:`RenderLights.select`) with a row of P points (n, P) each, and return
 radiance (n, P) for each unit of the lights' power.
@@ -14,26 +14,25 @@ from torch import Tensor
 
 from diar_ops.scene._render import microfacet
 from diar_ops.scene._render.frames import RenderLights
-from diar_ops.scene._render.primitives import Vector, scale_vector
 from diar_ops.scene.types import SPOT_BLEND, LightKind
 
-#: Corners of a square, and Gauss-Legendre points along its side with their weights.
-CORNERS = ((-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5))
-GAUSS = ((-math.sqrt(0.15), 5 / 18), (0.0, 8 / 18), (math.sqrt(0.15), 5 / 18))
+#: Of three Gauss-Legendre points along a square's side the outer two are this far from the middle;
+#: these have 5/18 of the weight, that has 8/18.
+GAUSS = math.sqrt(0.15)
 
 
-class Lobe(NamedTuple):
-    """A specular lobe of the picture's material."""
+class Lobes(NamedTuple):
+    """K specular lobes of the picture's material, from the outside."""
 
-    alpha: Tensor  # (F, 1) of GGX
-    f0: Tensor  # (F, 1) reflectance at normal incidence
-    weight: Tensor  # (F, P)
+    alpha: Tensor  # (K, F, 1) of GGX
+    f0: Tensor  # (K, F, 1) reflectance at normal incidence
+    weight: Tensor  # (K, F, P)
 
-    def select(self, frame: Tensor) -> Lobe:
-        return Lobe(self.alpha[frame], self.f0[frame], self.weight[frame])
+    def select(self, frame: Tensor) -> Lobes:
+        return Lobes(*(field[:, frame] for field in self))
 
 
-class _ToLight(NamedTuple):
+class ToLights(NamedTuple):
     """From points of the plane to one point of each light."""
 
     x: Tensor  # (n, P)
@@ -41,57 +40,32 @@ class _ToLight(NamedTuple):
     z: Tensor  # (n, 1)
     inverse: Tensor  # (n, P), 1 / distance
 
-    def dot(self, direction: Tensor) -> Tensor:
-        """Return the dot product with vectors (n, 3), not normalised."""
+    def ahead(self, direction: Tensor) -> Tensor:
+        """Return the cosine (n, P) to vectors (n, 3) from the light to the point."""
         ax, ay, az = direction[:, :, None].unbind(1)
-        return ax * self.x + ay * self.y + az * self.z
+        return -(ax * self.x + ay * self.y + az * self.z) * self.inverse
 
     def cosine(self) -> Tensor:
         """Return the cosine to the plane's normal; 0 for lights behind the plane."""
         return (-self.z).clamp_min(0) * self.inverse
 
-
-class _Half(NamedTuple):
-    """The half vector of view and light."""
-
-    h: Vector  # (n, P) each, not normalised
-    to_either: Tensor  # cosine to view and light
-    to_normal: Tensor  # cosine to the plane's normal
+    def select(self, lights: slice) -> ToLights:
+        return ToLights(*(field[lights] for field in self))
 
 
-def sphere_light(
-    light: RenderLights, x: Tensor, y: Tensor, view: Vector, lobes: list[Lobe]
-) -> tuple[Tensor, Tensor | None]:
-    """Return the diffuse radiance of point lights and spots, and the specular, if there are lobes.
+def to_lights(position: Tensor, x: Tensor, y: Tensor) -> ToLights:
+    """Return the way from points (..., P) of the plane to positions (..., 3)."""
+    px, py, pz = position[..., None].unbind(-2)
+    dx, dy = px - x, py - y
+    return ToLights(dx, dy, pz, (dx * dx + dy * dy + pz * pz).rsqrt())
 
-    Args:
-        light: n lights.
-        x: (n, P) positions on the plane.
-        y: As ``x``.
-        view: (n, P) each, unit vector to the eye.
-        lobes: The picture's.
-    """
-    to_light = _to_light(light.position, x, y)
-    inverse, cosine = to_light.inverse, to_light.cosine()
-    diffuse = cosine * inverse * inverse * (1 / (4 * math.pi**2))
-    is_spot = (light.kind == LightKind.SPOT)[:, None]
-    size = light.size[:, None]
-    cone: Tensor | None = None
-    if bool(is_spot.any()):
-        ahead = -to_light.dot(light.direction) * inverse
-        cone = spot_falloff(ahead, light.edge[:, None], size * inverse)
-        cone = torch.where(is_spot, cone, 1)
-        diffuse = diffuse * cone
-    if not lobes:
-        return diffuse, None
-    half = _half(to_light, view)
-    h = half.h
-    square_slope = (h[0] * h[0] + h[1] * h[1]) / (h[2] * h[2]).clamp_min(1e-6)
-    square_radius = (size * inverse) ** 2 / (4 * half.to_either * half.to_normal**3)
-    shares = [microfacet.ggx_disc(square_slope, square_radius, lobe.alpha) for lobe in lobes]
-    # Radiance of a sphere's surface.
-    specular = _reflect(lobes, shares, half, -view[2], cosine) / (4 * math.pi**2 * size * size)
-    return diffuse, specular if cone is None else specular * cone
+
+def sphere_diffuse(light: RenderLights, to_light: ToLights) -> tuple[Tensor, Tensor]:
+    """Return the diffuse radiance of point lights and spots, and how much of them shines there."""
+    inverse = to_light.inverse
+    cone = spot_falloff(to_light.ahead(light.direction), light.edge[:, None], light.size[:, None] * inverse)
+    cone = cone.masked_fill((light.kind != LightKind.SPOT)[:, None], 1)
+    return to_light.cosine() * inverse * inverse * (1 / (4 * math.pi**2)) * cone, cone
 
 
 def spot_falloff(ahead: Tensor, edge: Tensor, radius: Tensor) -> Tensor:
@@ -105,75 +79,100 @@ def spot_falloff(ahead: Tensor, edge: Tensor, radius: Tensor) -> Tensor:
     fade = (1 - edge) * (0.5 * SPOT_BLEND)
     soft = (fade * fade + (1 - edge * edge) * radius * radius).sqrt()
     x = (0.5 + (ahead - edge - fade) / (2 * soft)).clamp(0, 1)
-    return x * x * (3 - 2 * x)
+    return x * x * torch.rsub(x, 3, alpha=2)
 
 
-def square_light_diffuse(light: RenderLights, x: Tensor, y: Tensor) -> Tensor:
-    """Return the diffuse radiance of squares, by Gaussian quadrature; see :func:`sphere_light`."""
+def square_diffuse(light: RenderLights, x: Tensor, y: Tensor) -> Tensor:
+    """Return the diffuse radiance of squares, by Gaussian quadrature."""
+    # [n, 9, 1] for each of the points
+    step = torch.arange(-1, 2, dtype=x.dtype, device=x.device)
+    u, v = step.repeat_interleave(len(step))[:, None], step.repeat(len(step))[:, None]
+    weight = (8 - 3 * u * u) * (8 - 3 * v * v) * (1 / (18**2 * math.pi**2))
+    right, down = (side * GAUSS for side in _sides(light))
+    px, py, pz = (light.position[:, None] + u * right + v * down)[..., None].unbind(2)
+    ax, ay, az = light.direction[:, None, :, None].unbind(2)
+    dx, dy = px - x[:, None], py - y[:, None]
+    square = dx * dx + dy * dy + pz * pz
+    emitted = (ax * dx + ay * dy + az * pz).clamp_max(0)
+    return (weight * pz.clamp_max(0) * emitted / (square * square)).sum(1)
+
+
+def reflect_lights(
+    light: RenderLights,
+    spheres: int,
+    to_light: ToLights,
+    cone: Tensor | None,
+    x: Tensor,
+    y: Tensor,
+    view: Tensor,
+    lobes: Lobes,
+) -> Tensor:
+    """Return the specular radiance of lights.
+
+    Args:
+        light: n lights, first the points and spots, then the squares.
+        spheres: How many there are of the former.
+        to_light: The way from the points to the lights.
+        cone: How much of the spheres shines there.
+        x: (n, P) positions on the plane.
+        y: As ``x``.
+        view: (3, n, P) unit vector to the eye.
+        lobes: The picture's.
+    """
+    unit = torch.stack([part * to_light.inverse for part in to_light[:3]])
+    h, inverse_norm, to_either = microfacet.half_vector(view, unit)
+    to_normal = (-h[2] * inverse_norm).clamp_min(1e-3)
+    round_lights, square_lights = slice(0, spheres), slice(spheres, None)
+    shares, emitted = [], []
+    if cone is not None:
+        a, b, c = h[:, round_lights]
+        size = light.size[round_lights, None]
+        square_slope = (a * a + b * b) / (c * c).clamp_min(1e-6)
+        square_radius = (size * to_light.inverse[round_lights]) ** 2
+        square_radius = square_radius / (4 * to_either[round_lights] * to_normal[round_lights] ** 3)
+        shares.append(microfacet.ggx_disc(square_slope, square_radius, lobes.alpha[:, round_lights]))
+        # Radiance of a sphere's surface.
+        emitted.append(cone / (4 * math.pi**2 * size * size))
+    if spheres < len(light.kind):
+        squares = light.select(square_lights)
+        slopes = _corner_slopes(squares, x[square_lights], y[square_lights], view[:, square_lights])
+        shares.append(microfacet.ggx_polygon(*slopes, lobes.alpha[:, square_lights]))
+        is_front = to_light.select(square_lights).ahead(squares.direction) > 0
+        emitted.append(is_front / (math.pi * squares.size * squares.size)[:, None])
+    half = to_either, to_normal
+    reflected = _reflect(lobes, torch.cat(shares, 1), half, -view[2], to_light.cosine())
+    return reflected * torch.cat(emitted)
+
+
+def _corner_slopes(light: RenderLights, x: Tensor, y: Tensor, view: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the slopes (n, 4, P) of the half vectors to the corners of squares, one after the other."""
+    number = torch.arange(4, device=x.device)[:, None]
+    u, v = ((number + 1) // 2 % 2).to(x.dtype) - 0.5, (number // 2).to(x.dtype) - 0.5
     right, down = _sides(light)
-    ax, ay, az = light.direction[:, :, None].unbind(1)
-    diffuse = torch.zeros_like(x)
-    for u, u_weight in GAUSS:
-        for v, v_weight in GAUSS:
-            px, py, pz = (light.position + u * right + v * down)[:, :, None].unbind(1)
-            dx, dy = px - x, py - y
-            square = dx * dx + dy * dy + pz * pz
-            emitted = -(ax * dx + ay * dy + az * pz).clamp_max(0)
-            weight = u_weight * v_weight * (-pz).clamp_min(0) / math.pi**2
-            diffuse = diffuse + weight * emitted / (square * square)
-    return diffuse
-
-
-def square_light_specular(light: RenderLights, x: Tensor, y: Tensor, view: Vector, lobes: list[Lobe]) -> Tensor | None:
-    """Return the specular radiance of squares, None without lobes; see :func:`sphere_light`."""
-    if not lobes:
-        return None
-    to_light = _to_light(light.position, x, y)
-    right, down = _sides(light)
-    slopes = []
-    for u, v in CORNERS:
-        corner = _to_light(light.position + u * right + v * down, x, y)
-        h_x, h_y = view[0] + corner.x * corner.inverse, view[1] + corner.y * corner.inverse
-        inverse_z = 1 / (-view[2] - corner.z.clamp_max(-1e-3) * corner.inverse).clamp_min(1e-3)
-        slopes.append((h_x * inverse_z, h_y * inverse_z))
-    shares = [microfacet.ggx_polygon(slopes, lobe.alpha) for lobe in lobes]
-    specular = _reflect(lobes, shares, _half(to_light, view), -view[2], to_light.cosine())
-    is_front = to_light.dot(light.direction) < 0
-    return specular * is_front / (math.pi * light.size * light.size)[:, None]
-
-
-def _to_light(position: Tensor, x: Tensor, y: Tensor) -> _ToLight:
-    px, py, pz = position[:, :, None].unbind(1)
-    dx, dy = px - x, py - y
-    return _ToLight(dx, dy, pz, (dx * dx + dy * dy + pz * pz).rsqrt())
+    corner = to_lights(light.position[:, None] + u * right + v * down, x[:, None], y[:, None])
+    vx, vy, vz = view[:, :, None]
+    inverse_z = 1 / (-vz - corner.z.clamp_max(-1e-3) * corner.inverse).clamp_min(1e-3)
+    return (vx + corner.x * corner.inverse) * inverse_z, (vy + corner.y * corner.inverse) * inverse_z
 
 
 def _sides(light: RenderLights) -> tuple[Tensor, Tensor]:
-    size = light.size[:, None]
-    return light.right * size, light.down * size
+    size = light.size[:, None, None]
+    return light.right[:, None] * size, light.down[:, None] * size
 
 
-def _half(to_light: _ToLight, view: Vector) -> _Half:
-    h, inverse_norm, to_either = microfacet.half_vector(view, scale_vector(to_light[:3], to_light.inverse))
-    return _Half(h, to_either, (-h[2] * inverse_norm).clamp_min(1e-3))
-
-
-def _reflect(lobes: list[Lobe], shares: list[Tensor], half: _Half, to_view: Tensor, to_light: Tensor) -> Tensor:
+def _reflect(lobes: Lobes, share: Tensor, half: tuple[Tensor, Tensor], to_view: Tensor, to_light: Tensor) -> Tensor:
     """Return the specular radiance (n, P) for unit radiance of lights.
 
     Args:
         lobes: The picture's.
-        shares: For each (n, P), the share of its microfacets that reflect some point of a light.
-        half: The half vector.
+        share: (K, n, P) of their microfacets, which reflect some point of a light.
+        half: (n, P) each, cosine of the half vector to view and light, and to the normal.
         to_view: (n, P) cosine between view and normal.
         to_light: (n, P) cosine between light and normal.
     """
-    total = torch.zeros_like(to_light)
-    for lobe, share in zip(lobes, shares, strict=True):
-        masked = microfacet.smith_masking(lobe.alpha, to_view, to_light)
-        geometry = masked * half.to_either / (to_view * half.to_normal).clamp_min(1e-3)
-        # The plane of slopes is a poor map at grazing angles: no reflection is brighter than the
-        # light.
-        reflected = (share * geometry).clamp_max(1)
-        total = total + lobe.weight * microfacet.fresnel(lobe.f0, half.to_either) * reflected
-    return total
+    to_either, to_normal = half
+    masked = microfacet.smith_masking(lobes.alpha, to_view, to_light)
+    geometry = masked * to_either / (to_view * to_normal).clamp_min(1e-3)
+    # The plane of slopes is a poor map at grazing angles: no reflection is brighter than the light.
+    reflected = (share * geometry).clamp_max(1)
+    return (lobes.weight * microfacet.fresnel(lobes.f0, to_either) * reflected).sum(0)

@@ -18,7 +18,7 @@ import math
 import torch
 from torch import Tensor
 
-from diar_ops.scene._render.primitives import TINY, Vector, dot
+from diar_ops.scene._render.primitives import TINY, dot
 
 
 def fresnel(f0: Tensor, cosine: Tensor) -> Tensor:
@@ -40,9 +40,9 @@ def directional_albedo(f0: Tensor, roughness: Tensor, cosine: Tensor) -> Tensor:
     return (f0 * scale + top * shift).clamp(0, 1)
 
 
-def half_vector(view: Vector, light: Vector) -> tuple[Vector, Tensor, Tensor]:
+def half_vector(view: Tensor, light: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Return h = view + light (not normalised), 1 / |h|, and the cosine between h and either."""
-    h = (view[0] + light[0], view[1] + light[1], view[2] + light[2])
+    h = view + light
     inverse = (dot(h, h) + TINY).rsqrt()
     # |view + light| = 2 cos of half the angle between two unit vectors.
     return h, inverse, 0.5 / inverse
@@ -73,15 +73,18 @@ def ggx_disc(square_slope: Tensor, square_radius: Tensor, alpha: Tensor) -> Tens
     return torch.where(inside > 0, small, 1 - small)
 
 
-def ggx_polygon(slopes: list[tuple[Tensor, Tensor]], alpha: Tensor) -> Tensor:
-    """Return the share of microfacets whose slopes are in a polygon with these corners."""
-    total: Tensor | None = None
-    a2 = alpha * alpha
-    for (x0, y0), (x1, y1) in zip(slopes, slopes[1:] + slopes[:1], strict=True):
-        up = x0 * y1 - x1 * y0
-        dx, dy = x1 - x0, y1 - y0
-        length = (a2 * (dx * dx + dy * dy) + up * up + TINY * TINY).sqrt()
-        term = torch.atan2(length, x0 * x1 + y0 * y1 + a2) * (up / length)
-        total = term if total is None else total + term
-    assert total is not None, "a polygon has corners"
-    return total.abs() / (2 * math.pi)
+def ggx_polygon(x: Tensor, y: Tensor, alpha: Tensor) -> Tensor:
+    """Return the share (K, n, P) of microfacets whose slopes are in polygons.
+
+    Args:
+        x: (n, C, P) slopes of the corners, one after the other.
+        y: As ``x``.
+        alpha: (K, n, 1) of GGX.
+    """
+    a2 = (alpha * alpha)[..., None]
+    x1, y1 = x.roll(-1, 1), y.roll(-1, 1)
+    up = x * y1 - x1 * y
+    dx, dy = x1 - x, y1 - y
+    length = (a2 * (dx * dx + dy * dy) + up * up + TINY * TINY).sqrt()
+    term = torch.atan2(length, x * x1 + y * y1 + a2) * (up / length)
+    return term.sum(-2).abs() / (2 * math.pi)

@@ -1,29 +1,29 @@
-"""Shade objects: where rays from the camera hit them, and what radiance comes back."""
+"""Shade objects: what radiance comes back from where rays from the camera hit them."""
 
 from __future__ import annotations
 
 import math
+from itertools import accumulate
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from diar_ops.scene._render import microfacet
-from diar_ops.scene._render.frames import RenderFrames
+from diar_ops.scene._render.frames import RenderFrames, RenderLights
+from diar_ops.scene._render.hits import Hits
 from diar_ops.scene._render.lights import spot_falloff
 from diar_ops.scene._render.primitives import (
-    Primitives,
-    Vector,
+    Kind,
+    by_kind,
     dot,
     intersect,
-    scale_vector,
+    local_normal,
     select_number,
     surface_normal,
-    to_local,
     to_local_direction,
-    vector,
 )
-from diar_ops.scene._render.shadows import near_beam, row_bounds
+from diar_ops.scene._render.shadows import BLOCK
 from diar_ops.scene.types import F0_DIELECTRIC, Finish, LightKind, ObjectKind
 
 #: Index of refraction of glass, and its reflectance at normal incidence.
@@ -35,52 +35,26 @@ class ObjectShading(NamedTuple):
     """What n rows of N rays see of one object each.
 
     Attributes:
-        frame: (n,) of the row.
-        row: (n,) of the frame.
-        slot: (n,) of the object.
-        hit: (n, N).
-        face: (n, N) int32, different on different sides of an edge.
         radiance: (n, 3, N) of the object.
-        transmittance: (n, 3, N) share of what is straight behind it.
+        transmittance: (n, 3, 1) share of what is straight behind it.
         secondary: (n, 3, N) weight of the secondary ray, mirrored or refracted.
-        origin: (n, N) each, of the secondary ray.
-        direction: (n, N) each, of the secondary ray.
+        origin: (3, n, N) of the secondary ray.
+        direction: (3, n, N) of the secondary ray.
     """
 
-    frame: Tensor
-    row: Tensor
-    slot: Tensor
-    hit: Tensor
-    face: Tensor
     radiance: Tensor
     transmittance: Tensor
     secondary: Tensor
-    origin: Vector
-    direction: Vector
+    origin: Tensor
+    direction: Tensor
 
-
-class _Hits(NamedTuple):
-    """Intersections of n rows of rays with objects of one kind, one object a row."""
-
-    shape: Primitives
-    hit: Tensor  # (n, N)
-    face: Tensor  # (n, N)
-    local: Vector  # (n, N) each, the point in local coordinates
-    point: Vector  # in the world
-    normal: Vector  # towards the eye where the object is flat
-    view: Vector  # unit vector to the eye
-    to_view: Tensor  # cosine between both
-
-    def select(self, rows: Tensor) -> _Hits:
-        return _Hits(
-            shape=Primitives(*(field[rows] for field in self.shape)),
-            hit=self.hit[rows],
-            face=self.face[rows],
-            local=vector(lambda i: self.local[i][rows]),
-            point=vector(lambda i: self.point[i][rows]),
-            normal=vector(lambda i: self.normal[i][rows]),
-            view=vector(lambda i: self.view[i][rows]),
-            to_view=self.to_view[rows],
+    def select(self, rows: slice) -> ObjectShading:
+        return ObjectShading(
+            radiance=self.radiance[rows],
+            transmittance=self.transmittance[rows],
+            secondary=self.secondary[rows],
+            origin=self.origin[:, rows],
+            direction=self.direction[:, rows],
         )
 
 
@@ -97,61 +71,44 @@ class _Material(NamedTuple):
     is_tinted: Tensor
 
 
-def shade_objects(frames: RenderFrames, x: Tensor, y: Tensor, ray: Vector, plane: Tensor) -> list[ObjectShading]:
-    """Shade what rays see of all objects, one entry for each kind that is near them.
+def shade_objects(frames: RenderFrames, hits: Hits, plane: Tensor) -> ObjectShading:
+    """Shade what rays see of all objects.
 
     Args:
         frames: F frames.
-        x: (F, R, N) where the rays meet the plane.
-        y: As ``x``.
-        ray: (F, R, N) or (F, 1, 1) each, from the eye to there.
+        hits: Where the rays hit them.
         plane: (F, 3) mean radiance of the plane, as surroundings of the objects.
     """
-    objects = frames.objects
-    if objects.kind.shape[1] == 0:
-        return []
-    centre, reach = row_bounds(x, y)
-    near = near_beam(
-        centre[:, :, None],
-        reach[:, :, None],
-        frames.eye[:, None, None],
-        torch.zeros_like(reach)[:, :, None],
-        objects.position[:, None],
-        objects.radius[:, None],
+    count = max(
+        1, BLOCK.get(plane.device.type, BLOCK["cuda"]) // (hits.hit.shape[1] * frames.lights.kind.shape[1] or 1)
     )
-    near = near & objects.valid[:, None]
-    shadings = []
-    for kind in ObjectKind:
-        rows = frame, row, _ = (near & (objects.kind == kind)[:, None]).nonzero(as_tuple=True)
-        if len(frame):
-            rx, ry, rz = (part.expand(x.shape)[frame, row] for part in ray)
-            shadings.append(_shade(frames, int(kind), rows, (rx, ry, rz), plane))
-    return shadings
+    starts = range(0, len(hits.frame), count)
+    parts = [_shade(frames, hits.select(slice(start, start + count)), plane) for start in starts]
+    radiance, transmittance, secondary, direction = (torch.cat(part, dim=-3) for part in zip(*parts, strict=True))
+    shading = ObjectShading(radiance, transmittance, secondary, hits.point, direction.movedim(1, 0))
+    return _refract(hits, shading) if any(stop > start for _, start, stop in hits.glass) else shading
 
 
-def _shade(frames: RenderFrames, kind: int, rows: tuple[Tensor, ...], ray: Vector, plane: Tensor) -> ObjectShading:
-    """Shade objects of one kind; ``rows`` are frame, row and slot (n,), ``ray`` is (n, N)."""
-    frame, row, slot = rows
-    hits = _intersect(frames, kind, frame, slot, ray)
-    material = _material(frames, (frame, slot), is_flat=kind >= ObjectKind.DISC)
+def _shade(frames: RenderFrames, hits: Hits, plane: Tensor) -> tuple[Tensor, ...]:
+    """Return radiance, transmittance, weight of the mirrored ray, and its direction."""
+    frame, slot = hits.frame, hits.slot
+    material = _material(frames, (frame, slot))
     colour, f0, to_view, normal = material.colour, material.f0, hits.to_view, hits.normal
     is_mirror, is_glass, is_glossy = material.is_mirror, material.is_glass, material.is_glossy
 
     is_specular = is_mirror | is_glass | is_glossy
     diffuse = torch.zeros_like(colour.expand(-1, -1, to_view.shape[1]))
     specular = torch.zeros_like(diffuse)
-    alpha = material.roughness.square().clamp_min(1e-3) if bool(is_specular.any()) else None
-    for light in range(frames.lights.kind.shape[1]):
-        given, shine = _direct_light(frames, (frame, light), hits, alpha, f0)
-        power = frames.lights.power[frame, light][:, :, None]
-        diffuse = diffuse + power * given[:, None]
-        if shine is not None:
-            specular = specular + power * shine[:, None]
+    alpha = material.roughness.square().clamp_min(1e-3)
+    if frames.lights.kind.shape[1]:
+        given, shine = _direct_light(frames.lights.select(frame), hits, alpha, f0)
+        power = frames.lights.power[frame].mT
+        diffuse, specular = power @ given, power @ shine
     # Surroundings above, the plane below.
     above, below = frames.ambient[frame][:, :, None], plane[frame][:, :, None]
     up = (0.5 - 0.5 * normal[2])[:, None]
     diffuse = diffuse + below + (above - below) * up
-    reflected = vector(lambda i: 2 * to_view * normal[i] - hits.view[i])
+    reflected = 2 * to_view * normal - hits.view
     surroundings = torch.where(reflected[2][:, None] < 0, above, below)
     albedo = microfacet.directional_albedo(f0, material.roughness, to_view)
     coat = torch.where(is_glass, microfacet.fresnel(f0, to_view), albedo) * (is_glass | is_glossy)
@@ -161,75 +118,25 @@ def _shade(frames: RenderFrames, kind: int, rows: tuple[Tensor, ...], ray: Vecto
     radiance = radiance + tint * specular * is_specular[:, None] + surroundings * coat[:, None]
 
     secondary = (colour * (is_mirror | is_glass)[:, None]).expand_as(radiance)
-    origin, direction = hits.point, reflected
-    glass = is_glass[:, 0].nonzero()[:, 0]
-    if len(glass):
-        start, refracted, share = _refract(kind, hits.select(glass))
-        origin = vector(lambda i: hits.point[i].index_put((glass,), start[i]))
-        direction = vector(lambda i: reflected[i].index_put((glass,), refracted[i]))
-        secondary = secondary.index_put((glass,), secondary[glass] * share[:, None])
     transmittance = frames.objects.transmittance[frame, slot][:, :, None]
-    return ObjectShading(
-        frame=frame,
-        row=row,
-        slot=slot,
-        hit=hits.hit,
-        face=hits.face,
-        radiance=radiance,
-        transmittance=(transmittance * material.is_tinted[:, None]).expand_as(radiance),
-        secondary=secondary,
-        origin=origin,
-        direction=direction,
-    )
+    return radiance, transmittance * material.is_tinted[:, None], secondary, reflected.movedim(0, 1)
 
 
-def _intersect(frames: RenderFrames, kind: int, frame: Tensor, slot: Tensor, ray: Vector) -> _Hits:
-    """Intersect objects with rays from the eye; at s = 1 a ray is on the plane."""
-    shape = frames.objects.primitives((frame, slot))
-    eye = frames.eye[frame]
-    local_eye, local_ray = to_local(shape, eye), to_local_direction(shape, ray)
-    s, _, hit = intersect(kind, shape, local_eye, local_ray)
-    hit = hit & (s > 0) & (s < 1)
-    s = torch.where(hit, s, 0.5)
-    local = vector(lambda i: local_eye[i] + s * local_ray[i])
-    normal = surface_normal(kind, shape, local)
-    inverse_norm = dot(ray, ray).rsqrt()
-    view = vector(lambda i: -ray[i] * inverse_norm)
-    to_view = dot(normal, view)
-    face = torch.zeros_like(hit, dtype=torch.int32)
-    if kind == ObjectKind.BOX:
-        face = torch.stack([part.abs() for part in local]).argmax(0).to(torch.int32)
-    elif kind == ObjectKind.CYLINDER:
-        face = (local[2] ** 2 > local[0] ** 2 + local[1] ** 2).to(torch.int32)
-    elif kind >= ObjectKind.DISC:
-        normal = scale_vector(normal, 1 - 2 * (to_view < 0).to(s.dtype))
-        to_view = to_view.abs()
-    return _Hits(
-        shape=shape,
-        hit=hit,
-        face=face,
-        local=local,
-        point=vector(lambda i: eye[:, i : i + 1] + s * ray[i]),
-        normal=normal,
-        view=view,
-        to_view=to_view.clamp(1e-3, 1),
-    )
-
-
-def _material(frames: RenderFrames, index: tuple[Tensor, Tensor], *, is_flat: bool) -> _Material:
+def _material(frames: RenderFrames, index: tuple[Tensor, Tensor]) -> _Material:
     objects = frames.objects
     finish = objects.finish[index][:, None]
     is_mirror, is_glass = finish == Finish.MIRROR, finish == Finish.GLASS
     is_tinted, is_glossy = finish == Finish.TINTED, finish == Finish.GLOSSY
     clear = (1 - objects.opacity[index])[:, None]
-    front_opacity = 1 - (clear if is_flat else clear.sqrt())
-    dtype = clear.dtype
-    f0 = select_number(is_glass, F0_GLASS, select_number(is_glossy, F0_DIELECTRIC, 1.0))
+    is_flat = (objects.kind[index] >= ObjectKind.DISC)[:, None]
+    # A solid has two surfaces.
+    front_opacity = 1 - torch.where(is_flat, clear, clear.sqrt())
+    f0 = select_number(is_glossy, F0_DIELECTRIC, 1.0, clear.dtype)
     return _Material(
         colour=objects.colour[index][:, :, None],
         roughness=objects.roughness[index][:, None],
-        f0=f0.to(dtype),
-        diffuse=torch.where(is_tinted, front_opacity, (~(is_mirror | is_glass)).to(dtype)),
+        f0=f0.masked_fill(is_glass, F0_GLASS),
+        diffuse=torch.where(is_tinted, front_opacity, (~(is_mirror | is_glass)).to(clear.dtype)),
         is_mirror=is_mirror,
         is_glass=is_glass,
         is_glossy=is_glossy,
@@ -237,29 +144,23 @@ def _material(frames: RenderFrames, index: tuple[Tensor, Tensor], *, is_flat: bo
     )
 
 
-def _direct_light(
-    frames: RenderFrames, index: tuple[Tensor, int], hits: _Hits, alpha: Tensor | None, f0: Tensor
-) -> tuple[Tensor, Tensor | None]:
-    """Return diffuse and specular radiance (n, N) for each unit of a light's power."""
-    point, normal, to_view = hits.point, hits.normal, hits.to_view
-    light = frames.lights.select(index)
-    px, py, pz = light.position[:, :, None].unbind(1)
-    offset = (px - point[0], py - point[1], pz - point[2])
+def _direct_light(light: RenderLights, hits: Hits, alpha: Tensor, f0: Tensor) -> tuple[Tensor, Tensor]:
+    """Return diffuse and specular radiance (n, L, N) for each unit of the lights' power."""
+    normal, to_view = hits.normal[:, :, None], hits.to_view[:, None]
+    alpha, f0 = alpha[:, None], f0[:, None]
+    offset = light.position.movedim(-1, 0)[..., None] - hits.point[:, :, None]
     inverse = (dot(offset, offset) + 1e-6).rsqrt()
-    to_light = scale_vector(offset, inverse)
+    to_light = offset * inverse
     cosine = dot(normal, to_light).clamp_min(0)
-    ax, ay, az = light.direction[:, :, None].unbind(1)
-    ahead = -dot((ax, ay, az), to_light)
-    size = light.size[:, None]
-    is_area, is_spot = ((light.kind == kind)[:, None] for kind in (LightKind.AREA, LightKind.SPOT))
-    cone = torch.where(is_spot, spot_falloff(ahead, light.edge[:, None], size * inverse), 1)
+    ahead = -dot(light.direction.movedim(-1, 0)[..., None], to_light)
+    size = light.size[..., None]
+    is_area, is_spot = ((light.kind == kind)[..., None] for kind in (LightKind.AREA, LightKind.SPOT))
+    cone = torch.where(is_spot, spot_falloff(ahead, light.edge[..., None], size * inverse), 1)
     beam = torch.where(is_area, 4 * ahead.clamp_min(0), cone)
     diffuse = cosine * inverse * inverse * beam / (4 * math.pi**2)
-    if alpha is None:
-        return diffuse, None
     # A square counts as the disc of its area.
     radius = torch.where(is_area, size / math.sqrt(math.pi), size)
-    h, inverse_norm, cos_half = microfacet.half_vector(hits.view, to_light)
+    h, inverse_norm, cos_half = microfacet.half_vector(hits.view[:, :, None], to_light)
     to_half = (dot(normal, h) * inverse_norm).clamp(1e-3, 1)
     square_slope = 1 / (to_half * to_half) - 1
     square_radius = (radius * inverse) ** 2 / (4 * cos_half * to_half**3)
@@ -273,26 +174,51 @@ def _direct_light(
     return diffuse, reflected * emitted * (cosine > 0) / (4 * math.pi**2 * radius * radius)
 
 
-def _refract(kind: int, hits: _Hits) -> tuple[Vector, Vector, Tensor]:
+def _refract(hits: Hits, shading: ObjectShading) -> ObjectShading:
+    """Return the shading whose secondary rays, where objects are of glass, are those that leave it."""
+    for is_flat in (False, True):
+        kinds = [(kind, a, b) for kind, a, b in hits.glass if b > a and (kind >= ObjectKind.DISC) == is_flat]
+        if not kinds:
+            continue
+        rows = torch.cat([torch.arange(start, stop, device=hits.frame.device) for _, start, stop in kinds])
+        stops = list(accumulate(stop - start for _, start, stop in kinds))
+        kinds = [(kind, stop - (b - a), stop) for (kind, a, b), stop in zip(kinds, stops, strict=True)]
+        glass = hits.select(rows)
+        origin, direction, share = _cross_sheet(glass) if is_flat else _cross_solid(kinds, glass)
+        shading = shading._replace(
+            secondary=shading.secondary.index_put((rows,), shading.secondary[rows] * share[:, None]),
+            origin=shading.origin.index_copy(1, rows, origin),
+            direction=shading.direction.index_copy(1, rows, direction),
+        )
+    return shading
+
+
+def _cross_sheet(hits: Hits) -> tuple[Tensor, Tensor, Tensor]:
     """Return origin and direction of rays that leave glass, and the share of light they carry."""
+    share = 1 - microfacet.fresnel(torch.full_like(hits.to_view[:, :1], F0_GLASS), hits.to_view)
+    return hits.point, -hits.view, share * share
+
+
+def _cross_solid(kinds: list[Kind], hits: Hits) -> tuple[Tensor, Tensor, Tensor]:
+    """Return as :func:`_cross_sheet`, for solids whose rows are sorted by kind."""
     point, view, normal, to_view = hits.point, hits.view, hits.normal, hits.to_view
     f0 = torch.full_like(to_view[:, :1], F0_GLASS)
-    share = 1 - microfacet.fresnel(f0, to_view)
-    if kind >= ObjectKind.DISC:
-        return point, vector(lambda i: -view[i]), share * share
     bend = to_view / GLASS - (1 - (1 - to_view * to_view) / GLASS**2).sqrt()
-    d = vector(lambda i: bend * normal[i] - view[i] / GLASS)
+    d = bend * normal - view / GLASS
     local_d = to_local_direction(hits.shape, d)
-    _, far, _ = intersect(kind, hits.shape, hits.local, local_d)
-    far = far.clamp_min(0)
-    n = surface_normal(kind, hits.shape, vector(lambda i: hits.local[i] + far * local_d[i]))
+
+    def meet(kind: int, rows: slice) -> tuple[Tensor, ...]:
+        origin, direction = hits.local[:, rows], local_d[:, rows]
+        far = intersect(kind, hits.shape.select(rows), origin, direction)[1].clamp_min(0)
+        return far, local_normal(kind, origin + far * direction)
+
+    far, n = by_kind(kinds, meet)
+    n = surface_normal(hits.shape, n)
     cosine = dot(d, n).clamp(0, 1)
     square = 1 - GLASS**2 * (1 - cosine * cosine)
     # Where nothing leaves, all is reflected inside; take it to leave there unbent.
     is_total = square < 0
     root = square.clamp_min(0).sqrt()
-    direction = vector(
-        lambda i: torch.where(is_total, d[i] - 2 * cosine * n[i], GLASS * d[i] + (root - GLASS * cosine) * n[i])
-    )
-    share = share * torch.where(is_total, 1, 1 - microfacet.fresnel(f0, root))
-    return vector(lambda i: point[i] + far * d[i]), direction, share
+    direction = torch.where(is_total, d - 2 * cosine * n, GLASS * d + (root - GLASS * cosine) * n)
+    share = (1 - microfacet.fresnel(f0, to_view)) * torch.where(is_total, 1, 1 - microfacet.fresnel(f0, root))
+    return point + far * d, direction, share

@@ -10,11 +10,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from diar_ops.scene._render.frames import RenderFrames, RenderObjects
-from diar_ops.scene._render.lights import Lobe, sphere_light, square_light_diffuse, square_light_specular
+from diar_ops.scene._render.frames import RenderFrames, RenderLights, RenderObjects
+from diar_ops.scene._render.groups import sort_into_groups, unravel
+from diar_ops.scene._render.lights import Lobes, reflect_lights, sphere_diffuse, square_diffuse, to_lights
 from diar_ops.scene._render.microfacet import directional_albedo
-from diar_ops.scene._render.primitives import Vector
-from diar_ops.scene._render.shadows import CoarseGrid, visibility
+from diar_ops.scene._render.shadows import BeamSearch, CoarseGrid, search_beams, visibility
 from diar_ops.scene.types import F0_DIELECTRIC, Finish, LightKind, ObjectKind, PictureMaterial
 
 
@@ -35,7 +35,7 @@ class PlaneShading(NamedTuple):
 
 
 def shade_plane(
-    frames: RenderFrames, x: Tensor, y: Tensor, view: Vector, points: int, grid: CoarseGrid | None = None
+    frames: RenderFrames, x: Tensor, y: Tensor, view: Tensor, points: int, grid: CoarseGrid | None = None
 ) -> PlaneShading:
     """Shade points of the plane.
 
@@ -43,42 +43,26 @@ def shade_plane(
         frames: F frames.
         x: (F, R, N) positions on the plane, in rows that lie together.
         y: As ``x``.
-        view: (F, P) each, unit vector to the eye, P = R N.
+        view: (3, F, P) unit vector to the eye, P = R N.
         points: See :func:`visibility`.
         grid: Where to compute what is smooth.
     """
-    lobes, albedo = _lobes(frames.material, -view[2])
     lights, ambient = frames.lights, frames.ambient[:, :, None]
+    search = search_beams(frames, x, y, points, has_grid=grid is not None)
+    plan = _plan(frames, search)
+    lobes, albedo = _lobes(frames.material, -view[2], plan)
     # [F, L, P], for each unit of power
     diffuse = x.new_zeros(*lights.valid.shape, x.shape[1] * x.shape[2])
     specular = torch.zeros_like(diffuse)
-    visible: Tensor | None = None  # [F, L, 1 or 3, P]
-    for is_area in (False, True):
-        is_kind = (lights.kind == LightKind.AREA) == is_area
-        frame, slot = (is_kind & lights.valid).nonzero(as_tuple=True)
-        if len(frame) == 0:
-            continue
-        index = (frame, slot)
-        light = lights.select(index)
-        rows = x.flatten(1)[frame], y.flatten(1)[frame]
-        local_view = (view[0][frame], view[1][frame], view[2][frame])
-        local_lobes = [lobe.select(frame) for lobe in lobes]
-        if is_area:
-            given = _interpolated(partial(square_light_diffuse, light), x, y, grid, frame)
-            shine = square_light_specular(light, *rows, local_view, local_lobes)
-        else:
-            given, shine = sphere_light(light, *rows, local_view, local_lobes)
+    if len(plan.lights):
+        index = unravel(plan.lights, lights.kind.shape)
+        given, shine = _shade_lights(lights.select(index), plan.spheres, x, y, index[0], view, lobes, grid)
         diffuse = diffuse.index_put(index, given)
         if shine is not None:
             specular = specular.index_put(index, shine)
-        shadow = visibility(frames, x, y, index, points, grid)
-        if shadow is not None:
-            if visible is None:
-                visible = x.new_ones(*diffuse.shape[:2], shadow.shape[1], diffuse.shape[2])
-            elif shadow.shape[1] > visible.shape[2]:
-                visible = visible.expand(-1, -1, 3, -1)
-            shadow = shadow.flatten(2).expand(-1, visible.shape[2], -1)
-            visible = visible.index_put(index, shadow)
+    visible: Tensor | None = None  # [F, L, 1 or 3, P]
+    if search is not None and plan.beams[-1] > 0:
+        visible = visibility(frames, x, y, search, plan.beams, 3 if plan.is_tinted else 1, grid).flatten(3)
     power = lights.power.mT  # [F, 3, L]
     surroundings = ambient
     if frames.objects.kind.shape[1]:
@@ -87,12 +71,39 @@ def shade_plane(
     direct = free if visible is None else _sum_lights(power, diffuse, visible)
     total = direct + surroundings
     mirrored = surroundings * albedo
-    if lobes:
+    if lobes is not None:
         mirrored = mirrored + _sum_lights(power, specular, visible)
     unshadowed = (free + ambient).sum(1, keepdim=True).clamp_min(1e-12)
     return PlaneShading(
         diffuse=total, base=1 - albedo, specular=mirrored, shadowing=1 - total.sum(1, keepdim=True) / unshadowed
     )
+
+
+def _shade_lights(
+    light: RenderLights,
+    spheres: int,
+    x: Tensor,
+    y: Tensor,
+    frame: Tensor,
+    view: Tensor,
+    lobes: Lobes | None,
+    grid: CoarseGrid | None,
+) -> tuple[Tensor, Tensor | None]:
+    """Return diffuse and specular radiance (n, P) of n lights, of which the first are spheres."""
+    px, py = x.flatten(1)[frame], y.flatten(1)[frame]
+    to_light = to_lights(light.position, px, py)
+    given, cone = [], None
+    if spheres:
+        few = slice(0, spheres)
+        radiance, cone = sphere_diffuse(light.select(few), to_light.select(few))
+        given.append(radiance)
+    if spheres < len(frame):
+        rest = slice(spheres, None)
+        given.append(_interpolated(partial(square_diffuse, light.select(rest)), x, y, grid, frame[rest]))
+    diffuse = torch.cat(given)
+    if lobes is None:
+        return diffuse, None
+    return diffuse, reflect_lights(light, spheres, to_light, cone, px, py, view[:, frame], lobes.select(frame))
 
 
 def _interpolated(
@@ -121,23 +132,47 @@ def _sum_lights(power: Tensor, share: Tensor, visible: Tensor | None) -> Tensor:
         return power @ share
     if visible.shape[2] == 1:
         return power @ (share * visible[:, :, 0])
-    return torch.stack([(power[:, c : c + 1] @ (share * visible[:, :, c]))[:, 0] for c in range(3)], dim=1)
+    return (power[:, :, None] @ (share[:, None] * visible.transpose(1, 2)))[:, :, 0]
 
 
-def _lobes(material: PictureMaterial, to_view: Tensor) -> tuple[list[Lobe], Tensor]:
+class _Plan(NamedTuple):
+    """What the host must know before rows of points are shaded."""
+
+    lights: Tensor  # flat indices (F, L) of points and spots, then of squares
+    spheres: int  # how many there are of the former
+    has_coat: bool
+    has_gloss: bool
+    is_tinted: bool  # some beams meet tinted objects
+    beams: list[int]  # bounds of the groups of beams
+
+
+def _plan(frames: RenderFrames, search: BeamSearch | None) -> _Plan:
+    """Ask the device, and wait for it once."""
+    lights, material = frames.lights, frames.material
+    kinds = sort_into_groups(torch.where(lights.valid, lights.kind == LightKind.AREA, 2), 2)
+    answers = [kinds.bounds[1:], (material.coat > 0).any()[None], (material.specular > 0).any()[None]]
+    if search is not None:
+        answers += [search.is_tinted[None], search.groups.bounds]
+    spheres, count, has_coat, has_gloss, *found = torch.cat(answers).tolist()
+    is_tinted = search is not None and bool(found[0])
+    return _Plan(kinds.order[:count], spheres, bool(has_coat), bool(has_gloss), is_tinted, found[1:])
+
+
+def _lobes(material: PictureMaterial, to_view: Tensor, plan: _Plan) -> tuple[Lobes | None, Tensor]:
     """Return the picture's lobes, and the share (F, 1, P) of uniform light that they reflect."""
     lobes = []
     varnish = torch.full_like(material.coat, F0_DIELECTRIC)
     rest = torch.ones_like(to_view)
-    if bool((material.coat > 0).any()):
+    if plan.has_coat:
         weight = rest * material.coat
-        lobes.append(Lobe(material.coat_roughness.square().clamp_min(1e-4), varnish, weight))
+        lobes.append((material.coat_roughness.square().clamp_min(1e-4), varnish, weight))
         rest = rest - weight * directional_albedo(varnish, material.coat_roughness, to_view)
-    if bool((material.specular > 0).any()):
+    if plan.has_gloss:
         f0 = 2 * F0_DIELECTRIC * material.specular
-        lobes.append(Lobe(material.roughness.square().clamp_min(1e-4), f0, rest))
+        lobes.append((material.roughness.square().clamp_min(1e-4), f0, rest))
         rest = rest - rest * directional_albedo(f0, material.roughness, to_view)
-    return lobes, (1 - rest)[:, None]
+    stacked = Lobes(*(torch.stack(part) for part in zip(*lobes, strict=True))) if lobes else None
+    return stacked, (1 - rest)[:, None]
 
 
 def _openness(objects: RenderObjects, x: Tensor, y: Tensor) -> Tensor:
@@ -145,27 +180,27 @@ def _openness(objects: RenderObjects, x: Tensor, y: Tensor) -> Tensor:
 
     An object counts as a sphere of its projected area, a sheet as a surface element.
     """
+    cx, cy, cz = objects.position[..., None].unbind(2)  # [F, O, 1]
+    area = (objects.area * objects.valid)[..., None]
+    dx, dy = cx - x[:, None], cy - y[:, None]
+    square = dx * dx + dy * dy + cz * cz
+    inverse = square.rsqrt()
+    cosine = (-cz).clamp_min(0) * inverse
+    is_flat = (objects.kind >= ObjectKind.DISC)[..., None]
+    nx, ny, nz = objects.rotation[..., 2, None].unbind(2)
+    facing = torch.where(is_flat, (nx * dx + ny * dy + nz * cz).abs() * inverse, 1)
+    # A surface element's form factor, that of a disc where it is near.
+    factor = area * facing * cosine / (math.pi * square + torch.where(is_flat, area, 0))
+    factor, kept = factor.clamp_max(1)[:, :, None], 1 - _back_radiance(objects)
     openness = torch.ones_like(x)[:, None]
     for slot in range(objects.kind.shape[1]):
-        cx, cy, cz = objects.position[:, slot, :, None].unbind(1)
-        area = (objects.area[:, slot] * objects.valid[:, slot])[:, None]
-        dx, dy = cx - x, cy - y
-        square = dx * dx + dy * dy + cz * cz
-        inverse = square.rsqrt()
-        cosine = (-cz).clamp_min(0) * inverse
-        is_flat = (objects.kind[:, slot] >= ObjectKind.DISC)[:, None]
-        nx, ny, nz = objects.rotation[:, slot, :, 2, None].unbind(1)
-        facing = (nx * dx + ny * dy + nz * cz).abs() * inverse
-        facing = torch.where(is_flat, facing, 1)
-        # A surface element's form factor, that of a disc where it is near.
-        factor = area * facing * cosine / (math.pi * square + torch.where(is_flat, area, 0))
-        openness = openness * (1 - factor.clamp_max(1)[:, None] * (1 - _back_radiance(objects, slot)))
+        openness = openness * (1 - factor[:, slot] * kept[:, slot])
     return openness
 
 
-def _back_radiance(objects: RenderObjects, slot: int) -> Tensor:
-    """Return the radiance (F, 3, 1) of an object's back, in units of the surroundings'."""
-    finish, colour = objects.finish[:, slot, None], objects.colour[:, slot]
+def _back_radiance(objects: RenderObjects) -> Tensor:
+    """Return the radiance (F, O, 3, 1) of objects' backs, in units of the surroundings'."""
+    finish, colour = objects.finish[..., None], objects.colour
     scattered = torch.where(finish == Finish.MIRROR, 0, 0.5 * colour)
-    opacity = objects.opacity[:, slot, None] * (finish != Finish.GLASS)
-    return (objects.transmittance[:, slot] + opacity * scattered)[:, :, None]
+    opacity = objects.opacity[..., None] * (finish != Finish.GLASS)
+    return (objects.transmittance + opacity * scattered)[..., None]

@@ -1,8 +1,8 @@
 """Intersect rays and shadow beams with the five kinds of objects, in closed form.
 
 An object's *local coordinates* are those in which its half sizes are 1 (flat objects keep the
-world's length along z). Vectors are triples of tensors that broadcast against each other, the last
-dimension runs over pixels: what belongs to an object has shape (n, 1) and meets (n, N) pixels.
+world's length along z). The first dimension of vectors is x, y, z, the last runs over pixels: what
+belongs to an object has shape (n, 1), or (3, n, 1), and meets (n, N) pixels.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from torch import Tensor
 
 from diar_ops.scene.types import ObjectKind
 
-Vector = tuple[Tensor, Tensor, Tensor]
+#: A kind of objects, and where its rows begin and end.
+Kind = tuple[int, int, int]
 
 #: Below this a direction's component counts as zero.
 TINY = 1e-12
@@ -38,39 +39,44 @@ class Primitives(NamedTuple):
     outline: Tensor
     hole: Tensor
 
-
-def vector(component: Callable[[int], Tensor]) -> Vector:
-    """Return the vector whose x, y and z are ``component`` of 0, 1 and 2."""
-    return component(0), component(1), component(2)
+    def select(self, rows: Tensor | slice) -> Primitives:
+        return Primitives(*(field[rows] for field in self))
 
 
-def select_number(condition: Tensor, one: float, other: float | Tensor) -> Tensor:
-    """Select numbers in float32: of two numbers, torch.where would make the default dtype."""
-    return torch.where(condition, condition.new_tensor(one, dtype=torch.float32), other)
+def by_kind(kinds: list[Kind], function: Callable[[int, slice], tuple[Tensor, ...]]) -> list[Tensor]:
+    """Apply a function of a kind and its rows to each of ``kinds``, and join the results."""
+    parts = [function(kind, slice(start, stop)) for kind, start, stop in kinds if stop > start]
+    return [torch.cat(part, dim=-2) for part in zip(*parts, strict=True)]
 
 
-def dot(a: Vector, b: Vector) -> Tensor:
-    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+def select_number(condition: Tensor, one: float, other: float, dtype: torch.dtype) -> Tensor:
+    """Select numbers in ``dtype``: of two numbers, torch.where would make the default dtype."""
+    return torch.full_like(condition, other, dtype=dtype).masked_fill(condition, one)
 
 
-def scale_vector(a: Vector, factor: Tensor) -> Vector:
-    return a[0] * factor, a[1] * factor, a[2] * factor
+def dot(a: Tensor, b: Tensor) -> Tensor:
+    return (a * b).sum(0)
 
 
-def to_local(shape: Primitives, point: Tensor) -> Vector:
-    """Return the local coordinates, each (n, 1), of one world point (n, 3) for each object."""
-    local = ((point - shape.position)[:, None] @ shape.rotation)[:, 0] / shape.scale
-    return local[:, 0:1], local[:, 1:2], local[:, 2:3]
+def combine(vector: Tensor, columns: Tensor) -> Tensor:
+    """Return matrices, whose columns are (3, 3, n, 1), times vectors (3, n, N)."""
+    x, y, z = vector
+    product: Tensor = x * columns[0] + y * columns[1] + z * columns[2]
+    return product
 
 
-def to_local_direction(shape: Primitives, direction: Vector) -> Vector:
-    """Return world directions, each (n, N), in local coordinates."""
+def to_local(shape: Primitives, point: Tensor) -> Tensor:
+    """Return the local coordinates (3, n, 1) of one world point (n, 3) for each object."""
+    return (((point - shape.position)[:, None] @ shape.rotation)[:, 0] / shape.scale).mT[..., None]
+
+
+def to_local_direction(shape: Primitives, direction: Tensor) -> Tensor:
+    """Return world directions (3, n, N) in local coordinates."""
     to_axes = shape.rotation / shape.scale[:, None]
-    x, y, z = direction
-    return vector(lambda i: x * to_axes[:, 0, i, None] + y * to_axes[:, 1, i, None] + z * to_axes[:, 2, i, None])
+    return combine(direction, to_axes.permute(1, 2, 0)[..., None])
 
 
-def intersect(kind: int, shape: Primitives, o: Vector, d: Vector) -> tuple[Tensor, Tensor, Tensor]:
+def intersect(kind: int, shape: Primitives, o: Tensor, d: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Intersect the rays o + s d, in local coordinates, with objects.
 
     Returns:
@@ -82,49 +88,48 @@ def intersect(kind: int, shape: Primitives, o: Vector, d: Vector) -> tuple[Tenso
         half = root.clamp_min(0).sqrt()
         return (-b - half) / a, (half - b) / a, root > 0
     if kind == ObjectKind.BOX:
-        near, far = _intersect_slab(o[0], d[0])
-        for i in (1, 2):
-            low, high = _intersect_slab(o[i], d[i])
-            near, far = torch.maximum(near, low), torch.minimum(far, high)
+        low, high = _intersect_slab(o, d)
+        near, far = low.amax(0), high.amin(0)
         return near, far, near < far
     if kind == ObjectKind.CYLINDER:
-        a = d[0] * d[0] + d[1] * d[1] + TINY
-        b = o[0] * d[0] + o[1] * d[1]
-        root = b * b - a * (o[0] * o[0] + o[1] * o[1] - 1)
+        across, along = o[:2], d[:2]
+        a, b = dot(along, along) + TINY, dot(across, along)
+        root = b * b - a * (dot(across, across) - 1)
         half = root.clamp_min(0).sqrt()
         low, high = _intersect_slab(o[2], d[2])
         near, far = torch.maximum((-b - half) / a, low), torch.minimum((half - b) / a, high)
         return near, far, (root > 0) & (near < far)
     s = -o[2] / _nonzero(d[2])
-    x, y = o[0] + s * d[0], o[1] + s * d[1]
+    p = o[:2] + s * d[:2]
+    square = dot(p, p)
     if kind == ObjectKind.DISC:
-        square = x * x + y * y
         return s, s, (square < 1) & (square > shape.hole[:, None].square())
-    return s, s, torch.maximum(x.abs(), y.abs()) < _card_outline(shape, x, y)
+    return s, s, p.abs().amax(0) < _card_outline(shape, p, (square + TINY).sqrt())
 
 
-def surface_normal(kind: int, shape: Primitives, p: Vector) -> Vector:
-    """Return the outward unit normals, in the world, at local points p of the surface."""
-    zero = torch.zeros_like(p[0])
+def surface_normal(shape: Primitives, local: Tensor) -> Tensor:
+    """Return the outward unit normals, in the world, to :func:`local_normal`."""
+    local = local / shape.scale.mT[..., None]
+    inverse_norm = (dot(local, local) + TINY).rsqrt()
+    return combine(local, shape.rotation.permute(2, 1, 0)[..., None]) * inverse_norm
+
+
+def local_normal(kind: int, p: Tensor) -> Tensor:
+    """Return vectors along the outward normals of unit shapes at local points p of their surface."""
     if kind == ObjectKind.SPHERE:
-        local = p
-    elif kind == ObjectKind.BOX:
-        size = [x.abs() for x in p]
-        largest = torch.maximum(torch.maximum(size[0], size[1]), size[2])
-        local = vector(lambda i: torch.where(size[i] >= largest, p[i], zero))
-    elif kind == ObjectKind.CYLINDER:
+        return p
+    if kind == ObjectKind.BOX:
+        size = p.abs()
+        return p * (size >= size.amax(0))
+    is_z = torch.arange(3, device=p.device)[:, None, None] == 2
+    if kind == ObjectKind.CYLINDER:
         cap = p[2] * p[2] > p[0] * p[0] + p[1] * p[1]
-        local = vector(lambda i: torch.where(cap == (i == 2), p[i], zero))
-    else:
-        local = (zero, zero, zero + 1)
-    x, y, z = vector(lambda i: local[i] / shape.scale[:, i : i + 1])
-    inverse_norm = (dot((x, y, z), (x, y, z)) + TINY).rsqrt()
-    R = shape.rotation
-    return vector(lambda i: (x * R[:, i, 0:1] + y * R[:, i, 1:2] + z * R[:, i, 2:3]) * inverse_norm)
+        return p * (cap == is_z)
+    return is_z.to(p.dtype).expand_as(p)
 
 
 def beam_coverage(
-    kind: int, shape: Primitives, source: Vector, end: Vector, source_width: Tensor, end_width: Tensor
+    kind: int, shape: Primitives, source: Tensor, end: Tensor, source_width: Tensor, end_width: Tensor
 ) -> Tensor:
     """Return the share in [0, 1] of beams from ``source`` to ``end`` that an object blocks.
 
@@ -141,68 +146,66 @@ def beam_coverage(
         source_width: (n, 1) width at the source.
         end_width: (n, 1) width at the end.
     """
-    d = vector(lambda i: end[i] - source[i])
+    d = end - source
     if kind in (ObjectKind.DISC, ObjectKind.CARD):
         return _sheet_coverage(kind, shape, source, d, source_width, end_width)
     starts_inside = _contains(kind, source)
     if kind == ObjectKind.BOX:
         # Distances are measured along the axes: lengths must be the world's.
-        sx, sy, sz = vector(lambda i: shape.scale[:, i : i + 1])
-        d = (d[0] * sx, d[1] * sy, d[2] * sz)
-        source = (source[0] * sx, source[1] * sy, source[2] * sz)
+        size = shape.scale.mT[..., None]
+        d, source = d * size, source * size
     # Where along the beam (0 source, 1 end) it is closest to the object's centre.
     s = -dot(source, d) / dot(d, d)
     width = source_width + s.clamp(0, 1) * (end_width - source_width)
     if kind == ObjectKind.SPHERE:
-        coverage = _sphere_coverage(shape, vector(lambda i: source[i] + s * d[i]), width)
+        coverage = _sphere_coverage(shape, source + s * d, width)
     elif kind == ObjectKind.BOX:
         coverage = _box_coverage(shape, source, d, width)
     else:
         coverage = _cylinder_coverage(shape, source, d, s, width)
-    return torch.where(starts_inside, 1, coverage * (s > 0) * (s < 1))
+    return (coverage * (s > 0) * (s < 1)).masked_fill(starts_inside, 1)
 
 
-def _contains(kind: int, p: Vector) -> Tensor:
+def _contains(kind: int, p: Tensor) -> Tensor:
     """Return whether local points are within a solid."""
     if kind == ObjectKind.BOX:
-        return torch.maximum(torch.maximum(p[0].abs(), p[1].abs()), p[2].abs()) < 1
+        return p.abs().amax(0) < 1
     if kind == ObjectKind.CYLINDER:
         return (p[0] * p[0] + p[1] * p[1] < 1) & (p[2].abs() < 1)
     return dot(p, p) < 1
 
 
-def _sphere_coverage(shape: Primitives, closest: Vector, width: Tensor) -> Tensor:
+def _sphere_coverage(shape: Primitives, closest: Tensor, width: Tensor) -> Tensor:
     """Return the coverage by an ellipsoid; ``closest`` is the beam's point nearest its centre."""
     r = (dot(closest, closest) + TINY).sqrt()
-    q = vector(lambda i: closest[i] / shape.scale[:, i : i + 1])
+    q = closest / shape.scale.mT[..., None]
     width = width * dot(q, q).sqrt() / r
     return _overlap(r, 1.0, width) * (1.57 / width).clamp_max(1)
 
 
-def _box_coverage(shape: Primitives, source: Vector, d: Vector, width: Tensor) -> Tensor:
+def _box_coverage(shape: Primitives, source: Tensor, d: Tensor, width: Tensor) -> Tensor:
     """Return the coverage by a box; ``source`` and ``d`` are in world lengths."""
-    size = vector(lambda i: shape.scale[:, i : i + 1])
     # A line misses a box if it misses its projection along one of the box's axes.
-    parts = []
-    for i in range(3):
-        j, k = (i + 1) % 3, (i + 2) % 3
-        across = (source[j] * d[k] - source[k] * d[j]).abs()
-        reach = size[j] * d[k].abs() + size[k] * d[j].abs()
-        parts.append(_overlap(across, reach, width * (d[j] * d[j] + d[k] * d[k] + TINY).sqrt()))
+    (size1, size2), (source1, source2), (d1, d2) = (
+        (v.roll(-1, 0), v.roll(-2, 0)) for v in (shape.scale.mT[..., None], source, d)
+    )
+    across = (source1 * d2 - source2 * d1).abs()
+    reach = size1 * d2.abs() + size2 * d1.abs()
+    parts = _overlap(across, reach, width * (d1 * d1 + d2 * d2 + TINY).sqrt())
     low, high = torch.minimum(parts[0], parts[1]), torch.maximum(parts[0], parts[1])
     # The product of the two smallest: exact for rectangles, 1 inside a hexagon.
     coverage = low * torch.minimum(high, parts[2])
     return torch.where(parts[2] < low, parts[2] * low, coverage)
 
 
-def _cylinder_coverage(shape: Primitives, source: Vector, d: Vector, s: Tensor, width: Tensor) -> Tensor:
+def _cylinder_coverage(shape: Primitives, source: Tensor, d: Tensor, s: Tensor, width: Tensor) -> Tensor:
     """Return the coverage by a cylinder: across its round side times along its axis."""
     side = (d[0] * d[0] + d[1] * d[1] + TINY).sqrt()
     length = dot(d, d).sqrt()
     u = (source[0] * d[1] - source[1] * d[0]).abs() / side
     v = (source[2] + s * d[2]).abs() * length / side
     reach = (side + d[2].abs() * (1 - u * u).clamp_min(0).sqrt()) / length
-    inverse = vector(lambda i: 1 / shape.scale[:, i : i + 1])
+    inverse = shape.scale.mT[..., None].reciprocal()
     across = ((d[1] * inverse[0]) ** 2 + (d[0] * inverse[1]) ** 2).sqrt() / side
     slant = d[2] / (side * length)
     along = (slant * d[0] * inverse[0]) ** 2 + (slant * d[1] * inverse[1]) ** 2
@@ -211,15 +214,16 @@ def _cylinder_coverage(shape: Primitives, source: Vector, d: Vector, s: Tensor, 
 
 
 def _sheet_coverage(
-    kind: int, shape: Primitives, source: Vector, d: Vector, source_width: Tensor, end_width: Tensor
+    kind: int, shape: Primitives, source: Tensor, d: Tensor, source_width: Tensor, end_width: Tensor
 ) -> Tensor:
-    s = -source[2] / _nonzero(d[2])
-    x, y = source[0] + s * d[0], source[1] + s * d[1]
+    depth = _nonzero(d[2])
+    s = -source[2] / depth
+    p = source[:2] + s * d[:2]
     width = source_width + s.clamp(0, 1) * (end_width - source_width)
-    r = (x * x + y * y + TINY).sqrt()
+    r = (dot(p, p) + TINY).sqrt()
     # How fast the radius changes as the beam moves sideways: a sheet seen at a slant is narrow.
-    slant = (x * d[0] + y * d[1]) / _nonzero(d[2])
-    rate = (x / shape.scale[:, 0:1]) ** 2 + (y / shape.scale[:, 1:2]) ** 2 + slant * slant
+    slant = dot(p, d[:2]) / depth
+    rate = (p / shape.scale[:, :2].mT[..., None]).square().sum(0) + slant * slant
     width = width * (rate.sqrt() / r + TINY)
     if kind == ObjectKind.DISC:
         hole = shape.hole[:, None]
@@ -227,37 +231,36 @@ def _sheet_coverage(
         coverage = coverage - _overlap(r, hole, width) * (1.57 * hole / width).clamp_max(1)
         coverage = coverage.clamp_min(0)
     else:
-        reach = _card_outline(shape, x, y).clamp_min(0)
-        distance = torch.maximum(x.abs(), y.abs())
+        reach = _card_outline(shape, p, r).clamp_min(0)
+        distance = p.abs().amax(0)
         coverage = _overlap(distance, reach, width) * (2 / width).clamp_max(1)
     return coverage * (s > 0) * (s < 1)
 
 
-def _card_outline(shape: Primitives, x: Tensor, y: Tensor) -> Tensor:
-    """Return how far, by max(|x|, |y|), a card reaches in the direction of (x, y)."""
-    inverse_norm = (x * x + y * y + TINY).rsqrt()
-    c1, s1 = x * inverse_norm, y * inverse_norm
-    a, b = shape.outline[:, 0], shape.outline[:, 1]
-    reach = 1 + a[:, 0:1] * c1 + b[:, 0:1] * s1
+def _card_outline(shape: Primitives, p: Tensor, r: Tensor) -> Tensor:
+    """Return how far, by max(|x|, |y|), a card reaches in the direction of p (2, n, N), |p| = r."""
+    direction = p / r
+    outline = shape.outline.permute(2, 1, 0)[..., None]  # [K, 2, n, 1]
     # cos and sin of multiples by Chebyshev's recursion.
-    c0, s0, c, s, twice = torch.ones_like(c1), torch.zeros_like(s1), c1, s1, 2 * c1
-    for k in range(1, a.shape[1]):
-        c0, c = c, twice * c - c0
-        s0, s = s, twice * s - s0
-        reach = reach + a[:, k : k + 1] * c + b[:, k : k + 1] * s
-    return reach
+    before, now, twice = torch.ones_like(direction), direction, 2 * direction[0]
+    before[1] = 0
+    terms = outline[0] * now
+    for term in outline[1:]:
+        before, now = now, twice * now - before
+        terms = torch.addcmul(terms, term, now)
+    return 1 + terms.sum(0)
 
 
 def _overlap(distance: Tensor, reach: Tensor | float, width: Tensor) -> Tensor:
     """Return the share of a beam, ``distance`` >= 0 off the middle, that is within +- reach."""
     inverse = 1 / width
-    return _smooth_step((reach - distance) * inverse) - _smooth_step((-reach - distance) * inverse)
+    return _smooth_step(torch.stack((reach - distance, reach + distance)) * inverse).sum(0)
 
 
 def _smooth_step(x: Tensor) -> Tensor:
-    """Rise smoothly from 0 at -1/2 to 1 at 1/2."""
-    x = (x + 0.5).clamp(0, 1)
-    return x * x * (3 - 2 * x)
+    """Rise smoothly from -1/2 at -1/2 to 1/2 at 1/2."""
+    x = x.clamp(-0.5, 0.5)
+    return x * torch.rsub(x * x, 1.5, alpha=2)
 
 
 def _intersect_slab(o: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
@@ -268,4 +271,4 @@ def _intersect_slab(o: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _nonzero(x: Tensor) -> Tensor:
-    return torch.where(x.abs() < TINY, torch.full_like(x, TINY), x)
+    return x.masked_fill(x.abs() < TINY, TINY)

@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import math
+from itertools import accumulate
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from diar_ops._checks import widest_dtype
 from diar_ops.scene._render.frames import RenderFrames
-from diar_ops.scene._render.primitives import beam_coverage, select_number, to_local, vector
+from diar_ops.scene._render.groups import Groups, blocks, sort_into_groups, unravel
+from diar_ops.scene._render.primitives import Primitives, beam_coverage, select_number, to_local
 from diar_ops.scene.types import LightKind, ObjectKind
 
-#: Rows that are worked on at a time: what stays in a processor's cache.
-BLOCK = 512
+#: Values that are worked on at a time: what stays in a processor's cache, and what keeps a GPU busy.
+BLOCK = {"cpu": 2**16, "cuda": 2**24}
 #: How large a part of a light may look, as a share of the object that hides it.
 PART = 0.4
+#: How wide a whole light counts for a shadow's edge, in sizes of a square and of a sphere.
+WHOLE_WIDTH = (1.1, 2.0)
 #: A shadow whose edge is wider than this, in pixels, is computed on the coarse grid.
 SMOOTH = 8.0
 
 
 def row_bounds(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Return centre (F, R, 3) and radius (F, R) of a sphere around each row (F, R, N)."""
-    low = torch.stack((x.amin(-1), y.amin(-1)), dim=-1)
-    high = torch.stack((x.amax(-1), y.amax(-1)), dim=-1)
+    bounds = (side.aminmax(dim=-1) for side in (x, y))
+    low, high = (torch.stack(ends, dim=-1) for ends in zip(*bounds, strict=True))
     return F.pad((low + high) / 2, (0, 1)), (high - low).norm(dim=-1) / 2
 
 
@@ -60,171 +65,267 @@ class CoarseGrid(NamedTuple):
     weights: Tensor
 
 
+class BeamSearch(NamedTuple):
+    """Where an object may hide a light from a row of points.
+
+    Attributes:
+        groups: Of all (F, L, R, O), by kind of object, on the coarse grid or not, number of parts
+            of the light, and slot of the object.
+        parts: (F, L, R, O) into how many parts the light is split, along each of two axes.
+        is_tinted: () bool, light passes through some of these objects.
+        points: The most parts.
+    """
+
+    groups: Groups
+    parts: Tensor
+    is_tinted: Tensor
+    points: int
+
+
 class _Beams(NamedTuple):
     """Rows of points from which an object may hide a light; all of length n."""
 
-    light: Tensor  # index into the lights in question
     frame: Tensor
+    light: Tensor  # its slot
     row: Tensor
     slot: Tensor  # of the object
-    position: Tensor  # (n, 3) of the light
-    right: Tensor  # (n, 3) along the light, times its size
-    down: Tensor  # (n, 3)
-    size: Tensor  # (n, 1)
-    is_area: Tensor  # (n, 1)
 
-    def select(self, index: Tensor) -> _Beams:
-        return _Beams(*(field[index] for field in self))
+
+class _Sources(NamedTuple):
+    """Parts of the lights of beams, one after the other: m rows."""
+
+    beam: Tensor  # (m,), not asked for where each beam has one part
+    shape: Primitives  # of the object
+    source: Tensor  # (3, m, 1), in its local coordinates
+    width: Tensor  # (m, 1)
+    pixel: Tensor  # (m, 1)
+
+
+def search_beams(frames: RenderFrames, x: Tensor, y: Tensor, points: int, *, has_grid: bool) -> BeamSearch | None:
+    """Find the objects near the way from rows of points (F, R, N) to lights.
+
+    Args:
+        frames: F frames.
+        x: (F, R, N) positions on the plane, in rows that lie together.
+        y: As ``x``.
+        points: A light is taken for at most ``points`` x ``points`` of its parts.
+        has_grid: Shadows that are softer than the points of a coarse grid are apart may use it.
+    """
+    lights, objects = frames.lights, frames.objects
+    if 0 in (lights.kind.shape[1], objects.kind.shape[1]):
+        return None
+    centre, reach = row_bounds(x, y)
+    is_area = lights.kind == LightKind.AREA
+    # A sphere is the disc of it that the object sees.
+    radius = _light_radius(lights.size, is_area)
+    near = near_beam(
+        centre[:, None, :, None],
+        (reach + frames.pixel)[:, None, :, None],
+        lights.position[:, :, None, None],
+        radius[:, :, None, None],
+        objects.position[:, None, None],
+        objects.radius[:, None, None],
+    )
+    near = near & objects.valid[:, None, None] & lights.valid[:, :, None, None]
+    if points > 1 or has_grid:
+        parts, edge = _split_lights(frames, centre, radius, points)
+        on_grid = (edge > SMOOTH * frames.pixel[:, :, None, None]) & has_grid
+    else:
+        parts, on_grid = torch.ones_like(near, dtype=torch.int32), torch.zeros_like(near)
+    slots = objects.kind.shape[1]
+    slot = torch.arange(slots, dtype=torch.int32, device=x.device)
+    code = objects.kind[:, None, None].to(torch.int32) * 2 + on_grid
+    code = (code * points + parts - 1) * slots + slot
+    groups = len(ObjectKind) * 2 * points * slots
+    is_tinted = (near & (objects.transmittance > 0).any(-1)[:, None, None]).any()
+    return BeamSearch(sort_into_groups(torch.where(near, code, groups), groups), parts, is_tinted, points)
 
 
 def visibility(
     frames: RenderFrames,
     x: Tensor,
     y: Tensor,
-    light: tuple[Tensor, Tensor],
-    points: int,
+    search: BeamSearch,
+    bounds: list[int],
+    channels: int,
     grid: CoarseGrid | None = None,
-) -> Tensor | None:
+) -> Tensor:
     """Return the share of each light that reaches each point of the plane.
 
     Args:
         frames: F frames.
         x: (F, R, N) positions on the plane, in rows that lie together.
         y: As ``x``.
-        light: Frame and slot of n lights.
-        points: A light is taken for at most ``points`` x ``points`` of its parts.
+        search: What :func:`search_beams` found.
+        bounds: Those of its groups.
+        channels: 3 if some of the objects are tinted, otherwise 1.
         grid: Where to compute shadows that are softer than its points are apart.
 
     Returns:
-        (n, 1 or 3, R, N), with three colours where an object is transparent; None where nothing
-        is in the way of any light.
+        (F, L, channels, R, N).
     """
     objects = frames.objects
-    if objects.kind.shape[1] == 0 or len(light[0]) == 0:
-        return None
-    centre, reach = row_bounds(x, y)
-    beams = _find_beams(frames, centre, reach + frames.pixel, light)
-    if len(beams.frame) == 0:
-        return None
+    slots = objects.kind.shape[1]
+    beams = _Beams(*unravel(search.groups.order[: bounds[-1]], search.parts.shape))
+    occlusion = _occlusion(frames, x, y, beams, search, bounds[::slots], grid)
     transmittance = objects.transmittance[beams.frame, beams.slot]
-    channels = 3 if bool((transmittance > 0).any()) else 1
-    parts, edge = _split_lights(frames, beams, centre, points)
-    smooth = (edge > SMOOTH * frames.pixel[beams.frame, 0]) & (grid is not None)
-
-    occlusion = torch.empty(len(parts), x.shape[2], dtype=x.dtype, device=x.device)
-    group = (objects.kind[beams.frame, beams.slot] * points + parts - 1) * 2 + smooth
-    for code in torch.unique(group).tolist():
-        kind, count, on_grid = code // (2 * points), code // 2 % points + 1, bool(code % 2)
-        index = (group == code).nonzero()[:, 0]
-        if on_grid and grid is not None:
-            coarse = _occlusion(frames, grid.x, grid.y, beams.select(index), kind, count)
-            occlusion[index] = coarse @ grid.weights
-            continue
-        for block in index.split(BLOCK):
-            occlusion[block] = _occlusion(frames, x, y, beams.select(block), kind, count)
     passed = 1 - occlusion[:, None] * (1 - transmittance[:, :channels, None])
-    visible = x.new_ones(len(light[0]), x.shape[1], channels, x.shape[2])
+    visible = x.new_ones(*search.parts.shape[:2], channels, *x.shape[1:])
     # Objects of one frame one after the other: no row may be written twice at once.
-    for slot in range(objects.kind.shape[1]):
-        index = (beams.slot == slot).nonzero()[:, 0]
-        if len(index):
-            rows = (beams.light[index], beams.row[index])
-            visible[rows] = visible[rows] * passed[index]
-    return visible.movedim(2, 1)
+    by_slot = beams.slot.argsort(stable=True)
+    frame, light, row = beams.frame[by_slot], beams.light[by_slot], beams.row[by_slot]
+    counts = [sum(bounds[i + 1] - bounds[i] for i in range(s, len(bounds) - 1, slots)) for s in range(slots)]
+    stops = list(accumulate(counts))
+    for count, stop in zip(counts, stops, strict=True):
+        if count:
+            part = slice(stop - count, stop)
+            rows = (frame[part], light[part], slice(None), row[part])
+            visible[rows] = visible[rows] * passed[by_slot[part]]
+    return visible
 
 
-def _find_beams(frames: RenderFrames, centre: Tensor, reach: Tensor, light: tuple[Tensor, Tensor]) -> _Beams:
-    """Return the rows with an object near the way to a light.
+def _split_lights(frames: RenderFrames, centre: Tensor, radius: Tensor, points: int) -> tuple[Tensor, Tensor]:
+    """Return into how many parts (F, L, R, O) lights are split, along each of two axes.
 
-    A sphere is the disc of it that the object sees.
+    A light is split only where it looks large from the object. Also returns how wide the edge of
+    one part's shadow is on the plane.
     """
-    lights, objects, frame = frames.lights.select(light), frames.objects, light[0]
-    is_area = lights.kind == LightKind.AREA
-    radius = _light_radius(lights.size, is_area)
-    # [n, R, O]
-    near = near_beam(
-        centre[frame][:, :, None],
-        reach[frame][:, :, None],
-        lights.position[:, None, None],
-        radius[:, None, None],
-        objects.position[frame][:, None],
-        objects.radius[frame][:, None],
-    )
-    index, row, slot = (near & objects.valid[frame][:, None]).nonzero(as_tuple=True)
-    frame, position, is_area = frame[index], lights.position[index], is_area[index, None]
-    size, down = lights.size[index, None], lights.down[index]
-    toward = F.normalize(position - objects.position[frame, slot], dim=-1)
-    across = F.normalize(torch.linalg.cross(toward, down) + 1e-9, dim=-1)
-    return _Beams(
-        light=index,
-        frame=frame,
-        row=row,
-        slot=slot,
-        position=position,
-        right=torch.where(is_area, lights.right[index], across) * size,
-        down=torch.where(is_area, down, torch.linalg.cross(toward, across)) * size,
-        size=size,
-        is_area=is_area,
-    )
-
-
-def _split_lights(frames: RenderFrames, beams: _Beams, centre: Tensor, points: int) -> tuple[Tensor, Tensor]:
-    """Return into how many parts (n,) lights are split, along each of two axes.
-
-    A light is split only where it looks large from the object. Also returns how wide (n,) the edge
-    of one part's shadow is on the plane.
-    """
-    objects, index = frames.objects, (beams.frame, beams.slot)
-    start, position = centre[beams.frame, beams.row], beams.position
-    to_object = (objects.position[index] - start).norm(dim=-1)
-    fraction = (to_object / (position - start).norm(dim=-1)).clamp_max(1)
-    half_size, is_flat = objects.half_size[index], objects.kind[index] >= ObjectKind.DISC
+    objects = frames.objects
+    position, radius = frames.lights.position[:, :, None, None], radius[:, :, None, None]
+    to_object = (objects.position[:, None] - centre[:, :, None]).norm(dim=-1)[:, None]
+    to_light = (position - centre[:, None, :, None]).norm(dim=-1)
+    fraction = (to_object / to_light).clamp_max(1)
     # Sheets are narrow where they are seen at a slant.
-    toward = F.normalize(position - objects.position[index], dim=-1)
-    facing = (toward * objects.rotation[index][..., 2]).sum(-1).abs().clamp_min(0.25)
-    width = torch.where(is_flat, half_size[:, :2].amin(-1) * facing, half_size.amin(-1))
-    radius = _light_radius(beams.size, beams.is_area)[:, 0]
-    parts = (radius * fraction / (PART * width)).ceil().clamp(1, points).long()
-    return parts, 2 * radius / parts * fraction / (1 - fraction).clamp_min(1e-3)
+    toward = F.normalize(position - objects.position[:, None, None], dim=-1)
+    facing = (toward * objects.rotation[:, None, None, ..., 2]).sum(-1).abs().clamp_min(0.25)
+    half_size = objects.half_size[:, None, None]
+    is_flat = (objects.kind >= ObjectKind.DISC)[:, None, None]
+    width = torch.where(is_flat, half_size[..., :2].amin(-1) * facing, half_size.amin(-1))
+    parts = (radius * fraction / (PART * width)).ceil().clamp(1, points)
+    return parts.to(torch.int32), 2 * radius / parts * fraction / (1 - fraction).clamp_min(1e-3)
 
 
 def _light_radius(size: Tensor, is_area: Tensor) -> Tensor:
     return torch.where(is_area, size * math.sqrt(0.5), size)
 
 
-def _occlusion(frames: RenderFrames, x: Tensor, y: Tensor, beams: _Beams, kind: int, parts: int) -> Tensor:
-    """Return the share (n, N) of lights that objects of one kind hide from rows of points."""
-    frame = beams.frame
-    shape = frames.objects.primitives((frame, beams.slot))
-    to_axes = shape.rotation[:, :2] / shape.scale[:, None]  # (n, 2, 3)
-    offset = (shape.position[:, None] @ shape.rotation)[:, 0] / shape.scale
-    px, py = x[frame, beams.row], y[frame, beams.row]
-    end = vector(lambda i: px * to_axes[:, 0, i : i + 1] + py * to_axes[:, 1, i : i + 1] - offset[:, i : i + 1])
-    square, disc, (square_width, disc_width) = _light_parts(parts)
-    width = select_number(beams.is_area, square_width, disc_width) * beams.size
-    pixel = frames.pixel[frame]
-    total: Tensor | None = None
-    for (a, b), (c, d) in zip(square, disc, strict=True):
-        right = select_number(beams.is_area, a, c) * beams.right
-        down = select_number(beams.is_area, b, d) * beams.down
-        source = to_local(shape, beams.position + right + down)
-        coverage = beam_coverage(kind, shape, source, end, width, pixel)
-        total = coverage if total is None else total + coverage
-    assert total is not None, "a light has at least one part"
-    return total / len(square)
+def _occlusion(
+    frames: RenderFrames,
+    x: Tensor,
+    y: Tensor,
+    beams: _Beams,
+    search: BeamSearch,
+    bounds: list[int],
+    grid: CoarseGrid | None,
+) -> Tensor:
+    """Return the share (n, N) of lights that objects hide from rows of points."""
+    points = search.points
+    squares = [(code % points + 1) ** 2 for code in range(len(bounds) - 1)]
+    ranges = list(zip(bounds[:-1], bounds[1:], squares, strict=True))
+    total = sum((b - a) * square for a, b, square in ranges)
+    sources = _whole_lights(frames, beams) if points == 1 else _find_sources(frames, beams, search.parts, total)
+    objects, index = frames.objects, (beams.frame, beams.slot)
+    to_axes = (objects.rotation[:, :, :2] / objects.half_size[:, :, None])[index]  # (n, 2, 3)
+    offset = ((objects.position[:, :, None] @ objects.rotation)[:, :, 0] / objects.half_size)[index]
+    points_xy = [torch.stack((x, y)), torch.stack((grid.x, grid.y)) if grid is not None else x]
+    limit = BLOCK.get(x.device.type, BLOCK["cuda"])
+    occlusion = []
+    first = 0
+    for code in range(0, len(ranges), points):
+        kind, on_grid = code // points // 2, code // points % 2 == 1
+        on_plane = points_xy[on_grid]
+        for block in blocks(ranges[code : code + points], max(1, limit // on_plane.shape[-1])):
+            start, stop = block[0][0], block[-1][1]
+            last = first + sum((b - a) * square for a, b, square in block)
+            end = _end_points(
+                on_plane, _Beams(*(f[start:stop] for f in beams)), to_axes[start:stop], offset[start:stop]
+            )
+            hidden = _mean_coverage(kind, sources, slice(first, last), start, end, block)
+            occlusion.append(hidden @ grid.weights if on_grid and grid is not None else hidden)
+            first = last
+    return torch.cat(occlusion)
 
 
-def _light_parts(parts: int) -> tuple[list[tuple[float, float]], list[tuple[float, float]], tuple[float, float]]:
-    """Return centres of equal parts of a unit square and of a unit disc, and their widths."""
-    middle = [(i + 0.5) / parts - 0.5 for i in range(parts)]
-    square = [(a, b) for a in middle for b in middle]
-    if parts == 1:
-        return square, square, (1.1, 2.0)
-    disc = []
-    # Shirley and Chiu's map from the square to the disc, which keeps areas.
-    for a, b in square:
-        r, s = (a, b) if abs(a) > abs(b) else (b, a)
-        angle = math.pi / 4 * s / r if r else 0.0
-        point = (2 * r * math.cos(angle), 2 * r * math.sin(angle))
-        disc.append(point if abs(a) > abs(b) else point[::-1])
-    return square, disc, (1.15 / parts, 1.15 * math.sqrt(math.pi) / parts)
+def _end_points(on_plane: Tensor, beams: _Beams, to_axes: Tensor, offset: Tensor) -> Tensor:
+    """Return points of the plane in the local coordinates of the objects, (3, n, N)."""
+    px, py = on_plane[:, beams.frame, beams.row]
+    columns = to_axes.permute(1, 2, 0)[..., None]
+    end: Tensor = px * columns[0] + py * columns[1] - offset.mT[..., None]
+    return end
+
+
+def _mean_coverage(
+    kind: int, sources: _Sources, rows: slice, start: int, end: Tensor, block: list[tuple[int, int, int]]
+) -> Tensor:
+    """Return the mean coverage (n, N) over the parts of each light, for objects of one kind."""
+    if block[-1][2] > 1:
+        beam = sources.beam[rows] - start
+        end = end[:, beam]
+    coverage = beam_coverage(
+        kind, sources.shape.select(rows), sources.source[:, rows], end, sources.width[rows], sources.pixel[rows]
+    )
+    if block[-1][2] == 1:
+        return coverage
+    parts = torch.split(coverage, [(b - a) * square for a, b, square in block])
+    return torch.cat(
+        [part.reshape(-1, square, part.shape[1]).mean(1) for part, (_, _, square) in zip(parts, block, strict=True)]
+    )
+
+
+def _whole_lights(frames: RenderFrames, beams: _Beams) -> _Sources:
+    """Return the lights of n beams, each as one part."""
+    index = (beams.frame, beams.light)
+    size, is_area = frames.lights.size[index], frames.lights.kind[index] == LightKind.AREA
+    shape = frames.objects.primitives((beams.frame, beams.slot))
+    source = to_local(shape, frames.lights.position[index])
+    width = select_number(is_area, *WHOLE_WIDTH, size.dtype) * size
+    return _Sources(beams.frame, shape, source, width[:, None], frames.pixel[beams.frame])
+
+
+def _find_sources(frames: RenderFrames, beams: _Beams, parts: Tensor, total: int) -> _Sources:
+    """Return all parts of the lights of n beams: equal parts of a square, or of a disc."""
+    count = parts[tuple(beams)]  # along each axis
+    stop = count.square().cumsum(0)
+    number = torch.arange(total, device=parts.device)
+    beam = torch.searchsorted(stop, number, right=True)
+    count = count[beam]
+    number = number - (stop[beam] - count.square())
+    frame, light, slot = beams.frame[beam], beams.light[beam], beams.slot[beam]
+    right, down, size, is_area = (field[frame, light, slot] for field in _light_axes(frames))
+    # These are constants, rounded once to the dtype of the rays.
+    exact = widest_dtype(count.device)
+    place = torch.stack((number.div(count, rounding_mode="floor"), number % count)).to(exact)
+    middle = (place + 0.5) / count - 0.5
+    offset = torch.where(is_area, middle, _square_to_disc(middle)).to(size)[..., None]
+    shape = frames.objects.primitives((frame, slot))
+    position = frames.lights.position[frame, light]
+    # Parts overlap a little, or there would be bands of light between their shadows.
+    overlap = select_number(is_area, 1.15, 1.15 * math.sqrt(math.pi), exact) / count
+    whole = select_number(is_area, *WHOLE_WIDTH, exact)
+    width = torch.where(count == 1, whole, overlap).to(size) * size
+    source = to_local(shape, position + offset[0] * right + offset[1] * down)
+    return _Sources(beam, shape, source, width[:, None], frames.pixel[frame])
+
+
+def _light_axes(frames: RenderFrames) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the sides (F, L, O, 3) of lights as objects see them, their sizes, and which are square."""
+    lights = frames.lights
+    is_area = (lights.kind == LightKind.AREA)[:, :, None, None]
+    size, right, down = lights.size[:, :, None, None], lights.right[:, :, None], lights.down[:, :, None]
+    toward = F.normalize(lights.position[:, :, None] - frames.objects.position[:, None], dim=-1)
+    right, down = right.expand_as(toward), down.expand_as(toward)
+    across = F.normalize(torch.linalg.cross(toward, down) + 1e-9, dim=-1)
+    right = torch.where(is_area, right, across) * size
+    down = torch.where(is_area, down, torch.linalg.cross(toward, across)) * size
+    flat = toward.shape[:-1]
+    return right, down, size[..., 0].expand(flat), is_area[..., 0].expand(flat)
+
+
+def _square_to_disc(middle: Tensor) -> Tensor:
+    """Map points (2, m) of a unit square to a unit disc, by Shirley and Chiu's map, which keeps areas."""
+    a, b = middle
+    is_wide = a.abs() > b.abs()
+    r, s = torch.where(is_wide, a, b), torch.where(is_wide, b, a)
+    angle = math.pi / 4 * s / torch.where(r == 0, 1, r)
+    long, short = 2 * r * angle.cos(), 2 * r * angle.sin()
+    return torch.stack((torch.where(is_wide, long, short), torch.where(is_wide, short, long)))

@@ -14,9 +14,9 @@ from diar_ops.scene.ranges import SceneRanges
 class TensorRng:
     """Random float64 tensors from one generator, always drawn in the same order."""
 
-    def __init__(self, generator: torch.Generator | None) -> None:
+    def __init__(self, generator: torch.Generator) -> None:
         self.generator = generator
-        self.device = torch.device("cpu") if generator is None else generator.device
+        self.device = generator.device
 
     def uniform(self, shape: tuple[int, ...], low: float = 0.0, high: float = 1.0) -> Tensor:
         unit = torch.rand(shape, generator=self.generator, dtype=torch.float64, device=self.device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -196,4 +197,4 @@ def _split_pairs(features: FeatureMap) -> tuple[FeatureMap, FeatureMap]:
 def _select(features: FeatureMap, items: Tensor) -> FeatureMap:
     """Return the maps of the items of a batch that a mask selects."""
     assert features.valid is not None
-    return features._replace(descriptors=features.descriptors[items], valid=features.valid[items])
+    return replace(features, descriptors=features.descriptors[items], valid=features.valid[items])
