@@ -19,7 +19,7 @@ zeros is a cell that knows nothing; it is marked invalid.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -36,6 +36,26 @@ from diar_ops.matching._texture import grey, window_mean
 _MIN_CONTRAST = 0.5 / 255
 
 Stage: TypeAlias = "int | str"
+
+
+class Trunk(Protocol):
+    """A :class:`torch.nn.Module` that :func:`dense_descriptors` takes.
+
+    Attributes:
+        stride: Distance of neighbouring cells, in pixels, the same along x and y.
+        offset: Position of cell (0, 0), in pixels, with the centre of the top-left pixel at 0;
+            :func:`measure_cell_offset` measures it.
+
+    Both are one number for all stages, or one per stage in a sequence or dict like the output. It
+    may state ``window`` and ``selects_stages``, too: see the top of this file.
+    """
+
+    stride: Any
+    offset: Any
+
+    def __call__(self, images: Tensor, /) -> Any:
+        """Map images (B, 3, H, W) in [0, 1] to a map (B, C, h, w), or to several by stage."""
+        ...
 
 
 def dense_descriptors(
@@ -174,9 +194,7 @@ def _run_trunk(
         output = trunk(images, stages=tuple(stages))
     else:
         output = trunk(images)
-    if isinstance(output, Tensor):
-        output = [output]
-    maps = dict(output) if isinstance(output, Mapping) else dict(enumerate(output))
+    maps = stages_of(op, trunk, output)
 
     selected = {}
     if stages is None:
@@ -187,17 +205,29 @@ def _run_trunk(
         if not isinstance(features, Tensor) or features.ndim != 4:
             got = list(features.shape) if isinstance(features, Tensor) else type(features).__name__
             raise ShapeError(f"{op}: stage {key!r} of {_name(trunk)} must have shape (B C h w), got {got}")
-        stride = _stage_attribute(op, trunk, "stride", key)
+        stride = stage_attribute(op, trunk, "stride", key)
         check_option(op, is_number(stride) and stride > 0, "stride > 0", stride)
         window = 2 * stride
         if hasattr(trunk, "window"):
-            window = _stage_attribute(op, trunk, "window", key)
-        offset = _stage_attribute(op, trunk, "offset", key)
+            window = stage_attribute(op, trunk, "window", key)
+        offset = stage_attribute(op, trunk, "offset", key)
         selected[key] = _Stage(features, stride, offset, window)
     return selected
 
 
-def _stage_attribute(op: str, trunk: nn.Module, attribute: str, key: Stage) -> float:
+def stages_of(op: str, trunk: nn.Module, output: Any) -> dict[Stage, Tensor]:
+    """Return what a trunk returned as feature maps by stage, after checking that they are such."""
+    if isinstance(output, Tensor):
+        output = [output]
+    maps = dict(output) if isinstance(output, Mapping) else dict(enumerate(output))
+    for key, features in maps.items():
+        if not isinstance(features, Tensor) or features.ndim != 4:
+            got = list(features.shape) if isinstance(features, Tensor) else type(features).__name__
+            raise ShapeError(f"{op}: stage {key!r} of {_name(trunk)} must have shape (B C h w), got {got}")
+    return maps
+
+
+def stage_attribute(op: str, trunk: nn.Module, attribute: str, key: Stage) -> float:
     """Return an attribute of the trunk for one stage: one number for all, or one per stage."""
     value: Any = getattr(trunk, attribute)
     if isinstance(value, (int, float)):
