@@ -177,6 +177,12 @@ def check_size(op: str, size: Any) -> tuple[int, int]:
     return sides[0], sides[1]
 
 
+def check_generator(op: str, generator: object) -> None:
+    """Raise :class:`OptionError` unless ``generator`` is a ``torch.Generator`` or ``None``."""
+    fits = generator is None or isinstance(generator, torch.Generator)
+    check_option(op, fits, "generator to be a torch.Generator or None", generator)
+
+
 def check_option(op: str, condition: bool, expected: str, got: object) -> None:
     """Raise :class:`OptionError` with ``expected`` and ``got`` unless ``condition`` holds."""
     if not condition:

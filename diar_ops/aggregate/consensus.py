@@ -43,7 +43,8 @@ def consensus_logits(features: Tensor, valid: Tensor | None = None, *, sigma: fl
     if valid is not None:
         usable = usable & valid
     difference = torch.where(usable, x - median.unsqueeze(1), torch.zeros_like(x))
-    logits = difference.square().mean(dim=2, keepdim=True) * (-0.5 / sigma**2)
+    channels = max(1, features.shape[2])
+    logits = difference.square().sum(dim=2, keepdim=True) / channels * (-0.5 / sigma**2)
     # Finite in any dtype: an infinite logit would not count at all.
     return logits.clamp_min(torch.finfo(features.dtype).min).to(features.dtype)
 

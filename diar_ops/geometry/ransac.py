@@ -10,6 +10,7 @@ from torch import Tensor
 from diar_ops._batching import register_batching
 from diar_ops._checks import (
     check_floating,
+    check_generator,
     check_option,
     check_shapes,
     full_precision,
@@ -101,7 +102,7 @@ def ransac_homography(
         ShapeError, DtypeError, DeviceError: The tensors do not fit together.
         OptionError: An option is out of range.
     """
-    _check(points_src, points_dst, valid, score, weights)
+    _check(points_src, points_dst, valid, score, weights, generator)
     _check_options(threshold, confidence, max_iterations, independence)
     detached = (x if x is None else x.detach() for x in (points_src, points_dst, valid, score, weights))
     h, homography, inliers, reason, drawn, *means_and_scales = _estimate(
@@ -211,7 +212,12 @@ register_batching(_estimate)
 
 
 def _check(
-    points_src: Tensor, points_dst: Tensor, valid: Tensor | None, score: Tensor | None, weights: Tensor | None
+    points_src: Tensor,
+    points_dst: Tensor,
+    valid: Tensor | None,
+    score: Tensor | None,
+    weights: Tensor | None,
+    generator: torch.Generator | None,
 ) -> None:
     op = "ransac_homography"
     check_shapes(
@@ -223,6 +229,7 @@ def _check(
         weights=(weights, "? B N"),
     )
     check_floating(op, points_src=points_src, points_dst=points_dst, score=score, weights=weights)
+    check_generator(op, generator)
     if valid is not None and valid.dtype != torch.bool:
         raise DtypeError(f"{op}: valid must be bool, got {valid.dtype}; for weights see weights=")
 
@@ -233,7 +240,10 @@ def _check_options(threshold: float, confidence: float, max_iterations: int, ind
     check_option(op, is_number(confidence) and 0 < confidence < 1, "a confidence in (0, 1)", confidence)
     check_option(op, is_integer(max_iterations) and max_iterations >= 1, "max_iterations of at least 1", max_iterations)
     check_option(
-        op, independence is None or independence > 0, "a positive independence in pixels, or None", independence
+        op,
+        independence is None or (is_number(independence) and independence > 0),
+        "a positive independence in pixels, or None",
+        independence,
     )
 
 

@@ -190,10 +190,14 @@ def _run_trunk(
     parameter = next(trunk.parameters(), None)
     if parameter is not None:
         images = images.to(parameter.dtype)
-    if stages is not None and getattr(trunk, "selects_stages", False):
-        output = trunk(images, stages=tuple(stages))
-    else:
-        output = trunk(images)
+    chosen = {"stages": tuple(stages)} if stages is not None and getattr(trunk, "selects_stages", False) else {}
+    try:
+        output = trunk(images, **chosen)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise ShapeError(f"{op}: {_name(trunk)} fails on images {list(images.shape)}: {reason}") from error
     maps = stages_of(op, trunk, output)
 
     selected = {}
@@ -230,7 +234,7 @@ def stages_of(op: str, trunk: nn.Module, output: Any) -> dict[Stage, Tensor]:
 def stage_attribute(op: str, trunk: nn.Module, attribute: str, key: Stage) -> float:
     """Return an attribute of the trunk for one stage: one number for all, or one per stage."""
     value: Any = getattr(trunk, attribute)
-    if isinstance(value, (int, float)):
+    if is_number(value):
         return float(value)
     try:
         return float(value[key])

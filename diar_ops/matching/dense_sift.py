@@ -77,7 +77,7 @@ def dense_sift(
     op = "dense_sift"
     check_shapes(op, images=(images, "B C H W"))
     check_floating(op, images=images)
-    check_option(op, images.shape[1] in (1, 3), "1 or 3 channels", images.shape[1])
+    check_option(op, images.shape[1] in (1, 3), "1 or 3 channels in images", images.shape[1])
     for name, value in (("stride", stride), ("bin_size", bin_size)):
         check_option(op, is_integer(value) and value >= 1, f"{name} >= 1 pixel", value)
     check_option(op, is_integer(spatial_bins) and spatial_bins >= 1, "spatial_bins >= 1", spatial_bins)

@@ -30,10 +30,13 @@ def check_frames(op: str, frames: Frames, valid: Sequence[Tensor | None] | None)
     """Return the frames as a list after checking ranks, dtypes and masks."""
     if isinstance(frames, Tensor):
         check_shapes(op, frames=(frames, "T 3 H W"))
+    elif not isinstance(frames, Sequence):
+        raise DtypeError(f"{op}: frames must be a tensor (T 3 H W) or T tensors (3 H W), got {type(frames).__name__}")
     frames = list(frames)
-    check_option(op, len(frames) >= 1, "at least one frame", len(frames))
+    check_option(op, len(frames) >= 1, "at least one frame in frames", len(frames))
     if valid is not None:
-        check_option(op, len(valid) == len(frames), f"{len(frames)} masks", len(valid))
+        fits = isinstance(valid, (Sequence, Tensor)) and len(valid) == len(frames)
+        check_option(op, fits, f"{len(frames)} masks in valid", valid if not fits else len(valid))
     for t, frame in enumerate(frames):
         mask = None if valid is None else valid[t]
         check_shapes(op, **{f"frames[{t}]": (frame, "3 H W"), f"valid[{t}]": (mask, "1 H W")})

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from diar_ops._checks import check_option, full_precision, is_integer
+from diar_ops._checks import check_generator, check_option, full_precision, is_integer
 from diar_ops._types import Alignment, PairMatches
 from diar_ops.geometry.bundle import DISTORTIONS
 from diar_ops.pipeline._align.graph import chain_pairs, choose_reference
@@ -104,6 +104,7 @@ def align_sequence(
     options = options or AlignOptions()
     sequence = prepare_frames(op, frames, valid, device)
     count = len(sequence.frames)
+    check_generator(op, generator)
     _check_options(op, reference, count, distortion, options)
     check_option(op, initial is None or reference != "auto", "the reference of the initial homographies", reference)
     descriptor = as_descriptor(op, descriptor)
