@@ -12,6 +12,7 @@ from diar_ops._checks import (
     check_option,
     check_shapes,
     full_precision,
+    is_integer,
     solve_dtype,
     widest_dtype,
 )
@@ -64,10 +65,10 @@ def settle_frames(frames: Tensor, valid: Tensor | None = None, *, longest: int =
         >>> settled = warp_homography(frames[0], H[0].float(), mode="bicubic")
     """
     op = "settle_frames"
-    check_shapes(op, frames=(frames, "B T C H W"), valid=(valid, "B T 1 H W"))
+    check_shapes(op, frames=(frames, "B T C H W"), valid=(valid, "? B T 1 H W"))
     check_floating(op, frames=frames)
     check_bool(op, valid=valid)
-    check_option(op, longest >= 64, "longest >= 64", longest)
+    check_option(op, is_integer(longest) and longest >= 64, "longest >= 64", longest)
     B, T = frames.shape[:2]
     size = (frames.shape[-2], frames.shape[-1])
     wide = widest_dtype(frames.device)
