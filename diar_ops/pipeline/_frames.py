@@ -39,7 +39,7 @@ def check_frames(op: str, frames: Frames, valid: Sequence[Tensor | None] | None)
         check_option(op, fits, f"{len(frames)} masks in valid", valid if not fits else len(valid))
     for t, frame in enumerate(frames):
         mask = None if valid is None else valid[t]
-        check_shapes(op, **{f"frames[{t}]": (frame, "3 H W"), f"valid[{t}]": (mask, "1 H W")})
+        check_shapes(op, **{f"frames[{t}]": (frame, "3 H W"), f"valid[{t}]": (mask, "? 1 H W")})
         check_bool(op, **{f"valid[{t}]": mask})
         if 0 in frame.shape:
             raise ShapeError(f"{op}: frames[{t}] holds no pixel, got {list(frame.shape)}")

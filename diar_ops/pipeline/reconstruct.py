@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from diar_ops._checks import check_device, check_option, check_shapes, full_precision
+from diar_ops._checks import check_device, check_option, check_shapes, full_precision, is_integer
 from diar_ops._errors import DiarError
 from diar_ops._pixels import fit_size, resize_matrix
 from diar_ops._types import Alignment, Reconstruction
@@ -99,7 +99,7 @@ def reconstruct_sequence(
         homography=(alignment.homography_reference_frame, f"{len(frames)} 3 3"),
         success=(alignment.success, f"{len(frames)}"),
     )
-    check_option(op, working_size >= 64, "working_size >= 64", working_size)
+    check_option(op, is_integer(working_size) and working_size >= 64, "working_size >= 64", working_size)
     device = frames[0].device if device is None else check_device(op, device)
     resolved = resolve_aggregator(op, aggregator, device)
     used = alignment.success.nonzero().flatten().tolist()

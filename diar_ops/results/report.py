@@ -114,7 +114,7 @@ def _check_arguments(op: str, run: FinishedRun, scores: Mapping[str, Any]) -> No
         spread=(alignment.spread, "T 5"),
         image=(reconstruction.image, "3 H W"),
         coverage=(reconstruction.coverage, "1 H W"),
-        weights=(reconstruction.weights, "T 1 H W"),
+        weights=(reconstruction.weights, "? T 1 H W"),
         gain=(reconstruction.gain, "T 3"),
     )
     if not count == len(run.names) == sizes["T"]:
