@@ -149,7 +149,7 @@ def _check_levels(op: str, levels0: Sequence[FeatureMap], levels1: Sequence[Feat
                 )
             name, sizes = f"levels{side}[{number}]", f"h{side}.{number} w{side}.{number}"
             named[f"{name}.descriptors"] = (level.descriptors, f"B C {sizes}")
-            named[f"{name}.valid"] = (level.valid, f"B {sizes}")
+            named[f"{name}.valid"] = (level.valid, f"? B {sizes}")
     check_shapes(op, **named)
     check_floating(op, **{n: t for n, (t, _) in named.items() if n.endswith("descriptors")})
     check_bool(op, **{n: t for n, (t, _) in named.items() if n.endswith("valid")})
