@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from diar_ops._checks import check_generator, check_option, full_precision, is_integer
+from diar_ops._checks import check_generator, check_option, eager, full_precision, is_integer
 from diar_ops._types import Alignment, PairMatches
 from diar_ops.geometry.bundle import DISTORTIONS
 from diar_ops.pipeline._align.graph import chain_pairs, choose_reference
@@ -19,6 +19,7 @@ from diar_ops.pipeline._frames import Frames, Progress, prepare_frames, sharpnes
 from diar_ops.pipeline.options import AlignOptions
 
 
+@eager
 @full_precision
 def align_sequence(
     frames: Frames,

@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from diar_ops._checks import check_device, check_option, check_shapes, full_precision, is_integer
+from diar_ops._checks import check_device, check_option, check_shapes, eager, full_precision, is_integer
 from diar_ops._errors import DiarError
 from diar_ops._pixels import fit_size, resize_matrix
 from diar_ops._types import Alignment, Reconstruction
@@ -33,6 +33,7 @@ _STRIP_PIXELS = 2_000_000
 _STRIP_STEP = 64
 
 
+@eager
 @full_precision
 def reconstruct_sequence(
     frames: Frames,

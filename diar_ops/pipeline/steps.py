@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from diar_ops._checks import check_option, full_precision
+from diar_ops._checks import check_option, eager, full_precision
 from diar_ops._types import PairMatches
 from diar_ops.pipeline._align.match import Descriptor, PairMatcher, as_descriptor, choose_matcher
 from diar_ops.pipeline._align.pairs import check_pairs, match_frames, no_pairs
@@ -16,6 +16,7 @@ from diar_ops.pipeline._frames import Frames, Progress, prepare_frames, sharpnes
 from diar_ops.pipeline.options import AlignOptions
 
 
+@eager
 @full_precision
 def match_pairs(
     frames: Frames,
@@ -55,6 +56,7 @@ def match_pairs(
         return match_frames(copies, matcher=how, options=options, generator=generator, progress=progress or silent)
 
 
+@eager
 @full_precision
 def frame_sharpness(
     frames: Frames,
@@ -83,6 +85,7 @@ def frame_sharpness(
         return torch.tensor([0.0 if c is None else sharpness_of(c.image) for c in copies], dtype=torch.float32)
 
 
+@eager
 @full_precision
 def place_frames(
     frames: Frames,

@@ -12,8 +12,8 @@ from diar_ops._batching import call_in_batch, register_batching
 
 #: Most conjugate gradient steps of a weighted problem; masks of rendered frames take about 20.
 MAX_STEPS = 200
-#: Steps between two looks at whether all is solved, for which a GPU has to be waited for.
-LOOK_EVERY = 8
+#: Steps between two looks at whether all is solved, where looking means waiting for a device.
+LOOK_EVERY = 32
 
 
 def divergence(across: Tensor, down: Tensor) -> Tensor:
@@ -36,11 +36,12 @@ def _solve(right: Tensor, weight_across: Tensor | None, weight_down: Tensor | No
     residual = right - right.mean((2, 3), keepdim=True)
     step = _unweighted(residual, spectrum)
     energy = start = (residual * step).sum((2, 3), keepdim=True)
-    for i in range(MAX_STEPS):
+    look_every = 1 if right.device.type == "cpu" else LOOK_EVERY
+    for i in range(1, MAX_STEPS + 1):
         product = divergence(weight_across * step.diff(dim=3), weight_down * step.diff(dim=2))
         size = energy / (step * product).sum((2, 3), keepdim=True)
         size = torch.where(energy > tolerance**2 * start, size, 0)  # solved items stand still
-        if i % LOOK_EVERY == 0 and not bool((size != 0).any()):
+        if i % look_every == 0 and not bool((size != 0).any()):
             break
         u += size * step
         residual -= size * product
