@@ -309,7 +309,7 @@ class Alignment(NamedTuple):
             OptionError: ``sizes`` or ``reference`` do not fit the frames.
         """
         op = "Alignment.from_homographies"
-        check_shapes(op, homography_reference_frame=(homography_reference_frame, "T 3 3"), success=(success, "T"))
+        check_shapes(op, homography_reference_frame=(homography_reference_frame, "T 3 3"), success=(success, "? T"))
         check_floating(op, homography_reference_frame=homography_reference_frame)
         check_bool(op, success=success)
         H = homography_reference_frame.detach().to("cpu", torch.float64)

@@ -40,6 +40,12 @@ def rmse(image: Tensor, target: Tensor, valid: Tensor | None = None) -> Tensor:
     Raises:
         ShapeError: A shape does not fit.
         DtypeError: An image is not floating point or ``valid`` not bool.
+
+    Example:
+        >>> image, target = torch.zeros(1, 1, 2, 2), torch.zeros(1, 1, 2, 2)
+        >>> target[..., 1, 1] = 0.4
+        >>> rmse(image, target), rmse(image, target, valid=target == 0)
+        (tensor([0.2000]), tensor([0.]))
     """
     error = _mean_square("rmse", image, target, valid)
     positive = error > 0
@@ -69,6 +75,11 @@ def psnr(image: Tensor, target: Tensor, valid: Tensor | None = None, *, data_ran
         ShapeError: A shape does not fit.
         DtypeError: An image is not floating point or ``valid`` not bool.
         OptionError: ``data_range`` is not positive.
+
+    Example:
+        >>> image = torch.full((1, 3, 8, 8), 0.5)
+        >>> psnr(image + 0.1, image).round(decimals=2)  # 10 log10(1 / 0.1^2)
+        tensor([20.])
     """
     check_option("psnr", is_number(data_range) and data_range > 0, "a positive data_range", data_range)
     error = _mean_square("psnr", image, target, valid)
@@ -103,6 +114,13 @@ def ssim(image: Tensor, target: Tensor, valid: Tensor | None = None, *, data_ran
 
     Source: Wang, Bovik, Sheikh and Simoncelli, Image Quality Assessment: From Error Visibility to
     Structural Similarity, IEEE TIP 13(4), 2004, equation 13.
+
+    Example:
+        >>> image = torch.rand(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+        >>> ssim(image, image).round(decimals=2), ssim(image + 0.1, image).round(decimals=2)
+        (tensor([1.]), tensor([0.9800]))
+        >>> ssim(0.5 * image, image).round(decimals=2)  # half the contrast
+        tensor([0.6400])
     """
     op = "ssim"
     check_option(op, is_number(data_range) and data_range > 0, "a positive data_range", data_range)

@@ -32,6 +32,11 @@ def consensus_logits(features: Tensor, valid: Tensor | None = None, *, sigma: fl
         ShapeError: ``valid`` does not fit ``features``.
         DtypeError: ``features`` is not floating point, or ``valid`` not bool.
         OptionError: ``sigma`` is not positive.
+
+    Example:
+        >>> frames = torch.tensor([0.50, 0.52, 0.51, 0.90]).view(1, 4, 1, 1, 1)  # an outlier
+        >>> softmax_aggregate(frames, consensus_logits(frames)).round(decimals=2)
+        tensor([[[[0.5100]]]])
     """
     check_shapes("consensus_logits", features=(features, "B T C H W"), valid=(valid, "? B T 1 H W"))
     check_floating("consensus_logits", features=features)

@@ -49,6 +49,14 @@ def embedded_mean_aggregate(
 
     Source: the embedded mean of deep aligned sequences; Liu et al., "Video Swin Transformer",
     2022.
+
+    Example:
+        >>> features = torch.rand(1, 5, 8, 6, 7, generator=torch.Generator().manual_seed(0))
+        >>> params = EmbeddedMeanAggregate(8).state_dict()
+        >>> mean = embedded_mean_aggregate(features, params)
+        >>> other = embedded_mean_aggregate(features.flip(1), params)  # the last frame first
+        >>> mean.shape, torch.allclose(other, mean, atol=1e-5)
+        (torch.Size([1, 8, 6, 7]), True)
     """
     op = "embedded_mean_aggregate"
     check_frames(op, features, valid)

@@ -54,8 +54,17 @@ def exposure_gain(
 
     Raises:
         ShapeError: ``valid`` does not fit ``frames``.
-        DtypeError: ``frames`` is not floating point or asks for a gradient, or ``valid`` is not bool.
+        DtypeError: ``frames`` is not floating point or asks for a gradient, or ``valid`` is not
+            bool.
         OptionError: The limits are not 0 < low < high, or ``iterations`` is below 1.
+
+    Example:
+        >>> picture = 0.1 + 0.3 * torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(0))
+        >>> frames = torch.stack([0.5 * picture, picture, 2.0 * picture])[None]
+        >>> exposure_gain(frames)[0].round(decimals=2)  # of each frame, in R, G and B
+        tensor([[2.0000, 2.0000, 2.0000],
+                [1.0000, 1.0000, 1.0000],
+                [0.5000, 0.5000, 0.5000]])
     """
     check_shapes("exposure_gain", frames=(frames, "B T C H W"), valid=(valid, "? B T 1 H W"))
     check_floating("exposure_gain", frames=frames)

@@ -50,6 +50,14 @@ def intrinsic_aggregate(features: Tensor, valid: Tensor | None = None, *, floor:
         OptionError: ``floor`` is not positive.
 
     Source: Weiss, "Deriving intrinsic images from image sequences", ICCV 2001, equations 6 to 8.
+
+    Example:
+        >>> picture = torch.tensor([0.2, 0.8, 0.4, 0.6])
+        >>> frames = picture.repeat(3, 1)
+        >>> frames[0, :2] *= 0.5  # shadows, each somewhere else
+        >>> frames[1, 3:] *= 0.5
+        >>> intrinsic_aggregate(frames.view(1, 3, 1, 1, 4)).round(decimals=2)
+        tensor([[[[0.2000, 0.8000, 0.4000, 0.6000]]]])
     """
     op = "intrinsic_aggregate"
     check_frames(op, features, valid)

@@ -44,6 +44,12 @@ def mean_aggregate(
     Raises:
         ShapeError: A shape does not fit, or T is 0.
         DtypeError: ``features`` is not floating point or ``valid`` not bool.
+
+    Example:
+        >>> frames = torch.tensor([0.25, 0.75, 9.0]).view(1, 3, 1, 1, 1)
+        >>> valid = torch.tensor([True, True, False]).view(1, 3, 1, 1, 1)
+        >>> mean_aggregate(frames, valid)
+        tensor([[[[0.5000]]]])
     """
     check_frames("mean_aggregate", features, valid)
     dtype = features.dtype

@@ -58,6 +58,11 @@ def median_aggregate(
     Raises:
         ShapeError: A shape does not fit, or T is 0.
         DtypeError: ``features`` is not floating point or ``valid`` not bool.
+
+    Example:
+        >>> frames = torch.tensor([[0.2, 0.8], [0.2, 0.8], [0.2, 0.0]]).view(1, 3, 1, 1, 2)
+        >>> median_aggregate(frames)  # what hides one frame has no influence
+        tensor([[[[0.2000, 0.8000]]]])
     """
     check_frames("median_aggregate", features, valid)
     dtype = features.dtype

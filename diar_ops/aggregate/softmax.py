@@ -69,6 +69,14 @@ def softmax_aggregate(
 
     Source: the weighted aggregation of deep aligned sequences: weights from one embedding,
     applied to the original one.
+
+    Example:
+        >>> frames = torch.tensor([0.25, 0.75]).view(1, 2, 1, 1, 1)
+        >>> logits = torch.tensor([0.0, 1.0]).view(1, 2, 1, 1, 1)
+        >>> softmax_aggregate(frames, 0 * logits)  # equal logits: the mean
+        tensor([[[[0.5000]]]])
+        >>> softmax_aggregate(frames, logits, temperature=0.01)  # the winner takes it all
+        tensor([[[[0.7500]]]])
     """
     op = "softmax_aggregate"
     check_frames(op, features, valid)

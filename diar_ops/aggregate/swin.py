@@ -54,6 +54,13 @@ def swin_aggregate(
 
     Source: the weighted aggregation of deep aligned sequences; Liu et al., "Video Swin
     Transformer", 2022.
+
+    Example:
+        >>> features = torch.rand(1, 5, 8, 6, 7, generator=torch.Generator().manual_seed(0))
+        >>> params = SwinAggregate(8).state_dict()
+        >>> image, weights = swin_aggregate(features, params, return_weights=True)
+        >>> image.shape, torch.allclose((weights * features).sum(1), image, atol=1e-5)
+        (torch.Size([1, 8, 6, 7]), True)
     """
     op = "swin_aggregate"
     check_frames(op, features, valid)

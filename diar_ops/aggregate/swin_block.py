@@ -70,6 +70,13 @@ def swin_block(
         WeightsError: A parameter is missing or unknown.
 
     Source: Liu et al., "Video Swin Transformer", 2022, eq. 1-4, with the norm first.
+
+    Example:
+        >>> features = torch.rand(1, 5, 8, 6, 7, generator=torch.Generator().manual_seed(0))
+        >>> features[:, 0, :, 0, 0] = float("nan")  # spoils nothing but itself
+        >>> out = swin_block(features, SwinBlock(8).state_dict())
+        >>> out.shape, out.isfinite().all(), out[0, 0, :, 0, 0].abs().max()
+        (torch.Size([1, 5, 8, 6, 7]), tensor(True), tensor(0.))
     """
     op = "swin_block"
     check_frames(op, features, valid)

@@ -90,7 +90,7 @@ def mask_overlay(frames: Tensor, occluded: Tensor | None, flags: Tensor | None =
         DtypeError: A dtype is not as stated.
     """
     op = "mask_overlay"
-    check_shapes(op, frames=(frames, "T 3 H W"), occluded=(occluded, "T 1 H W"), flags=(flags, "T 1 H W"))
+    check_shapes(op, frames=(frames, "T 3 H W"), occluded=(occluded, "? T 1 H W"), flags=(flags, "? T 1 H W"))
     check_bool(op, occluded=occluded)
     painted = _bytes(frames).float().mean(dim=1, keepdim=True).expand(-1, 3, -1, -1) * 0.45
     layers = []

@@ -110,6 +110,18 @@ def bundle_adjust_homographies(
 
     Source: Hartley and Zisserman, Multiple View Geometry, 2nd ed., sections 4.2.6 (Sampson
     distance), 4.4.4 (normalisation), A6.3 (sparse Levenberg-Marquardt).
+
+    Example:
+        >>> points = 200 * torch.rand(40, 2, generator=torch.Generator().manual_seed(0))
+        >>> moves = torch.tensor([[0.0, 0.0], [10.0, 5.0], [20.0, -5.0]])  # from frame to reference
+        >>> frames = torch.tensor([[0, 1], [1, 2]])  # frame 1 ties frame 2 to the reference
+        >>> points0, points1 = (points - moves[frames[:, i], None] for i in (0, 1))
+        >>> start, sizes = torch.eye(3).repeat(3, 1, 1), torch.full((3, 2), 200)
+        >>> adjusted = bundle_adjust_homographies(frames, points0, points1, start, sizes)
+        >>> adjusted.homography[:, :2, 2].round(decimals=2)
+        tensor([[ 0.,  0.],
+                [10.,  5.],
+                [20., -5.]])
     """
     leading = _check(frames, points0, points1, homography_reference_frame, sizes, valid, weights)
     _check_options(distortion, scale, correlated, max_iterations)

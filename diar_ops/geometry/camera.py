@@ -41,6 +41,13 @@ def homography_from_camera(K: Tensor, R: Tensor, t: Tensor, plane: Tensor | None
         DtypeError: An argument is not a floating point tensor.
 
     Source: Hartley and Zisserman, Multiple View Geometry, 2nd ed., section 8.1.1.
+
+    Example:
+        >>> K = torch.tensor([[800.0, 0.0, 320.0], [0.0, 800.0, 240.0], [0.0, 0.0, 1.0]])
+        >>> H = homography_from_camera(K, torch.eye(3), torch.tensor([0.0, 0.0, 2.0]))  # 2 ahead
+        >>> transform_points(torch.tensor([[0.0, 0.0], [0.5, 0.0]]), H).points.round(decimals=2)
+        tensor([[320., 240.],
+                [520., 240.]])
     """
     op = "homography_from_camera"
     check_shapes(op, K=(K, "... 3 3"), R=(R, "... 3 3"), t=(t, "... 3"), plane=(plane, "? ... 3 3"))

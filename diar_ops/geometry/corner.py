@@ -38,6 +38,12 @@ def corner_error(homography: Tensor, other: Tensor, *, size: tuple[int, int]) ->
         ShapeError: An argument is not (..., 3, 3), or the leading sizes do not broadcast.
         DtypeError: An argument is not a floating point tensor.
         OptionError: ``size`` is not two positive integers.
+
+    Example:
+        >>> H, G = torch.eye(3), torch.eye(3)
+        >>> G[:2, 2] = torch.tensor([3.0, 4.0])  # moves all corners by 3 and 4 pixels
+        >>> corner_error(H, G, size=(480, 640))
+        tensor(5.)
     """
     op = "corner_error"
     check_shapes(op, homography=(homography, "... 3 3"), other=(other, "... 3 3"))

@@ -27,6 +27,12 @@ def homography_distance(homography: Tensor, other: Tensor) -> Tensor:
     Raises:
         ShapeError: An argument is not (..., 3, 3), or the leading sizes do not broadcast.
         DtypeError: An argument is not a floating point tensor.
+
+    Example:
+        >>> H, G = torch.eye(3), torch.eye(3)
+        >>> G[:2, 2] = torch.tensor([3.0, 4.0])
+        >>> homography_distance(H, G), homography_distance(H, 2 * H)
+        (tensor(5.), tensor(0.))
     """
     op = "homography_distance"
     check_shapes(op, homography=(homography, "... 3 3"), other=(other, "... 3 3"))

@@ -49,6 +49,14 @@ def undistort_points(points: Tensor, distortion: Tensor, *, size: tuple[int, int
 
     Source: Fitzgibbon, Simultaneous linear estimation of multiple view geometry and lens
     distortion, CVPR 2001, equation 2.
+
+    Example:
+        >>> points = torch.tensor([[319.5, 239.5], [0.0, 239.5], [0.0, 0.0]])  # centre first
+        >>> k = torch.tensor(-0.1)  # a barrel: what it drew inwards moves out again
+        >>> undistort_points(points, k, size=(480, 640)).points.round(decimals=1)
+        tensor([[319.5000, 239.5000],
+                [-21.8000, 239.5000],
+                [-35.4000, -26.5000]])
     """
     offset, k, usable, geometry = _prepare("undistort_points", points, distortion, size)
     radial = k * (offset / geometry[1]).square().sum(-1)
@@ -77,6 +85,12 @@ def distort_points(points: Tensor, distortion: Tensor, *, size: tuple[int, int])
         OptionError: ``size`` is not a size.
 
     Source: the closed-form root of the division model, see :func:`undistort_points`.
+
+    Example:
+        >>> k = torch.tensor(-0.1)
+        >>> ideal = torch.tensor([[-15.0, 239.5]])  # a barrel draws it into the photo
+        >>> distort_points(ideal, k, size=(480, 640)).points.round(decimals=1)
+        tensor([[  5.6000, 239.5000]])
     """
     offset, k, usable, geometry = _prepare("distort_points", points, distortion, size)
     factor, exists = _distorting_factor(k, (offset / geometry[1]).square().sum(-1))

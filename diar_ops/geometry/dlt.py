@@ -41,6 +41,13 @@ def homography_dlt(points_src: Tensor, points_dst: Tensor, weights: Tensor | Non
 
     Raises:
         ShapeError, DtypeError, DeviceError: The tensors do not fit together.
+
+    Example:
+        >>> H = torch.tensor([[[1.0, 0.1, 5.0], [0.0, 1.2, -3.0], [0.0, 0.001, 1.0]]])
+        >>> points_src = torch.tensor([[[0.0, 0.0], [90.0, 0.0], [90.0, 60.0], [0.0, 60.0]]])
+        >>> fitted = homography_dlt(points_src, transform_points(points_src, H).points)
+        >>> torch.allclose(fitted / fitted[:, 2:, 2:], H, atol=1e-4)  # its scale means nothing
+        True
     """
     check_shapes(
         "homography_dlt", points_src=(points_src, "B N 2"), points_dst=(points_dst, "B N 2"), weights=(weights, "? B N")

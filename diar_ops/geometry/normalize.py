@@ -26,6 +26,13 @@ def normalize_homography(homography: Tensor) -> Tensor:
     Raises:
         ShapeError: The argument is not (..., 3, 3).
         DtypeError: The argument is not a floating point tensor.
+
+    Example:
+        >>> H = torch.tensor([[2.0, 0.0, 8.0], [0.0, 2.0, -4.0], [0.0, 0.0, 2.0]])
+        >>> normalize_homography(H)
+        tensor([[ 1.,  0.,  4.],
+                [ 0.,  1., -2.],
+                [ 0.,  0.,  1.]])
     """
     check_shapes("normalize_homography", homography=(homography, "... 3 3"))
     check_floating("normalize_homography", homography=homography)

@@ -101,6 +101,17 @@ def ransac_homography(
     Raises:
         ShapeError, DtypeError, DeviceError: The tensors do not fit together.
         OptionError: An option is out of range.
+
+    Example:
+        >>> points_src = 100 * torch.rand(1, 40, 2, generator=torch.Generator().manual_seed(0))
+        >>> points_dst = points_src + torch.tensor([5.0, -3.0])
+        >>> points_dst[:, :10] = points_dst[:, :10].flip(-1)  # ten wrong matches
+        >>> estimate = ransac_homography(points_src, points_dst)
+        >>> estimate.success, estimate.inliers.sum(-1)
+        (tensor([True]), tensor([30]))
+        >>> point = torch.tensor([[20.0, 10.0]])
+        >>> transform_points(point, estimate.homography).points.round(decimals=2)
+        tensor([[[25.,  7.]]])
     """
     _check(points_src, points_dst, valid, score, weights, generator)
     _check_options(threshold, confidence, max_iterations, independence)

@@ -81,6 +81,14 @@ def refine_homography(
 
     Source: Baker and Matthews, Lucas-Kanade 20 Years On (IJCV 2004); Malis, Improving
     vision-based control using efficient second-order minimization techniques (ICRA 2004).
+
+    Example:
+        >>> noise = torch.rand(1, 1, 70, 80, generator=torch.Generator().manual_seed(0))
+        >>> picture = torch.nn.functional.avg_pool2d(noise, 5, stride=1)
+        >>> image_src, image_dst = picture[..., :64, :72], picture[..., 2:66, 3:75]
+        >>> refined = refine_homography(image_src, image_dst, torch.eye(3)[None])
+        >>> refined.success, refined.homography[0, :2, 2].round(decimals=1)  # 3 left, 2 up
+        (tensor([True]), tensor([-3., -2.]))
     """
     _check(image_src, image_dst, homography_dst_src, valid_src, valid_dst)
     _check_options(image_src, image_dst, levels, max_iterations)

@@ -48,6 +48,17 @@ def transform_points(points: Tensor, homography_dst_src: Tensor, front: Tensor |
     Raises:
         ShapeError: A shape does not fit, or the leading sizes do not broadcast.
         DtypeError: An argument is not a floating point tensor.
+
+    Example:
+        >>> H = torch.tensor([[1.0, 0.0, 5.0], [0.0, 1.0, -3.0], [0.0, 0.01, 1.0]])
+        >>> points = torch.tensor([[20.0, 0.0], [0.0, 100.0], [0.0, -200.0]])
+        >>> moved = transform_points(points, H)
+        >>> moved.points
+        tensor([[25.0000, -3.0000],
+                [ 2.5000, 48.5000],
+                [ 0.0000,  0.0000]])
+        >>> moved.valid  # the last one lies behind the horizon
+        tensor([ True,  True, False])
     """
     op = "transform_points"
     check_shapes(

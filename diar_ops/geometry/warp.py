@@ -94,6 +94,13 @@ def warp_homography(
         ShapeError: A shape does not fit, or the batch sizes do not broadcast.
         DtypeError: Image or homography is not floating point, or ``valid`` is not bool.
         OptionError: ``size``, ``mode``, ``max_shrink`` or ``photo_size`` is outside its values.
+
+    Example:
+        >>> image = torch.tensor([[[[1.0, 2.0, 3.0]]]])
+        >>> H = torch.eye(3)[None].clone()
+        >>> H[:, 0, 2] = 1.0  # one pixel to the right
+        >>> warp_homography(image, H)
+        Warped(image=tensor([[[[0., 1., 2.]]]]), valid=tensor([[[[False,  True,  True]]]]))
     """
     size = _check(image, homography_dst_src, valid, front, distortion, size, mode, max_shrink)
     photo = _check_photo(photo_size, photo_offset, image)

@@ -29,6 +29,13 @@ def cosine_similarity(features0: Tensor, features1: Tensor) -> Tensor:
         ShapeError: Fewer than two dimensions, or B or C differ.
         DtypeError: An argument is not a floating-point tensor.
         DeviceError: The maps are on different devices.
+
+    Example:
+        >>> features0 = torch.tensor([[[1.0, 0.0], [0.0, 2.0]]])  # (B, C, N): (1, 0) and (0, 2)
+        >>> features1 = torch.tensor([[[3.0, 1.0, 0.0], [0.0, 1.0, 0.0]]])  # (3, 0), (1, 1), (0, 0)
+        >>> cosine_similarity(features0, features1)
+        tensor([[[1.0000, 0.7071, 0.0000],
+                 [0.0000, 0.7071, 0.0000]]])
     """
     check_shapes("cosine_similarity", features0=(features0, "..."), features1=(features1, "..."))
     check_floating("cosine_similarity", features0=features0, features1=features1)

@@ -89,6 +89,15 @@ def dense_descriptors(
         ShapeError: ``images`` has another rank or neither 1 nor 3 channels, or the trunk returns
             something other than (B, C, h, w).
         OptionError: The trunk does not state its cells, or lacks a stage.
+
+    Example:
+        >>> images = torch.rand(1, 3, 32, 64, generator=torch.Generator().manual_seed(0))
+        >>> images[..., :32] = 0.5  # a plain half: nothing to match by
+        >>> features = dense_descriptors(images, DenseSIFT(stride=8))
+        >>> features.descriptors.shape, features.stride, features.offset
+        (torch.Size([1, 128, 3, 7]), (8.0, 8.0), (7.5, 7.5))
+        >>> features.valid[0, 0]
+        tensor([False, False,  True,  True,  True,  True,  True])
     """
     prepared = _prepare("dense_descriptors", images, min_contrast)
     selected = list(_run_trunk("dense_descriptors", trunk, prepared.images, stages).values())
@@ -120,6 +129,15 @@ def dense_stages(
 
     Raises:
         ShapeError, OptionError: See :func:`dense_descriptors`.
+
+    Example:
+        >>> images = torch.rand(1, 3, 32, 48, generator=torch.Generator().manual_seed(0))
+        >>> maps = dense_stages(images, load_pretrained("dual"))
+        >>> for stage, features in maps.items():
+        ...     print(stage, features.stride, tuple(features.descriptors.shape))
+        coarse (8.0, 8.0) (1, 128, 4, 6)
+        middle (4.0, 4.0) (1, 32, 8, 12)
+        fine (2.0, 2.0) (1, 32, 16, 24)
     """
     prepared = _prepare("dense_stages", images, min_contrast)
     maps = _run_trunk("dense_stages", trunk, prepared.images, stages, default_all=True)

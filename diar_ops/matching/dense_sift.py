@@ -73,6 +73,14 @@ def dense_sift(
     Sources: Lowe, "Distinctive image features from scale-invariant keypoints", IJCV 2004,
     section 6; Arandjelovic and Zisserman, "Three things everyone should know to improve object
     retrieval", CVPR 2012 (RootSIFT).
+
+    Example:
+        >>> image = torch.linspace(0, 1, 20).expand(1, 1, 16, 20)  # gets brighter to the right
+        >>> descriptors = dense_sift(image)
+        >>> descriptors.shape  # two windows of 16 pixels, 4 pixels apart
+        torch.Size([1, 128, 1, 2])
+        >>> descriptors[0, :, 0, 0].view(8, 4, 4).square().sum((1, 2)).round(decimals=2)  # by angle
+        tensor([1., 0., 0., 0., 0., 0., 0., 0.])
     """
     op = "dense_sift"
     check_shapes(op, images=(images, "B C H W"))

@@ -49,6 +49,13 @@ def image_pyramid(
         ShapeError: ``images`` is not (B, C, H, W) with H, W >= 1.
         DtypeError: ``images`` is not floating point.
         OptionError: ``scales`` is empty or holds anything but positive finite numbers.
+
+    Example:
+        >>> levels = image_pyramid(torch.zeros(1, 3, 75, 100), scales=(1.0, 0.5))
+        >>> [tuple(level.image.shape) for level in levels]
+        [(1, 3, 75, 100), (1, 3, 38, 50)]
+        >>> levels[1].scale  # exact, of x and y
+        (0.5, 0.5066666666666667)
     """
     sizes = check_shapes("image_pyramid", images=(images, "B C H W"))
     check_floating("image_pyramid", images=images)
@@ -95,6 +102,12 @@ def level_features(features: FeatureMap, *, scale: tuple[float, float]) -> Featu
     Raises:
         ShapeError: The descriptors are not (B, C, h, w) or the mask is not (B, h, w).
         OptionError: A scale is not a positive finite number.
+
+    Example:
+        >>> small = FeatureMap(torch.zeros(1, 8, 6, 7), stride=(8.0, 8.0), offset=(3.5, 3.5))
+        >>> large = level_features(small, scale=(0.5, 0.5))
+        >>> large.stride, large.offset
+        ((16.0, 16.0), (7.5, 7.5))
     """
     check_shapes("level_features", descriptors=(features.descriptors, "B C h w"), valid=(features.valid, "? B h w"))
     check_option("level_features", isinstance(scale, Sequence) and len(scale) == 2, "the scale as (x, y)", scale)

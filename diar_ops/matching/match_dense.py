@@ -45,6 +45,14 @@ def match_dense(
         DtypeError: Descriptors are not floating point or differ in dtype, a mask is not bool.
         DeviceError: The tensors are on different devices.
         OptionError: An option of :func:`mutual_nearest` is out of range, or ``max_matches`` < 1.
+
+    Example:
+        >>> descriptors = torch.randn(1, 16, 5, 6, generator=torch.Generator().manual_seed(0))
+        >>> features0 = FeatureMap(descriptors[..., :-1], stride=(8.0, 8.0))
+        >>> features1 = FeatureMap(descriptors[..., 1:], stride=(8.0, 8.0))  # one cell to the left
+        >>> matches = match_dense(features0, features1, max_matches=20)
+        >>> (matches.points1 - matches.points0)[matches.valid].unique(dim=0)
+        tensor([[-8.,  0.]])
     """
     options = MatchOptions(threshold, ratio, temperature, subpixel, max_matches)
     return match_cells("match_dense", [_as_map(features0)], [_as_map(features1)], options)

@@ -46,6 +46,14 @@ def match_pyramid(
         DtypeError: Descriptors are not floating point or differ in dtype, a mask is not bool.
         DeviceError: The tensors are on different devices.
         OptionError: No levels, or an option of :func:`match_dense` is out of range.
+
+    Example:
+        >>> generator = torch.Generator().manual_seed(0)
+        >>> image0 = FeatureMap(torch.randn(1, 16, 4, 5, generator=generator), stride=(8.0, 8.0))
+        >>> other = FeatureMap(torch.randn(1, 16, 8, 9, generator=generator), stride=(8.0, 8.0))
+        >>> matches = match_pyramid([image0], [other, level_features(image0, scale=(0.5, 0.5))])
+        >>> matches.points0[0, 1], matches.points1[0, 1]  # twice as large
+        (tensor([8., 0.]), tensor([16.5000,  0.5000]))
     """
     options = MatchOptions(threshold, ratio, temperature, subpixel, max_matches)
     return match_cells("match_pyramid", levels0, levels1, options)

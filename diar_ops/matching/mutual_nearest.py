@@ -82,6 +82,13 @@ def mutual_nearest(
         DeviceError: The tensors are on different devices.
         OptionError: ``ratio`` is outside (0, 1], ``temperature`` is not positive, ``threshold``
             is not finite, or ``ratio`` and ``temperature`` are both given.
+
+    Example:
+        >>> descriptors0 = torch.tensor([[[1.0, 0.0], [0.0, 1.0], [0.2, 1.0]]])
+        >>> descriptors1 = torch.tensor([[[0.0, 5.0], [5.0, 0.0]]])
+        >>> pairs = mutual_nearest(descriptors0, descriptors1)
+        >>> pairs.index1, pairs.valid  # the last one is not chosen back
+        (tensor([[1, 0, 0]]), tensor([[ True,  True, False]]))
     """
     sizes = check_shapes(
         "mutual_nearest",

@@ -73,6 +73,13 @@ class DeepResidualSets(Pretrained):
 
     Source: Kwiatkowski and Hellwich, "DIAR: Deep image alignment and reconstruction using swin
     transformers", its baseline without attention; after Zaheer et al., "Deep sets", NIPS 2017.
+
+    Example:
+        >>> network = DeepResidualSets().eval()
+        >>> frames = torch.rand(1, 4, 3, 32, 48, generator=torch.Generator().manual_seed(0))
+        >>> image = network(frames).image  # of any number of frames, in any order
+        >>> image.shape, torch.allclose(network(frames.flip(1)).image, image, atol=1e-4)
+        (torch.Size([1, 3, 32, 48]), True)
     """
 
     config_type = DeepResidualSetsConfig

@@ -74,6 +74,14 @@ class DIAR(DeepResidualSets):
 
     Source: Kwiatkowski and Hellwich, "DIAR: Deep image alignment and reconstruction using swin
     transformers".
+
+    Example:
+        >>> network = DIAR(DIARConfig(depth=2)).eval()
+        >>> frames = torch.rand(1, 4, 3, 32, 48, generator=torch.Generator().manual_seed(0))
+        >>> valid = torch.ones(1, 4, 1, 32, 48, dtype=torch.bool)
+        >>> valid[:, 0] = False
+        >>> torch.allclose(network(frames, valid).image, network(frames[:, 1:]).image, atol=1e-4)
+        True
     """
 
     config_type = DIARConfig

@@ -80,6 +80,12 @@ class DualDescriptor(Pretrained):
         stride: Distance of neighbouring cells of each stage, in pixels.
         offset: Position of cell (0, 0) of each stage along x and along y, in pixels.
         window: Side of the square whose texture decides whether a cell is valid, in pixels.
+
+    Example:
+        >>> trunk = DualDescriptor().eval()
+        >>> maps = trunk(torch.zeros(1, 3, 64, 96))
+        >>> {stage: tuple(features.shape) for stage, features in maps.items()}
+        {'coarse': (1, 128, 8, 12), 'middle': (1, 32, 16, 24), 'fine': (1, 32, 32, 48)}
     """
 
     stride = {"coarse": 8, "middle": 4, "fine": 2}  # noqa: RUF012 - read by dense_descriptors

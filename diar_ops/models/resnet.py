@@ -59,6 +59,12 @@ class ResNetTrunk(nn.Module):
         window: Side of the square that decides the features of a cell of each stage, in pixels.
 
     Source: He et al., "Deep residual learning for image recognition", CVPR 2016.
+
+    Example:
+        >>> trunk = ResNetTrunk("resnet18").eval()
+        >>> maps = trunk(torch.zeros(1, 3, 64, 96), stages=(1, 2))
+        >>> {stage: tuple(features.shape) for stage, features in maps.items()}
+        {1: (1, 64, 16, 24), 2: (1, 128, 8, 12)}
     """
 
     stride = (2, 4, 8, 16)

@@ -80,8 +80,9 @@ def align_sequence(
         matcher: Matches two images, instead of the descriptor (:class:`PairMatcher`); the
             descriptor still serves frames that lie too far off their place in step 3.
         pairs: Matched and verified pairs (:func:`verify_pairs`), in pixels of the frames.
-        initial: (T, 3, 3) homographies that are right to some pixels, reference ~ H @ frame, or into
-            any other plane that all share; NaN where it is not known. They need ``reference``.
+        initial: (T, 3, 3) homographies that are right to some pixels, reference ~ H @ frame, or
+            into any other plane that all share; NaN where it is not known. They need
+            ``reference``.
         distortion: ``"none"``, or ``"shared"``: one radial coefficient for all frames, whole photos
             of one camera at one focal length, each distorted around its own centre. Where it
             cannot be told from none (by five standard deviations), there is none.
@@ -100,6 +101,14 @@ def align_sequence(
             ``AlignOptions.joint``, or what comes from elsewhere does not fit together.
         ShapeError, DtypeError: Descriptor or matcher return something else than is stated.
         DeviceError: ``device`` does not compute.
+
+    Example:
+        >>> noise = torch.rand(3, 150, 170, generator=torch.Generator().manual_seed(0))
+        >>> picture = torch.nn.functional.avg_pool2d(noise, 11, stride=1)
+        >>> frames = [picture[:, :128, :144], picture[:, 6:134, 10:154]]
+        >>> alignment = align_sequence(frames, reference=0)
+        >>> alignment.success, alignment.homography_reference_frame[1, :2, 2].round(decimals=1)
+        (tensor([True, True]), tensor([10.,  6.], dtype=torch.float64))
     """
     op = "align_sequence"
     options = options or AlignOptions()

@@ -92,6 +92,15 @@ def reconstruct_sequence(
         ShapeError, DtypeError, DeviceError: So is what the aggregator returns.
         DeviceError: ``device`` does not compute.
         DiarError: No frame is aligned.
+
+    Example:
+        >>> picture = torch.rand(3, 64, 80, generator=torch.Generator().manual_seed(0))
+        >>> frames = picture.repeat(3, 1, 1, 1)
+        >>> frames[0, :, 20:40, 20:40] = 0.0  # something black in front of the first
+        >>> alignment = Alignment.from_homographies(torch.eye(3).repeat(3, 1, 1), [(64, 80)] * 3)
+        >>> result = reconstruct_sequence(frames, alignment, aggregator="median")
+        >>> torch.allclose(result.image, picture, atol=1e-4), result.coverage.min()
+        (True, tensor(3))
     """
     op = "reconstruct_sequence"
     frames = check_frames(op, frames, valid)

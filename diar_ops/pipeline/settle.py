@@ -61,9 +61,12 @@ def settle_frames(frames: Tensor, valid: Tensor | None = None, *, longest: int =
         OptionError: ``longest`` is below 64.
 
     Example:
-        >>> frames = torch.rand(1, 5, 3, 96, 128)
+        >>> noise = torch.rand(1, 1, 70, 90, generator=torch.Generator().manual_seed(0))
+        >>> picture = torch.nn.functional.avg_pool2d(noise, 5, stride=1)
+        >>> frames = torch.stack([picture[..., :64, x : x + 80] for x in (0, 0, 0, 0, 2)], dim=1)
         >>> H = settle_frames(frames)
-        >>> settled = warp_homography(frames[0], H[0].float(), mode="bicubic")
+        >>> H[0, :, 0, 2].round(decimals=1)  # the last moves by 2; the mean motion is taken off all
+        tensor([-0.4000, -0.4000, -0.4000, -0.4000,  1.6000], dtype=torch.float64)
     """
     op = "settle_frames"
     check_shapes(op, frames=(frames, "B T C H W"), valid=(valid, "? B T 1 H W"))

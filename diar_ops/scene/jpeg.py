@@ -52,6 +52,11 @@ def jpeg_compress(image: Tensor, *, quality: float | Tensor = 75.0, subsample: b
         OptionError: ``quality`` is a number outside 1 to 100. Tensors are clipped to that range.
 
     Source: ITU-T T.81 (1992), annexes A and K; T.871 (2011) for Y, Cb, Cr.
+
+    Example:
+        >>> image = torch.linspace(0, 1, 32).expand(1, 3, 32, 32)
+        >>> [round(psnr(jpeg_compress(image, quality=q), image).item()) for q in (5, 50, 95)]  # dB
+        [31, 49, 59]
     """
     if isinstance(quality, Tensor):
         check_shapes("jpeg_compress", image=(image, "B 3 H W"), quality=(quality, "B"))

@@ -66,6 +66,14 @@ def photograph(
 
     Source: noise after Foi et al., "Practical Poissonian-Gaussian noise modeling and fitting for
     single-image raw-data", IEEE TIP 2008.
+
+    Example:
+        >>> paper = torch.ones(1, 3, 3, 32, 32)  # three photos of white paper in even light
+        >>> photos = photograph(paper, generator=torch.Generator().manual_seed(0))
+        >>> photos.mean(dim=(-2, -1)).round(decimals=2)  # exposure and white balance of each
+        tensor([[[0.5900, 0.6000, 0.6200],
+                 [0.6300, 0.6400, 0.6400],
+                 [0.6600, 0.6900, 0.7100]]])
     """
     check_generator("photograph", generator)
     check_shapes("photograph", radiance=(radiance, "B T 3 H W"))

@@ -88,6 +88,17 @@ def render_planar_scene(texture: Tensor, scene: PlanarScene, *, shadow_detail: i
             ``shadow_detail`` is not 1 to 8.
 
     Source: see ``_render/microfacet.py`` and ``_render/primitives.py`` for the closed forms.
+
+    Example:
+        >>> generator, size = torch.Generator().manual_seed(0), (24, 32)
+        >>> scene = sample_planar_scene(frames=2, size=size, picture_size=size, generator=generator)
+        >>> rendered = render_planar_scene(torch.rand(1, 3, 48, 64, generator=generator), scene)
+        >>> rendered.radiance.shape, rendered.label.shape
+        (torch.Size([1, 2, 3, 24, 32]), torch.Size([1, 3, 24, 32]))
+        >>> rendered.homography_frame_label[0, 0].round(decimals=2)  # frame 0 sees just the picture
+        tensor([[1., 0., 0.],
+                [0., 1., 0.],
+                [0., 0., 1.]], dtype=torch.float64)
     """
     op = "render_planar_scene"
     check_shapes(op, texture=(texture, "B 3 H W"))

@@ -56,6 +56,14 @@ def sample_planar_scene(
         OptionError: An argument is not as stated.
 
     Source: Kwiatkowski and Hellwich, DIAR, section 3.
+
+    Example:
+        >>> scene = sample_planar_scene(2, frames=3, generator=torch.Generator().manual_seed(0))
+        >>> scene.K.shape, scene.lights.power.shape, scene.objects.position.shape
+        (torch.Size([2, 3, 3, 3]), torch.Size([2, 3, 3, 3]), torch.Size([2, 3, 5, 3]))
+        >>> scene.lights.valid.sum(-1)  # how many lights each frame has; the other places are empty
+        tensor([[1, 2, 2],
+                [2, 1, 1]])
     """
     op = "sample_planar_scene"
     check_option(op, is_integer(batch) and batch >= 0, "batch >= 0", batch)

@@ -71,6 +71,16 @@ class FaithfulDIAR(Pretrained):
 
     Source: the weights follow Kwiatkowski and Hellwich, "DIAR: Deep image alignment and
     reconstruction using swin transformers", there on embeddings, here on pixels.
+
+    Example:
+        >>> network = load_pretrained("diar")
+        >>> picture = torch.rand(1, 3, 32, 48, generator=torch.Generator().manual_seed(0))
+        >>> frames = picture[:, None].repeat(1, 5, 1, 1, 1)
+        >>> frames[:, 0, :, 8:24, 8:24] = 0.0  # a black card in front of one frame
+        >>> with torch.no_grad():
+        ...     restored = network(frames)
+        >>> restored.weights[0, :, 0, 16, 16].round(decimals=2)  # of each frame behind the card
+        tensor([0.0000, 0.2500, 0.2500, 0.2500, 0.2500])
     """
 
     config_type = FaithfulDIARConfig

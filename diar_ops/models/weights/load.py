@@ -43,15 +43,20 @@ def load_pretrained(name_or_path: str | os.PathLike[str], *, progress: bool = Tr
     Args:
         name_or_path: ``"resnet18"``, ``"resnet34"`` or ``"resnet50"`` (torchvision's ImageNet
             weights); the name of weights that come with the package (an unknown name lists them
-            all); or the path of a file of :func:`save_pretrained` (or of the folder that a network's
-            own ``save_pretrained`` writes), or of a ``.safetensors`` file or
-            of a ``.pth`` file that holds a state dict with torchvision's keys. ``layer4`` and
-            ``fc`` are ignored.
+            all); or the path of a file of :func:`save_pretrained` (or of the folder that a
+            network's own ``save_pretrained`` writes), or of a ``.safetensors`` file or of a
+            ``.pth`` file that holds a state dict with torchvision's keys. ``layer4`` and ``fc``
+            are ignored.
         progress: Report the download on standard error.
 
     Raises:
         WeightsError: The name is unknown, the download fails, or the file is missing, damaged, no
             weights file, of a newer version, or does not fit a network.
+
+    Example:
+        >>> network = load_pretrained("dual")
+        >>> type(network).__name__, network.training
+        ('DualDescriptor', False)
     """
     shipped = {path.stem: path for path in sorted(SHIPPED.glob("*.safetensors"))}
     if isinstance(name_or_path, str) and name_or_path in shipped:
@@ -100,6 +105,15 @@ def save_pretrained(
         OptionError: An argument is not as stated.
         WeightsError: A weight is not finite, or too large for ``dtype``.
         OutputError: ``path`` exists and ``overwrite`` is False, or the operating system refused.
+
+    Example:
+        >>> import tempfile
+        >>> network = DualDescriptor(DualDescriptorConfig(widths=(8, 8, 16, 16)))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_pretrained(network, f"{folder}/mine.safetensors", metadata={"data": "none"})
+        ...     same = load_pretrained(f"{folder}/mine.safetensors")
+        >>> same.config == network.config
+        True
     """
     op, path = "save_pretrained", Path(path)
     network = getattr(network, "_orig_mod", network)  # what torch.compile wrapped
@@ -126,6 +140,12 @@ def load_descriptor(name_or_path: str = "sift", *, device: torch.device | str = 
 
     Raises:
         WeightsError: The weights are missing, do not fit, or are of another network.
+
+    Example:
+        >>> describe = load_descriptor("sift")
+        >>> features = describe(torch.zeros(1, 3, 64, 96))
+        >>> features.descriptors.shape, features.stride
+        (torch.Size([1, 128, 7, 11]), (8.0, 8.0))
     """
     if name_or_path == "sift":
         descriptor = DenseDescriptor(DenseSIFT(stride=8))
