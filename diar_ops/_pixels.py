@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -29,13 +32,29 @@ def fit_size(size: tuple[int, int], longest: int, *, enlarge: bool = False) -> t
     return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
 
 
-def resize_matrix(from_size: tuple[int, int], to_size: tuple[int, int]) -> Tensor:
-    """Return the float64 (3, 3) map of pixels when an image of one (height, width) takes another.
+def resize_matrix(from_size: tuple[int, int], to_size: tuple[int, int], like: Tensor | None = None) -> Tensor:
+    """Return the (3, 3) map of pixels when an image of one (height, width) takes another.
+
+    In the dtype and on the device of ``like``; float64 on the CPU without it.
 
     Pixel centres are at integers, hence ``x_to = (x_from + 0.5) * s - 0.5``.
     """
     sy, sx = to_size[0] / from_size[0], to_size[1] / from_size[1]
-    return torch.tensor([[sx, 0, 0.5 * sx - 0.5], [0, sy, 0.5 * sy - 0.5], [0, 0, 1]], dtype=torch.float64)
+    dtype, device = (torch.float64, torch.device("cpu")) if like is None else (like.dtype, like.device)
+    return constant([[sx, 0, 0.5 * sx - 0.5], [0, sy, 0.5 * sy - 0.5], [0, 0, 1]], dtype=dtype, device=device)
+
+
+def constant(values: Sequence[Any], *, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Return a tensor of some numbers, (n,) or (m, n) as the list is.
+
+    On a device each number is a kernel, and none is copied: a copy waits for the device.
+    """
+    if device.type == "cpu" and not torch.compiler.is_compiling():
+        return torch.tensor(values, dtype=dtype, device=device)
+    rows = [row if isinstance(row, Sequence) else [row] for row in values]
+    numbers = [torch.full((), x, dtype=dtype, device=device) for row in rows for x in row]
+    whole = torch.stack(numbers)
+    return whole.view(len(rows), -1) if isinstance(values[0], Sequence) else whole
 
 
 def image_to_float(pixels: Tensor) -> Tensor:

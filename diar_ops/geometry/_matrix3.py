@@ -5,26 +5,10 @@ It batches, compiles, and never raises on a singular matrix.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from diar_ops._checks import eps_of
-
-
-def constant(values: Sequence[Any], *, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return a tensor of some numbers, (n,) or (m, n) as the list is.
-
-    On a device each number is a kernel, and none is copied: a copy waits for the device.
-    """
-    if device.type == "cpu" and not torch.compiler.is_compiling():
-        return torch.tensor(values, dtype=dtype, device=device)
-    rows = [row if isinstance(row, Sequence) else [row] for row in values]
-    numbers = [torch.full((), x, dtype=dtype, device=device) for row in rows for x in row]
-    whole = torch.stack(numbers)
-    return whole.view(len(rows), -1) if isinstance(values[0], Sequence) else whole
 
 
 def scale_to_unit(matrix: Tensor) -> tuple[Tensor, Tensor]:

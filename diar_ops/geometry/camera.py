@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from diar_ops._checks import check_broadcast, check_floating, check_shapes, full_precision, solve_dtype
-from diar_ops.geometry._matrix3 import constant
+from diar_ops._pixels import constant
 
 
 @full_precision

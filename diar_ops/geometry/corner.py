@@ -14,7 +14,8 @@ from diar_ops._checks import (
     full_precision,
     solve_dtype,
 )
-from diar_ops.geometry._matrix3 import constant, scale_to_unit
+from diar_ops._pixels import constant
+from diar_ops.geometry._matrix3 import scale_to_unit
 
 
 @full_precision

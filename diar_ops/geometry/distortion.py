@@ -17,7 +17,7 @@ from diar_ops._checks import (
     full_precision,
     solve_dtype,
 )
-from diar_ops.geometry._matrix3 import constant
+from diar_ops._pixels import constant
 from diar_ops.geometry.transform import TransformedPoints
 
 #: No lens shows in a photo what lies this many half diagonals off its axis, undistorted.

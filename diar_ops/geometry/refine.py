@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,8 +19,9 @@ from diar_ops._checks import (
     widest_dtype,
 )
 from diar_ops._errors import OptionError, ShapeError
+from diar_ops._pixels import constant
 from diar_ops._types import Matches, RefinedHomography
-from diar_ops.geometry._matrix3 import constant, determinant, invert, scale_to_unit
+from diar_ops.geometry._matrix3 import determinant, invert, scale_to_unit
 from diar_ops.geometry._operator import define_operator
 from diar_ops.geometry._refine.blocks import BLOCK
 from diar_ops.geometry._refine.gauss_newton import Features, ImagePair, needs_antialias, refine_on_level
@@ -43,7 +44,7 @@ def refine_homography(
     *,
     levels: int | None = None,
     max_iterations: int = 20,
-    features: Features | None = None,
+    features: Features | Literal["images"] | None = None,
 ) -> RefinedHomography:
     """Refine homographies until the source's pixels lie over the destination's.
 
@@ -69,7 +70,7 @@ def refine_homography(
         max_iterations: Steps on each level, at most; fewer if they get short, which a GPU looks at
             every eighth step. 0 only judges the initial estimates.
         features: Maps images and validity to features that can be compared, of the same size, and
-            to their validity. ``None``: local contrast.
+            to their validity. ``None``: local contrast; "images": the images as they are.
 
     Returns:
         :class:`RefinedHomography`; floating point in the dtype of ``homography_dst_src``. The
@@ -92,9 +93,11 @@ def refine_homography(
     """
     _check(image_src, image_dst, homography_dst_src, valid_src, valid_dst)
     _check_options(image_src, image_dst, levels, max_iterations)
+    fits = features is None or callable(features) or features == "images"
+    check_option("refine_homography", fits, 'features to be a callable, "images" or None', features)
     arguments = (image_src, image_dst, homography_dst_src, valid_src, valid_dst, levels, max_iterations)
-    if torch.compiler.is_compiling() and features is None:
-        return _unflatten(_operator(*arguments))
+    if torch.compiler.is_compiling() and not callable(features):
+        return _unflatten(_operator(*arguments, features))
     return _refine(*arguments, features)
 
 
@@ -106,7 +109,7 @@ def _refine(
     valid_dst: Tensor | None,
     levels: int | None,
     max_iterations: int,
-    features: Features | None = None,
+    features: Features | Literal["images"] | None = None,
 ) -> RefinedHomography:
     """Do what :func:`refine_homography` says, with checked arguments."""
     batch = _batch(image_src, image_dst, homography_dst_src)
@@ -115,6 +118,7 @@ def _refine(
     usable = (usable & determinant(H.detach())[1]).expand(batch)
 
     # Local contrast is that of the mean of the channels, which is warped in a third of the time.
+    describe = local_contrast if features is None else _as_they_are if isinstance(features, str) else features
     grey = features is None
     source = first_level(image_src, valid_src, grey=grey)
     destination = first_level(image_dst, valid_dst, grey=grey)
@@ -122,7 +126,7 @@ def _refine(
     antialias = needs_antialias(H, destination.size)
     iterations = torch.zeros(batch, dtype=torch.int64, device=H.device)
     for level in reversed(range(len(pyramid))):
-        pair = ImagePair(*pyramid[level], features or local_contrast, antialias)
+        pair = ImagePair(*pyramid[level], describe, antialias)
         size = 2**-level
         offset = 0.5 * size - 0.5  # pixel centres are at integers
         shrink = constant([[size, 0, offset], [0, size, offset], [0, 0, 1]], dtype=H.dtype, device=H.device)
@@ -139,6 +143,10 @@ def _refine(
     before = result.first if len(pyramid) == 1 else pair.compare(initial.detach())
     judged = judge(H, result, before, pair.size, initial, usable, homography_dst_src.dtype)
     return judged._replace(iterations=iterations)
+
+
+def _as_they_are(image: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
+    return image, valid
 
 
 def _flatten(refined: RefinedHomography) -> tuple[Tensor, ...]:
@@ -178,7 +186,7 @@ def _fake(image_src: Tensor, image_dst: Tensor, homography_dst_src: Tensor, *opt
 _operator = define_operator(
     "refine_homography",
     "Tensor image_src, Tensor image_dst, Tensor homography_dst_src, Tensor? valid_src, Tensor? valid_dst, "
-    "int? levels, int max_iterations",
+    "int? levels, int max_iterations, str? features",
     10,
     _kernel,
     _fake,
@@ -229,7 +237,11 @@ class RefineHomography(nn.Module):
     """See :func:`refine_homography`."""
 
     def __init__(
-        self, *, levels: int | None = None, max_iterations: int = 20, features: Features | None = None
+        self,
+        *,
+        levels: int | None = None,
+        max_iterations: int = 20,
+        features: Features | Literal["images"] | None = None,
     ) -> None:
         super().__init__()
         self.levels, self.max_iterations, self.features = levels, max_iterations, features

@@ -101,7 +101,7 @@ def settle_frames(frames: Tensor, valid: Tensor | None = None, *, longest: int =
                 warped_valid.any(1).repeat_interleave(T, 0),
                 levels=1,
                 max_iterations=_STEPS,
-                features=lambda image, valid: (image, valid),
+                features="images",
             )
             near = corner_error(refined.homography, eye, size=small) < _MOST_MOVE * max(small)
             fits = refined.success & near & (refined.agreement >= _LEAST_AGREEMENT)
@@ -114,15 +114,15 @@ def _remove_common_motion(
 ) -> Tensor:
     """Return (B, T, 3, 3) in pixels of the frames, without the motion that all have in common."""
     whole = (small[0] * shrink, small[1] * shrink)
-    homography_small_frame = resize_matrix(whole, small).to(homography)
-    H = torch.linalg.inv(homography_small_frame) @ homography @ homography_small_frame
+    homography_small_frame = resize_matrix(whole, small, homography)
+    H = torch.linalg.inv_ex(homography_small_frame).inverse @ homography @ homography_small_frame
     H = H / H[..., 2:, 2:]
     # For moves of a few pixels the mean of matrices is the mean of moves.
     share = fits.to(H.dtype)[..., None, None]
     common = (share * H).sum(1, keepdim=True) / share.sum(1, keepdim=True).clamp_min(1)
-    eye = torch.eye(3).to(H)
+    eye = torch.eye(3, dtype=H.dtype, device=H.device)
     common = torch.where(fits.any(1)[:, None, None, None], common, eye)
-    H = torch.linalg.inv(common) @ H
+    H = torch.linalg.inv_ex(common).inverse @ H
     still = corner_error(H, eye, size=size) < _LEAST_MOVE
     return torch.where((still | ~fits)[..., None, None], eye, H / H[..., 2:, 2:])
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from diar_ops._pixels import constant
 from diar_ops.geometry._bundle.levenberg import (
     DISTORTION_PRIOR,
     State,
@@ -19,7 +20,6 @@ from diar_ops.geometry._bundle.pairs import PairTerms, per_item
 from diar_ops.geometry._bundle.prepare import Prepared
 from diar_ops.geometry._bundle.projection import MIN_DEPTH
 from diar_ops.geometry._bundle.sampson import sampson_corrected
-from diar_ops.geometry._matrix3 import constant
 
 #: Matches that agree, from which on a pair counts for the disagreement.
 _MIN_INLIERS = 16

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from diar_ops._checks import widest_dtype
-from diar_ops._pixels import image_gradient
+from diar_ops._pixels import constant, image_gradient
 from diar_ops.geometry._boxes import box_sum
-from diar_ops.geometry._matrix3 import constant
 
 #: Side of a block, in pixels of a level.
 BLOCK = 6

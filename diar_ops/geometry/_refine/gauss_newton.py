@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from diar_ops._checks import read_number
+from diar_ops._pixels import constant
 from diar_ops._types import Warped
-from diar_ops.geometry._matrix3 import constant, invert
+from diar_ops.geometry._matrix3 import invert
 from diar_ops.geometry._refine.blocks import Blocks, block_weights, solve_step, step_matrix, sum_blocks
 from diar_ops.geometry._refine.pyramid import MaskedLevel
 from diar_ops.geometry.corner import corner_error

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from diar_ops._checks import read_numbers
-from diar_ops.geometry._matrix3 import constant
+from diar_ops._pixels import constant
 from diar_ops.geometry._warp.grid import SamplingGrid
 
 #: Up to this shrink a single sample is enough: bilinear interpolation is itself a low-pass as wide

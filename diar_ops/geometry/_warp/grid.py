@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from diar_ops._checks import eps_of, widest_dtype
-from diar_ops.geometry._matrix3 import adjugate, constant, determinant, front_sign, scale_to_unit
+from diar_ops._pixels import constant
+from diar_ops.geometry._matrix3 import adjugate, determinant, front_sign, scale_to_unit
 from diar_ops.geometry.distortion import PhotoLens
 
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from diar_ops._checks import read_number
-from diar_ops.geometry._matrix3 import constant
+from diar_ops._pixels import constant
 from diar_ops.geometry._warp.footprint import Footprint
 
 
