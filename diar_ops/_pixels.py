@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -45,16 +46,24 @@ def resize_matrix(from_size: tuple[int, int], to_size: tuple[int, int], like: Te
 
 
 def constant(values: Sequence[Any], *, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return a tensor of some numbers, (n,) or (m, n) as the list is.
+    """Return a tensor of some numbers, (n,) or (m, n) as the list is; not to be written to.
 
-    On a device each number is a kernel, and none is copied: a copy waits for the device.
+    A device keeps it: copying the numbers anew in each call would wait for the device.
     """
-    if device.type == "cpu" and not torch.compiler.is_compiling():
+    if torch.compiler.is_compiling():  # sizes may be symbols
+        rows = [row if isinstance(row, Sequence) else [row] for row in values]
+        numbers = [torch.full((), x, dtype=dtype, device=device) for row in rows for x in row]
+        whole = torch.stack(numbers)
+        return whole.view(len(rows), -1) if isinstance(values[0], Sequence) else whole
+    if device.type == "cpu":
+        return torch.tensor(values, dtype=dtype)
+    return _kept(tuple(tuple(row) if isinstance(row, Sequence) else row for row in values), dtype, device)
+
+
+@lru_cache(maxsize=1024)
+def _kept(values: tuple[Any, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    with torch.inference_mode(False):  # usable in training, whoever asks first
         return torch.tensor(values, dtype=dtype, device=device)
-    rows = [row if isinstance(row, Sequence) else [row] for row in values]
-    numbers = [torch.full((), x, dtype=dtype, device=device) for row in rows for x in row]
-    whole = torch.stack(numbers)
-    return whole.view(len(rows), -1) if isinstance(values[0], Sequence) else whole
 
 
 def image_to_float(pixels: Tensor) -> Tensor:

@@ -195,9 +195,13 @@ class _Dispatch(TorchDispatchMode):
             return self._composite(func, args, kwargs) if on_device else func(*args, **kwargs)
         if kwargs.get("device") is not None:
             to_device = torch.device(kwargs["device"]).type == "gpu"
-            kwargs["device"] = torch.device("cpu") if to_device else kwargs["device"]
         if not (on_device or to_device):
             return func(*args, **kwargs)
+        if torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd"):
+            with self:  # reached whole from within an operator of the library's own
+                return func.decompose(*args, **kwargs)
+        if kwargs.get("device") is not None and to_device:
+            kwargs["device"] = torch.device("cpu")
         name = func.name().removeprefix("aten::").split(".")[0]
         if name == "copy_":
             to_device, on_device = (isinstance(t, PretendTensor) for t in args[:2])

@@ -107,6 +107,7 @@ def _reconcile_pairs(log: Tensor) -> Tensor:
     weight = count.to(dtype).movedim(3, 1)  # [B, C, T, T]
     weight = weight / weight.amax(dim=(2, 3), keepdim=True).clamp_min(1.0)
     observed = ratio.nan_to_num(0.0).to(dtype).movedim(3, 1)  # log[t] - log[s]
+    observed = (observed - observed.mT) / 2  # of two middle values nanmedian takes the lower
     # Only differences of gains are known, of frames that meet: a little of the identity picks the
     # smallest of the solutions, without the eigenvalues that a device would have to be waited for.
     ridge = _RIDGE[dtype] * torch.eye(log.shape[1], dtype=dtype, device=log.device)

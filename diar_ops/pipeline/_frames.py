@@ -36,7 +36,8 @@ def check_frames(op: str, frames: Frames, valid: Sequence[Tensor | None] | None)
     check_option(op, len(frames) >= 1, "at least one frame in frames", len(frames))
     if valid is not None:
         fits = isinstance(valid, (Sequence, Tensor)) and len(valid) == len(frames)
-        check_option(op, fits, f"{len(frames)} masks in valid", valid if not fits else len(valid))
+        got = len(valid) if isinstance(valid, (Sequence, Tensor)) else type(valid).__name__
+        check_option(op, fits, f"valid to be {len(frames)} masks", got)
     for t, frame in enumerate(frames):
         mask = None if valid is None else valid[t]
         check_shapes(op, **{f"frames[{t}]": (frame, "3 H W"), f"valid[{t}]": (mask, "? 1 H W")})

@@ -88,7 +88,7 @@ class TestAlignSequence(OpTests):
             align_sequence(good.long())
         with pytest.raises(OptionError, match="at least one frame"):
             align_sequence([])
-        with pytest.raises(OptionError, match="2 masks, got 1"):
+        with pytest.raises(OptionError, match="valid to be 2 masks, got 1"):
             align_sequence(good, valid=[None])
         with pytest.raises(ShapeError, match=r"valid\[1\] must have shape \(1 H W\)"):
             align_sequence(good, valid=[None, torch.ones(1, 40, 39, dtype=torch.bool)])

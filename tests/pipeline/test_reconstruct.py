@@ -72,7 +72,7 @@ class TestReconstructSequence(OpTests):
             reconstruct_sequence([f.long() for f in frames], alignment)
         with pytest.raises(OptionError, match=r"diar, .*, a network or a callable, got 'best'"):
             reconstruct_sequence(frames, alignment, aggregator="best")
-        with pytest.raises(OptionError, match="4 masks, got 1"):
+        with pytest.raises(OptionError, match="valid to be 4 masks, got 1"):
             reconstruct_sequence(frames, alignment, valid=[None])
         with pytest.raises(DtypeError, match=r"valid\[0\] must be bool"):
             reconstruct_sequence(frames, alignment, valid=[torch.ones(1, SIZE, SIZE)] * 4)
