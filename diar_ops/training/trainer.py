@@ -187,11 +187,11 @@ class Trainer:
         except (RuntimeError, ValueError, KeyError) as error:
             raise WeightsError(f"{path} is of another network; give another output folder") from error
         state.config = self.config.to_json()
-        self.sampler.start = state.step
         return state
 
     def _loader(self) -> DataLoader[Any]:
         """Return the batches from the present step on."""
+        self.sampler.start = self.state.step
         workers = self.config.workers
         return DataLoader(
             cast(Dataset[Any], self.task.data),

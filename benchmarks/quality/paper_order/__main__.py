@@ -1,9 +1,17 @@
 #!/usr/bin/env python3
 """Put the order that the paper gives of its own networks to the test (docs/paper_order.md).
 
-  python -m benchmarks.quality.paper_order train --out study --textures paintings/train
+  python -m benchmarks.quality.paper_order study --paintings paintings/ --sets sets/aligned-test sets/aligned-test-50
 
-trains every network with every seed, by turns; stopped or killed, the same command goes on.
+trains every network with every seed, renders the sets of the torch renderer, scores all networks on
+them and on the sets that are given (docs/data.md), and writes the tables. Stopped or killed, the
+same command goes on where it was.
+
+written to the output folder:
+  runs/NETWORK-SEED/   checkpoint, curve and weights of each run
+  pool/                rendered sequences to train on
+  sets/                rendered sequences to test on
+  results/             paper_order.csv, every score; paper_order.md, the outcome
 """
 
 from __future__ import annotations
@@ -14,28 +22,74 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from benchmarks.quality.paper_order.plan import NETWORKS, SEEDS, STEPS, training_options
-from benchmarks.quality.paper_order.turns import one_thread, train_by_turns
-from diar_ops._errors import DiarError
+from benchmarks.quality.paper_order.evaluation import ORDER, evaluate_networks, trained_steps
+from benchmarks.quality.paper_order.plan import NETWORKS, SEEDS, STEPS, TORCH_SETS, training_options
+from benchmarks.quality.paper_order.rendered_sets import render_set
+from benchmarks.quality.paper_order.report import report_order
+from benchmarks.quality.paper_order.turns import train_by_turns, weights_file
+from benchmarks.quality.record import read_results
+from benchmarks.quality.run import one_thread, progress_bar
+from diar_ops._errors import DiarError, OptionError
+from diar_ops._files import write_text_atomic
+from diar_ops.data import list_images
+
+PARTS = ("train", "render", "evaluate", "report")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a part of the study and return its exit code."""
+    """Run the study, or parts of it, and return the exit code."""
     options = _parser().parse_args(argv)
-    one_thread()
     try:
-        return int(options.part(options))
+        # With one thread sums have one order, and runs repeat bit for bit.
+        with one_thread():
+            return run_study(options)
     except DiarError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
 
 
-def _train(options: argparse.Namespace) -> int:
-    choose = partial(
-        training_options, textures=options.textures, pool=options.pool or options.out / "pool", steps=options.steps
-    )
-    done = train_by_turns(options.out / "runs", choose, networks=list(NETWORKS), seeds=options.seeds)
-    return 0 if done else 130
+def run_study(options: argparse.Namespace) -> int:
+    """Run the parts that are asked for; return 130 where training was stopped by a signal.
+
+    Raises:
+        DiarError: An option is wrong, or a file cannot be read or written.
+    """
+    out: Path = options.out
+    if "train" in options.parts:
+        choose = partial(training_options, textures=options.paintings / "train", pool=out / "pool", steps=options.steps)
+        if not train_by_turns(out / "runs", choose, networks=list(NETWORKS), seeds=options.seeds):
+            return 130
+    if "render" in options.parts:
+        # Every other picture: those between are the test sets' (docs/data.md).
+        pictures = list_images(options.paintings / "val")[::2]
+        for chosen in TORCH_SETS:
+            with progress_bar(chosen.name, "sequence") as progress:
+                render_set(out / "sets", chosen, pictures, progress=progress)
+    results = out / "results"
+    if "evaluate" in options.parts:
+        sets = [*options.sets, *(out / "sets" / chosen.name for chosen in TORCH_SETS)]
+        weights = _finished_weights(out / "runs", options.seeds, options.steps)
+        evaluate_networks(results, sets, weights, workers=options.workers, overwrite=options.overwrite)
+    if "report" in options.parts:
+        stored = read_results(results, ORDER)
+        text = report_order(stored.rows, stored.pictures)
+        write_text_atomic(results / "paper_order.md", text, overwrite=True)
+        print(text)
+    return 0
+
+
+def _finished_weights(runs: Path, seeds: Sequence[int], steps: int) -> dict[str, Path]:
+    """Return the weights of every network and seed, by the name of the method.
+
+    Raises:
+        OptionError: One is missing or has not been trained to the end.
+    """
+    weights = {f"{network}-{seed}": weights_file(runs, network, seed) for seed in seeds for network in NETWORKS}
+    for name, path in weights.items():
+        done = trained_steps(path) if path.is_file() else 0
+        if done < steps:
+            raise OptionError(f"{name} has {done} of {steps} steps; train it to the end first (--parts train)")
+    return weights
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -44,14 +98,15 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parts = parser.add_subparsers(required=True, metavar="PART")
-    train = parts.add_parser("train", help="train all networks")
-    train.set_defaults(part=_train)
-    train.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the study")
-    train.add_argument("--textures", type=Path, metavar="DIR", help="paintings to train on")
-    train.add_argument("--pool", type=Path, metavar="DIR", help="where rendered sequences are kept (default: OUT/pool)")
-    train.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS), metavar="K")
-    train.add_argument("--steps", type=int, default=STEPS, metavar="N", help=f"of each run (default: {STEPS})")
+    add = parser.add_argument
+    add("out", type=Path, metavar="OUT", help="folder of the study")
+    add("--paintings", type=Path, required=True, metavar="DIR", help="has train/ to train on, and val/")
+    add("--sets", type=Path, nargs="+", default=[], metavar="DIR", help="further aligned sets with masks to score on")
+    add("--parts", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=f"some of {', '.join(PARTS)}")
+    add("--seeds", type=int, nargs="+", default=SEEDS, metavar="K", help="of the runs")
+    add("--steps", type=int, default=STEPS, metavar="N", help=f"of each run (default: {STEPS})")
+    add("--workers", type=int, default=1, metavar="W", help="processes that score, side by side")
+    add("--overwrite", action="store_true", help="score anew")
     return parser
 
 

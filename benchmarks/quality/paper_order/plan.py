@@ -1,14 +1,18 @@
-"""What is trained: the networks, the seeds, and every option, as docs/paper_order.md fixes them."""
+"""What is trained, and on what it is scored, as docs/paper_order.md fixes it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
 
+from benchmarks.quality.paper_order.rendered_sets import RenderedSet
 from diar_ops.training import RestorationConfig
 
 STEPS = 4000
 SEEDS = (0, 1, 2)
+
+#: The sets that the torch renderer makes, beside those of Cycles.
+TORCH_SETS = (RenderedSet("order-val", 3, 10, 128), RenderedSet("order-val-50", 1, 50, 128))
 
 #: Class and options of each network. One more block of the encoder gives Deep Residual Sets as many
 #: parameters as attention has (216,043 and 219,299, 1.5 % more).

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 
 from benchmarks.quality.paper_order.plan import NETWORKS
@@ -129,8 +128,3 @@ def _take_turn(trainer: Trainer, until: int, network: str, items: SharedItems) -
             flush=True,
         )
     return trainer.state.step >= until
-
-
-def one_thread() -> None:
-    """Let torch compute with one thread, whose sums have one order."""
-    torch.set_num_threads(1)
