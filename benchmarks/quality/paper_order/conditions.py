@@ -59,8 +59,8 @@ def load_spoiled(folder: Path, other: Path, count: int, condition: Condition) ->
     return aligned._replace(frames=frames)
 
 
-#: Of how many of the frames a pixel is covered, or in shadow, to count as one that mostly is.
-MOSTLY = 0.5
+#: In which share of the frames a pixel is covered, or in shadow, to count as such.
+COVERED, SHADED = 0.5, 0.3
 
 
 def pixel_slices(folder: Path, count: int) -> dict[str, Tensor]:
@@ -74,6 +74,6 @@ def pixel_slices(folder: Path, count: int) -> dict[str, Tensor]:
         ImageError: The sequence is not as it should be, or has no masks.
     """
     item = SequenceDataset(folder, frames=count, masks=("occluded", "flags"))[0]
-    covered = item["occluded"].double().mean(0)[None] >= MOSTLY
-    shadow = (item["flags"] & int(FrameFlag.SHADOW) > 0).double().mean(0)[None] >= MOSTLY
+    covered = item["occluded"].double().mean(0)[None] >= COVERED
+    shadow = (item["flags"] & int(FrameFlag.SHADOW) > 0).double().mean(0)[None] >= SHADED
     return {"covered": covered, "uncovered": ~covered, "shadow": shadow, "lit": ~shadow}

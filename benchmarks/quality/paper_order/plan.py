@@ -6,13 +6,20 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.quality.paper_order.rendered_sets import RenderedSet
+from diar_ops.scene import SceneRanges
 from diar_ops.training import RestorationConfig
 
 STEPS = 4000
 SEEDS = (0, 1, 2)
 
+#: In every frame three large things cover a part of the picture, and two more shade it.
+CROWDED = SceneRanges(object_count=(0, 0, 0, 1), caster_count=(0, 0, 1), object_size=(0.35, 0.7))
 #: The sets that the torch renderer makes, beside those of Cycles.
-TORCH_SETS = (RenderedSet("order-val", 3, 10, 128), RenderedSet("order-val-50", 1, 50, 128))
+TORCH_SETS = (
+    RenderedSet("order-val", 3, 10, 128),
+    RenderedSet("order-crowded", 3, 10, 128, CROWDED),
+    RenderedSet("order-val-50", 1, 50, 128),
+)
 
 #: Class and options of each network. One more block of the encoder gives Deep Residual Sets as many
 #: parameters as attention has (216,043 and 219,299, 1.5 % more).

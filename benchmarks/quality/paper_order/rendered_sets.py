@@ -17,7 +17,7 @@ from diar_ops._version import __version__
 from diar_ops.cycles.texture import TextureChoice, prepare_texture
 from diar_ops.data import DOCUMENT, format_document, frame_names, sequence_document, write_flags, write_mask
 from diar_ops.data.sequence_writer import LABEL
-from diar_ops.scene import render_planar_scene, sample_planar_scene
+from diar_ops.scene import SceneRanges, render_planar_scene, sample_planar_scene
 from diar_ops.scene.flags import SATURATED, FrameFlag
 from diar_ops.training.camera import ideal_photos
 
@@ -32,12 +32,14 @@ class RenderedSet(NamedTuple):
         rounds: How many sequences show each picture.
         frames: Of each sequence.
         side: Of the square frames and labels, in pixels.
+        ranges: The distribution of the scenes.
     """
 
     name: str
     rounds: int
     frames: int
     side: int
+    ranges: SceneRanges = SceneRanges()
 
 
 def render_set(
@@ -86,6 +88,7 @@ def _write_sequence(folder: Path, index: int, chosen: RenderedSet, choice: Textu
         picture_size=photo.size,
         kind=KIND,
         generator=generator_for(choice.seed, KIND, index),
+        ranges=chosen.ranges,
     )
     rendered = render_planar_scene(image_to_float(prepare_texture(photo, size))[None], scene)
     frames = ideal_photos(rendered.radiance[0])
