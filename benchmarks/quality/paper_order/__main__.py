@@ -4,14 +4,15 @@
   python -m benchmarks.quality.paper_order study --paintings paintings/ --sets sets/aligned-test sets/aligned-test-50
 
 trains every network with every seed, renders the sets of the torch renderer, scores all networks on
-them and on the sets that are given (docs/data.md), and writes the tables. Stopped or killed, the
+them and on the sets that are given (docs/data.md), shows where they look, and writes the tables. Stopped or killed, the
 same command goes on where it was.
 
 written to the output folder:
   runs/NETWORK-SEED/   checkpoint, curve and weights of each run
   pool/                rendered sequences to train on
   sets/                rendered sequences to test on
-  results/             paper_order.csv, every score; paper_order.md, the outcome
+  results/             paper_order.csv, every score; paper_order.md, the outcome; where networks
+                       look: attention.csv and attention-SEQUENCE.png
 """
 
 from __future__ import annotations
@@ -22,18 +23,22 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from benchmarks.quality.paper_order.attention_figures import write_attention
 from benchmarks.quality.paper_order.evaluation import ORDER, evaluate_networks, trained_steps
 from benchmarks.quality.paper_order.plan import NETWORKS, SEEDS, STEPS, TORCH_SETS, training_options
 from benchmarks.quality.paper_order.rendered_sets import render_set
 from benchmarks.quality.paper_order.report import report_order
-from benchmarks.quality.paper_order.turns import train_by_turns, weights_file
+from benchmarks.quality.paper_order.turns import run_folder, train_by_turns, weights_file
 from benchmarks.quality.record import read_results
 from benchmarks.quality.run import one_thread, progress_bar
+from benchmarks.quality.training_curves import read_curves
 from diar_ops._errors import DiarError, OptionError
 from diar_ops._files import write_text_atomic
-from diar_ops.data import list_images
+from diar_ops.data import SequenceDataset, list_images
 
-PARTS = ("train", "render", "evaluate", "report")
+PARTS = ("train", "render", "evaluate", "attention", "report")
+#: The set on which it is shown where networks look: much is covered there.
+LOOKED_AT = "order-crowded"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,13 +71,19 @@ def run_study(options: argparse.Namespace) -> int:
             with progress_bar(chosen.name, "sequence") as progress:
                 render_set(out / "sets", chosen, pictures, progress=progress)
     results = out / "results"
+    scoring = {"evaluate", "attention"} & set(options.parts)
+    weights = _finished_weights(out / "runs", options.seeds, options.steps) if scoring else {}
     if "evaluate" in options.parts:
         sets = [*options.sets, *(out / "sets" / chosen.name for chosen in TORCH_SETS)]
-        weights = _finished_weights(out / "runs", options.seeds, options.steps)
         evaluate_networks(results, sets, weights, workers=options.workers, overwrite=options.overwrite)
+    if "attention" in options.parts:
+        dataset = SequenceDataset(out / "sets" / LOOKED_AT, masks=("occluded",))
+        shown = [f"{network}-{options.seeds[0]}" for network in NETWORKS]
+        write_attention(results, dataset, weights, shown=shown)
     if "report" in options.parts:
         stored = read_results(results, ORDER)
-        text = report_order(stored.rows, stored.pictures)
+        runs = [run_folder(out / "runs", network, seed) for seed in options.seeds for network in NETWORKS]
+        text = report_order(stored.rows, stored.pictures, read_curves([run for run in runs if run.is_dir()]))
         write_text_atomic(results / "paper_order.md", text, overwrite=True)
         print(text)
     return 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from benchmarks.quality.intervals import Mean
 from benchmarks.quality.paper_order.claims import CLAIMS, EQUAL, Claim, mean_difference, network_differences, verdict
@@ -10,20 +10,24 @@ from benchmarks.quality.paper_order.evaluation import SHORT, SLICES
 from benchmarks.quality.paper_order.plan import NETWORKS
 from benchmarks.quality.rows import Pictures, Row, column, group_by
 from benchmarks.quality.scores import SCORES, Measure
+from benchmarks.quality.training_curves import Curve
 
 #: The claim that distortions are tested on, and the condition that distorts.
 DISTORTED, DISTORTION = CLAIMS[0], "jitter-3"
 _SLICE_MEASURE = Measure("PSNR [dB]")
 
 
-def report_order(rows: Sequence[Row], pictures: Pictures | None = None) -> str:
+def report_order(
+    rows: Sequence[Row], pictures: Pictures | None = None, curves: Mapping[str, Curve] | None = None
+) -> str:
     """Return all tables, as Markdown.
 
     Args:
         rows: Of :func:`evaluate_networks`.
         pictures: Which picture each sequence shows.
+        curves: Learning curves of the runs, by network, "-" and seed.
     """
-    parts = []
+    parts = _curve_sections(curves or {})
     for (name, frames), group in group_by(rows, lambda row: (row.set, row.frames)).items():
         sequences = len({row.sequence for row in group})
         parts += [f"### {name}, {frames} frames, {sequences} sequences", _scores_table(group)]
@@ -91,6 +95,33 @@ def _distortion_sections(rows: Sequence[Row], pictures: Pictures | None) -> list
         return []
     title = f"### How much more {DISTORTED.better} leads {DISTORTED.than} at 3 px than at 0"
     return [title, markdown_table(["set", "score", "difference", "of each seed", "verdict"], lines)]
+
+
+def _curve_sections(curves: Mapping[str, Curve]) -> list[str]:
+    """Return a table of the differences over the training, on the sequences held out."""
+    by_network = group_by(curves, lambda name: name.rpartition("-")[0])
+    claims = [claim for claim in CLAIMS if {claim.better, claim.than} <= by_network.keys()]
+    if not claims:
+        return []
+    steps = sorted(set.intersection(*(set(curve["step"]) for curve in curves.values())))
+    score = "psnr_gain"
+    lines = []
+    for step in steps:
+        cells = [f"{step:.0f}"]
+        for claim in claims:
+            better, than = (
+                sum(_at_step(curves[name], step, f"rendered_{score}") for name in by_network[side])
+                / len(by_network[side])
+                for side in (claim.better, claim.than)
+            )
+            cells.append(SCORES[score].format(better - than, "+"))
+        lines.append(cells)
+    title = f"### Differences over the training, {SCORES[score].title}, sequences held out, mean over seeds"
+    return [title, markdown_table(["step", *(claim.name for claim in claims)], lines)]
+
+
+def _at_step(curve: Curve, step: float, name: str) -> float:
+    return curve[name][curve["step"].index(step)]
 
 
 def markdown_table(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:

@@ -21,7 +21,7 @@ from benchmarks.quality.paper_order.plan import NETWORKS
 from benchmarks.quality.paper_order.rendered_sets import RenderedSet, render_set
 from benchmarks.quality.paper_order.report import report_order
 from benchmarks.quality.record import read_results
-from diar_ops import OptionError
+from diar_ops._errors import OptionError
 from diar_ops._files import write_image
 from diar_ops.data import SequenceDataset, list_images
 from diar_ops.metrics import psnr
@@ -136,3 +136,15 @@ def test_from_weights_to_the_outcome(tmp_path: Path, rendered: Path, weights: di
     assert text.count("| weights | psnr_gain | +0.00 [+0.00, +0.00] | +0.00, +0.00 | equal |") == len(CONDITIONS)
     assert "### tiny+foreign-3, 10 frames, 2 sequences" in text
     assert "| tiny | psnr_gain |" in text.partition("### How much more")[2]
+
+
+def test_the_report_tells_how_differences_grew() -> None:
+    curves = {
+        f"{name}-{seed}": {"step": [500.0, 1000.0], "rendered_psnr_gain": [20.0 + seed, 21.0 + seed + gain]}
+        for name, gain in (("softmax-all", 0.3), ("embedded-mean", 0.1))
+        for seed in range(2)
+    }
+    text = report_order([], {}, curves)
+    assert "| step | weights |" in text
+    assert "| 500 | +0.00 |" in text
+    assert "| 1000 | +0.20 |" in text
