@@ -11,7 +11,7 @@ RENDER_PYTHON ?= python3.11
 RENDER_VENV   ?= .venv-render
 RENDER_STAMP  := $(RENDER_VENV)/.installed
 
-.PHONY: help demo test lint format bench render-env clean
+.PHONY: help demo test modes lint format bench render-env clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -32,6 +32,9 @@ demo: $(STAMP) ## the bundled photos -> demo_out/clean.png and demo_out/report.h
 
 test: $(STAMP) ## the test suite; make test ARGS='-k ransac' to choose
 	$(BIN)/python -m pytest -n auto $(ARGS)
+
+modes: $(STAMP) ## every op in every mode of torch -> docs/modes.md
+	$(BIN)/python -m pytest -n auto --modes docs/modes.md $(ARGS)
 
 lint: $(STAMP) ## ruff, mypy and import-linter, exactly as CI runs them
 	$(BIN)/ruff check .

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import wraps
+from numbers import Real
 from operator import index
 from typing import Any, ParamSpec, TypeGuard, TypeVar
 
@@ -62,8 +63,16 @@ def full_precision(op: Callable[P, R]) -> Callable[P, R]:
 
 def eager(op: Callable[P, R]) -> Callable[P, R]:
     """Let compiled code call an op as it is, between its graphs: the op's docstring says why."""
-    disabled: Callable[P, R] = torch.compiler.disable(op)  # type: ignore[no-untyped-call]
-    return disabled
+
+    @wraps(op)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        if not torch.compiler.is_compiling():
+            return op(*args, **kwargs)
+        # Only here: it imports the compiler, which takes as long as importing torch.
+        disabled: Callable[P, R] = torch.compiler.disable(op)  # type: ignore[no-untyped-call]
+        return disabled(*args, **kwargs)
+
+    return call
 
 
 def check_shapes(op: str, /, **named: tuple[Any, str]) -> dict[str, int]:
@@ -71,8 +80,8 @@ def check_shapes(op: str, /, **named: tuple[Any, str]) -> dict[str, int]:
 
     A pattern is a space-separated list of sizes: an integer must be equal, a name binds to the
     size where it first appears and must equal it everywhere else in the call, and a leading
-    ``...`` stands for any number of batch dimensions (not compared). ``None`` values are skipped,
-    so that optional arguments can be listed.
+    ``...`` stands for any number of batch dimensions (not compared). A pattern that begins with
+    ``?`` is that of an optional argument, which may be ``None``.
 
     Args:
         op: Name of the calling op, for the message.
@@ -82,20 +91,24 @@ def check_shapes(op: str, /, **named: tuple[Any, str]) -> dict[str, int]:
         The sizes by name.
 
     Raises:
-        DtypeError: A value is not a tensor.
+        DtypeError: A value is not a tensor, or one that does not hold its values side by side.
         ShapeError: The rank or a size does not fit.
         DeviceError: The tensors are on different devices.
     """
     bound: dict[str, tuple[int, str]] = {}
     device: torch.device | None = None
     for argument, (tensor, pattern) in named.items():
-        if tensor is None:
+        optional = pattern.startswith("?")
+        pattern = pattern.removeprefix("? ")
+        if tensor is None and optional:
             continue
         if not isinstance(tensor, Tensor):
             raise DtypeError(
                 f"{op}: {argument} must be a torch.Tensor of shape ({pattern}), "
                 f"got {type(tensor).__name__}; convert it with torch.as_tensor"
             )
+        if tensor.layout != torch.strided:
+            raise DtypeError(f"{op}: {argument} must be a dense tensor, got {tensor.layout}; use .to_dense()")
         _bind_sizes(op, argument, tuple(tensor.shape), pattern, bound)
         device = tensor.device if device is None else device
         if tensor.device != device:
@@ -148,8 +161,18 @@ def check_bool(op: str, /, **named: Tensor | None) -> None:
 def is_integer(value: object) -> TypeGuard[int]:
     """Return whether a value is a whole number: an int, one of NumPy's, or a symbolic size."""
     if isinstance(value, (int, torch.SymInt)):
-        return True
+        return not isinstance(value, bool)
     return hasattr(type(value), "__index__") and not isinstance(value, Tensor)
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Return whether a value is a real number: a float or int, one of NumPy's, or a symbolic one."""
+    return isinstance(value, (int, float, torch.SymInt, torch.SymFloat, Real))
+
+
+def is_finite(value: object) -> TypeGuard[float]:
+    """Return whether a value is a finite real number; :func:`math.isfinite` takes no symbolic ones."""
+    return is_number(value) and -math.inf < value < math.inf
 
 
 def check_size(op: str, size: Any) -> tuple[int, int]:
@@ -160,6 +183,12 @@ def check_size(op: str, size: Any) -> tuple[int, int]:
     # Symbolic sizes stay symbolic; NumPy's integers would make its floats out of products.
     sides: list[Any] = [side if isinstance(side, (int, torch.SymInt)) else index(side) for side in size]
     return sides[0], sides[1]
+
+
+def check_generator(op: str, generator: object) -> None:
+    """Raise :class:`OptionError` unless ``generator`` is a ``torch.Generator`` or ``None``."""
+    fits = generator is None or isinstance(generator, torch.Generator)
+    check_option(op, fits, "generator to be a torch.Generator or None", generator)
 
 
 def check_option(op: str, condition: bool, expected: str, got: object) -> None:
@@ -199,11 +228,6 @@ def under_transform() -> bool:
     ``torch.autograd.Function.apply`` asks the same, and in the same way: there is no public one.
     """
     return bool(torch._C._are_functorch_transforms_active())
-
-
-def is_finite(number: float) -> bool:
-    """Return whether a number is neither infinite nor NaN; :func:`math.isfinite` takes no symbols."""
-    return -math.inf < number < math.inf
 
 
 def check_no_gradient(op: str, /, **named: Tensor | None) -> None:

@@ -122,7 +122,7 @@ def write_image(
     """
     op, path = "write_image", Path(path)
     check_option(op, path.suffix.lower() == ".png", "a path that ends in .png", path.name)
-    sizes = check_shapes(op, pixels=(pixels, "C H W"), valid=(valid, "1 H W"))
+    sizes = check_shapes(op, pixels=(pixels, "C H W"), valid=(valid, "? 1 H W"))
     if sizes["C"] not in (1, 3) or 0 in sizes.values():
         raise ShapeError(f"{op}: pixels must have shape (1 or 3, H, W), got {list(pixels.shape)}")
     if valid is not None and valid.dtype != torch.bool:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from enum import IntEnum
 from typing import Any, NamedTuple, TypeVar
 
+import torch
 from torch import Tensor
 from torch.utils._pytree import register_pytree_node
+
+from diar_ops._checks import check_bool, check_floating, check_option, check_shapes, check_size
 
 
 class Reason(IntEnum):
@@ -280,6 +283,76 @@ class Alignment(NamedTuple):
     distortion: float = 0.0
     distortion_sigma: float = 0.0
 
+    @classmethod
+    def from_homographies(
+        cls,
+        homography_reference_frame: Tensor,
+        sizes: Sequence[tuple[int, int]],
+        *,
+        reference: int = 0,
+        success: Tensor | None = None,
+    ) -> Alignment:
+        """Make an alignment of homographies from elsewhere, taken as they are.
+
+        Args:
+            homography_reference_frame: (T, 3, 3) floating point, reference ~ H @ frame, in pixels.
+            sizes: (height, width) of the T frames.
+            reference: Index of the reference frame.
+            success: (T,) bool, which frames are aligned; ``None``: those whose homography is finite.
+
+        Returns:
+            The alignment, on the CPU, homographies in float64. ``overlap`` is counted on a grid of
+            64 x 64 points; nothing is known of inliers, spread and pairs: 0, NaN, none.
+
+        Raises:
+            ShapeError, DtypeError: The tensors do not fit together.
+            OptionError: ``sizes`` or ``reference`` do not fit the frames.
+        """
+        op = "Alignment.from_homographies"
+        check_shapes(op, homography_reference_frame=(homography_reference_frame, "T 3 3"), success=(success, "T"))
+        check_floating(op, homography_reference_frame=homography_reference_frame)
+        check_bool(op, success=success)
+        H = homography_reference_frame.detach().to("cpu", torch.float64)
+        count = len(H)
+        check_option(op, len(sizes) == count, f"{count} sizes", len(sizes))
+        for size in sizes:
+            check_size(op, size)
+        fits = isinstance(reference, int) and 0 <= reference < count
+        check_option(op, fits, f"reference to be a frame from 0 to {count - 1}", reference)
+        known = H.isfinite().all(-1).all(-1)
+        aligned = known if success is None else known & success.cpu()
+        eye = torch.eye(3, dtype=torch.float64)
+        H = torch.where(aligned[:, None, None], H, eye)
+        overlap = torch.stack([_overlap(matrix, size, sizes[reference]) for matrix, size in zip(H, sizes, strict=True)])
+        none = torch.zeros(0, dtype=torch.int64)
+        matches = Matches(torch.zeros(0, 1, 2), torch.zeros(0, 1, 2), torch.zeros(0, 1), torch.zeros(0, 1).bool())
+        estimate = HomographyEstimate(eye.expand(0, 3, 3), matches.valid, none.bool(), none, none)
+        return cls(
+            homography_reference_frame=H,
+            success=aligned,
+            reason=torch.where(
+                aligned, int(Reason.OK), torch.where(known, int(Reason.UNCONNECTED), int(Reason.NOT_FINITE))
+            ),
+            inliers=torch.zeros(count, dtype=torch.int64),
+            overlap=torch.where(aligned, overlap, 0.0),
+            reference=reference,
+            size=(sizes[reference][0], sizes[reference][1]),
+            spread=torch.full((count, 5), torch.nan, dtype=torch.float32),
+            pairs=PairMatches(torch.zeros(0, 2, dtype=torch.int64), matches, estimate),
+        )
+
+
+def _overlap(homography_reference_frame: Tensor, size: tuple[int, int], reference: tuple[int, int]) -> Tensor:
+    """Return the share of a reference of (height, width) that a frame shows, in float32."""
+    y, x = ((torch.arange(64, dtype=torch.float64) + 0.5) * n / 64 - 0.5 for n in reference)
+    points = torch.stack([x.expand(64, 64), y[:, None].expand(64, 64), torch.ones(64, 64, dtype=torch.float64)], -1)
+    mapped = points @ torch.linalg.inv(homography_reference_frame).mT
+    position = mapped[..., :2] / mapped[..., 2:]
+    limit = torch.tensor([size[1] - 0.5, size[0] - 0.5], dtype=torch.float64)
+    shown = ((position >= -0.5) & (position <= limit)).all(-1) & (mapped[..., 2] > 0)
+    share: Tensor = shown.double().mean().float()
+    return share
+
 
 class Reconstruction(NamedTuple):
     """The clean picture and the share of each frame in it.
@@ -289,14 +362,15 @@ class Reconstruction(NamedTuple):
         coverage: (1, H, W) int64, number of frames that show the pixel; where it is 0 the image
             is black.
         weights: (T, 1, H, W) share of each frame in each pixel; sums to 1 over T where
-            ``coverage > 0``; 0 for frames that were left out.
+            ``coverage > 0``; 0 for frames that were left out. ``None`` from aggregators that do not
+            tell which frame gave what.
         gain: (T, 3) factor per frame and channel (R, G, B) that was applied in linear light; of
             factors that vary over the picture, the geometric mean. 1 for frames left out.
     """
 
     image: Tensor
     coverage: Tensor
-    weights: Tensor
+    weights: Tensor | None
     gain: Tensor
 
 

@@ -6,7 +6,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from diar_ops._checks import check_bool, check_floating, check_option, check_shapes, full_precision, solve_dtype
+from diar_ops._checks import (
+    check_bool,
+    check_floating,
+    check_option,
+    check_shapes,
+    full_precision,
+    is_number,
+    solve_dtype,
+)
 from diar_ops._errors import ShapeError
 
 #: Wang et al. 2004: an 11 x 11 Gaussian window of sigma 1.5, and the two stabilising constants.
@@ -62,7 +70,7 @@ def psnr(image: Tensor, target: Tensor, valid: Tensor | None = None, *, data_ran
         DtypeError: An image is not floating point or ``valid`` not bool.
         OptionError: ``data_range`` is not positive.
     """
-    check_option("psnr", data_range > 0, "a positive data_range", data_range)
+    check_option("psnr", is_number(data_range) and data_range > 0, "a positive data_range", data_range)
     error = _mean_square("psnr", image, target, valid)
     equal = error == 0
     ratio = 10 * (data_range**2 / torch.where(equal, 1, error)).log10()
@@ -97,7 +105,7 @@ def ssim(image: Tensor, target: Tensor, valid: Tensor | None = None, *, data_ran
     Structural Similarity, IEEE TIP 13(4), 2004, equation 13.
     """
     op = "ssim"
-    check_option(op, data_range > 0, "a positive data_range", data_range)
+    check_option(op, is_number(data_range) and data_range > 0, "a positive data_range", data_range)
     sizes = _check(op, image, target, valid)
     side = 2 * WINDOW_RADIUS + 1
     if min(sizes["H"], sizes["W"]) < side:
@@ -124,7 +132,7 @@ def ssim(image: Tensor, target: Tensor, valid: Tensor | None = None, *, data_ran
 
 
 def _check(op: str, image: Tensor, target: Tensor, valid: Tensor | None) -> dict[str, int]:
-    sizes = check_shapes(op, image=(image, "B C H W"), target=(target, "B C H W"), valid=(valid, "B 1 H W"))
+    sizes = check_shapes(op, image=(image, "B C H W"), target=(target, "B C H W"), valid=(valid, "? B 1 H W"))
     check_floating(op, image=image, target=target)
     check_bool(op, valid=valid)
     return sizes

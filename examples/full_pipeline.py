@@ -17,7 +17,7 @@ written to the output folder:
   clean.png           the clean picture (16 bit if the photos are)
   report.html         open this: before and after, which photo gave what, how far to trust it
   aligned/            each photo as seen from the reference; alpha marks what it shows
-  weights/            the share of each photo in each pixel of the clean picture
+  weights/            the share of each photo in each pixel of the clean picture, where known
   homographies.json   where each photo lies: reference ~ H @ photo, in pixels; the lens
 """
 
@@ -62,8 +62,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         metavar="NAME|FILE",
         default="diar",
         help="how a pixel is made from the photos: diar, a trained network, evens out their light "
-        f"and weighs them; without one: {', '.join(AGGREGATORS)} (the average of those that agree); or "
-        "a FILE of weights that examples/train.py wrote (default: %(default)s)",
+        f"and weighs them; without one: {', '.join(AGGREGATORS)} (consensus averages the photos that agree; rpca, "
+        "intrinsic and networks other than diar work on all photos in full at once and do not tell which "
+        "gave what); or a FILE of weights that examples/train.py wrote (default: %(default)s)",
     )
     add(
         "--lens",
@@ -73,7 +74,7 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         "report's animation, but not in its corners; takes up to twice the time to "
         "align",
     )
-    add("--device", default="cpu", help="where to align: cpu, cuda, ... (default: %(default)s)")
+    add("--device", default="cpu", help="where to compute: cpu, cuda, ... (default: %(default)s)")
     add(
         "--max-size",
         type=int,

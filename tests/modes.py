@@ -265,7 +265,7 @@ class ModeTests:
             assert type(copied) is type(output)
             assert_identical(tensors_of(copied), tensors_of(output))
 
-    def test_gpu(self) -> None:
+    def test_gpu(self, record_property: Callable[[str, object], None]) -> None:
         self.skip_if_exempt("gpu")
         cpu = torch.device("cpu")
         expected = self.run(cpu)
@@ -277,7 +277,7 @@ class ModeTests:
                 counts, waits, copies = repr(work), dict(work.waits), dict(work.copies)
             assert {t.device for t in actual} <= {GPU}
             assert_all_close([t.cpu() for t in actual], expected, self.float32_bound)
-        self.device_work = counts
+        record_property("work", counts)
         assert not copies, f"copies from the host: {copies}"
         assert sum(waits.values()) <= self.waits, f"waits for the device: {waits}"
 

@@ -21,7 +21,7 @@ from unittest import mock
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _get_current_dispatch_mode_stack
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.backend_registration import _setup_privateuseone_for_python_backend
 
@@ -45,7 +45,9 @@ class _Backend:
         return False
 
     def manual_seed_all(self, seed: int) -> None:
-        """Do nothing: torch.manual_seed seeds every device there is, this one too."""
+        # torch.manual_seed seeds every device; tests may do so, ops never.
+        in_mode = any(isinstance(mode, _Dispatch) for mode in _get_current_dispatch_mode_stack())
+        assert not in_mode, "the global generator of the device was seeded"
 
     def get_rng_state(self, device: torch.device) -> torch.Tensor:
         return torch.empty(0)

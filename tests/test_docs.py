@@ -11,7 +11,7 @@ from tests.conftest import ROOT
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
-DOCUMENTS = ("docs/conventions.md", "docs/data.md", "docs/networks.md", "README.md")
+DOCUMENTS = ("docs/conventions.md", "docs/data.md", "docs/networks.md", "docs/pipeline.md", "README.md")
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

@@ -109,6 +109,7 @@ class MetricTests(OpTests):
 
 class TestRmse(MetricTests):
     op = "rmse"
+    infinite = "no valid pixel, and errors beyond the dtype have no finite score"
     perfect = 0.0
     ranged = False
 
@@ -123,6 +124,7 @@ class TestRmse(MetricTests):
 
 class TestPsnr(MetricTests):
     op = "psnr"
+    infinite = "equal images, no valid pixel, and errors beyond the dtype have no finite score"
     perfect = torch.inf
 
     @pytest.mark.parametrize("data_range", [1.0, 255.0])
@@ -137,6 +139,7 @@ class TestPsnr(MetricTests):
 
 class TestSsim(MetricTests):
     op = "ssim"
+    infinite = "no valid window, and squares beyond the dtype have no finite score"
     perfect = 1.0
 
     @pytest.mark.parametrize("data_range", [1.0, 255.0])

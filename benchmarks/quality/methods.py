@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from diar_ops._errors import OptionError, WeightsError
-from diar_ops.aggregate import exposure_gain, intrinsic_aggregate, rpca_aggregate
+from diar_ops.aggregate import exposure_gain
 from diar_ops.colour import linear_to_srgb, srgb_to_linear
 from diar_ops.geometry import warp_homography
 from diar_ops.models import load_pretrained
@@ -25,8 +25,8 @@ from diar_ops.pipeline import AGGREGATORS, settle_frames
 Restore: TypeAlias = Callable[[Tensor, Tensor | None], Tensor]
 
 
-#: The methods without weights: the aggregators that the pipeline knows, and those that it does not.
-CLASSICAL: dict[str, Restore] = {**AGGREGATORS, "rpca": rpca_aggregate, "intrinsic": intrinsic_aggregate}
+#: The methods without weights are the aggregators that the pipeline knows.
+CLASSICAL = AGGREGATORS
 #: Behind the name of a classical method: frames are brought to a common exposure first.
 EXPOSURE = "+exposure"
 #: Behind the name of a network: frames are laid over their common picture first.
@@ -84,12 +84,10 @@ def expand_default(words: Sequence[str], default: Sequence[str]) -> list[str]:
 
 
 def _restore_classical(name: str, *, exposure: bool) -> Restore:
-    aggregate = CLASSICAL[name]
-    if not exposure:
-        return aggregate
-
     def restore(frames: Tensor, valid: Tensor | None) -> Tensor:
-        return aggregate(compensate_exposure(frames, valid), valid)
+        result = CLASSICAL[name](compensate_exposure(frames, valid) if exposure else frames, valid)
+        picture: Tensor = result[0] if isinstance(result, tuple) else result  # behind it are weights
+        return picture
 
     return restore
 

@@ -13,7 +13,7 @@ from diar_ops._errors import ShapeError
 
 def check_frames(op: str, features: Tensor, valid: Tensor | None) -> None:
     """Check ``features`` (B, T, C, H, W) and ``valid`` (B, T, 1, H, W) of an aggregate."""
-    sizes = check_shapes(op, features=(features, "B T C H W"), valid=(valid, "B T 1 H W"))
+    sizes = check_shapes(op, features=(features, "B T C H W"), valid=(valid, "? B T 1 H W"))
     check_floating(op, features=features)
     check_bool(op, valid=valid)
     if sizes["T"] == 0:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from diar_ops._checks import check_bool, check_floating, check_option, check_shapes, solve_dtype
+from diar_ops._checks import check_bool, check_floating, check_option, check_shapes, is_number, solve_dtype
 from diar_ops._module import OpModule
 from diar_ops.aggregate.median import median_aggregate
 
@@ -33,17 +33,18 @@ def consensus_logits(features: Tensor, valid: Tensor | None = None, *, sigma: fl
         DtypeError: ``features`` is not floating point, or ``valid`` not bool.
         OptionError: ``sigma`` is not positive.
     """
-    check_shapes("consensus_logits", features=(features, "B T C H W"), valid=(valid, "B T 1 H W"))
+    check_shapes("consensus_logits", features=(features, "B T C H W"), valid=(valid, "? B T 1 H W"))
     check_floating("consensus_logits", features=features)
     check_bool("consensus_logits", valid=valid)
-    check_option("consensus_logits", sigma > 0, "sigma > 0", sigma)
+    check_option("consensus_logits", is_number(sigma) and sigma > 0, "sigma > 0", sigma)
     x = features.to(solve_dtype(features.dtype))
     median = median_aggregate(x, valid)
     usable = x.isfinite().all(dim=2, keepdim=True)
     if valid is not None:
         usable = usable & valid
     difference = torch.where(usable, x - median.unsqueeze(1), torch.zeros_like(x))
-    logits = difference.square().mean(dim=2, keepdim=True) * (-0.5 / sigma**2)
+    channels = max(1, features.shape[2])
+    logits = difference.square().sum(dim=2, keepdim=True) / channels * (-0.5 / sigma**2)
     # Finite in any dtype: an infinite logit would not count at all.
     return logits.clamp_min(torch.finfo(features.dtype).min).to(features.dtype)
 

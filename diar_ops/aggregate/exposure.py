@@ -13,6 +13,8 @@ from diar_ops._checks import (
     check_shapes,
     full_precision,
     is_exporting,
+    is_integer,
+    is_number,
     solve_dtype,
     widest_dtype,
 )
@@ -55,12 +57,13 @@ def exposure_gain(
         DtypeError: ``frames`` is not floating point or asks for a gradient, or ``valid`` is not bool.
         OptionError: The limits are not 0 < low < high, or ``iterations`` is below 1.
     """
-    check_shapes("exposure_gain", frames=(frames, "B T C H W"), valid=(valid, "B T 1 H W"))
+    check_shapes("exposure_gain", frames=(frames, "B T C H W"), valid=(valid, "? B T 1 H W"))
     check_floating("exposure_gain", frames=frames)
     check_bool("exposure_gain", valid=valid)
-    check_option("exposure_gain", 0 < low < high, "0 < low < high", (low, high))
+    fits = is_number(low) and is_number(high) and 0 < low < high
+    check_option("exposure_gain", fits, "0 < low < high", (low, high))
     check_no_gradient("exposure_gain", frames=frames)
-    check_option("exposure_gain", iterations >= 1, "iterations >= 1", iterations)
+    check_option("exposure_gain", is_integer(iterations) and iterations >= 1, "iterations >= 1", iterations)
     B, T, C = frames.shape[:3]
     if frames.numel() == 0:
         return frames.new_ones(B, T, C)

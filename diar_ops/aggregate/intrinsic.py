@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from diar_ops._checks import check_option, full_precision
+from diar_ops._checks import check_option, full_precision, is_number
 from diar_ops._module import OpModule
 from diar_ops.aggregate._frames import check_frames, usable_frames
 from diar_ops.aggregate._intrinsic.poisson import divergence, solve_poisson
@@ -53,7 +53,7 @@ def intrinsic_aggregate(features: Tensor, valid: Tensor | None = None, *, floor:
     """
     op = "intrinsic_aggregate"
     check_frames(op, features, valid)
-    check_option(op, floor > 0, "a positive floor", floor)
+    check_option(op, is_number(floor) and floor > 0, "a positive floor", floor)
     clean, usable = usable_frames(features, valid)
     log = clean.clamp_min(floor).log()
     across, shown_across = _median_difference(log, usable, 4)

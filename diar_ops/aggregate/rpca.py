@@ -8,7 +8,7 @@ from typing import Literal, overload
 import torch
 from torch import Tensor
 
-from diar_ops._checks import check_no_gradient, check_option, full_precision
+from diar_ops._checks import check_no_gradient, check_option, full_precision, is_integer, is_number
 from diar_ops._module import OpModule
 from diar_ops.aggregate._frames import check_frames, usable_frames
 from diar_ops.aggregate._rpca.alm import low_rank_part
@@ -87,9 +87,9 @@ def rpca_aggregate(
     op = "rpca_aggregate"
     check_frames(op, features, valid)
     check_no_gradient(op, features=features)
-    check_option(op, sparsity is None or sparsity > 0, "sparsity > 0 or None", sparsity)
-    check_option(op, tolerance > 0, "tolerance > 0", tolerance)
-    check_option(op, max_iterations >= 1, "max_iterations >= 1", max_iterations)
+    check_option(op, sparsity is None or (is_number(sparsity) and sparsity > 0), "sparsity > 0 or None", sparsity)
+    check_option(op, is_number(tolerance) and tolerance > 0, "tolerance > 0", tolerance)
+    check_option(op, is_integer(max_iterations) and max_iterations >= 1, "max_iterations >= 1", max_iterations)
     dtype = features.dtype
     _, T, C, H, W = features.shape
     if sparsity is None:

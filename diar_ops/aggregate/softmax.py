@@ -7,7 +7,7 @@ from typing import Literal, overload
 import torch
 from torch import Tensor
 
-from diar_ops._checks import check_floating, check_option, check_shapes, solve_dtype
+from diar_ops._checks import check_floating, check_option, check_shapes, is_number, solve_dtype
 from diar_ops._errors import ShapeError
 from diar_ops._module import OpModule
 from diar_ops.aggregate._frames import check_frames, usable_frames
@@ -73,12 +73,12 @@ def softmax_aggregate(
     op = "softmax_aggregate"
     check_frames(op, features, valid)
     channels = check_shapes(
-        op, features=(features, "B T C H W"), logits=(logits, "B T L H W"), valid=(valid, "B T 1 H W")
+        op, features=(features, "B T C H W"), logits=(logits, "B T L H W"), valid=(valid, "? B T 1 H W")
     )["C"]
     if logits.shape[2] != 1 and logits.shape[2] != channels:
         raise ShapeError(f"{op}: logits must have 1 or {channels} channels like features, got {list(logits.shape)}")
     check_floating(op, logits=logits)
-    check_option(op, temperature > 0, "a positive temperature", temperature)
+    check_option(op, is_number(temperature) and temperature > 0, "a positive temperature", temperature)
     dtype = features.dtype
     clean, usable = usable_frames(features, valid)
     counts = logits.isfinite() if usable is None else logits.isfinite() & usable

@@ -76,6 +76,7 @@ def swin_block(
     options = BlockOptions(window, heads, checkpoint)
     check_options(op, features.shape[2], options)
     check_params(op, features, params, options)
+    check_option("swin_block", isinstance(shift, bool), "shift to be True or False", shift)
     return run_block(features, valid, layers=functional_layers(params), options=options, shift=shift)
 
 

@@ -58,7 +58,7 @@ def contact_sheet(
     rows: list[Tensor] = []
     for number, (label, frames) in enumerate(pairs):
         overlay = None if overlays is None else overlays[number]
-        check_shapes(op, label=(label, "3 H W"), frames=(frames, "T 3 h w"), overlay=(overlay, "T 3 h w"))
+        check_shapes(op, label=(label, "3 H W"), frames=(frames, "T 3 h w"), overlay=(overlay, "? T 3 h w"))
         smallest = min(*label.shape[-2:], *frames.shape[-2:])
         check_option(op, smallest > 0, "pictures with pixels", list(frames.shape))
         width = columns or max(1, len(frames))

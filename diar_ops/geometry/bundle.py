@@ -16,6 +16,7 @@ from diar_ops._checks import (
     check_shapes,
     full_precision,
     is_integer,
+    is_number,
     widest_dtype,
 )
 from diar_ops._errors import DtypeError, OptionError, ShapeError
@@ -111,7 +112,7 @@ def bundle_adjust_homographies(
     distance), 4.4.4 (normalisation), A6.3 (sparse Levenberg-Marquardt).
     """
     leading = _check(frames, points0, points1, homography_reference_frame, sizes, valid, weights)
-    _check_options(distortion, scale, max_iterations)
+    _check_options(distortion, scale, correlated, max_iterations)
     reference_index = _reference(reference, leading, homography_reference_frame.shape[-3], frames.device)
     with_lens = distortion == "shared"
 
@@ -218,8 +219,8 @@ def _check(
         points1=(points1, "... P N 2"),
         homography_reference_frame=(homography, "... T 3 3"),
         sizes=(sizes, "... T 2"),
-        valid=(valid, "... P N"),
-        weights=(weights, "... P N"),
+        valid=(valid, "? ... P N"),
+        weights=(weights, "? ... P N"),
     )
     check_floating(op, points0=points0, points1=points1, homography_reference_frame=homography, weights=weights)
     check_bool(op, valid=valid)
@@ -244,11 +245,12 @@ def _check(
     return leading
 
 
-def _check_options(distortion: str, scale: float | None, max_iterations: int) -> None:
+def _check_options(distortion: str, scale: float | None, correlated: bool, max_iterations: int) -> None:
     op = "bundle_adjust_homographies"
     expected = f"distortion to be one of {', '.join(DISTORTIONS)}"
     check_option(op, distortion in DISTORTIONS, expected, distortion)
-    check_option(op, scale is None or scale > 0, "a positive scale in pixels, or None", scale)
+    check_option(op, scale is None or (is_number(scale) and scale > 0), "a positive scale in pixels, or None", scale)
+    check_option(op, isinstance(correlated, bool), "correlated to be True or False", correlated)
     check_option(op, is_integer(max_iterations) and max_iterations >= 0, "max_iterations of at least 0", max_iterations)
 
 
@@ -274,7 +276,7 @@ class BundleAdjustHomographies(OpModule):
         self, *, distortion: str = "none", scale: float | None = None, correlated: bool = True, max_iterations: int = 50
     ) -> None:
         super().__init__()
-        _check_options(distortion, scale, max_iterations)
+        _check_options(distortion, scale, correlated, max_iterations)
         self.distortion = distortion
         self.scale = scale
         self.correlated = correlated

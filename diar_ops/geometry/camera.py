@@ -43,7 +43,7 @@ def homography_from_camera(K: Tensor, R: Tensor, t: Tensor, plane: Tensor | None
     Source: Hartley and Zisserman, Multiple View Geometry, 2nd ed., section 8.1.1.
     """
     op = "homography_from_camera"
-    check_shapes(op, K=(K, "... 3 3"), R=(R, "... 3 3"), t=(t, "... 3"), plane=(plane, "... 3 3"))
+    check_shapes(op, K=(K, "... 3 3"), R=(R, "... 3 3"), t=(t, "... 3"), plane=(plane, "? ... 3 3"))
     check_floating(op, K=K, R=R, t=t, plane=plane)
     check_broadcast(
         op, K=K.shape[:-2], R=R.shape[:-2], t=t.shape[:-1], plane=None if plane is None else plane.shape[:-2]

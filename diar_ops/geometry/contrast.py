@@ -5,9 +5,22 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from diar_ops._checks import check_bool, check_floating, check_option, check_shapes, full_precision, solve_dtype
+from diar_ops._checks import (
+    check_bool,
+    check_floating,
+    check_option,
+    check_shapes,
+    full_precision,
+    is_integer,
+    is_number,
+    solve_dtype,
+)
+from diar_ops._errors import ShapeError
 from diar_ops._module import OpModule
 from diar_ops.geometry._boxes import box_sum
+
+#: Beyond this no value belongs to an image, and squares would spoil the sums around it.
+LARGEST = 1e3
 
 
 @full_precision
@@ -22,7 +35,7 @@ def local_contrast(
     Args:
         image: (B, C, H, W) floating point in [0, 1].
         valid: Optional (B, 1, H, W) bool; False marks pixels without content. Pixels that are not
-            finite count as invalid.
+            finite, or beyond 1000, count as invalid.
         window: Side of the square of the surroundings, in pixels, odd, at least 3. A wider one sees
             less of small detail and is spoiled farther around what hides the picture.
         floor: Contrast, in intensity, below which there is more noise than picture; more than 0.
@@ -42,12 +55,14 @@ def local_contrast(
         torch.Size([2, 1, 32, 48])
     """
     op = "local_contrast"
-    check_shapes(op, image=(image, "B C H W"), valid=(valid, "B 1 H W"))
+    check_shapes(op, image=(image, "B C H W"), valid=(valid, "? B 1 H W"))
     check_floating(op, image=image)
     check_bool(op, valid=valid)
-    check_option(op, window >= 3 and window % 2 == 1, "an odd window of at least 3", window)
-    check_option(op, floor > 0, "floor > 0", floor)
-    known = image.isfinite().all(1, keepdim=True)
+    check_option(op, is_integer(window) and window >= 3 and window % 2 == 1, "an odd window of at least 3", window)
+    check_option(op, is_number(floor) and floor > 0, "floor > 0", floor)
+    if image.shape[1] == 0:
+        raise ShapeError(f"{op}: image must have at least one channel, got {list(image.shape)}")
+    known = image.detach().abs().amax(1, keepdim=True) <= LARGEST  # nor is NaN
     known = known if valid is None else known & valid
     grey = torch.where(known, image, 0).to(solve_dtype(image.dtype)).mean(1, keepdim=True)
     sums = box_sum(torch.cat((known.to(grey.dtype), grey, grey.square()), 1), window)

@@ -43,7 +43,7 @@ def homography_dlt(points_src: Tensor, points_dst: Tensor, weights: Tensor | Non
         ShapeError, DtypeError, DeviceError: The tensors do not fit together.
     """
     check_shapes(
-        "homography_dlt", points_src=(points_src, "B N 2"), points_dst=(points_dst, "B N 2"), weights=(weights, "B N")
+        "homography_dlt", points_src=(points_src, "B N 2"), points_dst=(points_dst, "B N 2"), weights=(weights, "? B N")
     )
     check_floating("homography_dlt", points_src=points_src, points_dst=points_dst, weights=weights)
     if torch.compiler.is_compiling() and not is_exporting():

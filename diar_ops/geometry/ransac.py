@@ -8,7 +8,16 @@ import torch
 from torch import Tensor
 
 from diar_ops._batching import register_batching
-from diar_ops._checks import check_floating, check_option, check_shapes, full_precision, is_integer, widest_dtype
+from diar_ops._checks import (
+    check_floating,
+    check_generator,
+    check_option,
+    check_shapes,
+    full_precision,
+    is_integer,
+    is_number,
+    widest_dtype,
+)
 from diar_ops._errors import DtypeError
 from diar_ops._module import OpModule
 from diar_ops._types import HomographyEstimate, Reason
@@ -93,7 +102,7 @@ def ransac_homography(
         ShapeError, DtypeError, DeviceError: The tensors do not fit together.
         OptionError: An option is out of range.
     """
-    _check(points_src, points_dst, valid, score, weights)
+    _check(points_src, points_dst, valid, score, weights, generator)
     _check_options(threshold, confidence, max_iterations, independence)
     detached = (x if x is None else x.detach() for x in (points_src, points_dst, valid, score, weights))
     h, homography, inliers, reason, drawn, *means_and_scales = _estimate(
@@ -203,29 +212,38 @@ register_batching(_estimate)
 
 
 def _check(
-    points_src: Tensor, points_dst: Tensor, valid: Tensor | None, score: Tensor | None, weights: Tensor | None
+    points_src: Tensor,
+    points_dst: Tensor,
+    valid: Tensor | None,
+    score: Tensor | None,
+    weights: Tensor | None,
+    generator: torch.Generator | None,
 ) -> None:
     op = "ransac_homography"
     check_shapes(
         op,
         points_src=(points_src, "B N 2"),
         points_dst=(points_dst, "B N 2"),
-        valid=(valid, "B N"),
-        score=(score, "B N"),
-        weights=(weights, "B N"),
+        valid=(valid, "? B N"),
+        score=(score, "? B N"),
+        weights=(weights, "? B N"),
     )
     check_floating(op, points_src=points_src, points_dst=points_dst, score=score, weights=weights)
+    check_generator(op, generator)
     if valid is not None and valid.dtype != torch.bool:
         raise DtypeError(f"{op}: valid must be bool, got {valid.dtype}; for weights see weights=")
 
 
 def _check_options(threshold: float, confidence: float, max_iterations: int, independence: float | None) -> None:
     op = "ransac_homography"
-    check_option(op, threshold > 0, "a positive threshold in pixels", threshold)
-    check_option(op, 0 < confidence < 1, "a confidence in (0, 1)", confidence)
+    check_option(op, is_number(threshold) and threshold > 0, "a positive threshold in pixels", threshold)
+    check_option(op, is_number(confidence) and 0 < confidence < 1, "a confidence in (0, 1)", confidence)
     check_option(op, is_integer(max_iterations) and max_iterations >= 1, "max_iterations of at least 1", max_iterations)
     check_option(
-        op, independence is None or independence > 0, "a positive independence in pixels, or None", independence
+        op,
+        independence is None or (is_number(independence) and independence > 0),
+        "a positive independence in pixels, or None",
+        independence,
     )
 
 

@@ -15,6 +15,7 @@ from diar_ops._checks import (
     check_option,
     check_shapes,
     full_precision,
+    is_integer,
     widest_dtype,
 )
 from diar_ops._errors import OptionError, ShapeError
@@ -192,8 +193,8 @@ def _check(
         image_src=(image_src, "N C H W"),
         image_dst=(image_dst, "M C h w"),
         homography_dst_src=(homography, "B 3 3"),
-        valid_src=(valid_src, "N 1 H W"),
-        valid_dst=(valid_dst, "M 1 h w"),
+        valid_src=(valid_src, "? N 1 H W"),
+        valid_dst=(valid_dst, "? M 1 h w"),
     )
     check_floating(op, image_src=image_src, image_dst=image_dst, homography_dst_src=homography)
     check_bool(op, valid_src=valid_src, valid_dst=valid_dst)
@@ -207,8 +208,8 @@ def _check(
 
 def _check_options(image_src: Tensor, image_dst: Tensor, levels: int | None, max_iterations: int) -> None:
     op = "refine_homography"
-    check_option(op, levels is None or levels >= 1, "levels >= 1", levels)
-    check_option(op, max_iterations >= 0, "max_iterations >= 0", max_iterations)
+    check_option(op, levels is None or (is_integer(levels) and levels >= 1), "levels >= 1", levels)
+    check_option(op, is_integer(max_iterations) and max_iterations >= 0, "max_iterations >= 0", max_iterations)
     if levels is not None:
         least = BLOCK << (levels - 1)
         sides = (*image_src.shape[-2:], *image_dst.shape[-2:])

@@ -51,7 +51,7 @@ def transform_points(points: Tensor, homography_dst_src: Tensor, front: Tensor |
     """
     op = "transform_points"
     check_shapes(
-        op, points=(points, "... N 2"), homography_dst_src=(homography_dst_src, "... 3 3"), front=(front, "... 2")
+        op, points=(points, "... N 2"), homography_dst_src=(homography_dst_src, "... 3 3"), front=(front, "? ... 2")
     )
     check_floating(op, points=points, homography_dst_src=homography_dst_src, front=front)
     check_broadcast(

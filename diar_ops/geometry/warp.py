@@ -17,6 +17,7 @@ from diar_ops._checks import (
     check_size,
     full_precision,
     is_exporting,
+    is_number,
     solve_dtype,
 )
 from diar_ops._errors import ShapeError
@@ -197,10 +198,10 @@ def _check(
     sizes = check_shapes(
         op,
         image=(image, "B C H W"),
-        valid=(valid, "B 1 H W"),
+        valid=(valid, "? B 1 H W"),
         homography_dst_src=(homography_dst_src, "N 3 3"),
-        front=(front, "... 2"),
-        distortion=(distortion, "K"),
+        front=(front, "? ... 2"),
+        distortion=(distortion, "? K"),
     )
     check_floating(op, image=image, homography_dst_src=homography_dst_src, front=front, distortion=distortion)
     check_bool(op, valid=valid)
@@ -208,7 +209,12 @@ def _check(
     if sizes["H"] == 0 or sizes["W"] == 0:
         raise ShapeError(f"{op}: expected an image with pixels, got {list(image.shape)}")
     check_option(op, mode in MODES, f"mode to be one of {', '.join(MODES)}", mode)
-    check_option(op, max_shrink is None or max_shrink >= 1, "max_shrink of at least 1, or None", max_shrink)
+    check_option(
+        op,
+        max_shrink is None or (is_number(max_shrink) and max_shrink >= 1),
+        "max_shrink of at least 1, or None",
+        max_shrink,
+    )
     return check_size(op, (sizes["H"], sizes["W"]) if size is None else size)
 
 
@@ -218,7 +224,11 @@ def _check_photo(
     """Check height and width of the photo, and x and y of the image in it; return them."""
     op = "warp_homography"
     photo_size = check_size(op, tuple(image.shape[-2:]) if photo_size is None else photo_size)
-    fits = len(photo_offset) == 2 and all(math.isfinite(x) for x in photo_offset)
+    fits = (
+        isinstance(photo_offset, (tuple, list))
+        and len(photo_offset) == 2
+        and all(math.isfinite(x) for x in photo_offset)
+    )
     check_option(op, fits, "photo_offset to be a position (x, y)", photo_offset)
     return *photo_size, *photo_offset
 

@@ -1,7 +1,8 @@
 """Dense descriptors and their correspondences."""
 
+from diar_ops.matching.cell_offset import measure_cell_offset
 from diar_ops.matching.cosine_similarity import cosine_similarity
-from diar_ops.matching.dense_descriptors import DenseDescriptor, dense_descriptors, dense_stages
+from diar_ops.matching.dense_descriptors import DenseDescriptor, Trunk, dense_descriptors, dense_stages
 from diar_ops.matching.dense_sift import DenseSIFT, dense_sift
 from diar_ops.matching.image_pyramid import ImagePyramid, PyramidLevel, image_pyramid, level_features
 from diar_ops.matching.match_dense import MatchDense, match_dense
@@ -19,6 +20,7 @@ __all__ = [
     "MutualNearest",
     "NearestPairs",
     "PyramidLevel",
+    "Trunk",
     "cosine_similarity",
     "dense_descriptors",
     "dense_sift",
@@ -28,5 +30,6 @@ __all__ = [
     "match_dense",
     "match_local",
     "match_pyramid",
+    "measure_cell_offset",
     "mutual_nearest",
 ]

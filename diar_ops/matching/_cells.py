@@ -144,11 +144,12 @@ def _check_levels(op: str, levels0: Sequence[FeatureMap], levels1: Sequence[Feat
         for number, level in enumerate(levels):
             if not isinstance(level, FeatureMap) or not isinstance(level.descriptors, Tensor):
                 raise DtypeError(
-                    f"{op}: expected image {side}'s feature maps as tensors in FeatureMap, got {type(level).__name__}"
+                    f"{op}: expected levels{side} (features{side}) to hold tensors in FeatureMap, "
+                    f"got {type(level).__name__}"
                 )
             name, sizes = f"levels{side}[{number}]", f"h{side}.{number} w{side}.{number}"
             named[f"{name}.descriptors"] = (level.descriptors, f"B C {sizes}")
-            named[f"{name}.valid"] = (level.valid, f"B {sizes}")
+            named[f"{name}.valid"] = (level.valid, f"? B {sizes}")
     check_shapes(op, **named)
     check_floating(op, **{n: t for n, (t, _) in named.items() if n.endswith("descriptors")})
     check_bool(op, **{n: t for n, (t, _) in named.items() if n.endswith("valid")})

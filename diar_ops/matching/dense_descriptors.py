@@ -19,13 +19,13 @@ zeros is a cell that knows nothing; it is marked invalid.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diar_ops._checks import check_floating, check_option, check_shapes, solve_dtype
+from diar_ops._checks import check_floating, check_option, check_shapes, is_number, solve_dtype
 from diar_ops._errors import OptionError, ShapeError
 from diar_ops._module import OpModule
 from diar_ops._pixels import image_gradient
@@ -36,6 +36,26 @@ from diar_ops.matching._texture import grey, window_mean
 _MIN_CONTRAST = 0.5 / 255
 
 Stage: TypeAlias = "int | str"
+
+
+class Trunk(Protocol):
+    """A :class:`torch.nn.Module` that :func:`dense_descriptors` takes.
+
+    Attributes:
+        stride: Distance of neighbouring cells, in pixels, the same along x and y.
+        offset: Position of cell (0, 0), in pixels, with the centre of the top-left pixel at 0;
+            :func:`measure_cell_offset` measures it.
+
+    Both are one number for all stages, or one per stage in a sequence or dict like the output. It
+    may state ``window`` and ``selects_stages``, too: see the top of this file.
+    """
+
+    stride: Any
+    offset: Any
+
+    def __call__(self, images: Tensor, /) -> Any:
+        """Map images (B, 3, H, W) in [0, 1] to a map (B, C, h, w), or to several by stage."""
+        ...
 
 
 def dense_descriptors(
@@ -136,8 +156,10 @@ def _prepare(op: str, images: Tensor, min_contrast: float) -> _Prepared:
     """Check images, and fill what is unknown."""
     check_shapes(op, images=(images, "B C H W"))
     check_floating(op, images=images)
-    check_option(op, images.shape[1] in (1, 3), "1 or 3 channels", images.shape[1])
-    check_option(op, min_contrast >= 0, "min_contrast >= 0", min_contrast)
+    check_option(op, images.shape[1] in (1, 3), "1 or 3 channels in images", images.shape[1])
+    if 0 in images.shape[-2:]:
+        raise ShapeError(f"{op}: images must have at least one pixel, got {list(images.shape)}")
+    check_option(op, is_number(min_contrast) and min_contrast >= 0, "min_contrast >= 0", min_contrast)
     dtype = images.dtype
     known = images.isfinite().all(dim=1, keepdim=True)
     images = torch.where(known, images, 0.0).to(solve_dtype(dtype))
@@ -163,42 +185,56 @@ def _run_trunk(
         check_option(op, hasattr(trunk, attribute), f"a trunk that states its {attribute}", _name(trunk))
     if stages is not None and (isinstance(stages, (int, str)) or not isinstance(stages, Sequence)):
         stages = (stages,)
-    check_option(op, stages is None or len(stages) > 0, "at least one stage", stages)
+    check_option(op, stages is None or len(stages) > 0, "at least one stage in stages", stages)
 
     parameter = next(trunk.parameters(), None)
     if parameter is not None:
         images = images.to(parameter.dtype)
-    if stages is not None and getattr(trunk, "selects_stages", False):
-        output = trunk(images, stages=tuple(stages))
-    else:
-        output = trunk(images)
-    if isinstance(output, Tensor):
-        output = [output]
-    maps = dict(output) if isinstance(output, Mapping) else dict(enumerate(output))
+    chosen = {"stages": tuple(stages)} if stages is not None and getattr(trunk, "selects_stages", False) else {}
+    try:
+        output = trunk(images, **chosen)
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0]
+        raise ShapeError(f"{op}: {_name(trunk)} fails on images {list(images.shape)}: {reason}") from error
+    maps = stages_of(op, trunk, output)
 
     selected = {}
     if stages is None:
         stages = list(maps) if default_all else list(maps)[-1:]
     for key in stages:
-        check_option(op, key in maps, f"stages among {list(maps)}", key)
+        check_option(op, any(key == known for known in maps), f"stages among {list(maps)}", key)
         features = maps[key]
         if not isinstance(features, Tensor) or features.ndim != 4:
             got = list(features.shape) if isinstance(features, Tensor) else type(features).__name__
             raise ShapeError(f"{op}: stage {key!r} of {_name(trunk)} must have shape (B C h w), got {got}")
-        stride = _stage_attribute(op, trunk, "stride", key)
-        check_option(op, stride > 0, "stride > 0", stride)
+        stride = stage_attribute(op, trunk, "stride", key)
+        check_option(op, is_number(stride) and stride > 0, "stride > 0", stride)
         window = 2 * stride
         if hasattr(trunk, "window"):
-            window = _stage_attribute(op, trunk, "window", key)
-        offset = _stage_attribute(op, trunk, "offset", key)
+            window = stage_attribute(op, trunk, "window", key)
+        offset = stage_attribute(op, trunk, "offset", key)
         selected[key] = _Stage(features, stride, offset, window)
     return selected
 
 
-def _stage_attribute(op: str, trunk: nn.Module, attribute: str, key: Stage) -> float:
+def stages_of(op: str, trunk: nn.Module, output: Any) -> dict[Stage, Tensor]:
+    """Return what a trunk returned as feature maps by stage, after checking that they are such."""
+    if isinstance(output, Tensor):
+        output = [output]
+    maps = dict(output) if isinstance(output, Mapping) else dict(enumerate(output))
+    for key, features in maps.items():
+        if not isinstance(features, Tensor) or features.ndim != 4:
+            got = list(features.shape) if isinstance(features, Tensor) else type(features).__name__
+            raise ShapeError(f"{op}: stage {key!r} of {_name(trunk)} must have shape (B C h w), got {got}")
+    return maps
+
+
+def stage_attribute(op: str, trunk: nn.Module, attribute: str, key: Stage) -> float:
     """Return an attribute of the trunk for one stage: one number for all, or one per stage."""
     value: Any = getattr(trunk, attribute)
-    if isinstance(value, (int, float)):
+    if is_number(value):
         return float(value)
     try:
         return float(value[key])

@@ -16,6 +16,7 @@ from diar_ops._checks import (
     full_precision,
     is_exporting,
     is_integer,
+    is_number,
     solve_dtype,
 )
 from diar_ops._module import OpModule
@@ -76,12 +77,12 @@ def dense_sift(
     op = "dense_sift"
     check_shapes(op, images=(images, "B C H W"))
     check_floating(op, images=images)
-    check_option(op, images.shape[1] in (1, 3), "1 or 3 channels", images.shape[1])
+    check_option(op, images.shape[1] in (1, 3), "1 or 3 channels in images", images.shape[1])
     for name, value in (("stride", stride), ("bin_size", bin_size)):
         check_option(op, is_integer(value) and value >= 1, f"{name} >= 1 pixel", value)
-    check_option(op, spatial_bins >= 1, "spatial_bins >= 1", spatial_bins)
-    check_option(op, angular_bins >= 3, "angular_bins >= 3", angular_bins)
-    check_option(op, clip > 0, "clip > 0", clip)
+    check_option(op, is_integer(spatial_bins) and spatial_bins >= 1, "spatial_bins >= 1", spatial_bins)
+    check_option(op, is_integer(angular_bins) and angular_bins >= 3, "angular_bins >= 3", angular_bins)
+    check_option(op, is_number(clip) and clip > 0, "clip > 0", clip)
 
     dtype = images.dtype
     images = images.to(solve_dtype(dtype))

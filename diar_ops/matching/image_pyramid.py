@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 from torch.nn import functional as F
 
-from diar_ops._checks import check_floating, check_option, check_shapes, is_finite, solve_dtype
+from diar_ops._checks import check_floating, check_option, check_shapes, is_finite, is_number, solve_dtype
 from diar_ops._errors import ShapeError
 from diar_ops._module import OpModule
 from diar_ops._types import FeatureMap, children_of_pytree
@@ -52,7 +52,8 @@ def image_pyramid(
     """
     sizes = check_shapes("image_pyramid", images=(images, "B C H W"))
     check_floating("image_pyramid", images=images)
-    check_option("image_pyramid", len(scales) > 0, "at least one scale", scales)
+    fits = isinstance(scales, Sequence) and len(scales) > 0
+    check_option("image_pyramid", fits, "at least one scale in scales", scales)
     for scale in scales:
         check_option("image_pyramid", is_finite(scale) and scale > 0, "positive finite scales", scale)
     height, width = sizes["H"], sizes["W"]
@@ -95,10 +96,10 @@ def level_features(features: FeatureMap, *, scale: tuple[float, float]) -> Featu
         ShapeError: The descriptors are not (B, C, h, w) or the mask is not (B, h, w).
         OptionError: A scale is not a positive finite number.
     """
-    check_shapes("level_features", descriptors=(features.descriptors, "B C h w"), valid=(features.valid, "B h w"))
-    check_option("level_features", len(scale) == 2, "the scale as (x, y)", scale)
+    check_shapes("level_features", descriptors=(features.descriptors, "B C h w"), valid=(features.valid, "? B h w"))
+    check_option("level_features", isinstance(scale, Sequence) and len(scale) == 2, "the scale as (x, y)", scale)
     for s in scale:
-        check_option("level_features", is_finite(s) and s > 0, "positive finite scales", s)
+        check_option("level_features", is_number(s) and is_finite(s) and s > 0, "a positive finite scale (x, y)", scale)
     stride, offset = features.stride, features.offset
     return replace(
         features,

@@ -8,7 +8,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from diar_ops._checks import check_bool, check_floating, check_option, check_shapes, eps_of, full_precision, solve_dtype
+from diar_ops._checks import (
+    check_bool,
+    check_floating,
+    check_option,
+    check_shapes,
+    eps_of,
+    full_precision,
+    is_integer,
+    solve_dtype,
+)
 from diar_ops._errors import DtypeError, ShapeError
 from diar_ops._module import OpModule
 from diar_ops._types import FeatureMap, Matches
@@ -80,20 +89,20 @@ def match_local(features0: FeatureMap, features1: FeatureMap, *, radius: int = 2
 
 def _check(features0: FeatureMap, features1: FeatureMap, radius: int, step: int) -> None:
     op = "match_local"
-    for features in (features0, features1):
+    for name, features in (("features0", features0), ("features1", features1)):
         if not isinstance(features, FeatureMap):
-            raise DtypeError(f"{op}: expected a FeatureMap, got {type(features).__name__}")
+            raise DtypeError(f"{op}: expected a FeatureMap as {name}, got {type(features).__name__}")
     check_shapes(
         op,
         features0=(features0.descriptors, "B C h w"),
         features1=(features1.descriptors, "B C h w"),
-        valid0=(features0.valid, "B h w"),
-        valid1=(features1.valid, "B h w"),
+        valid0=(features0.valid, "? B h w"),
+        valid1=(features1.valid, "? B h w"),
     )
     check_floating(op, features0=features0.descriptors, features1=features1.descriptors)
     check_bool(op, valid0=features0.valid, valid1=features1.valid)
-    check_option(op, type(radius) is int and radius >= 1, "radius >= 1", radius)
-    check_option(op, type(step) is int and step >= 1, "step >= 1", step)
+    check_option(op, is_integer(radius) and radius >= 1, "radius >= 1", radius)
+    check_option(op, is_integer(step) and step >= 1, "step >= 1", step)
     if features0.stride != features1.stride or features0.offset != features1.offset:
         raise ShapeError(
             f"{op}: the maps must lie on one grid, got stride {features0.stride} and "

@@ -14,6 +14,7 @@ from diar_ops._checks import (
     check_shapes,
     full_precision,
     is_finite,
+    is_number,
     solve_dtype,
 )
 from diar_ops._errors import DtypeError
@@ -86,8 +87,8 @@ def mutual_nearest(
         "mutual_nearest",
         descriptors0=(descriptors0, "B N C"),
         descriptors1=(descriptors1, "B M C"),
-        valid0=(valid0, "B N"),
-        valid1=(valid1, "B M"),
+        valid0=(valid0, "? B N"),
+        valid1=(valid1, "? B M"),
     )
     check_floating("mutual_nearest", descriptors0=descriptors0, descriptors1=descriptors1)
     check_bool("mutual_nearest", valid0=valid0, valid1=valid1)
@@ -140,7 +141,7 @@ def check_match_options(op: str, threshold: float | None, ratio: float | None, t
     if threshold is not None:
         check_option(op, is_finite(threshold), "a finite threshold", threshold)
     if ratio is not None:
-        check_option(op, 0 < ratio <= 1, "a ratio in (0, 1]", ratio)
+        check_option(op, is_number(ratio) and 0 < ratio <= 1, "a ratio in (0, 1]", ratio)
         check_option(
             op,
             temperature is None,

@@ -12,7 +12,7 @@ from diar_ops._errors import ShapeError
 
 def check_sequence(op: str, frames: Tensor, valid: Tensor | None) -> dict[str, int]:
     """Check ``frames`` (B, T, 3, H, W) and ``valid`` (B, T, 1, H, W); return the sizes by name."""
-    sizes = check_shapes(op, frames=(frames, "B T 3 H W"), valid=(valid, "B T 1 H W"))
+    sizes = check_shapes(op, frames=(frames, "B T 3 H W"), valid=(valid, "? B T 1 H W"))
     check_floating(op, frames=frames)
     check_bool(op, valid=valid)
     if not (sizes["T"] and sizes["H"] and sizes["W"]):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 
-from diar_ops._checks import check_bool, check_option, check_shapes
+from diar_ops._checks import check_bool, check_device, check_no_gradient, check_option, check_shapes
 from diar_ops._errors import DtypeError, ShapeError
 from diar_ops._pixels import FULL_SCALE, image_size, resize_matrix, shrink, shrink_valid
 from diar_ops.geometry import warp_homography
@@ -18,6 +19,9 @@ from diar_ops.pipeline._lens import undistorted_border
 Frames: TypeAlias = Tensor | Sequence[Tensor]
 
 
+#: Copies that are kept at a time, each of up to 12 MB: every pair needs two, and shrinking a large
+#: photo anew for each is slow.
+COPIES = 12
 #: Called with (name of the step, steps done, steps in all).
 Progress: TypeAlias = Callable[[str, int, int], None]
 
@@ -26,19 +30,43 @@ def check_frames(op: str, frames: Frames, valid: Sequence[Tensor | None] | None)
     """Return the frames as a list after checking ranks, dtypes and masks."""
     if isinstance(frames, Tensor):
         check_shapes(op, frames=(frames, "T 3 H W"))
+    elif not isinstance(frames, Sequence):
+        raise DtypeError(f"{op}: frames must be a tensor (T 3 H W) or T tensors (3 H W), got {type(frames).__name__}")
     frames = list(frames)
-    check_option(op, len(frames) >= 1, "at least one frame", len(frames))
+    check_option(op, len(frames) >= 1, "at least one frame in frames", len(frames))
     if valid is not None:
-        check_option(op, len(valid) == len(frames), f"{len(frames)} masks", len(valid))
+        fits = isinstance(valid, (Sequence, Tensor)) and len(valid) == len(frames)
+        check_option(op, fits, f"{len(frames)} masks in valid", valid if not fits else len(valid))
     for t, frame in enumerate(frames):
         mask = None if valid is None else valid[t]
-        check_shapes(op, **{f"frames[{t}]": (frame, "3 H W"), f"valid[{t}]": (mask, "1 H W")})
+        check_shapes(op, **{f"frames[{t}]": (frame, "3 H W"), f"valid[{t}]": (mask, "? 1 H W")})
         check_bool(op, **{f"valid[{t}]": mask})
+        check_no_gradient(op, **{f"frames[{t}]": frame})
         if 0 in frame.shape:
             raise ShapeError(f"{op}: frames[{t}] holds no pixel, got {list(frame.shape)}")
         if not (frame.is_floating_point() or frame.dtype in FULL_SCALE):
             raise DtypeError(f"{op}: frames[{t}] must be floating point in [0, 1], uint8 or uint16, got {frame.dtype}")
     return frames
+
+
+def host_generator(generator: torch.Generator | None) -> torch.Generator:
+    """Return a source of randomness; for ``None`` one of a fixed seed, on the CPU.
+
+    Wherever the frames are: their results shall not hang on the device.
+    """
+    return torch.Generator().manual_seed(0) if generator is None else generator
+
+
+def silent(step: str, done: int, total: int) -> None:
+    """Receive the progress of a step, and show none."""
+
+
+def sharpness_of(image: Tensor) -> float:
+    """Return the mean gradient per contrast of an image (1, 3, h, w): independent of exposure."""
+    grey = image.mean(dim=1)
+    dx = (grey[:, :, 1:] - grey[:, :, :-1]).abs().mean()
+    dy = (grey[:, 1:] - grey[:, :-1]).abs().mean()
+    return float((dx + dy) / (grey.std(correction=0) + 0.02))
 
 
 def hide_invalid(image: Tensor, valid: Tensor | None) -> Tensor:
@@ -90,6 +118,74 @@ def working_copy(
     mask = None if valid is None else shrink_valid(valid[None], image_size(image)).to(device)
     copy = WorkingCopy(image, mask, resize_matrix(image_size(frame), image_size(image)))
     return copy if distortion == 0 else _undistort(copy, distortion)
+
+
+class PreparedFrames(NamedTuple):
+    """The frames of a sequence after they were checked.
+
+    Attributes:
+        frames: All frames.
+        finite: Whether the values of each are finite.
+        device: Where to compute.
+    """
+
+    frames: list[Frame]
+    finite: list[bool]
+    device: torch.device
+
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """(height, width) of the frames."""
+        return [image_size(frame.image) for frame in self.frames]
+
+    def copies(self, longest: int) -> list[WorkingCopy | None]:
+        """Return a working copy of each frame, ``None`` of those that are not finite."""
+        return [
+            working_copy(*frame, longest, self.device) if usable else None
+            for frame, usable in zip(self.frames, self.finite, strict=True)
+        ]
+
+
+def prepare_frames(
+    op: str, frames: Frames, valid: Sequence[Tensor | None] | None, device: torch.device | str | None
+) -> PreparedFrames:
+    """Check frames and masks; compute where the frames are unless told where."""
+    images = check_frames(op, frames, valid)
+    device = images[0].device if device is None else check_device(op, device)
+    finite = [not image.is_floating_point() or bool(image.isfinite().all()) for image in images]
+    masks = [None] * len(images) if valid is None else valid
+    return PreparedFrames([Frame(*pair) for pair in zip(images, masks, strict=True)], finite, device)
+
+
+class WorkingCopies:
+    """The working copies of frames, made when they are asked for; the last few are kept.
+
+    Args:
+        frames: All frames.
+        longest: Longest side of the copies, in pixels, at most.
+        device: Where they are.
+        distortion: Of the lens through which the frames were taken.
+    """
+
+    def __init__(self, frames: Sequence[Frame], longest: int, device: torch.device, distortion: float = 0.0) -> None:
+        self.frames, self.longest, self.device, self.distortion = frames, longest, device, distortion
+        self._kept = lru_cache(COPIES)(self._make)
+
+    def __getitem__(self, t: int) -> WorkingCopy:
+        return self._kept(t)
+
+    def _make(self, t: int) -> WorkingCopy:
+        return working_copy(*self.frames[t], self.longest, self.device, self.distortion)
+
+    def kind(self, t: int) -> tuple[tuple[int, int], bool]:
+        """Return what frames share whose copies can go together."""
+        frame = self.frames[t]
+        return image_size(frame.image), frame.valid is None
+
+    def pixels(self, t: int) -> int:
+        """Return how many pixels a copy has, at most."""
+        height, width = image_size(self.frames[t].image)
+        return min(height * width, self.longest**2)
 
 
 def smaller_copy(copy: WorkingCopy, longest: int) -> WorkingCopy:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -14,6 +15,9 @@ from diar_ops.colour import linear_to_srgb, srgb_to_linear
 from diar_ops.geometry import distort_points, transform_points, warp_homography
 from diar_ops.pipeline._lens import undistorted_border
 
+#: (x0, y0, x1, y1), the last ones beyond the box.
+Box: TypeAlias = tuple[int, int, int, int]
+
 
 class AlignedSequence(NamedTuple):
     """Frames, their alignment, and which of them are used.
@@ -23,12 +27,14 @@ class AlignedSequence(NamedTuple):
         valid: T masks (1, H, W) bool, or ``None``.
         alignment: How the frames lie over the reference.
         used: Indices of the frames that take part.
+        device: Where they are warped.
     """
 
     frames: list[Tensor]
     valid: list[Tensor | None]
     alignment: Alignment
     used: list[int]
+    device: torch.device
 
     def warp(self, window: tuple[int, int, int, int], gain: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return a window of the used frames (1, T, 3, h, w) and valid (1, T, 1, h, w)."""
@@ -40,6 +46,7 @@ class AlignedSequence(NamedTuple):
                 valid=self.valid[t],
                 gain=None if gain is None else gain[t],
                 distortion=self.alignment.distortion,
+                device=self.device,
             )
             for t in self.used
         ]
@@ -63,7 +70,7 @@ class AlignedSequence(NamedTuple):
             homography_frame_small = torch.linalg.inv(resize_matrix(image_size(frame), small))
             homography[t] = homography_small_reference @ homography[t].to(torch.float64) @ homography_frame_small
         alignment = self.alignment._replace(homography_reference_frame=homography, size=size)
-        return AlignedSequence(frames, valid, alignment, self.used)
+        return self._replace(frames=frames, valid=valid, alignment=alignment)
 
 
 def warp_frame(
@@ -74,6 +81,7 @@ def warp_frame(
     valid: Tensor | None = None,
     gain: Tensor | None = None,
     distortion: float = 0.0,
+    device: torch.device | str | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Warp a frame onto a window of the reference, touching only the source pixels it needs.
 
@@ -84,33 +92,79 @@ def warp_frame(
         valid: Optional (1, H, W) bool.
         gain: Optional (3,) factors in linear light.
         distortion: Coefficient of the frame's lens, see :func:`undistort_points`.
+        device: Where to compute; ``None``: where the frame is.
 
     Returns:
         Image (1, 3, height, width) float32, not clipped where a gain exceeds 1, and valid
         (1, 1, height, width) bool.
     """
-    top, left, height, width = window
-    H = homography_reference_frame.to(torch.float64)
-    H = _translation(-left, -top) @ H
+    device = frame.device if device is None else torch.device(device)
+    return _warp_window(frame, homography_reference_frame, [window], valid, gain, distortion, device)
+
+
+def warp_windows(
+    frame: Tensor,
+    homography_reference_frame: Tensor,
+    windows: Sequence[tuple[int, int, int, int]],
+    *,
+    valid: Tensor | None = None,
+    distortion: float = 0.0,
+    device: torch.device | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Warp a frame onto several windows of one size, as :func:`warp_frame` does onto one.
+
+    Returns:
+        Images (n, 3, height, width) float32 and valid (n, 1, height, width) bool.
+    """
+    device = frame.device if device is None else device
+    if distortion == 0:
+        return _warp_window(frame, homography_reference_frame, windows, valid, None, distortion, device)
+    # Each crop has a place of its own in the photo, which a batch shares where a lens bends it.
+    parts = [
+        _warp_window(frame, homography_reference_frame, [window], valid, None, distortion, device) for window in windows
+    ]
+    return torch.cat([image for image, _ in parts]), torch.cat([shown for _, shown in parts])
+
+
+def _warp_window(
+    frame: Tensor,
+    homography_reference_frame: Tensor,
+    windows: Sequence[tuple[int, int, int, int]],
+    valid: Tensor | None,
+    gain: Tensor | None,
+    distortion: float,
+    device: torch.device,
+) -> tuple[Tensor, Tensor]:
+    """Warp a frame onto windows of one size; with a lens onto one only."""
+    size = windows[0][2:]
+    H = homography_reference_frame.to("cpu", torch.float64)
+    H = torch.stack([_translation(-left, -top) for top, left, _, _ in windows]) @ H
     photo = image_size(frame)
-    x0, y0, x1, y1 = _source_box(H, (height, width), photo, distortion)
-    if x1 <= x0 or y1 <= y0:
-        empty = torch.zeros(1, 3, height, width, dtype=torch.float32, device=frame.device)
-        return empty, torch.zeros_like(empty[:, :1], dtype=torch.bool)
-    crop = to_unit(frame[:, y0:y1, x0:x1]).unsqueeze(0)
+    boxes = _source_boxes(H, size, photo, distortion)
+    shown = [i for i, (x0, y0, x1, y1) in enumerate(boxes) if x1 > x0 and y1 > y0]
+    images = torch.zeros(len(windows), 3, *size, dtype=torch.float32, device=device)
+    masks = torch.zeros_like(images[:, :1], dtype=torch.bool)
+    if not shown:
+        return images, masks
+    boxes = _boxes_of_one_size([boxes[i] for i in shown], photo)
+    crop = to_unit(torch.stack([frame[:, y0:y1, x0:x1] for x0, y0, x1, y1 in boxes]).to(device))
     if gain is not None and bool((gain != 1).any()):
         crop = _apply_gain(crop, gain)
-    mask = None if valid is None else valid[None, :, y0:y1, x0:x1]
+    mask = None if valid is None else torch.stack([valid[:, y0:y1, x0:x1] for x0, y0, x1, y1 in boxes]).to(device)
+    H = H[shown] @ torch.stack([_translation(x0, y0) for x0, y0, _, _ in boxes])
     warped = warp_homography(
         crop,
-        (H @ _translation(x0, y0))[None].to(crop),
-        size=(height, width),
+        H.to(crop),
+        size=size,
         valid=mask,
         distortion=None if distortion == 0 else crop.new_tensor([distortion]),
         photo_size=photo,
-        photo_offset=(x0, y0),
+        photo_offset=boxes[0][:2],
     )
-    return warped.image, warped.valid
+    if len(shown) == len(windows):
+        return warped.image, warped.valid
+    images[shown], masks[shown] = warped.image, warped.valid
+    return images, masks
 
 
 def _apply_gain(image: Tensor, gain: Tensor) -> Tensor:
@@ -130,25 +184,39 @@ def _translation(x: float, y: float) -> Tensor:
     return torch.tensor([[1, 0, x], [0, 1, y], [0, 0, 1]], dtype=torch.float64)
 
 
-def _source_box(
+def _source_boxes(
     homography_window_frame: Tensor, window: tuple[int, int], frame: tuple[int, int], distortion: float
-) -> tuple[int, int, int, int]:
-    """Return the box (x0, y0, x1, y1) of source pixels that a window can sample."""
+) -> list[Box]:
+    """Return the boxes of source pixels that windows (N, 3, 3) of one size can sample."""
     height, width = frame
     inverse = torch.linalg.inv(homography_window_frame)
     # A lens bends the edges of the window: its corners alone do not bound it.
-    points, in_front = transform_points(undistorted_border(window, 0.0), inverse)
+    border = undistorted_border(window, 0.0)
+    points, in_front = transform_points(border.expand(len(inverse), *border.shape), inverse)
     if distortion != 0:
         points, exist = distort_points(points, points.new_tensor(distortion), size=frame)
         in_front = in_front & exist
-    if not bool(in_front.all()):
-        return 0, 0, width, height
-    low, high = points.amin(dim=0), points.amax(dim=0)
-    # Room for the support of the interpolation and of the anti-aliasing pyramid.
-    margin = 16 + 0.05 * float((high - low).max())
-    return (
-        max(0, math.floor(float(low[0]) - margin)),
-        max(0, math.floor(float(low[1]) - margin)),
-        min(width, math.ceil(float(high[0]) + margin) + 1),
-        min(height, math.ceil(float(high[1]) + margin) + 1),
-    )
+    boxes = []
+    for low, high, seen in zip(
+        points.amin(dim=1).tolist(), points.amax(dim=1).tolist(), in_front.all(dim=1).tolist(), strict=True
+    ):
+        # Room for the support of the interpolation and of the anti-aliasing pyramid.
+        margin = 16 + 0.05 * max(high[0] - low[0], high[1] - low[1])
+        boxes.append(
+            (
+                max(0, math.floor(low[0] - margin)),
+                max(0, math.floor(low[1] - margin)),
+                min(width, math.ceil(high[0] + margin) + 1),
+                min(height, math.ceil(high[1] + margin) + 1),
+            )
+            if seen
+            else (0, 0, width, height)
+        )
+    return boxes
+
+
+def _boxes_of_one_size(boxes: Sequence[Box], photo: tuple[int, int]) -> list[Box]:
+    """Enlarge boxes within a photo to the size of the largest; what is beyond a box is not sampled."""
+    width, height = max(x1 - x0 for x0, _, x1, _ in boxes), max(y1 - y0 for _, y0, _, y1 in boxes)
+    corners = [(min(x0, photo[1] - width), min(y0, photo[0] - height)) for x0, y0, _, _ in boxes]
+    return [(x0, y0, x0 + width, y0 + height) for x0, y0 in corners]

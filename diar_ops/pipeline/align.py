@@ -7,16 +7,15 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from diar_ops._checks import check_device, check_option, full_precision, is_integer
-from diar_ops._pixels import image_size
-from diar_ops._types import Alignment
+from diar_ops._checks import check_generator, check_option, full_precision, is_integer
+from diar_ops._types import Alignment, PairMatches
 from diar_ops.geometry.bundle import DISTORTIONS
-from diar_ops.matching import DenseDescriptor, DenseSIFT
 from diar_ops.pipeline._align.graph import chain_pairs, choose_reference
 from diar_ops.pipeline._align.judge import judge_frames
-from diar_ops.pipeline._align.pairs import Descriptor, match_frames
-from diar_ops.pipeline._align.place import place_frames, place_large_frames
-from diar_ops.pipeline._frames import Frame, Frames, Progress, check_frames, working_copy
+from diar_ops.pipeline._align.match import Descriptor, PairMatcher, as_descriptor, choose_matcher
+from diar_ops.pipeline._align.pairs import check_pairs, match_frames, no_pairs
+from diar_ops.pipeline._align.place import place_sequence, start_from
+from diar_ops.pipeline._frames import Frames, Progress, prepare_frames, sharpness_of, silent
 from diar_ops.pipeline.options import AlignOptions
 
 
@@ -26,6 +25,9 @@ def align_sequence(
     *,
     reference: str | int = "auto",
     descriptor: Descriptor | None = None,
+    matcher: PairMatcher | None = None,
+    pairs: PairMatches | None = None,
+    initial: Tensor | None = None,
     distortion: str = "none",
     options: AlignOptions | None = None,
     valid: Sequence[Tensor | None] | None = None,
@@ -60,13 +62,25 @@ def align_sequence(
 
     A frame that cannot be aligned has ``success`` False and a reason; it never affects the others.
 
+    Each step is a function of its own in :mod:`diar_ops.pipeline`: :func:`match_pairs` (with
+    :func:`describe_images` and :func:`verify_pairs`), :func:`choose_reference`,
+    :func:`chain_pairs`, :func:`place_frames` (with :func:`adjust_frames`) and
+    :func:`judge_frames`. What comes from elsewhere takes the place of step 1 as ``matcher`` or
+    ``pairs``, of steps 1 and 2 as ``initial``.
+
     Args:
         frames: (T, 3, H, W), or T tensors (3, H, W) of any sizes; floating point in [0, 1],
             uint8 or uint16. R, G, B.
         reference: Index of the reference frame, or ``"auto"``.
-        descriptor: Maps images (1, 3, h, w) in [0, 1] to a :class:`FeatureMap`, such as a
-            :class:`DenseDescriptor` or what :func:`load_descriptor` returns. ``None``: dense SIFT
-            every 8 pixels.
+        descriptor: Maps images (B, 3, h, w) in [0, 1] to a :class:`FeatureMap`, such as a
+            :class:`DenseDescriptor` or what :func:`load_descriptor` returns; or a trunk that states
+            its ``stride`` and ``offset``, of several stages of which that serves whose cells are
+            about 8 pixels apart. ``None``: dense SIFT every 8 pixels.
+        matcher: Matches two images, instead of the descriptor (:class:`PairMatcher`); the
+            descriptor still serves frames that lie too far off their place in step 3.
+        pairs: Matched and verified pairs (:func:`verify_pairs`), in pixels of the frames.
+        initial: (T, 3, 3) homographies that are right to some pixels, reference ~ H @ frame, or into
+            any other plane that all share; NaN where it is not known. They need ``reference``.
         distortion: ``"none"``, or ``"shared"``: one radial coefficient for all frames, whole photos
             of one camera at one focal length, each distorted around its own centre. Where it
             cannot be told from none (by five standard deviations), there is none.
@@ -81,47 +95,51 @@ def align_sequence(
 
     Raises:
         ShapeError, DtypeError: The frames are not pictures.
-        OptionError: ``reference`` is not a frame, or ``distortion`` is unknown or asked for
-            without ``AlignOptions.joint``.
+        OptionError: ``reference`` is not a frame, ``distortion`` is unknown or asked for without
+            ``AlignOptions.joint``, or what comes from elsewhere does not fit together.
+        ShapeError, DtypeError: Descriptor or matcher return something else than is stated.
         DeviceError: ``device`` does not compute.
     """
     op = "align_sequence"
     options = options or AlignOptions()
-    images = check_frames(op, frames, valid)
-    _check_options(op, reference, len(images), distortion, options)
-    device = images[0].device if device is None else check_device(op, device)
-    descriptor = descriptor or DenseDescriptor(DenseSIFT(stride=8))
-    progress = progress or (lambda step, done, total: None)
-    sequence = [Frame(*f) for f in zip(images, valid or [None] * len(images), strict=True)]
+    sequence = prepare_frames(op, frames, valid, device)
+    count = len(sequence.frames)
+    check_generator(op, generator)
+    _check_options(op, reference, count, distortion, options)
+    check_option(op, initial is None or reference != "auto", "the reference of the initial homographies", reference)
+    descriptor = as_descriptor(op, descriptor)
+    progress = progress or silent
     with torch.no_grad():
-        finite = [not f.is_floating_point() or bool(f.isfinite().all()) for f in images]
-        copies = [
-            working_copy(*frame, options.matching_size, device) if usable else None
-            for frame, usable in zip(sequence, finite, strict=True)
-        ]
-        pairs = match_frames(copies, descriptor=descriptor, options=options, generator=generator, progress=progress)
+        copies = sequence.copies(options.matching_size)
+        if pairs is not None:
+            check_pairs(op, pairs, count)
+        elif initial is not None:
+            pairs = no_pairs()
+        else:
+            how = choose_matcher(descriptor, matcher, options)
+            pairs = match_frames(copies, matcher=how, options=options, generator=generator, progress=progress)
         if reference == "auto":
-            sharpness = [0.0 if c is None else _sharpness(c.image) for c in copies]
-            sizes = torch.tensor([image_size(f) for f in images], dtype=torch.float64)
-            reference = choose_reference(pairs, torch.tensor(sharpness, dtype=torch.float32), sizes)
+            sharpness = torch.tensor([0.0 if c is None else sharpness_of(c.image) for c in copies], dtype=torch.float32)
+            reference = choose_reference(pairs, sharpness, torch.tensor(sequence.sizes, dtype=torch.float64))
         reference = int(reference)
         del copies
-        placement = place_frames(
-            chain_pairs(pairs, len(images), reference),
+        if initial is None:
+            start = chain_pairs(pairs, count, reference)
+        else:
+            start = start_from(op, initial, sequence.finite, reference)
+        placement = place_sequence(
+            start,
             pairs,
-            sequence,
+            sequence.frames,
             reference,
             distortion=distortion,
             descriptor=descriptor,
             options=options,
             generator=generator,
-            device=device,
+            device=sequence.device,
             progress=progress,
         )
-        placement = place_large_frames(
-            placement, sequence, reference, distortion=distortion, options=options, device=device, progress=progress
-        )
-        return judge_frames(pairs, placement, finite, reference)
+        return judge_frames(pairs, placement, sequence.finite, reference)
 
 
 def _check_options(op: str, reference: str | int, count: int, distortion: str, options: AlignOptions) -> None:
@@ -135,11 +153,3 @@ def _check_options(op: str, reference: str | int, count: int, distortion: str, o
     check_option(op, distortion in DISTORTIONS, known, distortion)
     needed = "joint=True to estimate a lens"
     check_option(op, options.joint or distortion == "none", needed, options.joint)
-
-
-def _sharpness(image: Tensor) -> float:
-    """Return the mean gradient per contrast: independent of exposure."""
-    grey = image.mean(dim=1)
-    dx = (grey[:, :, 1:] - grey[:, :, :-1]).abs().mean()
-    dy = (grey[:, 1:] - grey[:, :-1]).abs().mean()
-    return float((dx + dy) / (grey.std(correction=0) + 0.02))

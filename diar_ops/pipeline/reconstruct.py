@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 
-from diar_ops._checks import check_option, check_shapes, full_precision
+from diar_ops._checks import check_device, check_option, check_shapes, full_precision, is_integer
 from diar_ops._errors import DiarError
 from diar_ops._pixels import fit_size, resize_matrix
 from diar_ops._types import Alignment, Reconstruction
 from diar_ops.aggregate import exposure_gain
 from diar_ops.colour import srgb_to_linear
-from diar_ops.models import load_pretrained
 from diar_ops.pipeline._frames import Frames, Progress, check_frames
+from diar_ops.pipeline._plug_in import PlugIn, resolve_aggregator
 from diar_ops.pipeline._warp import AlignedSequence, warp_frame
-from diar_ops.pipeline.aggregators import AGGREGATORS, Aggregator, TiledNetwork
+from diar_ops.pipeline.aggregators import Aggregator, TiledNetwork
 from diar_ops.pipeline.settle import settle_frames
-
-_NEEDS_WEIGHTS = "an aggregator that knows the weights of the frames, such as a FaithfulDIAR"
 
 # Longest side of the copies on which exposure is compared: thousands of pixels fix a median.
 _EXPOSURE_SIZE = 256
@@ -32,6 +29,8 @@ _SETTLING_SIZE = 256
 _LARGE_WEIGHTS = 2**28
 # Pixels that one strip holds over all frames; about 200 bytes each at the peak.
 _STRIP_PIXELS = 2_000_000
+# Strips that overlap begin at multiples of so many rows: a multiple of networks' strides and windows.
+_STRIP_STEP = 64
 
 
 @full_precision
@@ -44,6 +43,7 @@ def reconstruct_sequence(
     compensate: bool = True,
     settle: bool = False,
     working_size: int = 1024,
+    device: torch.device | str | None = None,
     progress: Progress | None = None,
 ) -> Reconstruction:
     """Reconstruct the clean picture from frames and their alignment.
@@ -57,31 +57,39 @@ def reconstruct_sequence(
     the sequence by one factor per frame and channel in linear light (:func:`exposure_gain` on
     small copies): shadows and glare are left to them.
 
-    Works in tiles and strips, so that memory stays bounded for photos of any size.
+    Works in tiles and strips, so that memory stays bounded for photos of any size, but for
+    aggregators that need the whole picture (:class:`Aggregator` has how one says so).
 
     Args:
         frames: (T, 3, H, W), or T tensors (3, H, W) of any sizes; floating point in [0, 1],
             uint8 or uint16. R, G, B.
         alignment: Result of :func:`align_sequence` on these frames.
         aggregator: ``"diar"``: the network that comes with the package; another
-            :class:`FaithfulDIAR`, on any device; a name of
-            :data:`diar_ops.pipeline.AGGREGATORS`: ``"mean"``, ``"median"`` or ``"consensus"``,
-            the average of the frames that agree with the median over frames
-            (:func:`consensus_logits`); or a callable that maps frames (1, T, 3, H, W) and valid
-            (1, T, 1, H, W) to (picture, weights).
+            :class:`FaithfulDIAR`, on any device, compiled or averaged; a name of
+            :data:`diar_ops.pipeline.AGGREGATORS`: ``"mean"``, ``"median"``, ``"consensus"``, the
+            average of the frames that agree with the median over frames
+            (:func:`consensus_logits`), ``"rpca"`` or ``"intrinsic"``; or any callable that keeps
+            the contract of :class:`diar_ops.pipeline.Aggregator`: it maps frames (1, T, 3, H, W)
+            and valid (1, T, 1, H, W) to the picture, or (picture, weights).
         valid: Optional T masks (1, H, W) bool of pixels that the photos really hold.
         compensate: Whether to compensate exposure and white balance; a network does always.
         settle: Lay the frames over what most of them show first (:func:`settle_frames`): for
             alignments that are off by a pixel or two. That of :func:`align_sequence` is not.
         working_size: Longest side of the copies that a network weighs, in pixels.
+        device: Where to compute; ``None``: where the frames are. A network of yours, and any Module
+            with parameters, stays where it is, and is given its input there.
         progress: Called with (name of the step, done, in all).
 
     Returns:
-        :class:`Reconstruction` on the CPU, float32; weights float16 where they are more than 2^28.
+        :class:`Reconstruction` on the CPU, float32; weights float16 where they are more than 2^28,
+        ``None`` from aggregators that do not tell them.
 
     Raises:
         ShapeError, DtypeError: The frames are not pictures, or do not fit the alignment.
-        OptionError: Unknown aggregator, one that returns no weights, or ``working_size`` below 64.
+        OptionError: Unknown aggregator, one that cannot be called with (features, valid), or whose
+            values are not as its contract says; ``working_size`` below 64.
+        ShapeError, DtypeError, DeviceError: So is what the aggregator returns.
+        DeviceError: ``device`` does not compute.
         DiarError: No frame is aligned.
     """
     op = "reconstruct_sequence"
@@ -91,29 +99,27 @@ def reconstruct_sequence(
         homography=(alignment.homography_reference_frame, f"{len(frames)} 3 3"),
         success=(alignment.success, f"{len(frames)}"),
     )
-    if aggregator == "diar":
-        aggregator = load_pretrained("diar")
-    elif isinstance(aggregator, str):
-        names = ", ".join(("diar", *AGGREGATORS))
-        known = f"aggregator to be one of {names}, a network or a callable"
-        check_option(op, aggregator in AGGREGATORS, known, aggregator)
-        aggregator = partial(AGGREGATORS[aggregator], return_weights=True)
-    check_option(op, callable(aggregator), _NEEDS_WEIGHTS, type(aggregator).__name__)
-    check_option(op, working_size >= 64, "working_size >= 64", working_size)
-    used = [t for t in range(len(frames)) if bool(alignment.success[t])]
+    check_option(op, is_integer(working_size) and working_size >= 64, "working_size >= 64", working_size)
+    device = frames[0].device if device is None else check_device(op, device)
+    resolved = resolve_aggregator(op, aggregator, device)
+    used = alignment.success.nonzero().flatten().tolist()
     if not used:
         raise DiarError(f"{op}: no frame is aligned, nothing to reconstruct from")
     masks: list[Tensor | None] = [None] * len(frames) if valid is None else list(valid)
-    sequence = AlignedSequence(frames, masks, alignment, used)
+    # Small matrices whose values crop the frames: on the CPU they cost no wait.
+    alignment = alignment._replace(homography_reference_frame=alignment.homography_reference_frame.cpu())
+    sequence = AlignedSequence(frames, masks, alignment, used, device)
     progress = progress or (lambda step, done, total: None)
     with torch.no_grad():
         if settle:
             sequence = _settle(sequence)
-        if isinstance(aggregator, TiledNetwork):
-            restore, gain = _tiled_windows(aggregator, sequence, working_size, progress)
+        if isinstance(resolved, PlugIn):
+            restore, gain = _plug_in_windows(op, resolved, sequence, compensate)
+            whole = math.isinf(resolved.reach)
         else:
-            restore, gain = _pixelwise_windows(aggregator, sequence, compensate)
-        return _in_strips(sequence, restore, gain, progress)
+            restore, gain = _tiled_windows(resolved, sequence, working_size, progress)
+            whole = False
+        return _in_strips(sequence, restore, gain, progress, whole=whole)
 
 
 class _Window(NamedTuple):
@@ -121,12 +127,12 @@ class _Window(NamedTuple):
 
     Attributes:
         image: (1, 3, h, w).
-        weights: (1, T, 1 or 3, h, w) of the used frames.
+        weights: (1, T, 1 or 3, h, w) of the used frames; ``None`` where they are not known.
         valid: (1, T, 1, h, w) bool, which frames show the pixel.
     """
 
     image: Tensor
-    weights: Tensor
+    weights: Tensor | None
     valid: Tensor
 
 
@@ -134,40 +140,53 @@ class _Window(NamedTuple):
 _Restore: TypeAlias = Callable[[tuple[int, int, int, int]], _Window]
 
 
-def _in_strips(sequence: AlignedSequence, restore: _Restore, gain: Tensor, progress: Progress) -> Reconstruction:
-    """Restore the picture strip by strip."""
+def _in_strips(
+    sequence: AlignedSequence, restore: _Restore, gain: Tensor, progress: Progress, *, whole: bool
+) -> Reconstruction:
+    """Restore the picture strip by strip, or at once."""
     (height, width), used = sequence.alignment.size, sequence.used
     image = torch.zeros(3, height, width, dtype=torch.float32)
     coverage = torch.zeros(1, height, width, dtype=torch.int64)
     count = len(sequence.frames)
     half = count * height * width >= _LARGE_WEIGHTS
-    weights = torch.zeros(count, 1, height, width, dtype=torch.float16 if half else torch.float32)
-    rows = max(1, min(height, math.ceil(_STRIP_PIXELS / (width * len(used)))))
+    weights: Tensor | None = None
+    rows = height if whole else max(1, min(height, math.ceil(_STRIP_PIXELS / (width * len(used)))))
     for top in range(0, height, rows):
         bottom = min(height, top + rows)
         window = restore((top, 0, bottom - top, width))
         image[:, top:bottom] = window.image[0].clamp(0, 1)
         coverage[:, top:bottom] = window.valid[0].sum(dim=0)
-        weights[used, :, top:bottom] = window.weights[0].mean(dim=1, keepdim=True).to(weights)
+        if window.weights is not None:
+            if weights is None:
+                weights = torch.zeros(count, 1, height, width, dtype=torch.float16 if half else torch.float32)
+            weights[used, :, top:bottom] = window.weights[0].mean(dim=1, keepdim=True).to(weights)
         progress("putting together", bottom, height)
     return Reconstruction(image, coverage, weights, gain)
 
 
-def _pixelwise_windows(aggregate: Aggregator, sequence: AlignedSequence, compensate: bool) -> tuple[_Restore, Tensor]:
-    """Return how an aggregator that sees single windows restores them, and the exposure gains."""
+def _plug_in_windows(
+    op: str, aggregate: PlugIn, sequence: AlignedSequence, compensate: bool
+) -> tuple[_Restore, Tensor]:
+    """Return how an aggregator restores windows, and the exposure gains."""
+    full = sequence.alignment.size
     gain = torch.ones(len(sequence.frames), 3, dtype=torch.float32)
     if compensate and len(sequence.used) > 1:
-        small = fit_size(sequence.alignment.size, _EXPOSURE_SIZE)
+        small = fit_size(full, _EXPOSURE_SIZE)
         # Twice the size leaves the anti-aliasing of the warp something to average.
         frames, valid = sequence.resized(small, 2 * _EXPOSURE_SIZE).warp((0, 0, *small))
         gain[sequence.used] = exposure_gain(srgb_to_linear(frames), valid)[0].to(gain)
 
     def restore(window: tuple[int, int, int, int]) -> _Window:
-        frames, valid = sequence.warp(window, gain)
-        result = aggregate(frames, valid)
-        fits = isinstance(result, tuple) and len(result) == 2
-        check_option("reconstruct_sequence", fits, _NEEDS_WEIGHTS, type(aggregate).__name__)
-        return _Window(*result, valid)
+        top, left, height, width = window
+        first, last = top, top + height
+        if 0 < aggregate.reach < math.inf:
+            reach = math.ceil(aggregate.reach)
+            first = max(0, top - reach) // _STRIP_STEP * _STRIP_STEP
+            last = min(full[0], last + reach)
+        frames, valid = sequence.warp((first, left, last - first, width), gain)
+        image, weights = aggregate(op, frames, valid)
+        rows = slice(top - first, top - first + height)
+        return _Window(image[..., rows, :], None if weights is None else weights[..., rows, :], valid[..., rows, :])
 
     return restore, gain
 
@@ -182,7 +201,7 @@ def _tiled_windows(
     frame_warpers = [working.only(t).warp for t in used]
     tiled = network.prepare_tiles(working.warp, frame_warpers, size, full, progress)
     gain = torch.ones(len(sequence.frames), 3, dtype=torch.float32)
-    gain[used] = tiled.gain
+    gain[used] = tiled.gain.to(gain)
 
     def restore(window: tuple[int, int, int, int]) -> _Window:
         frames, valid = sequence.warp(window)

@@ -9,9 +9,11 @@ from torch.nn import functional as F
 from diar_ops._checks import (
     check_bool,
     check_floating,
+    check_no_gradient,
     check_option,
     check_shapes,
     full_precision,
+    is_integer,
     solve_dtype,
     widest_dtype,
 )
@@ -52,10 +54,10 @@ def settle_frames(frames: Tensor, valid: Tensor | None = None, *, longest: int =
     Returns:
         (B, T, 3, 3) float64 (float32 on MPS), settled ~ H @ frame, in pixels. The identity for
         frames that lie within 0.2 pixels of their place, that move by more than 3 % of the longer
-        side, or of which too little agrees with the others. It carries no gradient.
+        side, or of which too little agrees with the others. Without a gradient.
 
     Raises:
-        ShapeError, DtypeError: The tensors do not fit together.
+        ShapeError, DtypeError: The tensors do not fit together, or ask for a gradient.
         OptionError: ``longest`` is below 64.
 
     Example:
@@ -64,10 +66,11 @@ def settle_frames(frames: Tensor, valid: Tensor | None = None, *, longest: int =
         >>> settled = warp_homography(frames[0], H[0].float(), mode="bicubic")
     """
     op = "settle_frames"
-    check_shapes(op, frames=(frames, "B T C H W"), valid=(valid, "B T 1 H W"))
+    check_shapes(op, frames=(frames, "B T C H W"), valid=(valid, "? B T 1 H W"))
     check_floating(op, frames=frames)
     check_bool(op, valid=valid)
-    check_option(op, longest >= 64, "longest >= 64", longest)
+    check_no_gradient(op, frames=frames)
+    check_option(op, is_integer(longest) and longest >= 64, "longest >= 64", longest)
     B, T = frames.shape[:2]
     size = (frames.shape[-2], frames.shape[-1])
     wide = widest_dtype(frames.device)

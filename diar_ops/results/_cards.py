@@ -25,8 +25,8 @@ class FrameCard(NamedTuple):
     photo: str
     size: tuple[int, int]
     colour: str
-    #: Mean share of the frame in the covered pixels of the clean picture.
-    share: float
+    #: Mean share of the frame in the covered pixels of the clean picture, where it is known.
+    share: float | None
     #: Quantiles of its points' residuals, see :class:`Spreads`.
     spread: dict[str, float] | None
     status: str = "left out"
@@ -64,6 +64,7 @@ def frame_cards(run: FinishedRun, spreads: Spreads, corner_error: Sequence[float
     colours = frame_colours(len(run.frames))
     clean = reduce_image(reconstruction.image, _LONGEST)
     covered = max(1, int((reconstruction.coverage > 0).sum()))
+    weights = reconstruction.weights
     cards = []
     for t, (frame, name) in enumerate(zip(run.frames, run.names, strict=True)):
         photo = reduce_image(frame, _LONGEST)
@@ -72,7 +73,7 @@ def frame_cards(run: FinishedRun, spreads: Spreads, corner_error: Sequence[float
             photo=data_uri(photo, quality=84),
             size=image_size(photo),
             colour=colours[t],
-            share=float(reconstruction.weights[t].detach().sum(dtype=torch.float64)) / covered,
+            share=None if weights is None else float(weights[t].detach().sum(dtype=torch.float64)) / covered,
             spread=spreads.per_frame[t],
         )
         if not alignment.success[t]:

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from torch import nn
 
 from diar_ops._checks import check_device
 from diar_ops._errors import DiarError
 from diar_ops._types import Alignment, Reason, Reconstruction
 from diar_ops.data import Photo, find_photo, is_sequence, list_images, read_photos
-from diar_ops.models import FaithfulDIAR, load_descriptor, load_pretrained
+from diar_ops.models import load_descriptor, load_pretrained
+from diar_ops.models.weights.registry import RESTORERS
 from diar_ops.pipeline import AGGREGATORS, align_sequence, aligned_frames, reconstruct_sequence
 from diar_ops.results.files import check_results_folder, write_results
 from diar_ops.results.ground_truth import GroundTruth, read_ground_truth, score_against
@@ -31,9 +33,9 @@ class CleanOptions:
         reference: Photo whose view the picture takes: a file name, a number from 0, or ``"auto"``.
         descriptor: What photos are matched by: a name of :func:`load_descriptor`, or a file.
         aggregator: How a pixel is made from the photos: ``"diar"``, a name of
-            :data:`AGGREGATORS`, or a file with the weights of a :class:`FaithfulDIAR`.
+            :data:`AGGREGATORS`, or a file with the weights of a network that restores.
         lens: Whether to estimate the lens and to straighten the picture.
-        device: Where to align.
+        device: Where to compute.
         max_size: Longest side in pixels to which photos are shrunk first; None for full size.
         seed: Of the random sampling, in 64 bits.
         ground_truth: The known original to compare with, see :func:`read_ground_truth`; None for
@@ -141,7 +143,7 @@ def clean_photos(
     names, frames, valid = zip(*((p.name, p.pixels, p.valid) for p in loaded), strict=True)
     reference = "auto" if options.reference == "auto" else find_photo(names, options.reference)
     descriptor = load_descriptor(options.descriptor, device=options.device)
-    aggregator = _load_aggregator(options.aggregator)
+    aggregator = _load_aggregator(options.aggregator, options.device)
     truth = _read_truth(options.ground_truth, photos, listener)
 
     with _timed(timings, "aligning", listener) as progress:
@@ -157,7 +159,9 @@ def clean_photos(
         )
     _check_alignment(names, alignment, options.lens, listener)
     with _timed(timings, "reconstructing", listener) as progress:
-        reconstruction = reconstruct_sequence(frames, alignment, aggregator=aggregator, valid=valid, progress=progress)
+        reconstruction = reconstruct_sequence(
+            frames, alignment, aggregator=aggregator, valid=valid, device=options.device, progress=progress
+        )
     scores: dict[str, Any] = {}
     try:
         scores = score_against(truth, loaded, alignment, reconstruction) if truth else {}
@@ -200,7 +204,7 @@ def _check_folder(folder: str | PathLike[str], files: Sequence[Path], overwrite:
     return check_results_folder(folder, overwrite=overwrite)
 
 
-def _load_aggregator(name: str) -> str | FaithfulDIAR:
+def _load_aggregator(name: str, device: str = "cpu") -> str | nn.Module:
     """Return a known name as it is, or the network of that name or in that file."""
     if name in AGGREGATORS:
         return name
@@ -210,12 +214,12 @@ def _load_aggregator(name: str) -> str | FaithfulDIAR:
             f"got {name!r}, which is neither"
         )
     network = load_pretrained(name)
-    if not isinstance(network, FaithfulDIAR):
+    if type(network).__name__ not in RESTORERS:
         raise DiarError(
-            f"--aggregator: {name} holds a {type(network).__name__}, which does not tell how much "
-            f"of each photo is in a pixel; give the weights of a FaithfulDIAR"
+            f"--aggregator: {name} holds a {type(network).__name__}, which does not make pictures of photos; give the "
+            f"weights of one of {', '.join(RESTORERS)}"
         )
-    return network
+    return network.to(device)
 
 
 def _read_truth(

@@ -132,7 +132,8 @@ def write_results(
     """Write ``clean.png``, ``aligned/``, ``weights/``, ``homographies.json`` and ``report.html``.
 
     Every file appears whole or not at all. Where earlier results are overwritten, the pictures of
-    photos that no longer take part are removed once everything else is written.
+    photos that no longer take part are removed once everything else is written. Where it is not
+    known which frame gave what, there is no ``weights/``.
 
     Args:
         folder: Where to; created if missing.
@@ -156,16 +157,21 @@ def write_results(
     covered = reconstruction.coverage > 0
     write_picture = partial(write_image, icc_profile=icc_profile, bit_depth=bit_depth, overwrite=overwrite)
     write_picture(folder / _PICTURE, reconstruction.image, valid=None if bool(covered.all()) else covered)
+    weights = reconstruction.weights
     for t, picture, valid in aligned:
         write_picture(folder / "aligned" / files[t], picture, valid=valid)
-        weights = reconstruction.weights[t]
-        write_image(folder / "weights" / files[t], weights, bit_depth=8, overwrite=overwrite)
+        if weights is not None:
+            write_image(folder / "weights" / files[t], weights[t], bit_depth=8, overwrite=overwrite)
         written.add(files[t])
     document = json.dumps(homographies_document(names, alignment), indent=2, ensure_ascii=False)
     write_text_atomic(folder / _DOCUMENT, document + "\n", overwrite=overwrite)
     if report is not None:
         write_text_atomic(folder / _REPORT, report, overwrite=overwrite)
-    _remove_stale(folder, earlier - written, {_folded(name): name for name in written})
+    known = {_folded(name): name for name in written}
+    _remove_stale(folder / "aligned", earlier - written, known)
+    _remove_stale(
+        folder / "weights", earlier if weights is None else earlier - written, {} if weights is None else known
+    )
 
 
 def _earlier_files(folder: Path) -> set[str]:
@@ -178,14 +184,13 @@ def _earlier_files(folder: Path) -> set[str]:
 
 
 def _remove_stale(folder: Path, stale: set[str], written: dict[str, str]) -> None:
-    """Remove pictures of an earlier run; what is no plain file there is not ours."""
+    """Remove pictures of an earlier run from a folder; what is no plain file there is not ours."""
     for name in stale:
         same_folded = written.get(_folded(name))
-        for kind in ("aligned", "weights"):
-            path = folder / kind / Path(name).name
-            try:
-                # Where case does not count, the old name may lead to the new picture.
-                if path.is_file() and not (same_folded and path.samefile(folder / kind / same_folded)):
-                    path.unlink(missing_ok=True)
-            except OSError as error:
-                raise OutputError(f"cannot remove {path}: {describe_os_error(error)}") from error
+        path = folder / Path(name).name
+        try:
+            # Where case does not count, the old name may lead to the new picture.
+            if path.is_file() and not (same_folded and path.samefile(folder / same_folded)):
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(f"cannot remove {path}: {describe_os_error(error)}") from error

@@ -91,7 +91,7 @@ def render_report(
         count=count,
         flicker=flicker(run),
         cards=cards,
-        largest_share=max([card.share for card in cards] + [1e-9]),
+        largest_share=max([card.share or 0.0 for card in cards] + [1e-9]),
         axis=spreads.axis,
         drawings=draw_pairs(run),
         timings=[(k, words.seconds(v), v / max(total, 1e-9)) for k, v in timings.items()],
@@ -114,7 +114,7 @@ def _check_arguments(op: str, run: FinishedRun, scores: Mapping[str, Any]) -> No
         spread=(alignment.spread, "T 5"),
         image=(reconstruction.image, "3 H W"),
         coverage=(reconstruction.coverage, "1 H W"),
-        weights=(reconstruction.weights, "T 1 H W"),
+        weights=(reconstruction.weights, "? T 1 H W"),
         gain=(reconstruction.gain, "T 3"),
     )
     if not count == len(run.names) == sizes["T"]:
@@ -165,8 +165,8 @@ def _stats_of_scores(scores: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _pictures(run: FinishedRun, colours: list[str]) -> dict[str, Any]:
-    """Return the photo before, the clean picture after, and the maps of what each frame gave."""
-    image, coverage = run.reconstruction.image, run.reconstruction.coverage
+    """Return the photo before, the clean picture after, and the maps of what each frame gave, if that is known."""
+    image, coverage, weights = run.reconstruction.image, run.reconstruction.coverage, run.reconstruction.weights
     after = reduce_image(image, _MAIN)
     before = reduce_image(run.frames[run.alignment.reference], image_size(after))
     small = reduce_image(image, _MAP)
@@ -175,6 +175,6 @@ def _pictures(run: FinishedRun, colours: list[str]) -> dict[str, Any]:
         "before": data_uri(before),
         "after": data_uri(after),
         "size": image_size(after),
-        "sources": data_uri(source_map(run.reconstruction.weights, small, colours)),
+        "sources": None if weights is None else data_uri(source_map(weights, small, colours)),
         "coverage": data_uri(counts, lossless=True),
     }

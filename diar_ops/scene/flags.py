@@ -71,7 +71,10 @@ def frame_shares(
     """
     op = "frame_shares"
     check_shapes(
-        op, homography_frame_label=(homography_frame_label, "3 3"), occluded=(occluded, "1 H W"), flags=(flags, "1 H W")
+        op,
+        homography_frame_label=(homography_frame_label, "3 3"),
+        occluded=(occluded, "1 H W"),
+        flags=(flags, "? 1 H W"),
     )
     check_bool(op, occluded=occluded)
     H = homography_frame_label.double()

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from diar_ops._checks import check_floating, check_option, check_shapes, full_precision, solve_dtype
+from diar_ops._checks import check_floating, check_option, check_shapes, full_precision, is_number, solve_dtype
 
 #: Tables K.1 and K.2 of the standard: steps of the 8 x 8 coefficients at quality 50.
 LUMINANCE = (
@@ -57,7 +57,7 @@ def jpeg_compress(image: Tensor, *, quality: float | Tensor = 75.0, subsample: b
         check_shapes("jpeg_compress", image=(image, "B 3 H W"), quality=(quality, "B"))
     else:
         check_shapes("jpeg_compress", image=(image, "B 3 H W"))
-        check_option("jpeg_compress", 1 <= quality <= 100, "quality 1 to 100", quality)
+        check_option("jpeg_compress", is_number(quality) and 1 <= quality <= 100, "quality 1 to 100", quality)
         quality = torch.full((image.shape[0],), float(quality), dtype=torch.float64, device=image.device)
     check_floating("jpeg_compress", image=image)
     if image.numel() == 0:

@@ -9,7 +9,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from diar_ops._checks import check_floating, check_option, check_shapes, eager, full_precision, solve_dtype
+from diar_ops._checks import (
+    check_floating,
+    check_generator,
+    check_option,
+    check_shapes,
+    eager,
+    full_precision,
+    solve_dtype,
+)
 from diar_ops._seeds import fresh_generator
 from diar_ops.colour import linear_to_srgb
 from diar_ops.scene.camera import CameraRanges
@@ -59,6 +67,7 @@ def photograph(
     Source: noise after Foi et al., "Practical Poissonian-Gaussian noise modeling and fitting for
     single-image raw-data", IEEE TIP 2008.
     """
+    check_generator("photograph", generator)
     check_shapes("photograph", radiance=(radiance, "B T 3 H W"))
     check_floating("photograph", radiance=radiance)
     ranges = CameraRanges() if ranges is None else ranges

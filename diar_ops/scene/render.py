@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -11,12 +10,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from diar_ops._checks import check_floating, check_option, check_shapes, eager, full_precision, is_integer, solve_dtype
-from diar_ops._errors import DtypeError
 from diar_ops.colour import linear_to_srgb, srgb_to_linear
 from diar_ops.scene._render.frames import prepare_frames
 from diar_ops.scene._render.plane_view import TAPS
 from diar_ops.scene._render.tiles import tile_rays
 from diar_ops.scene._render.trace import trace
+from diar_ops.scene._scene_checks import check_scene
 from diar_ops.scene.plane import scene_homography
 from diar_ops.scene.types import PlanarScene
 
@@ -78,28 +77,23 @@ def render_planar_scene(texture: Tensor, scene: PlanarScene, *, shadow_detail: i
         colours and ambient of the scene; masks and edges of things are not. NaN in a texture stays
         in its sequence, at the pixels that show it. Which rays meet which thing decides about
         sizes: compiled code calls the renderer as it is (``torch.compiler.disable``), it cannot be
-        exported, and ``vmap`` refuses it (it takes batches). A GPU is waited for seven times, and
+        exported, and ``vmap`` refuses it (it takes batches). A GPU is waited for eight times, and
         seven times for each further chunk of frames.
 
     Raises:
-        ShapeError: ``texture`` is not (B, 3, H, W) with the B of the scene.
-        DtypeError: It is not floating point, or the scene is not float64.
-        OptionError: It has no pixels, or ``shadow_detail`` is not 1 to 8.
+        ShapeError: ``texture`` is not (B, 3, H, W) with the B of the scene, or the scene does not
+            fit together.
+        DtypeError: ``texture`` is not floating point, or the scene is not float64.
+        OptionError: ``texture`` has no pixels, the scene holds NaN or infinity, or
+            ``shadow_detail`` is not 1 to 8.
 
     Source: see ``_render/microfacet.py`` and ``_render/primitives.py`` for the closed forms.
     """
     op = "render_planar_scene"
-    check_option(op, isinstance(scene, PlanarScene), "scene: PlanarScene", type(scene).__name__)
     check_shapes(op, texture=(texture, "B 3 H W"))
-    check_shapes(op, texture=(texture, "B 3 H W"), scene_K=(scene.K.to(texture.device), "B T 3 3"))
     check_floating(op, texture=texture)
-    dtypes = {value.dtype for value in _tensors(scene) if value.is_floating_point()}
-    if dtypes != {torch.float64}:
-        raise DtypeError(
-            f"{op}: a scene must be float64 throughout, whatever the texture is; got "
-            f"{', '.join(sorted(map(str, dtypes)))}"
-        )
     check_option(op, min(texture.shape[-2:]) > 0, "a texture with pixels", list(texture.shape))
+    check_scene(op, scene, batch=len(texture))
     fits = is_integer(shadow_detail) and 1 <= shadow_detail <= 8
     check_option(op, fits, "shadow_detail from 1 to 8", shadow_detail)
 
@@ -130,11 +124,6 @@ def render_planar_scene(texture: Tensor, scene: PlanarScene, *, shadow_detail: i
         H.to(device),
         *masks,
     )
-
-
-def _tensors(scene: PlanarScene) -> Iterator[Tensor]:
-    for value in scene[:-1]:
-        yield from (value,) if isinstance(value, Tensor) else value
 
 
 def _chunks(batch: int, frames: int, limit: int) -> list[tuple[int, int]]:

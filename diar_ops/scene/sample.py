@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from diar_ops._checks import check_option, check_size, eager, is_integer
+from diar_ops._checks import check_generator, check_option, check_size, eager, is_integer
 from diar_ops._seeds import fresh_generator
 from diar_ops.scene._sample.cameras import sample_cameras
 from diar_ops.scene._sample.lights import sample_lights
@@ -62,6 +62,7 @@ def sample_planar_scene(
     check_option(op, is_integer(frames) and frames >= 1, "frames >= 1", frames)
     check_option(op, kind in KINDS, f"kind to be one of {', '.join(KINDS)}", kind)
     size = check_size(op, size)
+    check_generator(op, generator)
     rng = TensorRng(fresh_generator() if generator is None else generator)
     try:
         sides = torch.as_tensor(picture_size, dtype=torch.float64, device=rng.device)

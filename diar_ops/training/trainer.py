@@ -18,7 +18,7 @@ from diar_ops._errors import DiarError, WeightsError
 from diar_ops._seeds import generator_for
 from diar_ops.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from diar_ops.training.curve import CURVE, write_curve
-from diar_ops.training.ema import ExponentialMovingAverage
+from diar_ops.training.ema import averaged_model
 from diar_ops.training.processes import Processes
 from diar_ops.training.sampler import StepSampler
 from diar_ops.training.signals import catch_stop_signals, leave_signals_to_parent
@@ -80,7 +80,7 @@ class Trainer:
         self.processes = processes or Processes()
         self.device = torch.device(self.config.device if device is None else device)
         self.network = task.network.to(self.device).train()
-        self.mean = ExponentialMovingAverage(self.network, self.config.ema)
+        self.mean = averaged_model(self.network, self.config.ema)
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=self.config.lr, weight_decay=self.config.weight_decay
         )
@@ -181,12 +181,13 @@ class Trainer:
         self.config.check_continues(state.config)
         try:
             self.network.load_state_dict(state.network)
-            self.mean.network.load_state_dict(state.mean)
+            self.mean.module.load_state_dict(state.mean)
             self.optimizer.load_state_dict(state.optimizer)
             self.scaler.load_state_dict(state.scaler)
         except (RuntimeError, ValueError, KeyError) as error:
             raise WeightsError(f"{path} is of another network; give another output folder") from error
         state.config = self.config.to_json()
+        self.mean.n_averaged.fill_(state.updates)
         return state
 
     def _loader(self) -> DataLoader[Any]:
@@ -223,7 +224,7 @@ class Trainer:
         ).tolist()
         if math.isfinite(mean_loss) and math.isfinite(mean_norm):
             self.scaler.step(self.optimizer)
-            self.mean.update(self.network, state.updates)
+            self.mean.update_parameters(self.network)
             state.updates += 1
             state.in_a_row = 0
             state.loss_sum += mean_loss
@@ -248,7 +249,7 @@ class Trainer:
     def _validate(self) -> None:
         """Score the mean weights, and add a row to the curve."""
         state = self.state
-        scores = self.task.mean_scores(self.mean.network, self.processes, self.device)
+        scores = self.task.mean_scores(self.mean.module, self.processes, self.device)
         state.rows.append(
             {
                 "step": state.step,
@@ -268,14 +269,14 @@ class Trainer:
         if not self.processes.is_main:
             return
         state = self.state
-        state.network, state.mean = self.network.state_dict(), self.mean.network.state_dict()
+        state.network, state.mean = self.network.state_dict(), self.mean.module.state_dict()
         state.optimizer, state.scaler = self.optimizer.state_dict(), self.scaler.state_dict()
         save_checkpoint(self.out / "checkpoint.pt", state)
         if state.rows:
             write_curve(self.out / CURVE, state.rows)
             self.task.plot(self.out / "curve.png", state.rows)
         if self.export is not None:
-            self.export(self.mean.network, self._facts())
+            self.export(self.mean.module, self._facts())
 
     def _facts(self) -> dict[str, str]:
         """Return facts on the run for the header of the file of weights."""

@@ -166,5 +166,5 @@ def test_half_precision_descriptors_keep_their_positions(half: torch.dtype) -> N
 
 
 def test_a_tensor_is_no_feature_map() -> None:
-    with pytest.raises(DtypeError, match="expected a FeatureMap, got Tensor"):
+    with pytest.raises(DtypeError, match="expected a FeatureMap as features0, got Tensor"):
         match_local(torch.zeros(1, 4, 5, 5), torch.zeros(1, 4, 5, 5))  # type: ignore[arg-type]

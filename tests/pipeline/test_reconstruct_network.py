@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from diar_ops import Alignment, DeepResidualSets, FaithfulDIAR, OptionError, reconstruct_sequence
+from diar_ops import Alignment, FaithfulDIAR, OptionError, reconstruct_sequence
 from diar_ops._types import Reconstruction, Restored
 from diar_ops.models import Light
 from diar_ops.pipeline import reconstruct as module
@@ -189,11 +189,8 @@ def test_the_network_is_left_as_it_was() -> None:
     assert all(p.grad is None and p.requires_grad for p in built.parameters())
 
 
-def test_networks_that_know_no_weights_are_refused() -> None:
+def test_copies_of_less_than_64_pixels_are_refused() -> None:
     frames, alignment = scene(2)
-    for wrong in (DeepResidualSets(), 3):
-        with pytest.raises(OptionError, match=r"knows the weights .* such as a FaithfulDIAR, got"):
-            reconstruct_sequence(frames, alignment, aggregator=wrong)  # type: ignore[arg-type]
     with pytest.raises(OptionError, match="working_size >= 64, got 63"):
         reconstruct_sequence(frames, alignment, aggregator=network(), working_size=63)
 

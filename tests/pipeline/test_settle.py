@@ -48,6 +48,7 @@ class TestSettleFrames(OpTests):
     op = "settle_frames"
     module = "SettleFrames"
     exempt = {"gradcheck": "which frames move is a discrete choice; its result has no gradient"}
+    half_result = torch.float64  # homographies move pixels by less than half precision tells
 
     def call(self, device: torch.device, dtype: torch.dtype) -> Call:
         frames, _ = jittered(1.0, 4, "settle call")

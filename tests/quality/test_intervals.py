@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
+from scipy.stats import bootstrap
 
 from benchmarks.quality.intervals import Mean, mean_of
 from tests.harness import generator
@@ -48,3 +50,23 @@ def test_pictures_of_unequal_numbers_of_sequences_weigh_by_them() -> None:
     values = torch.tensor([1.0, 1.0, 1.0, 5.0])
     mean = mean_of(values, ["a", "a", "a", "b"])
     assert mean == Mean(2, 1, 5)
+
+
+def test_oracle_scipy() -> None:
+    """The interval is the percentile interval of SciPy's bootstrap over whole pictures."""
+    sizes = torch.randint(1, 6, (40,), generator=generator("sizes"))
+    quality = torch.randn(40, generator=generator("quality"), dtype=torch.float64).repeat_interleave(sizes)
+    values = quality + 0.3 * torch.randn(len(quality), generator=generator("values"), dtype=torch.float64)
+    of_pictures = [group.numpy() for group in values.split(sizes.tolist())]
+    mean = mean_of(values, [str(n) for n, size in enumerate(sizes.tolist()) for _ in range(size)])
+
+    def statistic(drawn: np.ndarray) -> float:
+        return np.concatenate([of_pictures[n] for n in drawn]).mean()
+
+    drawn = (np.arange(40),)
+    expected = bootstrap(drawn, statistic, n_resamples=4000, vectorized=False, method="percentile", rng=0)
+    # An end of 4000 resamplings has a standard error of 0.042 standard errors of the mean:
+    # four of the difference of two ends.
+    close = 4 * 2**0.5 * 0.042 * expected.standard_error
+    assert mean.low == pytest.approx(expected.confidence_interval.low, abs=close)
+    assert mean.high == pytest.approx(expected.confidence_interval.high, abs=close)

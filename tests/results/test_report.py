@@ -250,3 +250,14 @@ def test_the_bend_of_the_lens_is_named_where_there_is_one() -> None:
     assert "bend of the lens" not in page(data)[1].text
     data["alignment"] = data["alignment"]._replace(distortion=-0.0123)
     assert "-1.23 %" in page(data)[1].text.replace("\u00a0", " ")
+
+
+def test_unknown_weights_are_said_to_be_unknown() -> None:
+    data = sequence()
+    _, known = page(data)
+    data["reconstruction"] = data["reconstruction"]._replace(weights=None)
+    _, parsed = page(data)
+    words = "Unknown: this way of putting photos together does not tell how much of each photo is in a pixel."
+    assert words in parsed.text
+    assert words not in known.text
+    assert "Mean share of each photo in the clean picture" not in parsed.attributes("aria-label")

@@ -143,3 +143,12 @@ def test_a_full_disk_loses_no_earlier_file(tmp_path: Path, monkeypatch: pytest.M
     assert set(old) <= set(after), "earlier pictures go only when all new ones are there"
     for name, data in after.items():
         assert data in (old.get(name), new.get(name)), f"{name} is neither old nor new"
+
+
+def test_unknown_weights_are_not_written_and_earlier_ones_removed(tmp_path: Path) -> None:
+    write(tmp_path)
+    assert (tmp_path / "weights" / "a.png").is_file()
+    unknown = reconstruction()._replace(weights=None)
+    write_results(tmp_path, NAMES, alignment(), unknown, aligned(), overwrite=True)
+    assert not any((tmp_path / "weights").iterdir())
+    assert sorted(path.name for path in (tmp_path / "aligned").iterdir()) == ["a.png", "b.png"]

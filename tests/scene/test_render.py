@@ -39,7 +39,7 @@ class TestRenderPlanarScene(OpTests):
     }
     # One for the slots in use; one each for the lights and shadows, what rays hit, edges and their
     # rays, what is seen in mirrors and the shadows there.
-    waits = 7
+    waits = 8
     # A mirrored highlight turns on the last digits of float32.
     half_bounds = {torch.float16: (5e-3, 2e-2)}
 

@@ -127,7 +127,7 @@ def test_what_a_run_leaves_behind(tmp_path: Path) -> None:
     # Every second step, and the end.
     assert [row.split(",")[:3] for row in rows] == [["2", "1", "8"], ["4", "2", "16"], ["5", "2.5", "20"]]
     network, facts = exported[-1]
-    assert network is trainer.mean.network
+    assert network is trainer.mean.module
     assert (facts["steps"], facts["sequences"], facts["seed"]) == ("5", "20", "0")
     assert float(facts["rendered_psnr"]) == pytest.approx(trainer.scores["rendered_psnr"], abs=1e-3)
     assert '"batch": 4' in facts["options"]

@@ -161,7 +161,7 @@ def _model_card(network: Pretrained, metadata: Mapping[str, str]) -> str:
     name = architecture_of(type(network)).__name__
     count = sum(p.numel() for p in network.parameters())
     lines = ["---", "library_name: diar_ops", "tags:", "- diar_ops", "- image-to-image", "---", "", f"# {name}", ""]
-    lines += [f"A network of {count:,} parameters for [diar_ops](https://pypi.org/project/diar-ops/).", ""]
+    lines += [f"A network of {count:,} parameters for diar_ops.", ""]
     lines += ["```python", f"from diar_ops import {name}", ""]
     lines += [f'network = {name}.from_pretrained("owner/name")  # this repository, or a folder', "```", ""]
     for title, table in (("Config", dataclasses.asdict(network.config)), ("Training", metadata)):

@@ -126,9 +126,9 @@ def gather_light(
         parts.append(whole_view(*warper((0, 0, *size))))
         progress(done + 1, len(warpers))
     weight = next(network.parameters())
-    frames = torch.cat([part.frames for part in parts], dim=1).to(weight)
+    frames = torch.cat([part.frames for part in parts], dim=1)
     valid = torch.cat([part.valid for part in parts], dim=1).to(weight.device)
-    return _to_cpu(network.estimate_light(frames, valid))
+    return _moved(network.estimate_light(frames.to(weight), valid), frames.device)
 
 
 def gather_evidence(
@@ -148,21 +148,22 @@ def gather_evidence(
     device_light = Light(*(field.to(weight) for field in light))
     cut = tiles(size, frames, pixels)
     h, w = (-(-n // STRIDE) for n in size)
-    score, total = torch.zeros(1, frames, 1, *size, dtype=torch.float32), torch.zeros(size, dtype=torch.float32)
-    detail, correction = (
-        torch.zeros(1, frames, 6, h, w, dtype=torch.float32),
-        torch.zeros(1, 6, h, w, dtype=torch.float32),
-    )
-    token_total = torch.zeros(h, w, dtype=torch.float32)
+    home = light.gain.device
+
+    def zeros(*shape: int) -> Tensor:
+        return torch.zeros(*shape, dtype=torch.float32, device=home)
+
+    score, total = zeros(1, frames, 1, *size), zeros(*size)
+    detail, correction, token_total = zeros(1, frames, 6, h, w), zeros(1, 6, h, w), zeros(h, w)
     for done, tile in enumerate(cut):
         top, left, bottom, right = tile.around
         stack, valid = warper((top, left, bottom - top, right - left))
         window = _window(tile.around, size).to(weight.device)
-        part = _to_cpu(network.score_pixels(stack.to(weight), valid.to(weight.device), device_light, window))
-        share = _ramps(tile, size, 1)
+        part = _moved(network.score_pixels(stack.to(weight), valid.to(weight.device), device_light, window), home)
+        share = _ramps(tile, size, 1).to(home)
         score[..., top:bottom, left:right] += part.score * share
         total[top:bottom, left:right] += share
-        share = _ramps(tile, size, STRIDE)
+        share = _ramps(tile, size, STRIDE).to(home)
         rows = slice(top // STRIDE, -(-bottom // STRIDE))
         columns = slice(left // STRIDE, -(-right // STRIDE))
         detail[..., rows, columns] += part.detail * share
@@ -211,32 +212,32 @@ def compose_window(
         The picture (1, 3, h, w) and the weights (1, T, 1, h, w).
     """
     copy = (evidence.score.shape[-2], evidence.score.shape[-1])
-    share = _window(window, full)
+    window_share = _window(window, full)
+    share = window_share.to(frames.device)
     size = (frames.shape[-2], frames.shape[-1])
     top, left, bottom, right = window
     if copy == full:
         score = evidence.score[..., top:bottom, left:right]
     else:
-        score = _enlarge(evidence.score, share[0].tolist(), size)
+        score = _enlarge(evidence.score, window_share[0].tolist(), size)
     # The last tokens reach beyond the copy.
-    reach = torch.tensor([n / (STRIDE * -(-n // STRIDE)) for n in copy], dtype=torch.float32)
+    reach = torch.tensor([n / (STRIDE * -(-n // STRIDE)) for n in copy], dtype=torch.float32).to(share)
     restored = network.compose(frames, valid, light, evidence._replace(score=score), share, share * reach.repeat(2))
     assert restored.weights is not None
     return restored.image, restored.weights
 
 
-def _to_cpu(estimate: Estimate) -> Estimate:
-    """Move fields to the CPU in float32, where pictures are composed."""
-    return type(estimate)(*(field.to("cpu", torch.float32) for field in estimate))
+def _moved(estimate: Estimate, device: torch.device) -> Estimate:
+    """Move fields in float32 to where the frames are, and pictures are composed."""
+    return type(estimate)(*(field.to(device, torch.float32) for field in estimate))
 
 
 def _enlarge(field: Tensor, share: list[float], size: tuple[int, int]) -> Tensor:
     """Interpolate a field of many cells linearly at a few pixels, as ``sample_field`` does."""
     for axis in (0, 1):
         count, cells, dim = size[axis], field.shape[axis - 2], axis - 2
-        positions = (
-            share[axis] + (share[axis + 2] - share[axis]) * (torch.arange(count, dtype=torch.float32) + 0.5) / count
-        )
+        cell = torch.arange(count, dtype=torch.float32, device=field.device)
+        positions = share[axis] + (share[axis + 2] - share[axis]) * (cell + 0.5) / count
         positions = (positions * cells - 0.5).clamp(0, cells - 1)
         low = positions.long()
         low_cells, high_cells = (field.index_select(dim, i) for i in (low, (low + 1).clamp_max(cells - 1)))

@@ -21,7 +21,8 @@ def judge_frames(pairs: PairMatches, placement: Placement, finite: Sequence[bool
     - TOO_FEW, COLLINEAR, CHANCE_LEVEL: no pair of it was verified; that of the pair with the most
       matches (:func:`ransac_homography`; its bounds are in ``geometry/_ransac/significance.py``).
     - IMPLAUSIBLE: likewise, but no camera makes that pair's homography (:func:`graph.is_plausible`).
-    - UNCONNECTED: a pair was verified, but no path of such pairs leads to the reference.
+    - UNCONNECTED: a pair was verified, but no path of such pairs leads to the reference; or no pair
+      was matched, and no initial homography given.
     - PIXELS_DISAGREE: a path leads there, but refined on the pixels, the frame does not agree with
       its anchor (:data:`refine.RELIABILITY_BOUNDS`), or no camera makes the refined homography.
 
@@ -63,8 +64,8 @@ def judge_frames(pairs: PairMatches, placement: Placement, finite: Sequence[bool
 
 
 def _pair_reasons(pairs: PairMatches, count: int) -> Tensor:
-    """Return, for each frame, why its most promising pair failed; UNCONNECTED if one did not."""
-    reason = torch.full((count,), int(Reason.TOO_FEW))
+    """Return, for each frame, why its most promising pair failed; UNCONNECTED if one did not, or it has none."""
+    reason = torch.full((count,), int(Reason.UNCONNECTED))
     most = torch.full((count,), -1)
     usable = pairs.matches.valid.sum(dim=1)
     for pair, number, pair_reason in zip(

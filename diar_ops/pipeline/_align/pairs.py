@@ -1,35 +1,27 @@
-"""Match and verify pairs of frames."""
+"""Match and verify the pairs of a sequence: on small copies, rotated, on larger ones."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple, TypeAlias
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from diar_ops._types import FeatureMap, HomographyEstimate, Matches, PairMatches, Reason
-from diar_ops.geometry import ransac_homography
-from diar_ops.matching import image_pyramid, level_features, match_pyramid
-from diar_ops.pipeline._align.graph import candidate_pairs, is_plausible, largest_component
+from diar_ops._checks import check_option, check_shapes
+from diar_ops._types import HomographyEstimate, Matches, PairMatches
+from diar_ops.pipeline._align.graph import candidate_pairs, largest_component
+from diar_ops.pipeline._align.match import Matcher
 from diar_ops.pipeline._align.rotate import HUBS, ROTATIONS, rotate_copy, unrotate_matches
-from diar_ops.pipeline._frames import Progress, WorkingCopy, hide_invalid, smaller_copy
+from diar_ops.pipeline._align.verify import verify_copies
+from diar_ops.pipeline._frames import Progress, WorkingCopy, smaller_copy
 from diar_ops.pipeline.options import AlignOptions
-
-#: Maps images (B, 3, H, W) in [0, 1] to a :class:`FeatureMap`.
-Descriptor: TypeAlias = Callable[[Tensor], FeatureMap]
-#: Feature maps of the pyramid levels of one image, in pixels of the image.
-Levels: TypeAlias = list[FeatureMap]
-
-#: Matches within one of so many parts of a photo's side are one piece of evidence: their windows
-#: overlap, and one highlight matches any other.
-INDEPENDENCE_CELLS = 16
 
 
 def match_frames(
     copies: Sequence[WorkingCopy | None],
     *,
-    descriptor: Descriptor,
+    matcher: Matcher,
     options: AlignOptions,
     generator: torch.Generator | None,
     progress: Progress,
@@ -41,7 +33,7 @@ def match_frames(
 
     Args:
         copies: Of each frame; ``None`` for a frame that cannot be used.
-        descriptor: Describes images.
+        matcher: Matches two of them.
         options: Pyramid scales, sizes and thresholds.
         generator: Source of randomness.
         progress: Called with the progress of each step.
@@ -51,14 +43,44 @@ def match_frames(
     """
     small = [None if c is None else smaller_copy(c, options.matching_size // 2) for c in copies]
     candidates = candidate_pairs(len(copies))
-    pairs = _match_pass(candidates, _Pass(small, descriptor, options, generator, progress, ""))
+    pairs = _match_pass(candidates, _Pass(small, matcher, options, generator, progress, ""))
     lone = set(_outside_largest_component(pairs, copies))
     again = torch.tensor([not lone.isdisjoint(pair) for pair in candidates.tolist()]).bool()
     larger = any(s and c and s.size != c.size for s, c in zip(small, copies, strict=True))
     if larger and again.any():
-        closely = _Pass(copies, descriptor, options, generator, progress, " closely")
+        closely = _Pass(copies, matcher, options, generator, progress, " closely")
         pairs = _match_pass(candidates[again], closely, pairs)
     return pairs
+
+
+def no_pairs() -> PairMatches:
+    """Return the pairs of a sequence in which none was matched."""
+    matches = _stack_matches([], 1)
+    eye, none = torch.zeros(0, 3, 3, dtype=torch.float64), torch.zeros(0, dtype=torch.int64)
+    estimate = HomographyEstimate(eye, matches.valid, none.bool(), none, none)
+    return PairMatches(torch.zeros(0, 2, dtype=torch.int64), matches, estimate)
+
+
+def check_pairs(op: str, pairs: PairMatches, count: int) -> None:
+    """Check pairs from elsewhere against the number of frames."""
+    fits = isinstance(pairs, PairMatches)
+    check_option(op, fits, "pairs to be PairMatches, such as verify_pairs returns", type(pairs).__name__)
+    check_shapes(
+        op,
+        **{
+            "pairs.frames": (pairs.frames, "P 2"),
+            "pairs.matches.points0": (pairs.matches.points0, "P N 2"),
+            "pairs.matches.points1": (pairs.matches.points1, "P N 2"),
+            "pairs.matches.valid": (pairs.matches.valid, "P N"),
+            "pairs.estimate.homography": (pairs.estimate.homography, "P 3 3"),
+            "pairs.estimate.inliers": (pairs.estimate.inliers, "P N"),
+            "pairs.estimate.success": (pairs.estimate.success, "P"),
+            "pairs.estimate.reason": (pairs.estimate.reason, "P"),
+        },
+    )
+    indices = pairs.frames.tolist()
+    known = all(0 <= i < count and 0 <= j < count and i != j for i, j in indices)
+    check_option(op, known, f"pairs of two of the {count} frames", indices)
 
 
 class _Pass(NamedTuple):
@@ -66,7 +88,7 @@ class _Pass(NamedTuple):
 
     Attributes:
         copies: Of each frame; ``None`` for a frame that cannot be used.
-        descriptor: Describes images.
+        matcher: Matches two of them.
         options: Pyramid scales, sizes and thresholds.
         generator: Source of randomness.
         progress: Called with the progress of each step.
@@ -74,46 +96,56 @@ class _Pass(NamedTuple):
     """
 
     copies: Sequence[WorkingCopy | None]
-    descriptor: Descriptor
+    matcher: Matcher
     options: AlignOptions
     generator: torch.Generator | None
     progress: Progress
     suffix: str
 
-    def describe(self, copy: WorkingCopy | None) -> Levels:
-        """Return the feature maps of a copy; none of a frame that cannot be used."""
-        return [] if copy is None else describe_copy(copy, self.descriptor, self.options.scales)
+    def prepare(self, frames: Sequence[int]) -> dict[int, Any]:
+        """Return what is matched of each frame that can be used."""
+        copies = {t: copy for t in frames if (copy := self.copies[t]) is not None}
+        prepared: dict[int, Any] = {}
+        for index, side in self.matcher.prepare(list(copies.values())):
+            prepared[list(copies)[index]] = side
+            self.progress(f"describing photos{self.suffix}", len(prepared), len(copies))
+        return prepared
+
+    def match(self, pairs: Sequence[tuple[Any, Any]], step: str = "") -> list[Matches]:
+        """Return the matches of pairs; ``step`` names what the progress is of."""
+        found: dict[int, Matches] = {}
+        for index, matches in self.matcher.match(pairs):
+            found[index] = matches
+            if step:
+                self.progress(f"{step}{self.suffix}", len(found), len(pairs))
+        return [found[index] for index in range(len(pairs))]
 
     def verify(self, frames: Tensor, matches: Sequence[Matches | None]) -> PairMatches:
         """Verify matches of one pair each."""
         stacked = _stack_matches(matches, self.options.max_matches)
-        return verify_pairs(frames, stacked, self.copies, threshold=self.options.threshold, generator=self.generator)
+        return verify_copies(frames, stacked, self.copies, threshold=self.options.threshold, generator=self.generator)
 
 
 def _match_pass(frames: Tensor, step: _Pass, earlier: PairMatches | None = None) -> PairMatches:
     """Match pairs of copies upright, then rotated; return them together with earlier pairs."""
-    levels: dict[int, Levels] = {}
-    used = sorted(set(frames.flatten().tolist()))
-    for done, t in enumerate(used):
-        levels[t] = step.describe(step.copies[t])
-        step.progress(f"describing photos{step.suffix}", done + 1, len(used))
-    pairs = _match_upright(frames, levels, step)
+    prepared = step.prepare(sorted(set(frames.flatten().tolist())))
+    pairs = _match_upright(frames, prepared, step)
     if earlier is not None:
         pairs = _replace_verified(earlier, pairs)
-    return _match_rotated(pairs, levels, step)
+    return _match_rotated(pairs, prepared, step)
 
 
-def _match_upright(frames: Tensor, levels: Mapping[int, Levels], step: _Pass) -> PairMatches:
-    """Match and verify pairs (P, 2) of described frames."""
-    matches: list[Matches | None] = []
-    for done, (i, j) in enumerate(frames.tolist()):
-        usable = levels[i] and levels[j]
-        matches.append(match_levels(levels[i], levels[j], step.options.max_matches) if usable else None)
-        step.progress(f"matching pairs{step.suffix}", done + 1, len(frames))
+def _match_upright(frames: Tensor, prepared: dict[int, Any], step: _Pass) -> PairMatches:
+    """Match and verify pairs (P, 2) of prepared frames."""
+    usable = [p for p, (i, j) in enumerate(frames.tolist()) if i in prepared and j in prepared]
+    matches: list[Matches | None] = [None] * len(frames)
+    sides = [(prepared[i], prepared[j]) for i, j in frames[usable].tolist()]
+    for p, match in zip(usable, step.match(sides, "matching pairs"), strict=True):
+        matches[p] = match
     return step.verify(frames, matches)
 
 
-def _match_rotated(pairs: PairMatches, levels: dict[int, Levels], step: _Pass) -> PairMatches:
+def _match_rotated(pairs: PairMatches, prepared: dict[int, Any], step: _Pass) -> PairMatches:
     """Match frames outside the largest component rotated, with its hubs; replace what is verified."""
     lone = _outside_largest_component(pairs, step.copies)
     component = [t for t, copy in enumerate(step.copies) if copy is not None and t not in lone]
@@ -122,103 +154,23 @@ def _match_rotated(pairs: PairMatches, levels: dict[int, Levels], step: _Pass) -
         hubs, lone = lone[:1], lone[1:]
     rows: list[tuple[int, int]] = []
     matches: list[Matches | None] = []
+    missing = [hub for hub in hubs if lone and hub not in prepared]
+    if missing:
+        prepared = {**prepared, **step.prepare(missing)}
     for done, t in enumerate(lone):
         copy = step.copies[t]
         assert copy is not None
-        for angle in ROTATIONS:
-            rotated, homography_rotated_copy = rotate_copy(copy, angle)
-            rotated_levels = step.describe(rotated)
-            for hub in hubs:
-                if hub not in levels:
-                    levels[hub] = step.describe(step.copies[hub])
-                match = match_levels(rotated_levels, levels[hub], step.options.max_matches)
-                rows.append((t, hub))
-                matches.append(unrotate_matches(match, homography_rotated_copy))
+        turned = [rotate_copy(copy, angle) for angle in ROTATIONS]
+        sides = dict(step.matcher.prepare([rotated for rotated, _ in turned]))
+        combined = [(sides[index], prepared[hub]) for index in range(len(turned)) for hub in hubs]
+        homographies = [H for _, H in turned for _ in hubs]
+        for match, H in zip(step.match(combined), homographies, strict=True):
+            matches.append(unrotate_matches(match, H))
+        rows += [(t, hub) for _ in turned for hub in hubs]
         step.progress(f"turning photos{step.suffix}", done + 1, len(lone))
     if not rows:
         return pairs
     return _replace_verified(pairs, step.verify(torch.tensor(rows), matches))
-
-
-def describe_copy(copy: WorkingCopy, descriptor: Descriptor, scales: Sequence[float]) -> list[FeatureMap]:
-    """Return the feature maps of all pyramid levels of a copy, in pixels of the copy."""
-    image = hide_invalid(copy.image, copy.valid)
-    return [level_features(descriptor(level.image), scale=level.scale) for level in image_pyramid(image, scales=scales)]
-
-
-def match_levels(levels0: Levels, levels1: Levels, max_matches: int) -> Matches:
-    """Return the best matches of one pair, on the CPU."""
-    matches = match_pyramid(levels0, levels1, subpixel=True, max_matches=max_matches)
-    return Matches(*(field.cpu() for field in matches))
-
-
-def verify_pairs(
-    frames: Tensor,
-    matches: Matches,
-    copies: Sequence[WorkingCopy | None],
-    *,
-    threshold: float,
-    generator: torch.Generator | None,
-) -> PairMatches:
-    """Estimate the homographies of a batch of pairs; refuse those that no camera makes.
-
-    Args:
-        frames: (P, 2) int64, frames ``i`` and ``j`` of each pair.
-        matches: With B = P, ``points0`` in the copy of ``i``, ``points1`` in that of ``j``.
-        copies: Of all frames; ``None`` for a frame that cannot be used.
-        threshold: Inlier threshold in pixels of the copies.
-        generator: Source of randomness.
-
-    Returns:
-        The pairs, in full-resolution pixels.
-    """
-    sizes = [(1, 1) if c is None else c.size for c in copies]
-    estimate = ransac_homography(
-        matches.points0,
-        matches.points1,
-        matches.valid,
-        score=matches.score,
-        threshold=threshold,
-        independence=max(max(size) for size in sizes) / INDEPENDENCE_CELLS,
-        generator=generator,
-    )
-    homography_j_i = estimate.homography.to(torch.float64)
-    possible = torch.tensor(
-        [
-            is_plausible(H, sizes[i]) and is_plausible(torch.linalg.inv(H), sizes[j])
-            for H, (i, j) in zip(homography_j_i, frames.tolist(), strict=True)
-        ],
-        dtype=torch.bool,
-    )
-    refused = estimate.success & ~possible
-    estimate = estimate._replace(
-        inliers=estimate.inliers & possible[:, None],
-        success=estimate.success & possible,
-        reason=torch.where(refused, int(Reason.IMPLAUSIBLE), estimate.reason),
-    )
-    return _to_full_resolution(PairMatches(frames, matches, estimate), copies)
-
-
-def _to_full_resolution(pairs: PairMatches, copies: Sequence[WorkingCopy | None]) -> PairMatches:
-    """Map points and homographies from pixels of the copies to pixels of the frames."""
-    eye = torch.eye(3, dtype=torch.float64)
-    copy_frame = torch.stack([eye if c is None else c.homography_copy_frame for c in copies])
-    frame_copy = torch.linalg.inv(copy_frame)
-    i, j = pairs.frames.unbind(dim=1)
-    H = frame_copy[j] @ pairs.estimate.homography.to(torch.float64) @ copy_frame[i]
-    H = torch.where(pairs.estimate.success[:, None, None], H, eye)
-    matches = pairs.matches._replace(
-        points0=_scale_points(pairs.matches.points0, frame_copy[i]),
-        points1=_scale_points(pairs.matches.points1, frame_copy[j]),
-    )
-    return PairMatches(pairs.frames, matches, pairs.estimate._replace(homography=H))
-
-
-def _scale_points(points: Tensor, matrix: Tensor) -> Tensor:
-    """Apply (P, 3, 3) scalings with offset to (P, N, 2) points."""
-    matrix = matrix.to(points)
-    scale = torch.diagonal(matrix, dim1=1, dim2=2)[:, None, :2]
-    return points * scale + matrix[:, None, :2, 2]
 
 
 def _outside_largest_component(pairs: PairMatches, copies: Sequence[WorkingCopy | None]) -> list[int]:
@@ -268,11 +220,12 @@ def _replace_verified(pairs: PairMatches, others: PairMatches) -> PairMatches:
 
 def _stack_matches(matches: Sequence[Matches | None], count: int) -> Matches:
     """Stack matches of one pair each, padded to ``count``; ``None`` is a pair without matches."""
+    device = next((match.valid.device for match in matches if match is not None), None)
     batch = Matches(
-        torch.zeros(len(matches), count, 2, dtype=torch.float32),
-        torch.zeros(len(matches), count, 2, dtype=torch.float32),
-        torch.zeros(len(matches), count, dtype=torch.float32),
-        torch.zeros(len(matches), count, dtype=torch.bool),
+        torch.zeros(len(matches), count, 2, dtype=torch.float32, device=device),
+        torch.zeros(len(matches), count, 2, dtype=torch.float32, device=device),
+        torch.zeros(len(matches), count, dtype=torch.float32, device=device),
+        torch.zeros(len(matches), count, dtype=torch.bool, device=device),
     )
     for row, match in enumerate(matches):
         if match is not None:

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from diar_ops._checks import check_floating, check_option, check_shapes
 from diar_ops._pixels import image_size
 from diar_ops._types import PairMatches
 from diar_ops.geometry import transform_points
 from diar_ops.pipeline._align.adjust import AdjustedFrames, adjust_frames
-from diar_ops.pipeline._align.pairs import Descriptor
+from diar_ops.pipeline._align.match import Descriptor
 from diar_ops.pipeline._align.refine import RefinedFrame, refine_frames
 from diar_ops.pipeline._align.tie_points import TiePoints, tie_anchors, tie_neighbours
 from diar_ops.pipeline._align.tiles import refine_in_tiles
-from diar_ops.pipeline._frames import Frame, Progress, WorkingCopy, working_copy
+from diar_ops.pipeline._frames import Frame, Progress, WorkingCopies
 from diar_ops.pipeline._lens import Lens, estimate_lens
 from diar_ops.pipeline.options import AlignOptions
 
-#: Copies that are kept at a time, each of up to 12 MB: every pair needs two, and shrinking a large
-#: photo anew for each is slow.
-COPIES = 12
 #: Frames are placed once more where the joint adjustment changes the lens so much that corners of
 #: the copies move by more pixels than this.
 LENS_CHANGE = 2.0
@@ -51,7 +48,27 @@ class Placement(NamedTuple):
         return {t: frame for t, frame in self.refined.items() if frame.success}
 
 
-def place_frames(
+def start_from(op: str, initial: Tensor, finite: Sequence[bool], reference: int) -> dict[int, Tensor]:
+    """Return ``homography_reference_frame`` by frame from homographies into a plane that all share.
+
+    Raises:
+        ShapeError, DtypeError, OptionError: They are no homographies of the frames.
+    """
+    check_shapes(op, initial=(initial, f"{len(finite)} 3 3"))
+    check_floating(op, initial=initial)
+    H = initial.detach().to("cpu", torch.float64)
+    known = H.isfinite().all(-1).all(-1)
+    check_option(
+        op, bool(known[reference]), f"initial[{reference}], of the reference, to be finite", H[reference].tolist()
+    )
+    regular = torch.linalg.matrix_rank(torch.where(known[:, None, None], H, 0)) == 3
+    check_option(op, bool((regular | ~known).all()), "initial homographies that can be inverted", initial.tolist())
+    homography_reference_plane = torch.linalg.inv(H[reference])
+    start = {t: homography_reference_plane @ H[t] for t in range(len(H)) if known[t] and finite[t]}
+    return {**start, reference: torch.eye(3, dtype=torch.float64)}
+
+
+def place_sequence(
     initial: Mapping[int, Tensor],
     pairs: PairMatches,
     frames: Sequence[Frame],
@@ -64,7 +81,7 @@ def place_frames(
     device: torch.device,
     progress: Progress,
 ) -> Placement:
-    """Place frames from homographies that are right to some pixels.
+    """Place frames from homographies that are right to some pixels; large ones in tiles, too.
 
     With ``distortion="shared"``, the lens is estimated roughly from the matched cells first. Where
     the pixels then tell of a clearly different one, frames are placed once more through that.
@@ -81,15 +98,43 @@ def place_frames(
         device: Where to compute.
         progress: Called with the progress of each step.
     """
+    placement = _place_copies(
+        initial,
+        pairs,
+        frames,
+        reference,
+        distortion=distortion,
+        descriptor=descriptor,
+        options=options,
+        generator=generator,
+        device=device,
+        progress=progress,
+    )
+    return place_large_frames(
+        placement, frames, reference, distortion=distortion, options=options, device=device, progress=progress
+    )
+
+
+def _place_copies(
+    initial: Mapping[int, Tensor],
+    pairs: PairMatches,
+    frames: Sequence[Frame],
+    reference: int,
+    *,
+    distortion: str,
+    descriptor: Descriptor,
+    options: AlignOptions,
+    generator: torch.Generator | None,
+    device: torch.device,
+    progress: Progress,
+) -> Placement:
+    """Place frames by copies of ``options.refinement_size``; see :func:`place_sequence`."""
     sizes = [image_size(frame.image) for frame in frames]
 
     def place_through(lens: Lens, initial: Mapping[int, Tensor]) -> Placement:
-        @lru_cache(COPIES)
-        def copy_of(t: int) -> WorkingCopy:
-            return working_copy(*frames[t], options.refinement_size, device, lens.distortion)
-
+        copies = WorkingCopies(frames, options.refinement_size, device, lens.distortion)
         refined = refine_frames(
-            initial, pairs, reference, copy_of, descriptor=descriptor, generator=generator, progress=progress
+            initial, pairs, reference, copies, descriptor=descriptor, generator=generator, progress=progress
         )
         placed = {t: frame for t, frame in refined.items() if frame.success}
         homography = torch.eye(3, dtype=torch.float64).repeat(len(frames), 1, 1)
@@ -101,7 +146,7 @@ def place_frames(
         adjusted = AdjustedFrames(homography, lens if ties else Lens(0.0, sizes), unknown)
         if options.joint:
             coverage = {t: covered_grid(homography[t], t, sizes[reference], lens) for t in placed}
-            neighbours = tie_neighbours(placed, coverage, copy_of, lens, progress)
+            neighbours = tie_neighbours(placed, coverage, copies, lens, progress)
             ties += neighbours
             if neighbours or (ties and distortion != "none"):
                 adjusted = adjust_frames(ties, homography, sizes, reference, distortion)

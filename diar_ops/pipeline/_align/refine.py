@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
@@ -13,8 +13,18 @@ from diar_ops._types import FeatureMap, Matches, PairMatches, RefinedHomography
 from diar_ops.geometry import ransac_homography, refine_homography, transform_points, warp_homography
 from diar_ops.matching import match_local
 from diar_ops.pipeline._align.graph import is_plausible
-from diar_ops.pipeline._align.pairs import INDEPENDENCE_CELLS, Descriptor
-from diar_ops.pipeline._frames import Progress, WorkingCopy, hide_invalid, smaller_copy
+from diar_ops.pipeline._align.match import Descriptor
+from diar_ops.pipeline._align.verify import INDEPENDENCE_CELLS
+from diar_ops.pipeline._batches import batches
+from diar_ops.pipeline._frames import (
+    Progress,
+    WorkingCopies,
+    WorkingCopy,
+    hide_invalid,
+    host_generator,
+    silent,
+    smaller_copy,
+)
 
 #: Of the distances that Alignment.spread reports.
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -28,6 +38,8 @@ _LEAST_SIDE = 100
 _SEARCH_RADIUS = 3
 #: Inlier threshold there, in cells.
 _SEARCH_THRESHOLD = 0.5
+#: Numbers that the refinement of a pair has in memory for each pixel of its images, about.
+ELEMENTS_PER_PIXEL = 24
 
 
 class RefinedFrame(NamedTuple):
@@ -93,11 +105,11 @@ def refine_frames(
     initial: Mapping[int, Tensor],
     pairs: PairMatches,
     reference: int,
-    copy_of: Callable[[int], WorkingCopy],
+    copies: WorkingCopies,
     *,
     descriptor: Descriptor,
-    generator: torch.Generator | None,
-    progress: Progress,
+    generator: torch.Generator | None = None,
+    progress: Progress = silent,
 ) -> dict[int, RefinedFrame]:
     """Refine every frame that has an initial homography.
 
@@ -108,7 +120,7 @@ def refine_frames(
         initial: ``homography_reference_frame`` by frame, right to some pixels.
         pairs: The verified pairs, in full-resolution pixels.
         reference: The reference frame.
-        copy_of: Returns the working copy of a frame.
+        copies: The working copies of the frames.
         descriptor: See :class:`Anchor`.
         generator: Source of randomness.
         progress: Called with the progress of the step.
@@ -119,11 +131,16 @@ def refine_frames(
     others = sorted(set(initial) - {reference})
     if not others:
         return {}
-    refined = {}
-    anchor = Anchor(reference, copy_of(reference), torch.eye(3, dtype=torch.float64), descriptor)
-    for done, t in enumerate(others):
-        refined[t] = refine_frame(copy_of(t), anchor, initial[t], generator)
-        progress("refining", done + 1, len(others))
+    refined: dict[int, RefinedFrame] = {}
+    anchor = Anchor(reference, copies[reference], torch.eye(3, dtype=torch.float64), descriptor)
+    # In order, whatever goes together: what is random in one frame hangs on what was drawn before.
+    waiting = {}
+    for index, straight in refine_pairs([PairOfFrames(t, reference, initial[t]) for t in others], copies):
+        waiting[index] = straight
+        while len(refined) in waiting:
+            t = others[len(refined)]
+            refined[t] = refine_frame(copies[t], anchor, initial[t], generator, waiting.pop(len(refined)))
+            progress("refining", len(refined), len(others))
     placed_one = True
     while placed_one:
         placed_one = False
@@ -132,23 +149,90 @@ def refine_frames(
             if step is None:
                 continue
             p, homography_p_t = step
-            anchor = Anchor(p, copy_of(p), refined[p].homography_reference_frame, descriptor)
-            result = refine_frame(copy_of(t), anchor, homography_p_t, generator)
+            anchor = Anchor(p, copies[p], refined[p].homography_reference_frame, descriptor)
+            result = refine_frame(copies[t], anchor, homography_p_t, generator)
             if result.success:
                 refined[t] = result
                 placed_one = True
     return refined
 
 
+class PairOfFrames(NamedTuple):
+    """Two frames and ``homography_1_0`` in full-resolution pixels, right to some of them."""
+
+    frame0: int
+    frame1: int
+    homography_1_0: Tensor
+
+
+def refine_pairs(
+    pairs: Sequence[PairOfFrames], copies: WorkingCopies, *, levels: int | None = None, max_iterations: int = 20
+) -> Iterator[tuple[int, RefinedHomography]]:
+    """Refine the homographies between the copies of frames; those of equal size together.
+
+    No pair has a say in the result of another.
+
+    Args:
+        pairs: Of frames.
+        copies: The working copies of the frames.
+        levels: See :func:`refine_homography`.
+        max_iterations: See :func:`refine_homography`.
+
+    Yields:
+        Index of a pair, and its refinement in pixels of the copies, of B = 1, on the CPU.
+    """
+    keys = [(copies.kind(pair.frame0), copies.kind(pair.frame1)) for pair in pairs]
+    elements = [ELEMENTS_PER_PIXEL * (copies.pixels(pair.frame0) + copies.pixels(pair.frame1)) for pair in pairs]
+    for group in batches(keys, elements, copies.device):
+        copies0, copies1 = [copies[pairs[i].frame0] for i in group], [copies[pairs[i].frame1] for i in group]
+        H = torch.stack(
+            [
+                copy1.homography_copy_frame @ pairs[i].homography_1_0 @ torch.linalg.inv(copy0.homography_copy_frame)
+                for i, copy0, copy1 in zip(group, copies0, copies1, strict=True)
+            ]
+        )
+        (image0, valid0), (image1, valid1) = _stack(copies0), _stack(copies1)
+        refined = refine_homography(
+            image0, image1, H.to(copies.device), valid0, valid1, levels=levels, max_iterations=max_iterations
+        )
+        yield from zip(group, _split(refined), strict=True)
+
+
+def _stack(copies: Sequence[WorkingCopy]) -> tuple[Tensor, Tensor | None]:
+    """Return the images and masks of copies of one kind; of one copy all over, it alone."""
+    if all(copy is copies[0] for copy in copies):
+        return copies[0].image, copies[0].valid
+    valid = [copy.valid for copy in copies if copy.valid is not None]
+    return torch.cat([copy.image for copy in copies]), torch.cat(valid) if valid else None
+
+
+def _split(refined: RefinedHomography) -> list[RefinedHomography]:
+    """Return the items of a refinement, on the CPU."""
+    matches = Matches(*(field.cpu() for field in refined.matches))
+    fields = {name: field.cpu() for name, field in refined._asdict().items() if name != "matches"}
+    return [
+        RefinedHomography(
+            matches=Matches(*(field[i : i + 1] for field in matches)),
+            **{name: field[i : i + 1] for name, field in fields.items()},
+        )
+        for i in range(len(refined.success))
+    ]
+
+
 def refine_frame(
-    copy: WorkingCopy, anchor: Anchor, homography_anchor_frame: Tensor, generator: torch.Generator | None
+    copy: WorkingCopy,
+    anchor: Anchor,
+    homography_anchor_frame: Tensor,
+    generator: torch.Generator | None,
+    straight: RefinedHomography | None = None,
 ) -> RefinedFrame:
     """Refine the homography of one frame to its anchor from one that is right to some pixels.
 
     Copies of half the size, and so on, are tried where the pixels of the larger ones do not agree:
-    noise and blur hide small detail first.
+    noise and blur hide small detail first. ``straight`` is the refinement on copies of this size,
+    where it is known.
     """
-    result = _refine_on_copy(copy, anchor, homography_anchor_frame, generator)
+    result = _refine_on_copy(copy, anchor, homography_anchor_frame, generator, straight)
     if result.success or anchor.half is None or min(copy.size) < 2 * _LEAST_SIDE:
         return result
     half = smaller_copy(copy, max(copy.size) // 2)
@@ -156,19 +240,23 @@ def refine_frame(
 
 
 def _refine_on_copy(
-    copy: WorkingCopy, anchor: Anchor, homography_anchor_frame: Tensor, generator: torch.Generator | None
+    copy: WorkingCopy,
+    anchor: Anchor,
+    homography_anchor_frame: Tensor,
+    generator: torch.Generator | None,
+    straight: RefinedHomography | None,
 ) -> RefinedFrame:
     """Refine on copies of this size only."""
     anchor_copy, frame_copy = anchor.copy.homography_copy_frame, copy.homography_copy_frame
     H = anchor_copy @ homography_anchor_frame @ torch.linalg.inv(frame_copy)
-    refined = _refine_pixels(copy, anchor.copy, H)
+    refined = straight or _refine_pixels(copy, anchor.copy, H)
     if not is_reliable(refined, anchor.longest, RELIABILITY_BOUNDS[:1]):
         # What agrees may be the noise of one camera: prefer a place where more does.
         start = _match_again(copy, anchor, H, generator)
         again = None if start is None else _refine_pixels(copy, anchor.copy, start)
         if again is not None and float(again.agreement) > float(refined.agreement):
             refined = again
-    H = refined.homography[0].cpu()
+    H = refined.homography[0]
     if not (is_reliable(refined, anchor.longest) and is_plausible(H, copy.size)):
         empty = torch.zeros(0, 2, dtype=torch.float64)
         unknown = torch.full((len(QUANTILES),), float("nan"), dtype=torch.float32)
@@ -185,7 +273,7 @@ def _refine_on_copy(
 def _refine_pixels(copy: WorkingCopy, anchor: WorkingCopy, H: Tensor) -> RefinedHomography:
     """Refine the homography between two copies on their pixels."""
     H = H[None].to(copy.image.device)
-    return refine_homography(copy.image, anchor.image, H, copy.valid, anchor.valid)
+    return _split(refine_homography(copy.image, anchor.image, H, copy.valid, anchor.valid))[0]
 
 
 def _match_again(copy: WorkingCopy, anchor: Anchor, H: Tensor, generator: torch.Generator | None) -> Tensor | None:
@@ -200,7 +288,7 @@ def _match_again(copy: WorkingCopy, anchor: Anchor, H: Tensor, generator: torch.
         matches.valid,
         threshold=_SEARCH_THRESHOLD * anchor.cells.stride[0],
         independence=max(size) / INDEPENDENCE_CELLS,
-        generator=generator,
+        generator=host_generator(generator),
     )
     H = estimate.homography[0].to("cpu", torch.float64) @ H
     return H if bool(estimate.success[0]) and is_plausible(H, copy.size) else None

@@ -33,6 +33,6 @@ def rotate_copy(copy: WorkingCopy, angle: float) -> tuple[WorkingCopy, Tensor]:
 
 def unrotate_matches(matches: Matches, homography_rotated_copy: Tensor) -> Matches:
     """Map ``points0`` of matches from a rotated copy back to the copy."""
-    homography_copy_rotated = torch.linalg.inv(homography_rotated_copy)[None]
+    homography_copy_rotated = torch.linalg.inv(homography_rotated_copy)[None].to(matches.points0)
     upright = transform_points(matches.points0, homography_copy_rotated).points
     return matches._replace(points0=upright.to(matches.points0))

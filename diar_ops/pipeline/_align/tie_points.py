@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from diar_ops.geometry import refine_homography
-from diar_ops.pipeline._align.refine import RefinedFrame, is_reliable, to_full_resolution
-from diar_ops.pipeline._frames import Progress, WorkingCopy
+from diar_ops.pipeline._align.refine import PairOfFrames, RefinedFrame, is_reliable, refine_pairs, to_full_resolution
+from diar_ops.pipeline._frames import Progress, WorkingCopies
 from diar_ops.pipeline._lens import Lens
 
 #: Frames that each frame is compared with beside its anchor.
@@ -54,7 +53,7 @@ def tie_anchors(placed: Mapping[int, RefinedFrame], lens: Lens) -> list[TiePoint
 def tie_neighbours(
     placed: Mapping[int, RefinedFrame],
     coverage: Mapping[int, Tensor],
-    copy_of: Callable[[int], WorkingCopy],
+    copies: WorkingCopies,
     lens: Lens,
     progress: Progress,
 ) -> list[TiePoints]:
@@ -66,30 +65,22 @@ def tie_neighbours(
     Args:
         placed: Frames that agree with their anchor, beside the reference.
         coverage: Which points of a grid on the reference each of them shows, (n,) bool.
-        copy_of: Returns the working copy of a frame, undistorted.
+        copies: The working copies of the frames, undistorted.
         lens: That of the frames.
         progress: Called with the progress of the step.
     """
-    pairs, ties = _neighbours(placed, coverage), []
-    for done, (i, j) in enumerate(pairs):
-        copy_i, copy_j = copy_of(i), copy_of(j)
-        H = torch.linalg.inv(placed[j].homography_reference_frame)
-        H = H @ placed[i].homography_reference_frame
-        H = copy_j.homography_copy_frame @ H @ torch.linalg.inv(copy_i.homography_copy_frame)
-        refined = refine_homography(
-            copy_i.image,
-            copy_j.image,
-            H[None].to(copy_i.image.device),
-            copy_i.valid,
-            copy_j.valid,
-            levels=1,
-            max_iterations=MAX_ITERATIONS,
-        )
+    neighbours = _neighbours(placed, coverage)
+    H = {t: frame.homography_reference_frame for t, frame in placed.items()}
+    pairs = [PairOfFrames(i, j, torch.linalg.inv(H[j]) @ H[i]) for i, j in neighbours]
+    ties: dict[int, TiePoints] = {}
+    for done, (p, refined) in enumerate(refine_pairs(pairs, copies, levels=1, max_iterations=MAX_ITERATIONS)):
+        i, j = neighbours[p]
+        copy_i, copy_j = copies[i], copies[j]
         if is_reliable(refined, max(copy_j.size)):
             points_i, points_j = to_full_resolution(refined.matches, copy_i, copy_j)
-            ties.append(TiePoints.from_undistorted(i, j, points_i, points_j, lens))
+            ties[p] = TiePoints.from_undistorted(i, j, points_i, points_j, lens)
         progress("adjusting jointly", done + 1, len(pairs))
-    return ties
+    return [ties[p] for p in sorted(ties)]
 
 
 def _neighbours(placed: Mapping[int, RefinedFrame], coverage: Mapping[int, Tensor]) -> list[tuple[int, int]]:

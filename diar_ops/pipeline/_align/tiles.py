@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from diar_ops._pixels import image_size
+from diar_ops._types import Matches
 from diar_ops.geometry import refine_homography, transform_points
 from diar_ops.pipeline._align.adjust import AdjustedFrames
-from diar_ops.pipeline._align.refine import RELIABILITY_BOUNDS
+from diar_ops.pipeline._align.refine import ELEMENTS_PER_PIXEL, RELIABILITY_BOUNDS
 from diar_ops.pipeline._align.tie_points import TiePoints
+from diar_ops.pipeline._batches import batches
 from diar_ops.pipeline._frames import Frame, Progress
-from diar_ops.pipeline._lens import Lens
-from diar_ops.pipeline._warp import warp_frame
+from diar_ops.pipeline._warp import warp_windows
 
 #: Side of a tile in pixels, and cells per side of the grid, each of which has one tile at most.
 TILE, GRID = 192, 5
@@ -46,32 +48,59 @@ def refine_in_tiles(
     Returns:
         The tie points of the tiles, for pairs that have any.
     """
-    refined = []
-    for done, tie in enumerate(ties):
-        result = _refine_pair(tie, frames, adjusted, device)
-        if result is not None:
-            refined.append(result)
-        progress("looking closer", done + 1, len(ties))
-    return refined
+    refined: dict[int, TiePoints] = {}
+    size_of = [image_size(frame.image) for frame in frames]
+    places = [_tile_corners(adjusted.lens.undistort(t.points1, t.frame1).points, size_of[t.frame1]) for t in ties]
+    elements = [ELEMENTS_PER_PIXEL * TILE * TILE * len(corners) for corners in places]
+    done = 0
+    for group in batches([None] * len(ties), elements, device):
+        tiled = [i for i in group if places[i]]
+        cut = [_cut_pair(ties[i], frames, adjusted, places[i], device) for i in tiled]
+        for i, tile_matches in zip(tiled, _refine_tiles(cut), strict=True):
+            result = _tie_points(ties[i], tile_matches, places[i], adjusted)
+            if result is not None:
+                refined[i] = result
+        done += len(group)
+        progress("looking closer", done, len(ties))
+    return [refined[i] for i in sorted(refined)]
 
 
-def _refine_pair(
-    tie: TiePoints, frames: Sequence[Frame], adjusted: AdjustedFrames, device: torch.device
-) -> TiePoints | None:
-    """Return tie points of two frames from tiles of frame 1, or ``None`` if there are none."""
-    lens = adjusted.lens
-    frame0, frame1 = frames[tie.frame0], frames[tie.frame1]
-    homography_1_0 = torch.linalg.inv(adjusted.homography[tie.frame1]) @ adjusted.homography[tie.frame0]
-    corners = _tile_corners(lens.undistort(tie.points1, tie.frame1).points, image_size(frame1.image))
-    if not corners:
-        return None
-    eye = torch.eye(3, dtype=torch.float64)
-    moving, moving_valid = _cut_tiles(frame0, homography_1_0, corners, lens, device)
-    fixed, fixed_valid = _cut_tiles(frame1, eye, corners, lens, device)
+class _Tiles(NamedTuple):
+    """Tiles of a pair of frames: images (n, 3, TILE, TILE) float32, and valid."""
+
+    moving: Tensor
+    moving_valid: Tensor
+    fixed: Tensor
+    fixed_valid: Tensor
+
+
+def _cut_pair(
+    tie: TiePoints,
+    frames: Sequence[Frame],
+    adjusted: AdjustedFrames,
+    corners: Sequence[tuple[int, int]],
+    device: torch.device,
+) -> _Tiles:
+    """Cut tiles at ``corners`` out of frame 1 of a pair, and warp frame 0 onto them."""
+    windows = [(top, left, TILE, TILE) for top, left in corners]
+    parts: list[Tensor] = []
+    for t, homography_1_t in ((tie.frame0, _homography_1_0(tie, adjusted)), (tie.frame1, _eye())):
+        frame = frames[t]
+        k = adjusted.lens.distortion
+        parts += warp_windows(frame.image, homography_1_t, windows, valid=frame.valid, distortion=k, device=device)
+    return _Tiles(*parts)
+
+
+def _refine_tiles(cut: Sequence[_Tiles]) -> list[tuple[Matches, Tensor]]:
+    """Refine the tiles of pairs together; return for each pair the matches, and which hold, on the CPU."""
+    if not cut:
+        return []
+    counts = [len(tiles.moving) for tiles in cut]
+    moving, moving_valid, fixed, fixed_valid = (torch.cat(parts) for parts in zip(*cut, strict=True))
     refined = refine_homography(
         moving,
         fixed,
-        eye.to(device).expand(len(corners), 3, 3),
+        _eye().to(moving.device).expand(sum(counts), 3, 3),
         moving_valid,
         fixed_valid,
         levels=2,
@@ -79,28 +108,30 @@ def _refine_pair(
     )
     agrees = refined.success & (refined.agreement >= RELIABILITY_BOUNDS[-1][0])
     keep = (refined.matches.valid & agrees[:, None]).cpu()
+    fields = [torch.split(field.cpu(), counts) for field in (*refined.matches, keep)]
+    return [(Matches(*matches), held) for *matches, held in zip(*fields, strict=True)]
+
+
+def _tie_points(
+    tie: TiePoints, found: tuple[Matches, Tensor], corners: Sequence[tuple[int, int]], adjusted: AdjustedFrames
+) -> TiePoints | None:
+    """Return the tie points of two frames from tiles of frame 1, or ``None`` if there are none."""
+    matches, keep = found
     if not keep.any():
         return None
     offset = torch.tensor([[left, top] for top, left in corners], dtype=torch.float64)
-    points0, points1 = (
-        (points.cpu().double() + offset[:, None])[keep] for points in (refined.matches.points0, refined.matches.points1)
-    )
-    points0 = transform_points(points0, torch.linalg.inv(homography_1_0)).points
-    return TiePoints.from_undistorted(tie.frame0, tie.frame1, points0, points1, lens)
+    points0, points1 = ((points.double() + offset[:, None])[keep] for points in (matches.points0, matches.points1))
+    points0 = transform_points(points0, torch.linalg.inv(_homography_1_0(tie, adjusted))).points
+    return TiePoints.from_undistorted(tie.frame0, tie.frame1, points0, points1, adjusted.lens)
 
 
-def _cut_tiles(
-    frame: Frame, homography_1_frame: Tensor, corners: Sequence[tuple[int, int]], lens: Lens, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    """Warp a frame onto tiles of frame 1: images (n, 3, TILE, TILE) float32, and valid."""
-    tiles = [
-        warp_frame(
-            frame.image, homography_1_frame, (top, left, TILE, TILE), valid=frame.valid, distortion=lens.distortion
-        )
-        for top, left in corners
-    ]
-    images, valid = (torch.cat(parts).to(device) for parts in zip(*tiles, strict=True))
-    return images.float(), valid
+def _homography_1_0(tie: TiePoints, adjusted: AdjustedFrames) -> Tensor:
+    homography_1_reference: Tensor = torch.linalg.inv(adjusted.homography[tie.frame1])
+    return homography_1_reference @ adjusted.homography[tie.frame0]
+
+
+def _eye() -> Tensor:
+    return torch.eye(3, dtype=torch.float64)
 
 
 def _tile_corners(points: Tensor, size: tuple[int, int]) -> list[tuple[int, int]]:

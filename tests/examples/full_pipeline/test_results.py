@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from diar_ops import DIAR, FaithfulDIAR, FaithfulDIARConfig, save_pretrained
+from diar_ops import DualDescriptor, FaithfulDIAR, FaithfulDIARConfig, save_pretrained
 from diar_ops._files import write_image
 from diar_ops.data import read_image
 from diar_ops.pipeline import AGGREGATORS
@@ -77,11 +77,16 @@ def test_reference(run: Runner, good: Path, tmp_path: Path, reference: str) -> N
     assert json.loads((tmp_path / "out" / "homographies.json").read_text())["reference"] == "b.png"
 
 
-@pytest.mark.parametrize(("name", "least"), [("diar", 14), ("consensus", 30), ("median", 30), ("mean", 15)])
+@pytest.mark.parametrize(
+    ("name", "least"), [("diar", 14), ("consensus", 30), ("median", 30), ("mean", 15), ("rpca", 15)]
+)
 def test_aggregator(run: Runner, good: Path, tmp_path: Path, name: str, least: float) -> None:
     out = tmp_path / "out"
     assert run(good, "--out", out, "--aggregator", name, "--reference", "0").code == 0
     assert psnr(clean(out), photos.picture("poster", SIZE)) > least
+    told = name not in ("rpca",)
+    assert (out / "weights").is_dir() == told
+    assert ("does not tell how much" in (out / "report.html").read_text(encoding="utf-8")) != told
 
 
 @pytest.mark.parametrize("k", [0.0, -0.1])
@@ -114,8 +119,8 @@ def test_a_network_of_ones_own(run: Runner, good: Path, tmp_path: Path) -> None:
 def test_weights_that_do_not_do(run: Runner, good: Path, tmp_path: Path) -> None:
     file = tmp_path / "mine.safetensors"
     arguments = (good, "--out", tmp_path / "out", "--aggregator", file)
-    save_pretrained(DIAR(), file)
-    assert_one_error(run(*arguments), str(file), "holds a DIAR", "weights of a FaithfulDIAR")
+    save_pretrained(DualDescriptor(), file)
+    assert_one_error(run(*arguments), str(file), "holds a DualDescriptor", "DeepResidualSets, DIAR, FaithfulDIAR")
     file.write_bytes(file.read_bytes()[:1000])
     assert_one_error(run(*arguments), str(file))
     file.write_text("no weights")

@@ -10,7 +10,7 @@ from diar_ops import corner_error, refine_homography
 from diar_ops.pipeline._align.adjust import adjust_frames
 from diar_ops.pipeline._align.refine import RefinedFrame
 from diar_ops.pipeline._align.tie_points import NEIGHBOURS, TiePoints, _neighbours, tie_anchors, tie_neighbours
-from diar_ops.pipeline._frames import working_copy
+from diar_ops.pipeline._frames import Frame, WorkingCopies
 from diar_ops.pipeline._lens import Lens
 from tests import photos
 
@@ -46,7 +46,7 @@ def ties_between(
     beside = tie_neighbours(
         placed,
         shown or dict.fromkeys(placed, EVERYTHING),
-        lambda t: working_copy(frames[t], None, 1024, torch.device("cpu")),
+        WorkingCopies([Frame(frame, None) for frame in frames], 1024, torch.device("cpu")),
         LENS,
         lambda *step: steps.append(step),
     )

@@ -1,0 +1,70 @@
+"""Shapes, dtypes and values of a :class:`PlanarScene`, checked before anything is rendered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from diar_ops._checks import check_option, check_shapes, check_size
+from diar_ops._errors import DtypeError
+from diar_ops.scene.types import PlanarScene
+
+_SHAPES = {
+    "K": "T 3 3",
+    "R": "T 3 3",
+    "t": "T 3",
+    "picture_size": "2",
+    "wall": "3",
+    "ambient": "T 3",
+    "material.roughness": "",
+    "material.specular": "",
+    "material.coat": "",
+    "material.coat_roughness": "",
+    "lights.kind": "T L",
+    "lights.position": "T L 3",
+    "lights.direction": "T L 3",
+    "lights.power": "T L 3",
+    "lights.size": "T L",
+    "lights.cone": "T L",
+    "lights.valid": "T L",
+    "objects.kind": "T O",
+    "objects.position": "T O 3",
+    "objects.rotation": "T O 3 3",
+    "objects.half_size": "T O 3",
+    "objects.outline": "T O 2 6",
+    "objects.hole": "T O",
+    "objects.finish": "T O",
+    "objects.colour": "T O 3",
+    "objects.roughness": "T O",
+    "objects.opacity": "T O",
+    "objects.valid": "T O",
+}
+_DTYPES = {"kind": torch.int64, "finish": torch.int64, "valid": torch.bool}
+
+
+def check_scene(op: str, scene: PlanarScene, *, batch: int) -> None:
+    """Raise an error that names the field unless the tensors of a scene of ``batch`` items fit.
+
+    Raises:
+        ShapeError: A tensor has another shape than :class:`PlanarScene` says.
+        DtypeError: A field is no tensor, or of another dtype than float64, int64 for kinds and
+            finishes, and bool for what is valid.
+        OptionError: It is no :class:`PlanarScene`, its size is not positive, or it holds NaN or
+            infinity, for which a GPU is waited for.
+    """
+    check_option(op, isinstance(scene, PlanarScene), "scene: PlanarScene", type(scene).__name__)
+    fields: dict[str, Any] = {}
+    for name in _SHAPES:
+        *group, field = name.split(".")
+        owner = getattr(scene, group[0]) if group else scene
+        fields[name] = getattr(owner, field, None)
+    check_size(op, scene.size)
+    check_shapes(op, **{f"scene.{name}": (x, f"{batch} {_SHAPES[name]}") for name, x in fields.items()})
+    for name, tensor in fields.items():
+        expected = _DTYPES.get(name.rpartition(".")[2], torch.float64)
+        if tensor.dtype != expected:
+            raise DtypeError(f"{op}: scene.{name} must be {expected}, whatever the texture is; got {tensor.dtype}")
+    numbers: list[Tensor] = [x.detach().flatten() for x in fields.values() if x.is_floating_point()]
+    check_option(op, bool(torch.cat(numbers).isfinite().all()), "finite numbers in scene", "NaN or infinity")
