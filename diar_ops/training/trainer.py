@@ -122,8 +122,12 @@ class Trainer:
         others = ("step", "epoch", self.task.unit, "seconds", "loss", "skipped")
         return {name: value for name, value in row.items() if name not in others}
 
-    def run(self) -> bool:
-        """Train to the end, or until SIGINT or SIGTERM.
+    def run(self, *, until: int | None = None) -> bool:
+        """Train to the end, to a step before it, or until SIGINT or SIGTERM.
+
+        Args:
+            until: Step to pause at: several runs can so take turns in one process. A pause changes
+                no bit of what is learned.
 
         Returns:
             Whether the end was reached.
@@ -137,11 +141,11 @@ class Trainer:
             else nullcontext(no_log)
         )
         with catch_stop_signals() as stop, log as self._log:
-            stopped = self._train(lambda: stop.received)
-            if not stopped and (not self.state.rows or self.state.rows[-1]["step"] != self.state.step):
+            paused = self._train(lambda: stop.received or (until is not None and self.state.step >= until))
+            if not paused and (not self.state.rows or self.state.rows[-1]["step"] != self.state.step):
                 self._validate()
             self._save()
-        return not stopped
+        return not paused
 
     def _train(self, stop: Callable[[], bool]) -> bool:
         """Train until the end is reached or ``stop`` returns True; return whether it was stopped."""
@@ -184,11 +188,11 @@ class Trainer:
             raise WeightsError(f"{path} is of another network; give another output folder") from error
         state.config = self.config.to_json()
         self.mean.n_averaged.fill_(state.updates)
-        self.sampler.start = state.step
         return state
 
     def _loader(self) -> DataLoader[Any]:
         """Return the batches from the present step on."""
+        self.sampler.start = self.state.step
         workers = self.config.workers
         return DataLoader(
             cast(Dataset[Any], self.task.data),

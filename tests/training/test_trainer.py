@@ -259,3 +259,16 @@ def test_a_checkpoint_holds_nothing_to_execute(tmp_path: Path) -> None:
     torch.save({"format": "diar_ops training", "version": 99}, tmp_path / "checkpoint.pt")
     with pytest.raises(WeightsError, match="no checkpoint of version 1"):
         load_checkpoint(tmp_path / "checkpoint.pt")
+
+
+def test_a_run_that_pauses_is_the_run_that_does_not(tmp_path: Path) -> None:
+    config = tiny_config()
+    assert tiny_trainer(tmp_path / "straight", config).run()
+    trainer = tiny_trainer(tmp_path / "paused", config)
+    assert not trainer.run(until=1)
+    assert trainer.state.step == 1
+    assert load_checkpoint(tmp_path / "paused" / "checkpoint.pt").step == 1
+    # In the same process, and in another one.
+    assert not trainer.run(until=2)
+    assert tiny_trainer(tmp_path / "paused", config).run()
+    assert_same_run(tmp_path / "straight", tmp_path / "paused")
