@@ -21,9 +21,13 @@ from diar_ops._checks import (
 
 def test_names_bind_across_arguments() -> None:
     sizes = check_shapes(
-        "op", points0=(torch.zeros(2, 5, 2), "B N 2"), points1=(torch.zeros(2, 5, 2), "B N 2"), valid=(None, "B N")
+        "op", points0=(torch.zeros(2, 5, 2), "B N 2"), points1=(torch.zeros(2, 5, 2), "B N 2"), valid=(None, "? B N")
     )
     assert sizes == {"B": 2, "N": 5}
+    with pytest.raises(DtypeError, match=r"op: a must be a torch\.Tensor"):
+        check_shapes("op", a=(None, "B N 2"))
+    with pytest.raises(DtypeError, match="op: a must be a dense tensor"):
+        check_shapes("op", a=(torch.zeros(2, 5, 2).to_sparse(), "B N 2"))
     with pytest.raises(ShapeError, match=r"op: b must have shape \(B N 2\) with N = 5 as in a"):
         check_shapes("op", a=(torch.zeros(2, 5, 2), "B N 2"), b=(torch.zeros(2, 4, 2), "B N 2"))
 

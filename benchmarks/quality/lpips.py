@@ -117,7 +117,7 @@ def lpips_distance(image: Tensor, target: Tensor, params: Mapping[str, Tensor], 
     as a Perceptual Metric, CVPR 2018, equation 1.
     """
     op = "lpips_distance"
-    sizes = check_shapes(op, image=(image, "B 3 H W"), target=(target, "B 3 H W"), valid=(valid, "B 1 H W"))
+    sizes = check_shapes(op, image=(image, "B 3 H W"), target=(target, "B 3 H W"), valid=(valid, "? B 1 H W"))
     check_floating(op, image=image, target=target)
     check_bool(op, valid=valid)
     if min(sizes["H"], sizes["W"]) < LEAST:

@@ -37,7 +37,7 @@ class TestDenseDescriptors(OpTests):
         images, trunk = torch.zeros(1, 3, 32, 32), DenseSIFT()
         with pytest.raises(ShapeError, match="dense_descriptors: images must have shape"):
             dense_descriptors(images[0], trunk)
-        with pytest.raises(OptionError, match="1 or 3 channels, got 4"):
+        with pytest.raises(OptionError, match="1 or 3 channels in images, got 4"):
             dense_descriptors(torch.zeros(1, 4, 32, 32), trunk)
         with pytest.raises(DtypeError, match="floating point"):
             dense_descriptors(images.to(torch.uint8), trunk)
@@ -49,7 +49,7 @@ class TestDenseDescriptors(OpTests):
             dense_descriptors(images, trunk, stages=1)
         with pytest.raises(OptionError, match=r"stages among \['fine', 'coarse'\], got 'deep'"):
             dense_descriptors(images, Ramps(), stages=("fine", "deep"))
-        with pytest.raises(OptionError, match=r"at least one stage, got \(\)"):
+        with pytest.raises(OptionError, match=r"at least one stage in stages, got \(\)"):
             dense_descriptors(images, trunk, stages=())
 
         class Flat(DenseSIFT):

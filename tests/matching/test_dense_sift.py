@@ -37,7 +37,7 @@ class TestDenseSIFT(OpTests):
         images = torch.zeros(1, 1, 32, 32)
         with pytest.raises(ShapeError, match="dense_sift: images must have shape"):
             dense_sift(images[0])
-        with pytest.raises(OptionError, match="1 or 3 channels, got 2"):
+        with pytest.raises(OptionError, match="1 or 3 channels in images, got 2"):
             dense_sift(torch.zeros(1, 2, 32, 32))
         with pytest.raises(DtypeError, match="floating point"):
             dense_sift(images.to(torch.uint8))

@@ -50,7 +50,7 @@ def test_oracle_aggregation(name: str) -> None:
         ("window", (None, 4), "a window"),
         ("window", (2, 0, 4), "a window"),
         ("window", 4, "a window"),
-        ("depth", 0, "a positive depth"),
+        ("depth", 0, "a depth from 1 to"),
         ("heads", 5, "heads that divide 64 channels"),
         ("heads", 0, "heads that divide 64 channels"),
         ("mlp_ratio", NAN, "a positive mlp_ratio"),

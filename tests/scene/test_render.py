@@ -69,7 +69,7 @@ class TestRenderPlanarScene(OpTests):
 
     def test_exception_shape(self) -> None:
         scene = drawn(2, 1)
-        with pytest.raises(ShapeError, match="B = 3"):
+        with pytest.raises(ShapeError, match=r"scene\.K must have shape"):
             render_planar_scene(torch.rand(3, 3, 8, 8), scene)
         with pytest.raises(ShapeError, match=r"\(B 3 H W\)"):
             render_planar_scene(torch.rand(2, 1, 8, 8), scene)
@@ -82,7 +82,7 @@ class TestRenderPlanarScene(OpTests):
             scene._replace(K=scene.K.float()),
             scene._replace(lights=scene.lights._replace(power=scene.lights.power.float())),
         ):
-            with pytest.raises(DtypeError, match=r"must be float64 .* torch\.float32"):
+            with pytest.raises(DtypeError, match=r"must be torch\.float64.* torch\.float32"):
                 render_planar_scene(white(), single)
 
     def test_exception_option(self) -> None:

@@ -54,7 +54,7 @@ def test_weights_of_a_file(tmp_path: Path) -> None:
         ("ResNet", (), "--network must be one of DeepResidualSets, DIAR"),
         ("DIAR", ("depth",), "NAME=VALUE with a name among channels, "),
         ("DIAR", ("width=3",), "got width=3"),
-        ("DIAR", ("depth=0",), "a positive depth"),
+        ("DIAR", ("depth=0",), "a depth from 1 to"),
         ("DIAR", ("aggregation=median",), "an aggregation among"),
     ],
 )
