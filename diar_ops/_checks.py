@@ -185,6 +185,13 @@ def check_size(op: str, size: Any) -> tuple[int, int]:
     return sides[0], sides[1]
 
 
+def check_has_values(op: str, /, **named: Tensor | None) -> None:
+    """Raise :class:`DeviceError` where a tensor is on the meta device, for ops that steer by values."""
+    for argument, tensor in named.items():
+        if tensor is not None and tensor.is_meta:
+            raise DeviceError(f"{op}: {argument} is on the meta device, where tensors have no values")
+
+
 def check_generator(op: str, generator: object) -> None:
     """Raise :class:`OptionError` unless ``generator`` is a ``torch.Generator`` or ``None``."""
     fits = generator is None or isinstance(generator, torch.Generator)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from diar_ops._checks import check_bool, check_floating, check_option, check_shapes, solve_dtype
+from diar_ops._checks import check_bool, check_floating, check_option, check_shapes, is_integer, solve_dtype
 from diar_ops._errors import DtypeError
 from diar_ops._module import OpModule
 from diar_ops._types import FeatureMap, Matches
@@ -31,7 +31,7 @@ class MatchOptions(NamedTuple):
     def check(self, op: str) -> None:
         """Raise ``OptionError`` for values that no matcher takes."""
         check_match_options(op, self.threshold, self.ratio, self.temperature)
-        fits = self.max_matches is None or self.max_matches >= 1
+        fits = self.max_matches is None or (is_integer(self.max_matches) and self.max_matches >= 1)
         check_option(op, fits, "max_matches of at least 1", self.max_matches)
 
 
@@ -156,7 +156,10 @@ def _check_levels(op: str, levels0: Sequence[FeatureMap], levels1: Sequence[Feat
     first = levels0[0].descriptors.dtype
     for level in (*levels0, *levels1):
         if level.descriptors.dtype != first:
-            raise DtypeError(f"{op}: all descriptors must be {first} as the first, got {level.descriptors.dtype}")
+            raise DtypeError(
+                f"{op}: all descriptors of levels0 and levels1 (features0, features1) must be {first} "
+                f"as the first, got {level.descriptors.dtype}"
+            )
 
 
 def _best(pairs: NearestPairs, count: int) -> tuple[Tensor, NearestPairs]:

@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeAlias
 import torch
 from torch import Tensor
 
-from diar_ops._checks import check_bool, check_device, check_no_gradient, check_option, check_shapes
+from diar_ops._checks import check_bool, check_device, check_has_values, check_no_gradient, check_option, check_shapes
 from diar_ops._errors import DtypeError, ShapeError
 from diar_ops._pixels import FULL_SCALE, image_size, resize_matrix, shrink, shrink_valid
 from diar_ops.geometry import warp_homography
@@ -43,6 +43,7 @@ def check_frames(op: str, frames: Frames, valid: Sequence[Tensor | None] | None)
         check_shapes(op, **{f"frames[{t}]": (frame, "3 H W"), f"valid[{t}]": (mask, "? 1 H W")})
         check_bool(op, **{f"valid[{t}]": mask})
         check_no_gradient(op, **{f"frames[{t}]": frame})
+        check_has_values(op, **{f"frames[{t}]": frame, f"valid[{t}]": mask})
         if 0 in frame.shape:
             raise ShapeError(f"{op}: frames[{t}] holds no pixel, got {list(frame.shape)}")
         if not (frame.is_floating_point() or frame.dtype in FULL_SCALE):

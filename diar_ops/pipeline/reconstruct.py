@@ -104,10 +104,14 @@ def reconstruct_sequence(
     """
     op = "reconstruct_sequence"
     frames = check_frames(op, frames, valid)
+    check_option(op, isinstance(alignment, Alignment), "alignment: Alignment", type(alignment).__name__)
+    homography, success = alignment.homography_reference_frame, alignment.success
     check_shapes(
         op,
-        homography=(alignment.homography_reference_frame, f"{len(frames)} 3 3"),
-        success=(alignment.success, f"{len(frames)}"),
+        **{
+            "alignment.homography_reference_frame": (homography, f"{len(frames)} 3 3"),
+            "alignment.success": (success, f"{len(frames)}"),
+        },
     )
     check_option(op, is_integer(working_size) and working_size >= 64, "working_size >= 64", working_size)
     device = frames[0].device if device is None else check_device(op, device)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diar_ops._checks import check_option, check_shapes, check_size
+from diar_ops._checks import check_has_values, check_option, check_shapes, check_size
 from diar_ops._errors import DtypeError
 from diar_ops.scene.types import PlanarScene
 
@@ -66,5 +66,6 @@ def check_scene(op: str, scene: PlanarScene, *, batch: int) -> None:
         expected = _DTYPES.get(name.rpartition(".")[2], torch.float64)
         if tensor.dtype != expected:
             raise DtypeError(f"{op}: scene.{name} must be {expected}, whatever the texture is; got {tensor.dtype}")
+    check_has_values(op, **{f"scene.{name}": x for name, x in fields.items()})
     numbers: list[Tensor] = [x.detach().flatten() for x in fields.values() if x.is_floating_point()]
     check_option(op, bool(torch.cat(numbers).isfinite().all()), "finite numbers in scene", "NaN or infinity")

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from diar_ops._checks import (
     check_floating,
     check_generator,
+    check_has_values,
     check_option,
     check_shapes,
     eager,
@@ -77,6 +78,7 @@ def photograph(
     """
     check_generator("photograph", generator)
     check_shapes("photograph", radiance=(radiance, "B T 3 H W"))
+    check_has_values("photograph", radiance=radiance)
     check_floating("photograph", radiance=radiance)
     ranges = CameraRanges() if ranges is None else ranges
     check_option("photograph", isinstance(ranges, CameraRanges), "ranges: CameraRanges", ranges)

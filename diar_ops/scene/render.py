@@ -9,7 +9,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from diar_ops._checks import check_floating, check_option, check_shapes, eager, full_precision, is_integer, solve_dtype
+from diar_ops._checks import (
+    check_floating,
+    check_has_values,
+    check_option,
+    check_shapes,
+    eager,
+    full_precision,
+    is_integer,
+    solve_dtype,
+)
 from diar_ops.colour import linear_to_srgb, srgb_to_linear
 from diar_ops.scene._render.frames import prepare_frames
 from diar_ops.scene._render.plane_view import TAPS
@@ -103,6 +112,7 @@ def render_planar_scene(texture: Tensor, scene: PlanarScene, *, shadow_detail: i
     op = "render_planar_scene"
     check_shapes(op, texture=(texture, "B 3 H W"))
     check_floating(op, texture=texture)
+    check_has_values(op, texture=texture)
     check_option(op, min(texture.shape[-2:]) > 0, "a texture with pixels", list(texture.shape))
     check_scene(op, scene, batch=len(texture))
     fits = is_integer(shadow_detail) and 1 <= shadow_detail <= 8

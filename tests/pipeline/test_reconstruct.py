@@ -64,7 +64,7 @@ class TestReconstructSequence(OpTests):
 
     def test_exception(self) -> None:
         _, frames, alignment = scene()
-        with pytest.raises(ShapeError, match="homography must have shape"):
+        with pytest.raises(ShapeError, match=r"alignment\.homography_reference_frame must have shape"):
             reconstruct_sequence(frames[:2], alignment)
         with pytest.raises(ShapeError, match=r"frames\[1\] must have shape \(3 H W\)"):
             reconstruct_sequence([frames[0], frames[1][0], *frames[2:]], alignment)
