@@ -17,6 +17,7 @@ from diar_ops._checks import (
     solve_dtype,
     widest_dtype,
 )
+from diar_ops._errors import ShapeError
 from diar_ops._pixels import resize_matrix
 from diar_ops.aggregate import median_aggregate
 from diar_ops.geometry import corner_error, local_contrast, refine_homography, warp_homography
@@ -74,6 +75,8 @@ def settle_frames(frames: Tensor, valid: Tensor | None = None, *, longest: int =
     check_bool(op, valid=valid)
     check_no_gradient(op, frames=frames)
     check_option(op, is_integer(longest) and longest >= 64, "longest >= 64", longest)
+    if frames.shape[2] == 0:
+        raise ShapeError(f"{op}: frames must have at least one channel, got {list(frames.shape)}")
     B, T = frames.shape[:2]
     size = (frames.shape[-2], frames.shape[-1])
     wide = widest_dtype(frames.device)
