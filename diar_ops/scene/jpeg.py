@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from diar_ops._checks import check_floating, check_option, check_shapes, full_precision, is_number, solve_dtype
+from diar_ops._pixels import constant
 
 #: Tables K.1 and K.2 of the standard: steps of the 8 x 8 coefficients at quality 50.
 LUMINANCE = (
@@ -76,7 +77,8 @@ def jpeg_compress(image: Tensor, *, quality: float | Tensor = 75.0, subsample: b
     side = 16 if subsample else 8
     if height % side or width % side:
         rgb = F.pad(rgb, (0, -width % side, 0, -height % side), mode="replicate")
-    to_ycc, to_rgb = rgb.new_tensor(TO_YCC) * 255, rgb.new_tensor(TO_RGB) / 255
+    to_ycc, to_rgb = (constant(matrix, dtype=rgb.dtype, device=rgb.device) for matrix in (TO_YCC, TO_RGB))
+    to_ycc, to_rgb = to_ycc * 255, to_rgb / 255
     ycc = round_through(to_ycc @ rgb.flatten(2)).reshape(rgb.shape)
     # The offset of Y is removed before rounding, and put back after it.
     y = _quantise(ycc[:, :1] - 128, dct, luma) + 128
@@ -116,7 +118,7 @@ def _steps(table: tuple[int, ...], quality: Tensor) -> Tensor:
     quality = quality.double().clamp(1, 100)[:, None]
     # The group's own code divides integers.
     percent = torch.where(quality < 50, (5000 / quality).floor(), 200 - 2 * quality)
-    base = torch.tensor(table, dtype=torch.float64, device=quality.device)
+    base = constant(table, dtype=torch.float64, device=quality.device)
     return ((base * percent + 50) / 100).floor().clamp(1, 255)
 
 

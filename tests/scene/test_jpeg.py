@@ -45,7 +45,6 @@ def decibel(a: Tensor, b: Tensor) -> float:
 class TestJpegCompress(OpTests):
     op = "jpeg_compress"
     module = "JpegCompress"
-    exempt = {"gpu": "the standard's two tables are copied to the device in each call"}
     # A last digit may tip a rounding of a coefficient, and so a step of the tables.
     half_bounds = {torch.float16: (5e-3, 0.2), torch.bfloat16: (3e-2, 0.2)}
 
