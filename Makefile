@@ -34,7 +34,7 @@ test: $(STAMP) ## the test suite; make test ARGS='-k ransac' to choose
 	$(BIN)/python -m pytest -n auto $(ARGS)
 
 modes: $(STAMP) ## every op in every mode of torch -> docs/modes.md
-	$(BIN)/python -m pytest -n auto --modes docs/modes.md $(ARGS)
+	$(BIN)/python -m pytest -n auto --modes=docs/modes.md $(ARGS)
 
 lint: $(STAMP) ## ruff, mypy and import-linter, exactly as CI runs them
 	$(BIN)/ruff check .
