@@ -65,7 +65,7 @@ def test_more_frames_take_no_more_kernels() -> None:
     (few, few_waits), (many, many_waits) = counts
     assert many < 1.3 * few
     assert many_waits < few_waits + 20
-    assert many < 9000
+    assert many < 17_000  # with what RANSAC and refinement do within their operators
 
 
 def test_alignment_of_turned_and_masked_photos() -> None:
