@@ -34,9 +34,10 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
-def drawn(size: int) -> tuple[torch.Tensor, PlanarScene]:
+def drawn(size: int, glass: float = 0.0) -> tuple[torch.Tensor, PlanarScene]:
     generator = torch.Generator().manual_seed(20)
-    scene = sample_planar_scene(SEQUENCES[size], frames=FRAMES, size=(size, size), generator=generator)
+    options = {"frames": FRAMES, "size": (size, size), "glass": glass}
+    scene = sample_planar_scene(SEQUENCES[size], generator=generator, **options)  # type: ignore[arg-type]
     noise = torch.rand(SEQUENCES[size], 3, size // 8, size // 8, generator=generator)
     texture = torch.nn.functional.interpolate(noise, (2 * size, 2 * size), mode="bicubic")
     return texture.clamp(0, 1), scene
@@ -44,7 +45,7 @@ def drawn(size: int) -> tuple[torch.Tensor, PlanarScene]:
 
 @pytest.mark.benchmark(group="render")
 @pytest.mark.parametrize("size", [64, 128, 256])
-@pytest.mark.parametrize("method", ["ours", "cycles"])
+@pytest.mark.parametrize("method", ["ours", "ours, behind glass", "cycles"])
 def test_render(
     benchmark: Callable[..., object],
     peak_memory: Callable[..., float],
@@ -53,9 +54,9 @@ def test_render(
     method: str,
     size: int,
 ) -> None:
-    texture, scene = drawn(size)
+    texture, scene = drawn(size, glass=float(method == "ours, behind glass"))
     count = SEQUENCES[size] * FRAMES
-    if method == "ours":
+    if method != "cycles":
         texture = texture.to(bench_device)
 
         def render() -> None:

@@ -14,6 +14,7 @@ Examples:
   python examples/render_dataset.py paintings/ sets/aligned --kind aligned
   python examples/render_dataset.py paintings/ sets/test --sequences 100 --frames 50 --workers 8
   python examples/render_dataset.py paintings/ sets/val --part 1/2
+  python examples/render_dataset.py paintings/ sets/glass --glass 1
   python examples/render_dataset.py photos/ sets/wide --size 192 320 --samples 32 --seed 7
   python examples/render_dataset.py photos/ sets/gpu --device optix --blender ~/blender/blender
 
@@ -77,6 +78,14 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         metavar=("H", "W"),
         help="pixels of frames and labels (default: 256 256)",
     )
+    add(
+        "--glass",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="share of the sequences behind a pane or under a gloss that mirrors a room or a street "
+        "(default: %(default)s)",
+    )
     add("--device", choices=DEVICES, default="cpu", help="where to render (default: %(default)s)")
     add(
         "--part",
@@ -110,6 +119,7 @@ def run(options: argparse.Namespace) -> str:
         samples=options.samples,
         seed=options.seed,
         device=options.device,
+        glass=options.glass,
     )
     pictures = select_part(list_images(options.images), options.part)
     # disable=None: no bar where nobody watches, such as in a log file

@@ -22,12 +22,14 @@ torch, and without the script's folder on ``sys.path``; it could not import part
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 import os
 import signal
 import sys
 import traceback
+import zlib
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -41,8 +43,11 @@ WALL_HALF_SIZE = 60.0
 ROUND = 128
 #: Share of a spot's cone in which it fades; ``diar_ops.scene.types`` has the same number.
 SPOT_BLEND = 0.15
+#: Index of refraction of panes and gloss coats; as ``GLASS_INDEX`` there.
+GLASS_INDEX = 1.5
 
 Node = Any
+Vector = Sequence[float]
 
 
 def main() -> None:
@@ -126,6 +131,7 @@ def run(bpy: Any, job: dict[str, Any], device: str, answer: Any) -> None:
         # Frame 0 sees exactly the picture, in aligned and misaligned sequences.
         tasks.append(("label", document["frames"][0], True))
     tasks += [(str(index), document["frames"][index], bool(job["emission"])) for index in job["frames"]]
+    images = [decode_image(i) for i in document["environment"]["images"]] if "pane" in document else None
     for number, (name, frame, emission) in enumerate(tasks):
         remove_everything(bpy)
         scene = bpy.context.scene
@@ -133,8 +139,10 @@ def run(bpy: Any, job: dict[str, Any], device: str, answer: Any) -> None:
         scene.cycles.seed = (int(job["seed"]) + number) % 2**31
         scene.world = make_world(bpy, [0.0] * 3 if emission else frame["ambient"])
         scene.camera = add_camera(bpy, scene, frame, document["size"])
-        add_picture(bpy, document, job["texture"], emission)
-        add_wall(bpy, document["wall"], emission)
+        pane = Pane(bpy, document, frame, images) if images is not None and not emission else None
+        scene.view_layers[0].use_pass_emit = pane is not None
+        add_picture(bpy, document, job["texture"], emission, pane)
+        add_wall(bpy, document["wall"], emission, pane)
         if not emission:
             for item in frame["lights"]:
                 add_light(bpy, item)
@@ -243,7 +251,7 @@ def make_world(bpy: Any, radiance: list[float]) -> Any:
     return item
 
 
-def add_picture(bpy: Any, document: dict[str, Any], texture: str, emission: bool) -> None:
+def add_picture(bpy: Any, document: dict[str, Any], texture: str, emission: bool, pane: Pane | None) -> None:
     """Add the picture: centred at the origin, x right, y down, its front towards -z."""
     height, width = document["picture"]["size"]
     material, nodes, links = new_material(bpy, "picture")
@@ -266,17 +274,189 @@ def add_picture(bpy: Any, document: dict[str, Any], texture: str, emission: bool
         shader.inputs["Coat Weight"].default_value = reflection["coat"]
         shader.inputs["Coat Roughness"].default_value = reflection["coat_roughness"]
         shader.inputs["Coat IOR"].default_value = 1.5
+        if pane is not None:
+            shader = pane.cover(material, shader, "Base Color", "Specular Tint")
         set_surface(nodes, links, shader)
     add_plane(bpy, "picture", width / 2, height / 2, 0.0, material)
 
 
-def add_wall(bpy: Any, colour: list[float], emission: bool) -> None:
+def add_wall(bpy: Any, colour: list[float], emission: bool, pane: Pane | None) -> None:
     """Add the wall behind the picture."""
     material, nodes, links = new_material(bpy, "wall")
     shader = nodes.new("ShaderNodeEmission" if emission else "ShaderNodeBsdfDiffuse")
     shader.inputs["Color"].default_value = (*colour, 1.0)
+    if pane is not None:
+        shader = pane.cover(material, shader, "Color")
     set_surface(nodes, links, shader)
     add_plane(bpy, "wall", WALL_HALF_SIZE, WALL_HALF_SIZE, WALL_GAP, material)
+
+
+def decode_image(entry: dict[str, Any]) -> Any:
+    """Return the image of a card, (h, w, 4) float32."""
+    import numpy as np
+
+    high, wide = entry["size"]
+    halves = np.frombuffer(zlib.decompress(base64.b64decode(entry["half"])), "<f2")
+    return np.moveaxis(halves.reshape(4, high, wide), 0, 2).astype(np.float32)
+
+
+class Graph:
+    """Nodes of a material that compute; operands are numbers, vectors and outputs of other nodes."""
+
+    def __init__(self, material: Any) -> None:
+        self.nodes, self.links = material.node_tree.nodes, material.node_tree.links
+
+    def math(self, operation: str, *operands: Any) -> Any:
+        """Return the output of an operation with numbers."""
+        node = self.nodes.new("ShaderNodeMath")
+        node.operation = operation
+        self.connect(node, operands)
+        return node.outputs[0]
+
+    def vector(self, operation: str, *operands: Any) -> Any:
+        """Return the output of an operation with vectors; numbers stand for vectors of equal parts."""
+        node = self.nodes.new("ShaderNodeVectorMath")
+        node.operation = operation
+        self.connect(node, operands)
+        return node.outputs["Value" if operation == "DOT_PRODUCT" else "Vector"]
+
+    def connect(self, node: Node, operands: Sequence[Any]) -> None:
+        """Give a node its operands."""
+        for entry, operand in zip(node.inputs, operands):  # noqa: B905 - optional inputs come last
+            if isinstance(operand, (int, float, tuple)):
+                entry.default_value = operand
+            else:
+                self.links.new(operand, entry)
+
+    def output(self, name: str, output: str) -> Any:
+        """Return an output of a new node without operands."""
+        return self.nodes.new(f"ShaderNode{name}").outputs[output]
+
+
+class Pane:
+    """Glass before the picture or a coat on it, and the cards that it mirrors.
+
+    The materials of picture and wall compute what their pane adds and lets through, ray by ray: a
+    surface that reflects a twentieth of the light would have to be sampled hundreds of times before
+    a mirrored room stands out of the noise. Each card is intersected with the mirrored ray and looked
+    up; only rays from the camera do so.
+    """
+
+    def __init__(self, bpy: Any, document: dict[str, Any], frame: dict[str, Any], images: list[Any]) -> None:
+        self.pane, self.environment = document["pane"], frame["environment"]
+        self.background = document["environment"]["background"]
+        self.images = []
+        for pixels in images:
+            high, wide = pixels.shape[:2]
+            image = bpy.data.images.new("card", wide, high, alpha=True, float_buffer=True)
+            image.colorspace_settings.name, image.alpha_mode = "Non-Color", "CHANNEL_PACKED"
+            image.pixels.foreach_set(pixels.ravel())
+            image.update()
+            self.images.append(image)
+
+    def cover(self, material: Any, shader: Node, *colours: str) -> Node:
+        """Return a shader of what is seen behind the pane, and of what that mirrors.
+
+        Args:
+            material: The material of what is behind.
+            shader: Its shader.
+            colours: The shader's inputs that the pane tints.
+        """
+        # What shines here must not be sampled as a lamp.
+        material.cycles.emission_sampling = "NONE"
+        graph, pane = Graph(material), self.pane
+        position = graph.output("NewGeometry", "Position")
+        incoming = graph.output("NewGeometry", "Incoming")
+        front, direction = self.mirror(graph, position, incoming, (0.0, 0.0, -1.0), -pane["distance"])
+        is_pane = graph.output("LightPath", "Is Camera Ray")
+        for axis, half in zip(((1.0, 0.0, 0.0), (0.0, 1.0, 0.0)), pane["half_size"], strict=True):
+            across = graph.math("ABSOLUTE", graph.vector("DOT_PRODUCT", front, axis))
+            is_pane = graph.math("MULTIPLY", is_pane, graph.math("LESS_THAN", across, half))
+
+        fresnel = graph.nodes.new("ShaderNodeFresnel")
+        fresnel.inputs["IOR"].default_value = GLASS_INDEX
+        face = graph.math("MULTIPLY", fresnel.outputs[0], pane["reflectivity"])
+        passed = graph.math("SUBTRACT", 1.0, face)
+        tint = tuple(pane["tint"])
+        shown = self.look_up(graph, front, direction)
+        added = graph.vector("MULTIPLY", shown, face)
+        if pane["kind"] == "pane":
+            passed = graph.math("DIVIDE", passed, graph.math("ADD", 1.0, face))
+            if pane["thickness"] or any(pane["wedge"]):
+                normal = (*pane["wedge"], -1.0)
+                length = math.hypot(*normal)
+                place = pane["thickness"] - pane["distance"]
+                ray = self.mirror(graph, position, incoming, tuple(v / length for v in normal), place)
+                shown = self.look_up(graph, *ray)
+            back = graph.vector("MULTIPLY", graph.math("MULTIPLY", face, passed), tuple(t * t for t in tint))
+            added = graph.vector("MULTIPLY_ADD", shown, back, added)
+
+        for name in colours:
+            entry = shader.inputs[name]
+            behind = entry.links[0].from_socket if entry.is_linked else tuple(entry.default_value[:3])
+            share = graph.vector("MULTIPLY_ADD", tuple(t - 1.0 for t in tint), is_pane, (1.0, 1.0, 1.0))
+            graph.links.new(graph.vector("MULTIPLY", share, behind), entry)
+        covered = graph.nodes.new("ShaderNodeMixShader")  # with nothing, which is black
+        graph.links.new(graph.math("MULTIPLY", is_pane, graph.math("SUBTRACT", 1.0, passed)), covered.inputs[0])
+        graph.links.new(shader.outputs[0], covered.inputs[1])
+        mirrored = graph.nodes.new("ShaderNodeEmission")
+        graph.links.new(added, mirrored.inputs["Color"])
+        mirrored.inputs["Strength"].default_value = self.environment["brightness"]
+        # Where a share is 0, what it is of is not computed.
+        only_there = graph.nodes.new("ShaderNodeMixShader")
+        graph.links.new(is_pane, only_there.inputs[0])
+        graph.links.new(mirrored.outputs[0], only_there.inputs[2])
+        both = graph.nodes.new("ShaderNodeAddShader")
+        graph.links.new(covered.outputs[0], both.inputs[0])
+        graph.links.new(only_there.outputs[0], both.inputs[1])
+        return both
+
+    @staticmethod
+    def mirror(graph: Graph, position: Any, incoming: Any, normal: tuple[float, ...], z: float) -> tuple[Any, Any]:
+        """Return where the ray that ends at ``position`` met a face, and where to it is mirrored there.
+
+        Args:
+            graph: Of the material.
+            position: Where the ray ends.
+            incoming: The direction against it.
+            normal: Of the face.
+            z: Where the face is at x = y = 0.
+        """
+        ahead = graph.vector("DOT_PRODUCT", incoming, normal)
+        height = graph.vector("DOT_PRODUCT", graph.vector("SUBTRACT", (0.0, 0.0, z), position), normal)
+        start = graph.vector("MULTIPLY_ADD", incoming, graph.math("DIVIDE", height, ahead), position)
+        back = graph.vector("MULTIPLY", incoming, (-1.0, -1.0, -1.0))
+        return start, graph.vector("MULTIPLY_ADD", graph.math("MULTIPLY", ahead, 2.0), normal, back)
+
+    def look_up(self, graph: Graph, start: Any, direction: Any) -> Any:
+        """Return the radiance that comes back along a ray, from the farthest card to the nearest."""
+        shown: Any = tuple(self.background)
+        for card in self.environment["cards"]:
+            centre = tuple(card["centre"])
+            right, down = card["right"], card["down"]
+            across = (
+                right[1] * down[2] - right[2] * down[1],
+                right[2] * down[0] - right[0] * down[2],
+                right[0] * down[1] - right[1] * down[0],
+            )
+            way = graph.vector("DOT_PRODUCT", graph.vector("SUBTRACT", centre, start), across)
+            far = graph.math("DIVIDE", way, graph.vector("DOT_PRODUCT", direction, across))
+            at = graph.vector("SUBTRACT", graph.vector("MULTIPLY_ADD", direction, far, start), centre)
+            is_on = graph.math("GREATER_THAN", far, 0.0)
+            place = graph.nodes.new("ShaderNodeCombineXYZ")
+            for side, entry in zip((right, down), place.inputs):  # noqa: B905 - z stays 0
+                square = sum(v * v for v in side)
+                share = graph.vector("DOT_PRODUCT", at, tuple(v / square for v in side))
+                is_on = graph.math("MULTIPLY", is_on, graph.math("LESS_THAN", graph.math("ABSOLUTE", share), 1.0))
+                # The first row, at v = 0, is the upper one here.
+                graph.links.new(graph.math("MULTIPLY_ADD", share, 0.5, 0.5), entry)
+            image = graph.nodes.new("ShaderNodeTexImage")
+            image.image, image.interpolation, image.extension = self.images[card["image"]], "Linear", "EXTEND"
+            graph.links.new(place.outputs[0], image.inputs["Vector"])
+            left = graph.math("MULTIPLY_ADD", image.outputs["Alpha"], graph.math("MULTIPLY", is_on, -1.0), 1.0)
+            light = graph.vector("MULTIPLY", image.outputs["Color"], is_on)
+            shown = graph.vector("MULTIPLY_ADD", shown, left, light)
+        return shown
 
 
 def add_plane(bpy: Any, name: str, x: float, y: float, z: float, material: Any) -> None:

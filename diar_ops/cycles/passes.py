@@ -68,6 +68,8 @@ def frame_masks(passes: Passes, picture: Tensor, scene: PlanarScene, frame: int)
 
     glossy = _colour(passes, "GlossDir") + _colour(passes, "GlossInd")
     glossy = _colour(passes, "GlossCol") * glossy
+    if scene.pane is not None:
+        glossy = glossy + _colour(passes, "Emit")  # what the pane mirrors
     weight = _blur(visible.float(), 3).clamp_min(0.1)
     specular = _blur((glossy * visible).mean(0, keepdim=True), 3) / weight
     highlight = visible & _mostly(specular > HIGHLIGHT, visible)

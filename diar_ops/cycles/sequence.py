@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
+from torch.nn import functional as F
 
 from diar_ops._errors import ImageError
 from diar_ops._files import write_image, write_text_atomic
 from diar_ops._folders import atomic_folder
+from diar_ops._pixels import image_to_float
 from diar_ops._seeds import generator_for
 from diar_ops._version import __version__
 from diar_ops.cycles.exr import read_exr
@@ -19,10 +23,13 @@ from diar_ops.cycles.passes import frame_masks, frame_picture
 from diar_ops.cycles.settings import RenderSettings
 from diar_ops.cycles.texture import TextureChoice, prepare_texture
 from diar_ops.cycles.worker import BlenderProcess, WorkerCrash
+from diar_ops.data.images import read_image
 from diar_ops.data.masks import write_flags, write_mask
 from diar_ops.data.sequence_writer import DOCUMENT, LABEL, format_document, frame_names, sequence_document
 from diar_ops.scene import PlanarScene, sample_planar_scene, scene_homography, scene_to_document
 from diar_ops.scene.flags import FrameShares, frame_shares
+from diar_ops.scene.reflection import blur_environment
+from diar_ops.scene.seen_cards import seen_cards
 
 NOTE = (
     "Views of one picture, each spoiled by its own light, shadows, highlights and things in the "
@@ -31,13 +38,20 @@ NOTE = (
 PROVENANCE = "Rendered with Blender Cycles by diar_ops from the picture named under texture."
 
 
-def draw_scene(index: int, settings: RenderSettings, picture_size: tuple[int, int]) -> PlanarScene:
+#: How many other pictures of a set its panes may mirror, and how large these are at most.
+SURROUNDINGS, SURROUNDINGS_SIZE = 3, (64, 64)
+
+
+def draw_scene(
+    index: int, settings: RenderSettings, picture_size: tuple[int, int], surroundings: Tensor | None = None
+) -> PlanarScene:
     """Return the scene of one sequence: the same on every machine, whatever else is rendered.
 
     Args:
         index: Number of the sequence in its set.
         settings: Of the set.
         picture_size: (height, width) of the picture in pixels.
+        surroundings: (N, 3, h, w) sRGB pictures that panes may mirror.
     """
     return sample_planar_scene(
         1,
@@ -47,7 +61,24 @@ def draw_scene(index: int, settings: RenderSettings, picture_size: tuple[int, in
         kind=settings.kind,
         generator=generator_for(settings.seed, settings.kind, index),
         ranges=settings.ranges,
+        glass=settings.glass,
+        surroundings=surroundings,
     )
+
+
+def read_surroundings(index: int, settings: RenderSettings, choice: TextureChoice) -> Tensor | None:
+    """Return pictures (N, 3, h, w) that the pane of a sequence may mirror; None without panes."""
+    if not settings.glass:
+        return None
+    side = SURROUNDINGS_SIZE
+    pictures = []
+    for path in choice.candidates(index)[1:]:
+        with suppress(ImageError):  # there are others
+            texture = prepare_texture(read_image(path), side)
+            pictures.append(F.interpolate(image_to_float(texture)[None], (2 * side[0], 2 * side[1]), mode="bilinear"))
+        if len(pictures) == SURROUNDINGS:
+            break
+    return torch.cat(pictures) if pictures else None
 
 
 def render_sequence(
@@ -80,7 +111,7 @@ def render_sequence(
         OutputError: The folder cannot be written.
     """
     source, photo, skipped = choice.read(index)
-    scene = draw_scene(index, settings, photo.size)
+    scene = draw_scene(index, settings, photo.size, read_surroundings(index, settings, choice))
     texture = prepare_texture(photo, settings.size)
     with atomic_folder(path) as folder:
         work = folder / "work"
@@ -115,6 +146,11 @@ def render_sequence(
 def _job(scene: PlanarScene, index: int, settings: RenderSettings, work: Path) -> dict[str, Any]:
     """Return the job for ``blender_scene.py``; ``work`` holds the texture and gets the frames."""
     noise = generator_for(settings.seed, settings.kind, index, "noise")
+    if scene.pane is not None and scene.environment is not None:
+        image = blur_environment(scene.pane, scene.environment)
+        # Each card costs time at every path.
+        valid = scene.environment.valid & seen_cards(scene)
+        scene = scene._replace(environment=scene.environment._replace(image=image, valid=valid))
     return {
         "document": scene_to_document(scene),
         "texture": str((work / "texture.png").resolve()),

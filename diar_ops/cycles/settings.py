@@ -34,6 +34,8 @@ class RenderSettings:
         seed: Seed of the set.
         device: ``"cpu"``, ``"cuda"`` or ``"optix"``.
         ranges: The distribution of the scenes.
+        glass: Share of the sequences whose picture is behind a pane or under a gloss coat that mirrors
+            its surroundings, in which other pictures of the set may be seen.
     """
 
     kind: str = "misaligned"
@@ -46,6 +48,7 @@ class RenderSettings:
     seed: int = 0
     device: str = "cpu"
     ranges: SceneRanges = field(default_factory=SceneRanges)
+    glass: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse what cannot be rendered."""
@@ -56,6 +59,7 @@ class RenderSettings:
         for name, top in (("sequences", 10**6), ("frames", 1000), ("samples", 10**5), ("label_samples", 10**5)):
             value = getattr(self, name)
             check_option(op, 1 <= value <= top, f"{name} from 1 to {top}", value)
+        check_option(op, 0 <= self.glass <= 1, "glass from 0 to 1", self.glass)
         check_option(op, self.device in DEVICES, f"device {', '.join(DEVICES)}", self.device)
 
     def document(self, images: list[Path], software: Mapping[str, str]) -> dict[str, Any]:
@@ -63,7 +67,8 @@ class RenderSettings:
         return {
             "format": DATASET_FORMAT,
             "version": VERSION,
-            **{k: v for k, v in asdict(self).items() if k != "ranges"},
+            **{k: v for k, v in asdict(self).items() if k not in ("ranges", "glass")},
+            **({"glass": self.glass} if self.glass else {}),
             "size": list(self.size),
             "ranges": json.loads(json.dumps(asdict(self.ranges))),
             "software": dict(software),
@@ -113,6 +118,9 @@ def _differences(existing: Mapping[str, Any], requested: Mapping[str, Any]) -> I
             yield f"{name} is {_short(existing.get(name))}, asked for {_short(value)}"
             if name == "version":
                 return  # the other fields may mean something else
+    glass = existing.get("glass", 0.0)
+    if "glass" not in requested and glass:
+        yield f"glass is {_short(glass)}, asked for 0"
     for group, names in (("ranges", requested["ranges"]), ("software", ("blender",))):
         have = existing.get(group) or {}
         for name in names:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from diar_ops._errors import ImageError
 from diar_ops.data._listing import natural_key
-from diar_ops.data.sequence_writer import DOCUMENT, SEQUENCE_FORMAT, VERSION
+from diar_ops.data.sequence_writer import DOCUMENT, PANE_VERSION, SEQUENCE_FORMAT, VERSION
 from diar_ops.scene.sample import KINDS
 
 #: How far, in pixels, a corner of the label may be from itself after both directions.
@@ -139,7 +139,7 @@ def _is_file(path: Path) -> bool:
 
 
 def check_sequence_document(document: Any, path: str | PathLike[str] = DOCUMENT) -> RenderedSequence:
-    """Check a document against version 1 of the format.
+    """Check a document against versions 1 and 2 of the format.
 
     Required are ``format``, ``version``, ``label`` and ``frames``, and of each frame ``file``,
     ``size`` and ``homography_frame_label``. ``kind``, ``homography_label_frame``, ``occluded``
@@ -161,11 +161,13 @@ def check_sequence_document(document: Any, path: str | PathLike[str] = DOCUMENT)
         got = document.get("format") if isinstance(document, dict) else document
         fields.fail("format", f'"{SEQUENCE_FORMAT}"', got)
     version = document.get("version")
-    if isinstance(version, int) and version > VERSION:
+    if isinstance(version, int) and version > PANE_VERSION:
         raise ImageError(
-            f"{fields.path} is version {version} of the format, this diar_ops reads version {VERSION}; update diar_ops"
+            f"{fields.path} is version {version} of the format, this diar_ops reads versions {VERSION} and "
+            f"{PANE_VERSION}; update diar_ops"
         )
-    fields.require(version is not True and version == VERSION, "version", str(VERSION), version)
+    known = version is not True and version in (VERSION, PANE_VERSION)
+    fields.require(known, "version", f"{VERSION} or {PANE_VERSION}", version)
     kind = document.get("kind")
     kinds = " or ".join(f'"{known}"' for known in KINDS)
     fields.require(kind is None or kind in KINDS, "kind", kinds, kind)

@@ -1,4 +1,4 @@
-"""What sequence.json says of a rendered sequence, format version 1: the writer's side."""
+"""What sequence.json says of a rendered sequence, format versions 1 and 2: the writer's side."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from diar_ops.scene import PlanarScene, scene_homography, scene_to_document
 
 SEQUENCE_FORMAT = "diar_ops sequence"
 DATASET_FORMAT = "diar_ops dataset"
-#: Version of both formats. A reader takes this one and no other.
-VERSION = 1
+#: Version of both formats, and of sequences whose picture is behind a pane, which older readers
+#: would render without. A reader takes these and no others.
+VERSION, PANE_VERSION = 1, 2
 #: Names of the document and of the clean picture in a sequence's folder.
 DOCUMENT, LABEL = "sequence.json", "label.png"
 CONVENTION = (
@@ -94,7 +95,7 @@ def sequence_document(
         )
     return {
         "format": SEQUENCE_FORMAT,
-        "version": VERSION,
+        "version": PANE_VERSION if "pane" in described else VERSION,
         "kind": kind,
         "index": index,
         "seed": seed,

@@ -33,6 +33,11 @@ class CameraRanges:
         read_noise: Standard deviation of the noise in the dark, as a share of saturation. One per
             sequence.
         knee: Highlights roll off within this distance of saturation. One per sequence.
+        tone: Share of an S-curve over the picture as it is displayed. One per sequence.
+        local_contrast: What is added of a pixel's brightness beyond that around it, within an
+            eighth of the picture. One per sequence.
+        sharpening: What is added of a pixel's difference from its neighbours. One per sequence.
+        chroma_noise: Standard deviation of blotches of colour, two pixels large. One per sequence.
         quality: Of the JPEG file, 1 to 100; None leaves compression out. One per sequence.
         subsample: The file holds chroma at half resolution.
         eight_bits: Round the result to multiples of 1/255.
@@ -49,6 +54,10 @@ class CameraRanges:
     shot_noise: Range = (0.005, 0.03)
     read_noise: Range = (0.0005, 0.004)
     knee: Range = (0.0, 0.15)
+    tone: Range = (0.0, 0.0)
+    local_contrast: Range = (0.0, 0.0)
+    sharpening: Range = (0.0, 0.0)
+    chroma_noise: Range = (0.0, 0.0)
     quality: Range | None = (60.0, 95.0)
     subsample: bool = True
     eight_bits: bool = True
@@ -64,6 +73,7 @@ class CameraRanges:
             "vignetting": 0.9,
             "blur": 10.0,
             "motion": 20.0,
+            "sharpening": 5.0,
         }
         for name in (f.name for f in fields(self)):
             value = getattr(self, name)
@@ -77,6 +87,22 @@ class CameraRanges:
                 fits = isinstance(value, (tuple, list)) and len(value) == 2
                 fits = fits and low <= value[0] <= value[1] <= top
                 check_option(op, fits, f"a pair {low:g} <= low <= high <= {top:g}", value)
+
+    @property
+    def develops(self) -> bool:
+        """Whether the photo is developed: toned, sharpened, or given blotches of colour."""
+        return max(*self.tone, *self.local_contrast, *self.sharpening, *self.chroma_noise) > 0
+
+    @classmethod
+    def phone(cls) -> CameraRanges:
+        """Return a phone that develops its photos: it tones, sharpens, and hides noise badly."""
+        return cls(
+            tone=(0.0, 0.5),
+            local_contrast=(0.0, 0.35),
+            sharpening=(0.0, 0.8),
+            chroma_noise=(0.0, 0.015),
+            quality=(70.0, 95.0),
+        )
 
     @classmethod
     def plain(cls) -> CameraRanges:

@@ -10,7 +10,18 @@ import torch
 from torch import Tensor
 
 from diar_ops._errors import ImageError
-from diar_ops.scene.types import Finish, LightKind, Lights, ObjectKind, Objects, PictureMaterial, PlanarScene
+from diar_ops.scene._glass_document import add_glass, read_glass
+from diar_ops.scene.types import (
+    BendKind,
+    Bends,
+    Finish,
+    LightKind,
+    Lights,
+    ObjectKind,
+    Objects,
+    PictureMaterial,
+    PlanarScene,
+)
 
 #: Significant digits that are stored: fewer than float64 has, so that the last ones, in which
 #: machines differ, do not show.
@@ -29,7 +40,9 @@ def scene_to_document(scene: PlanarScene, index: int = 0) -> dict[str, Any]:
         ``size`` ([height, width] of the frames), ``picture`` (``size`` in the world, ``material``),
         ``wall`` and ``frames``, a list of ``K``, ``R``, ``t``, ``ambient``, ``lights`` and
         ``objects``; names, units and directions are those of :class:`PlanarScene`. Lights and
-        objects are those that are there; kinds and finishes are words.
+        objects are those that are there; kinds and finishes are words. Frames of a bent picture
+        also have ``bends``. Where there is a pane, also ``pane`` and ``environment``, which each
+        frame has, too; images are of half precision.
     """
     frames = []
     for frame in range(scene.K.shape[1]):
@@ -41,13 +54,17 @@ def scene_to_document(scene: PlanarScene, index: int = 0) -> dict[str, Any]:
                 "objects": _entries(scene.objects, key, ObjectKind),
             }
         )
+        if scene.bends is not None and bool(scene.bends.valid[index].any()):
+            frames[-1]["bends"] = _entries(scene.bends, key, BendKind)
     material = {name: _plain(value[index]) for name, value in scene.material._asdict().items()}
-    return {
+    document = {
         "size": list(scene.size),
         "picture": {"size": _plain(scene.picture_size[index]), "material": material},
         "wall": _plain(scene.wall[index]),
         "frames": frames,
     }
+    add_glass(document, scene, index, _plain)
+    return document
 
 
 def scene_from_document(document: Mapping[str, Any]) -> PlanarScene:
@@ -63,6 +80,7 @@ def scene_from_document(document: Mapping[str, Any]) -> PlanarScene:
         height, width = _tensor(document["size"], (2,)).tolist()
         if not (height >= 1 and width >= 1 and height % 1 == width % 1 == 0):
             raise ValueError(f"expected a size [height, width] in pixels, got {document['size']}")
+        pane, environment = read_glass(document, _tensor)
         return PlanarScene(
             K=_tensor([[f["K"] for f in frames]], (1, count, 3, 3)),
             R=_tensor([[f["R"] for f in frames]], (1, count, 3, 3)),
@@ -74,6 +92,11 @@ def scene_from_document(document: Mapping[str, Any]) -> PlanarScene:
             lights=Lights(*_columns(Lights, LightKind, [f["lights"] for f in frames])),
             objects=Objects(*_columns(Objects, ObjectKind, [f["objects"] for f in frames])),
             size=(int(height), int(width)),
+            pane=pane,
+            environment=environment,
+            bends=Bends(*_columns(Bends, BendKind, [f.get("bends", []) for f in frames]))
+            if any("bends" in f for f in frames)
+            else None,
         )
     # A word where a number belongs, a list where a field belongs, a number beyond float64, ...
     except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, ArithmeticError) as error:
@@ -93,7 +116,7 @@ _SHAPES: dict[str, tuple[int, ...]] = {
 
 
 def _columns(
-    cls: type[Lights] | type[Objects], kinds: type[IntEnum], frames: list[list[dict[str, Any]]]
+    cls: type[Lights] | type[Objects] | type[Bends], kinds: type[IntEnum], frames: list[list[dict[str, Any]]]
 ) -> list[Tensor]:
     """Return the fields of ``cls`` as (1, T, slots, ...), with as many slots as are needed."""
     slots = max((len(entries) for entries in frames), default=0)
@@ -115,8 +138,8 @@ def _columns(
     return columns
 
 
-def _entries(group: Lights | Objects, index: tuple[int, int], kinds: type[IntEnum]) -> list[dict[str, Any]]:
-    """List the valid lights or objects of one frame."""
+def _entries(group: Lights | Objects | Bends, index: tuple[int, int], kinds: type[IntEnum]) -> list[dict[str, Any]]:
+    """List the valid lights, objects or bends of one frame."""
     entries = []
     for slot in group.valid[index].nonzero()[:, 0].tolist():
         entry: dict[str, Any] = {}

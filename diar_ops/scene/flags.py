@@ -29,7 +29,7 @@ class FrameFlag(IntFlag):
     """Effects of light on a pixel of the picture; a pixel may have several."""
 
     SHADOW = 1  #: gets less than :data:`SHADOW` of the light that could fall on it
-    HIGHLIGHT = 2  #: specular reflection adds more than :data:`HIGHLIGHT` of radiance
+    HIGHLIGHT = 2  #: specular reflection, with that of a pane, adds more than :data:`HIGHLIGHT` of radiance
     SATURATED = 4  #: a channel is at least :data:`SATURATED`
 
 

@@ -94,8 +94,12 @@ def photograph(
     noise = None
     if max(*ranges.shot_noise, *ranges.read_noise) > 0:
         noise = torch.randn(light.shape, generator=generator, dtype=dtype, device=source).to(device)
+    blotches = None
+    if ranges.develops:
+        half = (len(light), 3, -(-light.shape[2] // 2), -(-light.shape[3] // 2))
+        blotches = torch.randn(half, generator=generator, dtype=dtype, device=source).to(device)
     if device.type != "cpu" or light.requires_grad:
-        photos = _expose(light.to(dtype), shots, noise, ranges).to(radiance.dtype)
+        photos = _expose(light.to(dtype), shots, noise, blotches, ranges).to(radiance.dtype)
     else:
         photos = torch.empty_like(light, memory_format=torch.contiguous_format)
         step = max(1, CHUNK // light[0].numel())
@@ -103,7 +107,8 @@ def photograph(
             chunk = slice(first, first + step)
             chunk_shots = _Shots(*(value[chunk] for value in shots))
             chunk_noise = None if noise is None else noise[chunk]
-            photos[chunk] = _expose(light[chunk].to(dtype), chunk_shots, chunk_noise, ranges)
+            chunk_blotches = None if blotches is None else blotches[chunk]
+            photos[chunk] = _expose(light[chunk].to(dtype), chunk_shots, chunk_noise, chunk_blotches, ranges)
     return photos.reshape(radiance.shape)
 
 
@@ -119,12 +124,23 @@ class _Shots(NamedTuple):
     read_noise: Tensor  #: (N,)
     knee: Tensor  #: (N,)
     quality: Tensor  #: (N,)
+    development: Tensor  #: (N, 4) S-curve, local contrast, sharpening, noise of colour
 
 
 def _draw(B: int, T: int, ranges: CameraRanges, generator: torch.Generator, device: torch.device) -> _Shots:
-    """Draw B sequences of T frames; always the same numbers, whatever is switched off."""
+    """Draw B sequences of T frames; the same numbers, whatever but the development is switched off."""
     shared = torch.rand((6, B, 1), generator=generator, dtype=torch.float64, device=device)
     single = torch.rand((6, B, T), generator=generator, dtype=torch.float64, device=device)
+
+    development = torch.zeros(B, T, 4, dtype=torch.float64, device=device)
+    if ranges.develops:
+        low, high = torch.tensor(
+            (ranges.tone, ranges.local_contrast, ranges.sharpening, ranges.chroma_noise),
+            dtype=torch.float64,
+            device=device,
+        ).unbind(1)
+        unit = torch.rand((B, 1, 4), generator=generator, dtype=torch.float64, device=device)
+        development = (low + (high - low) * unit).expand(B, T, 4)
 
     def scale(unit: Tensor, low: float, high: float) -> Tensor:
         return (low + (high - low) * unit).expand(B, T)
@@ -147,10 +163,13 @@ def _draw(B: int, T: int, ranges: CameraRanges, generator: torch.Generator, devi
         read_noise=scale(shared[3], *ranges.read_noise),
         knee=scale(shared[4], *ranges.knee),
         quality=scale(shared[5], *(ranges.quality or (100.0, 100.0))),
+        development=development,
     )
 
 
-def _expose(light: Tensor, shots: _Shots, noise: Tensor | None, ranges: CameraRanges) -> Tensor:
+def _expose(
+    light: Tensor, shots: _Shots, noise: Tensor | None, blotches: Tensor | None, ranges: CameraRanges
+) -> Tensor:
     """Photograph ``light`` (N, 3, H, W)."""
     gain = shots.gain[:, :, None, None]
     if max(ranges.metering) > 0:
@@ -168,9 +187,24 @@ def _expose(light: Tensor, shots: _Shots, noise: Tensor | None, ranges: CameraRa
     if max(ranges.knee) > 0:
         x = _roll_off(x, shots.knee[:, None, None, None])
     photo = linear_to_srgb(x.clamp(0, 1)).clamp(0, 1)
+    if blotches is not None:
+        photo = _develop(photo, blotches, shots.development)
     if ranges.quality is not None:
         photo = jpeg_compress(photo, quality=shots.quality, subsample=ranges.subsample)
     return round_through(photo * 255) / 255 if ranges.eight_bits else photo
+
+
+def _develop(photo: Tensor, blotches: Tensor, strengths: Tensor) -> Tensor:
+    """Develop sRGB photos (N, 3, H, W) as a phone does, by strengths (N, 4); see :class:`_Shots`."""
+    tone, local, sharp, noise = strengths[:, :, None, None, None].unbind(1)
+    size = photo.shape[-2:]
+    colour = blotches - blotches.mean(1, keepdim=True)
+    photo = photo + noise * F.interpolate(colour, size, mode="bilinear")
+    photo = torch.lerp(photo, photo.square() * (3 - 2 * photo), tone)
+    grey = photo.mean(1, keepdim=True)
+    around = F.interpolate(F.adaptive_avg_pool2d(grey, 8), size, mode="bilinear")
+    near = F.avg_pool2d(F.pad(photo, (1, 1, 1, 1), mode="replicate"), 3, 1)
+    return (photo + local * (grey - around) + sharp * (photo - near)).clamp(0, 1)
 
 
 def _luminance(rgb: Tensor) -> Tensor:

@@ -113,3 +113,38 @@ class SceneRanges:
         least = LARGEST_OFFSET * math.sin(math.radians(self.tilt[1]))
         expected = f"above {least:.2f}, the whole picture ahead at a tilt of {self.tilt[1]:g}"
         check_option("SceneRanges.distance", self.distance[0] > least, expected, self.distance)
+
+
+@dataclass(frozen=True)
+class BendRanges:
+    """How pictures are bent in :func:`sample_planar_scene`.
+
+    Attributes:
+        share: Share of sequences whose picture is bent.
+        displacement: Mean distance, in pixels of frames whose longer side has 256, between where
+            points of the picture are seen and where they would be if it were flat; drawn
+            uniformly. A frame stands 0.01 to 0.03 before the picture whatever that gives, and
+            what would hide a part of itself from a camera is bent less.
+        kind: Shares of curl, bulge, wave, frame.
+        change: The height of a curl differs from frame to frame by up to this share.
+    """
+
+    share: float = 1.0
+    displacement: Range = (1.0, 8.0)
+    kind: tuple[float, ...] = (0.3, 0.25, 0.25, 0.2)
+    change: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be drawn from."""
+        for name in ("share", "change"):
+            value = getattr(self, name)
+            fits = isinstance(value, (int, float)) and 0 <= value <= 1
+            check_option(f"BendRanges.{name}", fits, "0 to 1", value)
+        for name, count in (("displacement", 2), ("kind", 4)):
+            value = getattr(self, name)
+            fits = isinstance(value, (tuple, list)) and len(value) == count
+            fits = fits and all(isinstance(v, (int, float)) and 0 <= v <= 1000 for v in value)
+            check_option(f"BendRanges.{name}", fits, f"{count} numbers from 0 on", value)
+        low, high = self.displacement
+        check_option("BendRanges.displacement", low <= high, "low <= high", self.displacement)
+        check_option("BendRanges.kind", abs(sum(self.kind) - 1) < 1e-6, "shares that sum to 1", self.kind)

@@ -20,11 +20,12 @@ from diar_ops._checks import (
     solve_dtype,
 )
 from diar_ops.colour import linear_to_srgb, srgb_to_linear
-from diar_ops.scene._render.frames import prepare_frames
+from diar_ops.scene._render.frames import move, prepare_frames
 from diar_ops.scene._render.plane_view import TAPS
 from diar_ops.scene._render.tiles import tile_rays
 from diar_ops.scene._render.trace import trace
 from diar_ops.scene._scene_checks import check_scene
+from diar_ops.scene.bends import scene_displacement
 from diar_ops.scene.plane import scene_homography
 from diar_ops.scene.types import PlanarScene
 
@@ -46,6 +47,9 @@ class RenderedScene(NamedTuple):
         shadow: (B, T, 1, h, w) bool, the picture is seen and gets less than three quarters of
             the light that could fall on it.
         highlight: (B, T, 1, h, w) bool, the picture is seen and reflects a radiance above 0.1.
+        displacement_frame_label: (B, T, 2, h, w) float64, where the frame shows a pixel of the
+            label is H @ label plus this many pixels; see ``scene_displacement``. Zero, and a view
+            of one number, where the scene has no bends.
     """
 
     radiance: Tensor
@@ -55,6 +59,7 @@ class RenderedScene(NamedTuple):
     occluded: Tensor
     shadow: Tensor
     highlight: Tensor
+    displacement_frame_label: Tensor
 
 
 @eager
@@ -66,9 +71,15 @@ def render_planar_scene(texture: Tensor, scene: PlanarScene, *, shadow_detail: i
     renderer: pinhole cameras; a diffuse picture with a GGX lobe, with a varnish or without;
     spheres, spots and squares of light whose distance, size and shape show in brightness, in soft
     shadows and in highlights; objects that hide the picture, cast shadows on it and occlude
-    surrounding light; mirrors and glass that show the picture. A closed form or a quadrature
+    surrounding light; mirrors and glass that show the picture; panes and gloss coats before it that
+    mirror an :class:`Environment`. A closed form or a quadrature
     stands where Cycles draws samples, so there is no noise, and nothing is random. Left out:
     interreflection of objects, shadows on objects, objects in mirrors and in glass.
+
+    A bent picture (``scene.bends``) is met by each ray where its surface is, and its slope counts for
+    lights and highlights. Its shadows, and what things keep off it, are those of the plane below;
+    mirrors and glass show it flat, and it casts no shadow on itself or on the wall, which goes
+    on at the height of the picture's edge.
 
     Frames are rendered by the same matrices that are returned as ground truth: a pixel is the
     mean of the picture over its square.
@@ -83,11 +94,11 @@ def render_planar_scene(texture: Tensor, scene: PlanarScene, *, shadow_detail: i
     Returns:
         The :class:`RenderedScene`, on the device of ``texture``; radiance and label in its dtype.
         Computed in at least float32. Differentiable with respect to ``texture`` and to lights,
-        colours and ambient of the scene; masks and edges of things are not. NaN in a texture stays
-        in its sequence, at the pixels that show it. Which rays meet which thing decides about
-        sizes: compiled code calls the renderer as it is (``torch.compiler.disable``), it cannot be
+        colours, ambient and environment of the scene; masks and edges of things and of cards are not.
+        NaN in a texture stays in its sequence, at the pixels that show it. Which rays meet which thing
+        decides about sizes: compiled code calls the renderer as it is (``torch.compiler.disable``), it cannot be
         exported, and ``vmap`` refuses it (it takes batches). A GPU is waited for eight times, and
-        seven times for each further chunk of frames.
+        seven times for each further chunk of frames, with panes once more for each.
 
     Raises:
         ShapeError: ``texture`` is not (B, 3, H, W) with the B of the scene, or the scene does not
@@ -139,11 +150,16 @@ def render_planar_scene(texture: Tensor, scene: PlanarScene, *, shadow_detail: i
     radiance, *masks = (
         torch.cat(part).reshape(batch, frames, count, *scene.size) for part, count in zip(parts, channels, strict=True)
     )
+    displacement = scene_displacement(scene)
+    if scene.bends is None:  # one zero, on a GPU too
+        displacement = torch.zeros((), dtype=H.dtype, device=device).expand_as(displacement)
+    else:
+        displacement = move(displacement, device)
     return RenderedScene(
         radiance.to(texture.dtype),
         linear_to_srgb(_render_label(linear, scene.size)).to(texture.dtype),
         H.to(device),
-        *masks,
+        *(*masks, displacement),
     )
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from diar_ops._checks import check_generator, check_option, check_size, eager, is_integer
+from diar_ops._checks import check_floating, check_generator, check_option, check_shapes, check_size, eager, is_integer
 from diar_ops._seeds import fresh_generator
+from diar_ops.scene._sample.bends import sample_bends
 from diar_ops.scene._sample.cameras import sample_cameras
+from diar_ops.scene._sample.glass import sample_glass
 from diar_ops.scene._sample.lights import sample_lights
 from diar_ops.scene._sample.objects import sample_casters, sample_occluders
 from diar_ops.scene._sample.rng import TensorRng
-from diar_ops.scene.ranges import SceneRanges
+from diar_ops.scene.ranges import BendRanges, SceneRanges
 from diar_ops.scene.types import Objects, PictureMaterial, PlanarScene
 
 #: The kinds of sequences.
@@ -28,6 +31,9 @@ def sample_planar_scene(
     kind: str = "misaligned",
     generator: torch.Generator | None = None,
     ranges: SceneRanges | None = None,
+    glass: float = 0.0,
+    surroundings: Tensor | None = None,
+    bends: BendRanges | None = None,
 ) -> PlanarScene:
     """Sample sequences of a flat picture under random cameras, lights and objects in the way.
 
@@ -35,6 +41,10 @@ def sample_planar_scene(
     camera of an *aligned* sequence is perpendicular and sees exactly the picture, whatever its
     aspect ratio (pixels are then not square). In a *misaligned* one that holds for frame 0, and
     the other frames have free cameras with pixels of the same shape.
+
+    A share of the pictures may be behind a pane of glass or under a gloss coat that mirrors a room or
+    a street with windows, lamps and people, and whoever holds the camera. That stands still while
+    free cameras move; in aligned sequences it moves as if the photos had been aligned.
 
     Args:
         batch: Number of sequences B.
@@ -46,14 +56,23 @@ def sample_planar_scene(
         generator: Source of randomness; its device is where the scene is made. A fresh one on the
             CPU, seeded by the operating system, if None.
         ranges: The distribution; that of :class:`SceneRanges` by default.
+        glass: Share of the sequences with a pane or a coat. It is drawn last: all else is as
+            without it, but for things that are moved away from the pane.
+        surroundings: (N, 3, h, w) sRGB in [0, 1], floating point, of any size: pictures that panes
+            may mirror, on walls or as all that is seen. None for drawn surroundings alone.
+        bends: How pictures are bent; flat ones if None. The same generator state draws otherwise
+            the same scenes.
 
     Returns:
-        The :class:`PlanarScene`. The same generator state gives the same scene on every machine,
-        up to the last digits of float64. Compiled code calls the function as it is
-        (``torch.compiler.disable``): generators cannot be traced.
+        The :class:`PlanarScene`; without ``pane`` and ``environment`` where ``glass`` is 0. The same
+        generator state gives the same scene on every machine, up to the last digits of float64.
+        Compiled code calls the function as it is (``torch.compiler.disable``): generators cannot be
+        traced.
 
     Raises:
         OptionError: An argument is not as stated.
+        ShapeError: ``surroundings`` is not (N, 3, h, w).
+        DtypeError: ``surroundings`` is not floating point.
 
     Source: Kwiatkowski and Hellwich, DIAR, section 3.
 
@@ -71,6 +90,13 @@ def sample_planar_scene(
     check_option(op, kind in KINDS, f"kind to be one of {', '.join(KINDS)}", kind)
     size = check_size(op, size)
     check_generator(op, generator)
+    is_share = isinstance(glass, (int, float)) and 0 <= glass <= 1
+    check_option(op, is_share, "glass, a share from 0 to 1", glass)
+    check_shapes(op, surroundings=(surroundings, "? N 3 h w"))
+    if surroundings is not None:
+        check_floating(op, surroundings=surroundings)
+        has_pixels = len(surroundings) == 0 or min(surroundings.shape[-2:]) > 0
+        check_option(op, has_pixels, "surroundings with pixels", list(surroundings.shape))
     rng = TensorRng(fresh_generator() if generator is None else generator)
     try:
         sides = torch.as_tensor(picture_size, dtype=torch.float64, device=rng.device)
@@ -90,8 +116,14 @@ def sample_planar_scene(
     ambient = ambient * rng.tint((batch, frames), ranges)
     occluders = sample_occluders(rng, ranges, sides, cameras.centre())
     casters = sample_casters(rng, ranges, sides, lights, cameras, size)
+    pane, environment = None, None
+    if glass > 0:
+        centre = cameras.centre()
+        pane, environment = sample_glass(rng, ranges, sides, centre, size, kind, glass, surroundings)
+        before = F.pad((pane.distance * pane.valid)[:, None], (2, 0))
+        occluders = occluders._replace(position=occluders.position - before[:, None, None])
     objects = Objects(*(torch.cat(pair, dim=2) for pair in zip(occluders, casters, strict=True)))
-    return PlanarScene(
+    scene = PlanarScene(
         *cameras,
         picture_size=sides,
         material=material,
@@ -100,7 +132,10 @@ def sample_planar_scene(
         lights=lights,
         objects=objects,
         size=(int(size[0]), int(size[1])),
+        pane=pane,
+        environment=environment,
     )
+    return scene if bends is None else scene._replace(bends=sample_bends(rng, bends, scene))
 
 
 def _sample_material(rng: TensorRng, ranges: SceneRanges, batch: int) -> PictureMaterial:

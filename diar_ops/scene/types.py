@@ -19,6 +19,8 @@ from torch import Tensor
 SPOT_BLEND = 0.15
 #: Reflectance at normal incidence of a dielectric of index 1.5: varnish, gloss.
 F0_DIELECTRIC = 0.04
+#: Index of refraction of panes and gloss coats.
+GLASS_INDEX = 1.5
 
 
 class LightKind(IntEnum):
@@ -110,6 +112,43 @@ class Objects(NamedTuple):
     valid: Tensor
 
 
+class BendKind(IntEnum):
+    """The shape of a bend, over the point (x, y) of the picture, for a height of 1.
+
+    t is cos(angle) x + sin(angle) y - offset, in units of ``length``.
+    """
+
+    CURL = 0  #: max(t, 0)^2: a page that is rolled from a line on, like a cylinder
+    BULGE = 1  #: (1 - (2 x / width)^2) (1 - (2 y / height)^2): the cover of a book, 0 at its edges
+    WAVE = 2  #: sin(2 pi t): a canvas that hangs loose
+    #: a frame around the picture, ``offset`` wide, which rises over ``length`` by smoothstep:
+    #: with s of the distance into it from left or right and from above or below, 1 - (1 - s) (1 - s)
+    FRAME = 3
+
+
+class Bends(NamedTuple):
+    """Up to N bends of each frame, which add up; the surface is where the picture is.
+
+    A point (x, y) of the picture is seen at (x, y, z), where -z is the sum of the heights: each
+    point stands over its place in the plane, whatever the length of the surface in between.
+
+    Attributes:
+        kind: (B, T, N) int64, :class:`BendKind`.
+        height: (B, T, N) towards the cameras, or away from them where negative.
+        angle: (B, T, N) radians, the direction in which CURL and WAVE change.
+        length: (B, T, N) over which they change, or a FRAME rises; positive.
+        offset: (B, T, N) where CURL begins and WAVE has its phase 0, or how wide a FRAME is.
+        valid: (B, T, N) bool, False where there is none.
+    """
+
+    kind: Tensor
+    height: Tensor
+    angle: Tensor
+    length: Tensor
+    offset: Tensor
+    valid: Tensor
+
+
 class PictureMaterial(NamedTuple):
     """The specular reflection of the picture, beside its diffuse colours; one per sequence.
 
@@ -126,6 +165,68 @@ class PictureMaterial(NamedTuple):
     coat_roughness: Tensor
 
 
+class Pane(NamedTuple):
+    """Glass before the picture, or a gloss coat on it, that mirrors an :class:`Environment`; one per sequence.
+
+    It lies in the plane z = -distance. By the angle to its normal a face reflects R, ``reflectivity``
+    times Fresnel's unpolarised reflectance of index :data:`GLASS_INDEX`. A coat has one face: it
+    mirrors R and lets 1 - R pass. A pane has two: the front mirrors R, the back, with all that is
+    reflected more than once, R (1 - R) / (1 + R) times the squared tint, and (1 - R) / (1 + R) passes.
+    What the camera sees through it is multiplied by that and by the tint. Only the cameras see it:
+    light falls through it, objects and what they mirror do not know it, and it mirrors neither lights
+    nor objects.
+
+    Attributes:
+        valid: (B,) bool, False where there is none.
+        is_coat: (B,) bool, it has one face.
+        distance: (B,) of the front face from the picture.
+        half_size: (B, 2) half width and height of the rectangle, centred before the picture.
+        reflectivity: (B,) 1 for plain glass, less where it is coated against reflections.
+        thickness: (B,) apparent distance from the front face to the back one, which mirrors in the
+            plane that far behind: the thickness over the index, or the gap between two panes.
+        wedge: (B, 2) slopes of the back face against the front one along x and y.
+        tint: (B, 3) share of R, G, B that passes once.
+        blur: (B,) standard deviation of mirrored directions, radians: a card's image is blurred by
+            this times the distance of its centre, on average over the frames.
+    """
+
+    valid: Tensor
+    is_coat: Tensor
+    distance: Tensor
+    half_size: Tensor
+    reflectivity: Tensor
+    thickness: Tensor
+    wedge: Tensor
+    tint: Tensor
+    blur: Tensor
+
+
+class Environment(NamedTuple):
+    """What a :class:`Pane` mirrors: up to E cards, rectangles that shine, and what is behind them all.
+
+    Nothing but a pane sees them. A card covers those in slots before its own. A card is seen from
+    both sides; its image is interpolated linearly between the centres of its texels.
+
+    Attributes:
+        image: (B, E, 4, h, w) float32: linear radiance R, G, B, and opacity. What a card shows is
+            that radiance plus (1 - opacity) of what is behind.
+        centre: (B, T, E, 3) of the cards; what is behind the front face of the pane is not mirrored.
+        right: (B, T, E, 3) from there to the middle of the image's right edge.
+        down: (B, T, E, 3) to the middle of its lower edge; perpendicular to ``right``.
+        valid: (B, T, E) bool, False where there is no card.
+        background: (B, 3) radiance where there is none.
+        brightness: (B, T) factor of all radiance in a frame.
+    """
+
+    image: Tensor
+    centre: Tensor
+    right: Tensor
+    down: Tensor
+    valid: Tensor
+    background: Tensor
+    brightness: Tensor
+
+
 class PlanarScene(NamedTuple):
     """B sequences of T frames of one picture each. All floating point tensors are float64.
 
@@ -140,6 +241,9 @@ class PlanarScene(NamedTuple):
         lights: The lights.
         objects: The objects between picture and camera, or beside the view.
         size: (height, width) of the frames and of the label, in pixels.
+        pane: Glass or a gloss coat before the pictures; None where no sequence has one.
+        environment: What the pane mirrors; None with it.
+        bends: How the picture is bent out of its plane; flat if None.
     """
 
     K: Tensor
@@ -152,3 +256,6 @@ class PlanarScene(NamedTuple):
     lights: Lights
     objects: Objects
     size: tuple[int, int]
+    pane: Pane | None = None
+    environment: Environment | None = None
+    bends: Bends | None = None

@@ -90,6 +90,8 @@ def draw(path, name, job):
             ("GlossInd", 0.0),
         ):
             passes |= {f"{kind}.{c}": np.full((height, width), value, np.float32) for c in "RGB"}
+        if "pane" in job["document"]:
+            passes |= {f"Emit.{c}": np.full((height, width), 0.2, np.float32) for c in "RGB"}
     write_exr(path, {f"ViewLayer.{k}": v for k, v in (passes | {"UV.A": covered}).items()})
 
 

@@ -9,6 +9,7 @@ from diar_ops import OptionError, OutputError
 from diar_ops.cycles import render as driver
 from diar_ops.cycles import write_contact_sheet
 from diar_ops.data import ImageError, SequenceDataset, read_sequence
+from diar_ops.scene import FrameFlag, scene_from_document
 from tests.cycles.sets import SETTINGS, alive, contents
 
 
@@ -112,3 +113,31 @@ def test_no_pictures(render, pictures, tmp_path):
 def test_options_are_checked(render, options):
     with pytest.raises(OptionError):
         render(**options)
+
+
+def test_pictures_behind_glass(render, tmp_path):
+    settings = replace(SETTINGS, sequences=3, glass=1.0)
+    render("glass", settings)
+    render("again", settings, workers=2)
+    assert contents(tmp_path / "glass") == contents(tmp_path / "again")
+    assert json.loads((tmp_path / "glass" / "dataset.json").read_text())["glass"] == 1.0
+    document = read_sequence(tmp_path / "glass" / "000001").document
+    assert document["version"] == 2
+    scene = scene_from_document(document)
+    assert bool(scene.pane.valid)
+    assert scene.environment.centre.shape[:2] == (1, 3)
+    flags = SequenceDataset(tmp_path / "glass", masks=("occluded", "flags"))[1]["flags"]
+    assert ((flags & FrameFlag.HIGHLIGHT) > 0).double().mean() > 0.3  # the fake's pane mirrors much
+    with pytest.raises(OutputError, match=r"glass is 1\.0, asked for 0"):
+        render("glass", SETTINGS)
+    render("none", replace(SETTINGS, sequences=1))
+    with pytest.raises(OutputError, match=r"glass is nothing, asked for 0\.5"):
+        render("none", replace(SETTINGS, glass=0.5))
+
+
+def test_without_glass_nothing_of_it_is_written(render, tmp_path):
+    render(settings=replace(SETTINGS, sequences=1))
+    assert "glass" not in json.loads((tmp_path / "out" / "dataset.json").read_text())
+    document = read_sequence(tmp_path / "out" / "000000").document
+    assert document["version"] == 1
+    assert not {"pane", "environment"} & document.keys()

@@ -20,6 +20,7 @@ from tests.cycles.sets import SETTINGS, contents
         {"size": (8, 64)},
         {"size": (64,)},
         {"device": "gpu"},
+        {"glass": 1.1},
     ],
 )
 def test_settings_are_checked(options):

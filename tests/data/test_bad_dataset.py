@@ -42,8 +42,8 @@ def test_no_folder_is_refused() -> None:
 
 def test_a_set_of_another_version_is_refused_at_once(tmp_path: Path) -> None:
     document = write_sequence(tmp_path / "a")
-    (tmp_path / "a" / "sequence.json").write_text(json.dumps({**document, "version": 2}))
-    with pytest.raises(ImageError, match=r"version 2 of the format.* reads version 1; update"):
+    (tmp_path / "a" / "sequence.json").write_text(json.dumps({**document, "version": 3}))
+    with pytest.raises(ImageError, match=r"version 3 of the format.* reads versions 1 and 2; update"):
         SequenceDataset(tmp_path)
 
 

@@ -84,10 +84,10 @@ INSIDE = "a file inside the sequence's folder"
     [
         (change("format"), 'format: expected "diar_ops sequence", got nothing'),
         (change("format", to="other"), 'format: expected "diar_ops sequence", got "other"'),
-        (change("version"), "version: expected 1, got nothing"),
-        (change("version", to="1"), 'version: expected 1, got "1"'),
-        (change("version", to=0), "version: expected 1, got 0"),
-        (change("version", to=True), "version: expected 1, got true"),
+        (change("version"), "version: expected 1 or 2, got nothing"),
+        (change("version", to="1"), 'version: expected 1 or 2, got "1"'),
+        (change("version", to=0), "version: expected 1 or 2, got 0"),
+        (change("version", to=True), "version: expected 1 or 2, got true"),
         (change("kind", to="tilted"), 'kind: expected "aligned" or "misaligned", got "tilted"'),
         (change("label"), "label: expected an object, got nothing"),
         (change("label", to="label.png"), 'label: expected an object, got "label.png"'),
@@ -207,12 +207,12 @@ def test_what_is_no_object_is_no_sequence(document: Any) -> None:
 def test_a_newer_version_asks_for_an_update(tmp_path: Path) -> None:
     folder = tmp_path / "new"
     folder.mkdir()
-    (folder / "sequence.json").write_text(json.dumps({**minimal(), "version": 2, "frames": "?"}))
+    (folder / "sequence.json").write_text(json.dumps({**minimal(), "version": 3, "frames": "?"}))
     assert is_sequence(folder)
     with pytest.raises(ImageError) as caught:
         read_sequence(folder)
     assert str(caught.value) == (
-        f"{folder / 'sequence.json'} is version 2 of the format, this diar_ops reads version 1; update diar_ops"
+        f"{folder / 'sequence.json'} is version 3 of the format, this diar_ops reads versions 1 and 2; update diar_ops"
     )
 
 

@@ -189,5 +189,71 @@ def test_what_is_no_scene_is_refused(damage: Callable[[Any], None]) -> None:
         scene_from_document(document)
 
 
+def test_a_pane_and_what_it_mirrors_survive_json() -> None:
+    scene = sample_planar_scene(6, frames=3, size=(40, 60), generator=generator("pane document"), glass=0.6)
+    assert scene.pane is not None
+    assert scene.environment is not None
+    assert {True, False} == set(scene.pane.valid.tolist())
+    for index, there in enumerate(scene.pane.valid.tolist()):
+        document = json.loads(format_document(scene_to_document(scene, index)))
+        again = scene_from_document(document)
+        assert scene_to_document(again) == document
+        assert ("pane" in document) == there
+        if not there:
+            assert again.pane is again.environment is None
+            continue
+        assert again.pane is not None
+        assert again.environment is not None
+        for part, value in zip(again.pane, scene.pane, strict=True):
+            assert part.dtype == value.dtype
+            assert_close(part[0], value[index], rtol=1e-9, atol=1e-12)
+        used = scene.environment.valid[index].any(0)
+        assert torch.equal(again.environment.image[0], scene.environment.image[index, used])
+        assert torch.equal(again.environment.valid[0], scene.environment.valid[index][:, used])
+        there_in_frame = again.environment.valid[0]
+        for name in ("centre", "right", "down"):
+            part, value = getattr(again.environment, name)[0], getattr(scene.environment, name)[index][:, used]
+            assert_close(part[there_in_frame], value[there_in_frame], rtol=1e-9, atol=1e-12)
+
+
+def odd_pane(document: Any) -> None:
+    document["pane"]["kind"] = "mirror"
+
+
+def no_environment(document: Any) -> None:
+    del document["environment"]
+
+
+def no_such_image(document: Any) -> None:
+    document["frames"][0]["environment"]["cards"][0]["image"] = 99
+
+
+def cut_image(document: Any) -> None:
+    document["environment"]["images"][0]["half"] = document["environment"]["images"][0]["half"][:40]
+
+
+def image_of_another_size(document: Any) -> None:
+    document["environment"]["images"][0]["size"] = [7, 7]
+
+
+def endless_image(document: Any) -> None:
+    document["environment"]["images"][0]["size"] = [10**6, 10**6]
+
+
+def no_base_64(document: Any) -> None:
+    document["environment"]["images"][0]["half"] = "???"
+
+
+@pytest.mark.parametrize(
+    "damage", [odd_pane, no_environment, no_such_image, cut_image, image_of_another_size, endless_image, no_base_64]
+)
+def test_what_is_no_pane_is_refused(damage: Callable[[Any], None]) -> None:
+    scene = sample_planar_scene(1, frames=2, size=(40, 60), generator=generator("damaged pane"), glass=1.0)
+    document = copy.deepcopy(scene_to_document(scene))
+    damage(document)
+    with pytest.raises(ImageError, match="this is not the description of a planar scene"):
+        scene_from_document(document)
+
+
 if __name__ == "__main__":
     GOLDEN.write_text(format_document(golden()), encoding="utf-8")

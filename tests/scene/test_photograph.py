@@ -282,3 +282,29 @@ class TestCameraRanges:
     def test_typos_are_refused(self) -> None:
         with pytest.raises(TypeError):
             CameraRanges(bluur=(0, 1))  # type: ignore[call-arg]
+
+
+def test_development_is_drawn_only_where_asked_for() -> None:
+    """The numbers of a camera that develops nothing are those that it always drew."""
+    radiance = light()
+    assert not CameraRanges().develops
+    flat = dataclasses.replace(CameraRanges.phone(), tone=(0, 0), local_contrast=(0, 0), sharpening=(0, 0))
+    assert flat.develops
+    grain = shoot(radiance, only(chroma_noise=(0.02, 0.02))) - shoot(radiance, PLAIN)
+    inner = (shoot(radiance, PLAIN) - 0.5).abs().amax(2, keepdim=True) < 0.4  # not clipped
+    assert 0.005 < grain[inner.expand_as(grain)].std() < 0.02
+    assert grain.mean(2)[inner[:, :, 0]].abs().max() < 1e-5, "colour, not brightness"
+
+
+def test_tone_is_an_s_curve() -> None:
+    radiance = torch.linspace(0, 1, 64).expand(1, 1, 3, 8, 64)
+    plain, toned = shoot(radiance, PLAIN), shoot(radiance, only(tone=(1.0, 1.0)))
+    assert_close(toned, plain**2 * (3 - 2 * plain), atol=1e-5)
+
+
+@pytest.mark.parametrize("effect", ["local_contrast", "sharpening"])
+def test_contrast_is_added_and_even_areas_stay(effect: str) -> None:
+    radiance, ranges = light(high=0.6) + 0.2, only(**{effect: (0.5, 0.5)})
+    assert shoot(radiance, ranges).std() > 1.02 * shoot(radiance, PLAIN).std()
+    even = torch.full((1, 1, 3, 16, 16), 0.3)
+    assert_close(shoot(even, ranges), shoot(even, PLAIN), atol=1e-6)

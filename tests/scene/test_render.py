@@ -102,7 +102,8 @@ class TestRenderPlanarScene(OpTests):
         assert out.label.shape == (batch, 3, *size)
         assert out.homography_frame_label.shape == (batch, frames, 3, 3)
         assert out.homography_frame_label.dtype == torch.float64
-        for mask in out[3:]:
+        assert out.displacement_frame_label.shape == (batch, frames, 2, *size)
+        for mask in out[3:-1]:
             assert mask.shape == (batch, frames, 1, *size)
             assert mask.dtype == torch.bool
 

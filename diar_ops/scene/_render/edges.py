@@ -74,9 +74,7 @@ def view_edges(
     v = (row.to(dtype) - (size[0] - 1) / 2)[packed.at][..., None] + (row_of - 3.5) / 8
     x, y = project_to_plane(rows, u.flatten(1)[:, None], v.flatten(1)[:, None])
     # Light changes little within a pixel: take that of its centre.
-    tile = row // TILE * -(-size[1] // TILE) + column // TILE
-    centre = tile * ROW + row % TILE * TILE + column % TILE
-    centre = centre[packed.at].repeat_interleave(samples, dim=-1)
+    centre = edge_centres(edges, size)
     shading = PlaneShading(*(f.movedim(1, 2)[packed.frame[:, None], centre].movedim(2, 1) for f in plane.shading))
     inside = is_on_picture(rows, x, y)
     starts = packed.starts[:: (len(packed.starts) - 1) // len(pictures)]
@@ -84,3 +82,10 @@ def view_edges(
     return PlaneView(
         x, y, ray_from_eye(rows, x, y), inside, shading, radiance.reshape(*radiance.shape[:2], *x.shape[1:])
     )
+
+
+def edge_centres(edges: EdgePixels, size: tuple[int, int]) -> Tensor:
+    """Return for each ray (R, ROW) of :func:`view_edges` which of a frame's, in tiles, is its pixel's centre."""
+    tile = edges.row // TILE * -(-size[1] // TILE) + edges.column // TILE
+    centre = tile * ROW + edges.row % TILE * TILE + edges.column % TILE
+    return centre[edges.packed.at].repeat_interleave(SAMPLES, dim=-1)

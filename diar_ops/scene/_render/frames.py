@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from diar_ops.scene._render.pane import RenderPane, prepare_pane
 from diar_ops.scene._render.primitives import Primitives
 from diar_ops.scene.bounds import tight_bounding_radius
 from diar_ops.scene.plane import picture_plane
 from diar_ops.scene.rotation import shortest_rotation
-from diar_ops.scene.types import Finish, Lights, ObjectKind, Objects, PictureMaterial, PlanarScene
+from diar_ops.scene.types import Bends, Finish, Lights, ObjectKind, Objects, PictureMaterial, PlanarScene
 
 
 class RenderLights(NamedTuple):
@@ -76,6 +77,8 @@ class RenderFrames(NamedTuple):
     material: PictureMaterial  # of (F, 1)
     lights: RenderLights
     objects: RenderObjects
+    pane: RenderPane | None = None
+    bends: Bends | None = None  # of (F, N)
 
     def used_slots(self) -> list[list[int]]:
         """Return how many slots of lights and of objects each frame has, without trailing empty ones."""
@@ -103,6 +106,8 @@ class RenderFrames(NamedTuple):
             material=PictureMaterial(*(field[index] for field in self.material)),
             lights=RenderLights(*(field[index][:, :lights] for field in self.lights)),
             objects=RenderObjects(*(field[index][:, :objects] for field in self.objects)),
+            pane=None if self.pane is None else self.pane.select(index),
+            bends=None if self.bends is None else Bends(*(field[index] for field in self.bends)),
         )
 
 
@@ -136,6 +141,7 @@ def prepare_frames(
     def per_frame(value: Tensor) -> Tensor:
         return cast(value.repeat_interleave(frames, dim=0))
 
+    pane = prepare_pane(scene, eye)
     lights = Lights(*(field.flatten(0, 1) for field in scene.lights))
     objects = Objects(*(field.flatten(0, 1) for field in scene.objects))
     return RenderFrames(
@@ -148,6 +154,8 @@ def prepare_frames(
         material=PictureMaterial(*(per_frame(value)[:, None] for value in scene.material)),
         lights=RenderLights(*map(cast, _prepare_lights(lights))),
         objects=RenderObjects(*map(cast, _prepare_objects(objects, eye))),
+        pane=None if pane is None else RenderPane(*map(cast, pane)),
+        bends=None if scene.bends is None else Bends(*(cast(field.flatten(0, 1)) for field in scene.bends)),
     )
 
 

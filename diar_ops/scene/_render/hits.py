@@ -116,6 +116,9 @@ def find_hits(frames: RenderFrames, plane: PlaneView, owner: Tensor | None = Non
     if slots == 0:
         return None
     centre, reach = row_bounds(plane.x, plane.y)
+    if frames.bends is not None:
+        # Bent rows are in a sphere around that on the plane that is larger by their height.
+        reach = reach + (plane.ray[2] + frames.eye[:, 2, None, None]).abs().amax(-1)
     near = near_beam(
         centre[:, :, None],
         reach[:, :, None],

@@ -10,12 +10,22 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from diar_ops.scene._render.bent import surface_at
 from diar_ops.scene._render.frames import RenderFrames, RenderLights, RenderObjects
 from diar_ops.scene._render.groups import sort_into_groups, unravel
-from diar_ops.scene._render.lights import Lobes, reflect_lights, sphere_diffuse, square_diffuse, to_lights
+from diar_ops.scene._render.lights import (
+    BentSurface,
+    Lobes,
+    along_normal,
+    reflect_lights,
+    sphere_diffuse,
+    square_diffuse,
+    to_lights,
+)
 from diar_ops.scene._render.microfacet import directional_albedo
 from diar_ops.scene._render.shadows import BeamSearch, CoarseGrid, search_beams, visibility
-from diar_ops.scene.types import F0_DIELECTRIC, Finish, LightKind, ObjectKind, PictureMaterial
+from diar_ops.scene.bends import Surface, bent_surface
+from diar_ops.scene.types import F0_DIELECTRIC, Bends, Finish, LightKind, ObjectKind, PictureMaterial
 
 
 class PlaneShading(NamedTuple):
@@ -50,13 +60,18 @@ def shade_plane(
     lights, ambient = frames.lights, frames.ambient[:, :, None]
     search = search_beams(frames, x, y, points, has_grid=grid is not None)
     plan = _plan(frames, search)
-    lobes, albedo = _lobes(frames.material, -view[2], plan)
+    bent, facing = None, -view[2]
+    if frames.bends is not None:
+        surface = surface_at(frames, x.flatten(1), y.flatten(1))
+        bent = _Bent(frames.bends, frames.half_size, surface)
+        facing = along_normal(surface, *view).clamp_min(1e-2)
+    lobes, albedo = _lobes(frames.material, facing, plan)
     # [F, L, P], for each unit of power
     diffuse = x.new_zeros(*lights.valid.shape, x.shape[1] * x.shape[2])
     specular = torch.zeros_like(diffuse)
     if len(plan.lights):
         index = unravel(plan.lights, lights.kind.shape)
-        given, shine = _shade_lights(lights.select(index), plan.spheres, x, y, index[0], view, lobes, grid)
+        given, shine = _shade_lights(lights.select(index), plan.spheres, x, y, index[0], view, lobes, grid, bent)
         diffuse = diffuse.index_put(index, given)
         if shine is not None:
             specular = specular.index_put(index, shine)
@@ -79,6 +94,21 @@ def shade_plane(
     )
 
 
+class _Bent(NamedTuple):
+    """Bent pictures of F frames."""
+
+    bends: Bends  # (F, N)
+    half_size: Tensor  # (F, 2)
+    surface: Surface  # (F, P) at the points that are shaded
+
+    def at_points(self, frame: Tensor) -> Surface:
+        return Surface(*(field[frame] for field in self.surface))
+
+    def of_rows(self, frame: Tensor) -> BentSurface:
+        """Return the surface of rows of points of these frames, anywhere."""
+        return partial(bent_surface, Bends(*(field[frame] for field in self.bends)), self.half_size[frame])
+
+
 def _shade_lights(
     light: RenderLights,
     spheres: int,
@@ -88,22 +118,26 @@ def _shade_lights(
     view: Tensor,
     lobes: Lobes | None,
     grid: CoarseGrid | None,
+    bent: _Bent | None,
 ) -> tuple[Tensor, Tensor | None]:
     """Return diffuse and specular radiance (n, P) of n lights, of which the first are spheres."""
     px, py = x.flatten(1)[frame], y.flatten(1)[frame]
-    to_light = to_lights(light.position, px, py)
+    surface = None if bent is None else bent.at_points(frame)
+    to_light = to_lights(light.position, px, py, None if surface is None else surface.z)
     given, cone = [], None
     if spheres:
         few = slice(0, spheres)
-        radiance, cone = sphere_diffuse(light.select(few), to_light.select(few))
+        part = None if surface is None else Surface(*(field[few] for field in surface))
+        radiance, cone = sphere_diffuse(light.select(few), to_light.select(few), part)
         given.append(radiance)
     if spheres < len(frame):
         rest = slice(spheres, None)
-        given.append(_interpolated(partial(square_diffuse, light.select(rest)), x, y, grid, frame[rest]))
+        squares = partial(square_diffuse, light.select(rest), None if bent is None else bent.of_rows(frame[rest]))
+        given.append(_interpolated(squares, x, y, grid, frame[rest]))
     diffuse = torch.cat(given)
     if lobes is None:
         return diffuse, None
-    return diffuse, reflect_lights(light, spheres, to_light, cone, px, py, view[:, frame], lobes.select(frame))
+    return diffuse, reflect_lights(light, spheres, to_light, cone, px, py, view[:, frame], lobes.select(frame), surface)
 
 
 def _interpolated(

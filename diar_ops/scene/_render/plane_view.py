@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from diar_ops.scene._render.bent import meet_surface, surface_at
 from diar_ops.scene._render.frames import RenderFrames
 from diar_ops.scene._render.plane_shading import PlaneShading, shade_plane
 from diar_ops.scene._render.primitives import dot
@@ -37,7 +38,7 @@ class PlaneView(NamedTuple):
     """The plane behind rays.
 
     Attributes:
-        x: (F, R, N) where the rays meet the plane.
+        x: (F, R, N) where the rays meet the plane, or over which points of it a bent picture.
         y: As ``x``.
         ray: (3, F, R, N) from the eye to there.
         inside: (F, R, N) bool, it is the picture.
@@ -121,17 +122,24 @@ def _sample(pictures: Tensor, grids: list[Tensor]) -> Tensor:
 
 
 def project_to_plane(frames: RenderFrames, u: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-    """Return where rays meet the plane; those that never do meet it far away."""
+    """Return where rays meet the plane, or over which points of it the bent picture.
+
+    Those that never do meet it far away.
+    """
     m = frames.to_plane[:, :, :, None, None]
     x, y, z = (m[:, :, 0] * u[:, None] + m[:, :, 1] * v[:, None] + m[:, :, 2]).unbind(1)
     inverse = 1 / z.clamp_min(1e-3)
-    return x * inverse, y * inverse
+    x, y = x * inverse, y * inverse
+    return (x, y) if frames.bends is None else meet_surface(frames, x, y)
 
 
 def ray_from_eye(frames: RenderFrames, x: Tensor, y: Tensor) -> Tensor:
-    """Return the vectors from the eye to points of the plane."""
+    """Return the vectors from the eye to points of the plane, or of the surface over them."""
     eye = frames.eye[:, :, None, None]
-    return torch.stack((x - eye[:, 0], y - eye[:, 1], -eye[:, 2].expand_as(x)))
+    z = -eye[:, 2].expand_as(x)
+    if frames.bends is not None:
+        z = z + surface_at(frames, x, y).z
+    return torch.stack((x - eye[:, 0], y - eye[:, 1], z))
 
 
 def is_on_picture(frames: RenderFrames, x: Tensor, y: Tensor) -> Tensor:

@@ -7,10 +7,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from diar_ops.scene._render.edges import SAMPLES, EdgePixels, find_edges, view_edges
+from diar_ops.scene._render.edges import SAMPLES, EdgePixels, edge_centres, find_edges, view_edges
 from diar_ops.scene._render.frames import RenderFrames
 from diar_ops.scene._render.hits import Hits, find_hits
 from diar_ops.scene._render.object_shading import ObjectShading, shade_objects
+from diar_ops.scene._render.pane import PaneView, view_pane
 from diar_ops.scene._render.plane_view import PixelRays, PlaneView, view_plane
 from diar_ops.scene._render.secondary import add_secondary_rays
 from diar_ops.scene._render.tiles import untile
@@ -46,6 +47,7 @@ def trace(frames: RenderFrames, pictures: Tensor, rays: PixelRays, size: tuple[i
         points: See :func:`search_beams`.
     """
     plane = view_plane(frames, pictures, rays, points)
+    pane = None if frames.pane is None else view_pane(frames.pane, frames.eye, plane.ray, frames.pixel)
     hits = find_hits(frames, plane)
     surface = _front_surface(plane.inside, hits)
     edges = find_edges(untile(surface, size)[:, 0])
@@ -53,12 +55,14 @@ def trace(frames: RenderFrames, pictures: Tensor, rays: PixelRays, size: tuple[i
     if edges is not None:
         rows = frames.select(edges.packed.frame)
         fine = view_edges(rows, pictures, plane, edges, size)
+        if pane is not None:
+            fine = fine._replace(radiance=_cover_edges(fine.radiance, pane, edges, size))
         fine_hits = find_hits(rows, fine, edges.packed.frame)
 
     everything = hits if fine_hits is None else fine_hits if hits is None else hits.join(fine_hits)
-    radiance = plane.radiance
+    radiance = plane.radiance if pane is None else plane.radiance * pane.share + pane.added
     if everything is not None:
-        mean = radiance.flatten(2).nanmean(-1)
+        mean = plane.radiance.flatten(2).nanmean(-1)
         shading = add_secondary_rays(frames, pictures, everything, shade_objects(frames, everything, mean))
         count = 0 if hits is None else len(hits.frame)
         radiance = _composite(radiance, hits, shading.select(slice(0, count)))
@@ -69,8 +73,18 @@ def trace(frames: RenderFrames, pictures: Tensor, rays: PixelRays, size: tuple[i
         radiance, occluded = _put_edges(radiance, occluded, edges, fine, _is_hidden(fine.inside, fine_hits))
     clear = visible & ~occluded
     shadow = (plane.shading.shadowing[:, 0] > 1 - SHADOW).reshape(plane.x.shape)
-    highlight = (plane.shading.specular.mean(1) > HIGHLIGHT).reshape(plane.x.shape)
+    specular = plane.shading.specular.mean(1).reshape(plane.x.shape)
+    if pane is not None:
+        specular = specular * pane.share.mean(1) + pane.added.mean(1)
+    highlight = specular > HIGHLIGHT
     return TracedFrames(radiance, visible, occluded, untile(shadow, size) & clear, untile(highlight, size) & clear)
+
+
+def _cover_edges(radiance: Tensor, pane: PaneView, edges: EdgePixels, size: tuple[int, int]) -> Tensor:
+    """Put a pane over more rays (R, 3, 1, N) through pixels on edges: the same for all of a pixel."""
+    index = edges.packed.frame[:, None], edge_centres(edges, size)
+    share, added = (f.flatten(2).movedim(1, 2)[index].movedim(2, 1)[:, :, None] for f in pane)
+    return radiance * share + added
 
 
 def _front_surface(inside: Tensor, hits: Hits | None) -> Tensor:

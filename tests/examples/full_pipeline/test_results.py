@@ -180,8 +180,8 @@ def test_a_rendered_sequence_brings_its_original(run: Runner, good: Path, tmp_pa
     assert info == f"{good} is a rendered sequence: the result is compared with its original"
     assert "3 of 3 photos aligned" in summary, "the label is no photo"
     assert float(summary.split("PSNR ")[1].split(" dB")[0]) > 30
-    (good / "sequence.json").write_text(json.dumps({**document, "version": 2}))
-    assert_one_error(run(good, "--out", tmp_path / "new"), "is version 2 of the format", "update")
+    (good / "sequence.json").write_text(json.dumps({**document, "version": 3}))
+    assert_one_error(run(good, "--out", tmp_path / "new"), "is version 3 of the format", "update")
 
 
 def test_help_teaches(program: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
