@@ -32,6 +32,8 @@ class Reason(IntEnum):
     IMPLAUSIBLE = 6
     #: Points agree on a place, but the pixels of the photos do not look alike there.
     PIXELS_DISAGREE = 7
+    #: What a photo shows repeats itself: it fits in several places, and nothing tells which is right.
+    AMBIGUOUS = 8
 
     @property
     def explanation(self) -> str:
@@ -55,6 +57,10 @@ _EXPLANATIONS = {
     Reason.PIXELS_DISAGREE: (
         "Its points suggest a place, but too little of the photo looks like the others there: it may show "
         "something similar, or be mostly hidden, mirrored or blurred."
+    ),
+    Reason.AMBIGUOUS: (
+        "It fits in more than one place, as windows of a facade or tiles do, and nothing that it shows tells which "
+        "is right: a photo that shows more, such as a border, helps."
     ),
 }
 
@@ -176,6 +182,39 @@ class RefinedHomography(NamedTuple):
     iterations: Tensor
 
 
+class RefinedGrid(NamedTuple):
+    """Smooth displacements that remain between two images after a homography, and what they rest on.
+
+    Attributes:
+        grid: (B, 2, rows + 3, columns + 3) control points of the displacements (x, y), in pixels
+            of the destination, as :func:`warp_homography` takes them; zeros without success.
+        certainty: (B, rows, columns) in [0, 1]: 1 / (1 + v), where v is the variance, in px^2,
+            with which the pixels of a cell alone fix its displacement along the direction that
+            they know less of; 0 where nothing agrees.
+        success: (B,) bool; False where the homography alone does as well.
+        shift: (B,) root of the mean squared displacement that two halves of the pixels agree on,
+            over the blocks that agree, in pixels of the destination; whatever ``success`` is.
+        reliability: (B,) correlation of the displacements that the two halves find, -1 to 1:
+            near 0 where there is none, near 1 where the pixels fix it.
+        residual: (B,) root of the median squared residual motion of squares of 18 pixels where
+            both images agree, in pixels of the destination; inf where they hardly do.
+        residual_before: (B,) that of the same squares under the homography alone.
+        agreement: (B,) share of the texture of both images, weighted by its strength, that
+            agrees; in [0, 1]; under the homography alone without success.
+        iterations: (B,) int64, steps on all levels.
+    """
+
+    grid: Tensor
+    certainty: Tensor
+    success: Tensor
+    shift: Tensor
+    reliability: Tensor
+    residual: Tensor
+    residual_before: Tensor
+    agreement: Tensor
+    iterations: Tensor
+
+
 class BundleAdjustment(NamedTuple):
     """Homographies of all frames of a sequence, adjusted jointly, with their uncertainty.
 
@@ -269,6 +308,11 @@ class Alignment(NamedTuple):
             corners. 0 where no lens was requested, or none was found.
         distortion_sigma: Its standard deviation; 0 where no lens was requested, infinite where no
             frame was aligned, so that nothing determines it.
+        grid: Optional (T, 2, rows + 3, columns + 3) float32, control points of the smooth
+            displacements by which frames that are not quite flat move against their homography,
+            in pixels of the reference over the whole of it, as :func:`warp_homography` takes them;
+            zeros for the reference itself, and for frames that their homography explains. ``None``
+            where no frame has any.
     """
 
     homography_reference_frame: Tensor
@@ -282,6 +326,7 @@ class Alignment(NamedTuple):
     pairs: PairMatches
     distortion: float = 0.0
     distortion_sigma: float = 0.0
+    grid: Tensor | None = None
 
     @classmethod
     def from_homographies(

@@ -10,6 +10,7 @@ from diar_ops.geometry.dlt import homography_dlt
 from diar_ops.geometry.normalize import normalize_homography
 from diar_ops.geometry.ransac import RansacHomography, ransac_homography
 from diar_ops.geometry.refine import RefineHomography, refine_homography
+from diar_ops.geometry.refine_grid import RefineGrid, refine_grid
 from diar_ops.geometry.transform import TransformedPoints, transform_points
 from diar_ops.geometry.warp import WarpHomography, warp_homography
 
@@ -17,6 +18,7 @@ __all__ = [
     "BundleAdjustHomographies",
     "LocalContrast",
     "RansacHomography",
+    "RefineGrid",
     "RefineHomography",
     "TransformedPoints",
     "WarpHomography",
@@ -29,6 +31,7 @@ __all__ = [
     "local_contrast",
     "normalize_homography",
     "ransac_homography",
+    "refine_grid",
     "refine_homography",
     "transform_points",
     "undistort_points",

@@ -8,26 +8,16 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from diar_ops._checks import (
-    check_bool,
-    check_broadcast,
-    check_floating,
-    check_option,
-    check_shapes,
-    full_precision,
-    is_integer,
-    widest_dtype,
-)
-from diar_ops._errors import OptionError, ShapeError
+from diar_ops._checks import check_option, full_precision, is_integer, widest_dtype
 from diar_ops._pixels import constant
 from diar_ops._types import Matches, RefinedHomography
 from diar_ops.geometry._matrix3 import determinant, invert, scale_to_unit
 from diar_ops.geometry._operator import define_operator
 from diar_ops.geometry._refine.blocks import BLOCK
+from diar_ops.geometry._refine.checks import batch_of, check_levels, check_pair, describer
 from diar_ops.geometry._refine.gauss_newton import Features, ImagePair, needs_antialias, refine_on_level
 from diar_ops.geometry._refine.judge import judge
 from diar_ops.geometry._refine.pyramid import build_pyramids, first_level
-from diar_ops.geometry.contrast import local_contrast
 
 #: A step shorter than this, in pixels of a level, is the last one there; on the finest level, and
 #: on others, where the next one goes on.
@@ -91,10 +81,11 @@ def refine_homography(
         >>> refined.success, refined.homography[0, :2, 2].round(decimals=1)  # 3 left, 2 up
         (tensor([True]), tensor([-3., -2.]))
     """
-    _check(image_src, image_dst, homography_dst_src, valid_src, valid_dst)
-    _check_options(image_src, image_dst, levels, max_iterations)
-    fits = features is None or callable(features) or features == "images"
-    check_option("refine_homography", fits, 'features to be a callable, "images" or None', features)
+    op = "refine_homography"
+    check_pair(op, image_src, image_dst, homography_dst_src, valid_src, valid_dst)
+    check_levels(op, image_src, image_dst, levels)
+    check_option(op, is_integer(max_iterations) and max_iterations >= 0, "max_iterations >= 0", max_iterations)
+    describer(op, features)
     arguments = (image_src, image_dst, homography_dst_src, valid_src, valid_dst, levels, max_iterations)
     if torch.compiler.is_compiling() and not callable(features):
         return _unflatten(_operator(*arguments, features))
@@ -112,13 +103,14 @@ def _refine(
     features: Features | Literal["images"] | None = None,
 ) -> RefinedHomography:
     """Do what :func:`refine_homography` says, with checked arguments."""
-    batch = _batch(image_src, image_dst, homography_dst_src)
+    op = "refine_homography"
+    batch = batch_of(op, image_src, image_dst, homography_dst_src)
     H, usable = scale_to_unit(homography_dst_src.to(widest_dtype(image_src.device)))
     H, initial = H.expand(batch, 3, 3), H.expand(batch, 3, 3)
     usable = (usable & determinant(H.detach())[1]).expand(batch)
 
     # Local contrast is that of the mean of the channels, which is warped in a third of the time.
-    describe = local_contrast if features is None else _as_they_are if isinstance(features, str) else features
+    describe = describer(op, features)
     grey = features is None
     source = first_level(image_src, valid_src, grey=grey)
     destination = first_level(image_dst, valid_dst, grey=grey)
@@ -145,10 +137,6 @@ def _refine(
     return judged._replace(iterations=iterations)
 
 
-def _as_they_are(image: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-    return image, valid
-
-
 def _flatten(refined: RefinedHomography) -> tuple[Tensor, ...]:
     return *refined[:5], *refined.matches, refined.iterations
 
@@ -164,7 +152,7 @@ def _kernel(*arguments: Any) -> tuple[Tensor, ...]:
 
 
 def _fake(image_src: Tensor, image_dst: Tensor, homography_dst_src: Tensor, *options: Any) -> tuple[Tensor, ...]:
-    batch = _batch(image_src, image_dst, homography_dst_src)
+    batch = batch_of("refine_homography", image_src, image_dst, homography_dst_src)
     blocks = (image_dst.shape[-2] // BLOCK) * (image_dst.shape[-1] // BLOCK)
 
     def empty(*shape: int, dtype: torch.dtype = homography_dst_src.dtype) -> Tensor:
@@ -191,46 +179,6 @@ _operator = define_operator(
     _kernel,
     _fake,
 )
-
-
-def _batch(image_src: Tensor, image_dst: Tensor, homography: Tensor) -> int:
-    """Return the batch size that all tensors broadcast to."""
-    batches = {"image_src": image_src, "image_dst": image_dst, "homography_dst_src": homography}
-    (batch,) = check_broadcast("refine_homography", **{name: tensor.shape[:1] for name, tensor in batches.items()})
-    return batch
-
-
-def _check(
-    image_src: Tensor, image_dst: Tensor, homography: Tensor, valid_src: Tensor | None, valid_dst: Tensor | None
-) -> None:
-    op = "refine_homography"
-    check_shapes(
-        op,
-        image_src=(image_src, "N C H W"),
-        image_dst=(image_dst, "M C h w"),
-        homography_dst_src=(homography, "B 3 3"),
-        valid_src=(valid_src, "? N 1 H W"),
-        valid_dst=(valid_dst, "? M 1 h w"),
-    )
-    check_floating(op, image_src=image_src, image_dst=image_dst, homography_dst_src=homography)
-    check_bool(op, valid_src=valid_src, valid_dst=valid_dst)
-    _batch(image_src, image_dst, homography)
-    for name, image in (("image_src", image_src), ("image_dst", image_dst)):
-        if image.shape[-2] < 3 * BLOCK or image.shape[-1] < 3 * BLOCK:
-            raise ShapeError(
-                f"{op}: {name} must have at least {3 * BLOCK} x {3 * BLOCK} pixels, got {list(image.shape)}"
-            )
-
-
-def _check_options(image_src: Tensor, image_dst: Tensor, levels: int | None, max_iterations: int) -> None:
-    op = "refine_homography"
-    check_option(op, levels is None or (is_integer(levels) and levels >= 1), "levels >= 1", levels)
-    check_option(op, is_integer(max_iterations) and max_iterations >= 0, "max_iterations >= 0", max_iterations)
-    if levels is not None:
-        least = BLOCK << (levels - 1)
-        sides = (*image_src.shape[-2:], *image_dst.shape[-2:])
-        if any(side < least for side in sides):  # symbolic sizes cannot be printed
-            raise OptionError(f"{op}: expected levels that leave {BLOCK} pixels of {min(sides)}, got {levels}")
 
 
 class RefineHomography(nn.Module):

@@ -17,6 +17,7 @@ from diar_ops._checks import (
     check_size,
     full_precision,
     is_exporting,
+    is_finite,
     is_number,
     solve_dtype,
 )
@@ -24,6 +25,7 @@ from diar_ops._errors import ShapeError
 from diar_ops._module import OpModule
 from diar_ops._types import Warped
 from diar_ops.geometry._operator import define_operator
+from diar_ops.geometry._spline import EXTRA, DisplacementGrid
 from diar_ops.geometry._warp.grid import sampling_matrix
 from diar_ops.geometry._warp.rows import WarpPlan, warp_bands, warp_rows
 from diar_ops.geometry._warp.sampler import SourcePyramid
@@ -46,6 +48,9 @@ def warp_homography(
     distortion: Tensor | None = None,
     photo_size: tuple[int, int] | None = None,
     photo_offset: tuple[float, float] = (0, 0),
+    grid: Tensor | None = None,
+    grid_size: tuple[float, float] | None = None,
+    grid_offset: tuple[float, float] = (0, 0),
 ) -> Warped:
     """Resample images into the destination of a homography: dst ~ H @ src, inverted inside.
 
@@ -84,16 +89,26 @@ def warp_homography(
             the centre of the whole. Undistorted coordinates, too, are in pixels of the image, from
             its first one. ``None``: the image is the whole photo.
         photo_offset: Position (x, y) of the image's first pixel in the photo.
+        grid: Optional (B, 2, rows + 3, columns + 3) floating point, displacements (x, y) in pixels
+            of the output, as :func:`refine_grid` finds them; B may be 1 and is broadcast. The
+            output pixel (u, v) then shows the source at H^-1 (u + dx, v + dy, 1), where (dx, dy)
+            is the uniform cubic B-spline of these control points on rows x columns cells: control
+            point (i, j) belongs to the corner (i - 1, j - 1) of the cells. Its slope does not
+            count as shrinking. An item whose grid is not finite is invalid.
+        grid_size: (height, width) that the cells span, in pixels of the output. ``None``: the
+            output.
+        grid_offset: Position (x, y) of the output's first pixel within them.
 
     Returns:
         :class:`Warped`: image (B, C, h, w) in the dtype of ``image``, 0 where invalid, and valid
         (B, 1, h, w) bool. Positions are computed in at least float32. Differentiable with respect
-        to image, homography and distortion.
+        to image, homography, distortion and grid.
 
     Raises:
         ShapeError: A shape does not fit, or the batch sizes do not broadcast.
         DtypeError: Image or homography is not floating point, or ``valid`` is not bool.
-        OptionError: ``size``, ``mode``, ``max_shrink`` or ``photo_size`` is outside its values.
+        OptionError: ``size``, ``mode``, ``max_shrink``, or the size or offset of photo or grid is
+            outside its values.
 
     Example:
         >>> image = torch.tensor([[[[1.0, 2.0, 3.0]]]])
@@ -102,9 +117,11 @@ def warp_homography(
         >>> warp_homography(image, H)
         Warped(image=tensor([[[[0., 1., 2.]]]]), valid=tensor([[[[False,  True,  True]]]]))
     """
-    size = _check(image, homography_dst_src, valid, front, distortion, size, mode, max_shrink)
+    size = _check(image, homography_dst_src, valid, front, distortion, grid, size, mode, max_shrink)
     photo = _check_photo(photo_size, photo_offset, image)
-    arguments = (image, homography_dst_src, valid, front, *size, mode, antialias, max_shrink, distortion, *photo)
+    span = _check_span(grid, grid_size, grid_offset)
+    options = (mode, antialias, max_shrink, distortion, *photo, grid, *span)
+    arguments: tuple[Any, ...] = (image, homography_dst_src, valid, front, *size, *options)
     traced = torch.compiler.is_compiling() and not is_exporting()
     return Warped(*(_operator(*arguments) if traced else _warp(*arguments)))
 
@@ -124,16 +141,31 @@ def _warp(
     photo_width: int,
     photo_x: float,
     photo_y: float,
+    grid: Tensor | None,
+    grid_height: float | None,
+    grid_width: float | None,
+    grid_x: float,
+    grid_y: float,
 ) -> Warped:
     """Do what :func:`warp_homography` says, with checked arguments."""
     size, dtype = (height, width), solve_dtype(image.dtype)
-    batch = _batch(image, homography_dst_src, front, distortion)
+    batch = _batch(image, homography_dst_src, front, distortion, grid)
     source_size = (image.shape[-2], image.shape[-1])
     lens = None
     if distortion is not None:
         coefficients = distortion.to(dtype).expand(batch)
         lens = PhotoLens(coefficients, source_size, (photo_height, photo_width), (photo_x, photo_y))
     rows, columns = (torch.arange(n, dtype=dtype, device=image.device) - (n - 1) / 2 for n in size)
+    bend = None
+    if grid is not None:
+        finite = grid.detach().isfinite().all(-1).all(-1).all(-1)[:, None, None]
+        # An item of which nothing is known is one whose homography is not.
+        homography_dst_src = torch.where(finite, homography_dst_src, torch.nan)
+        span = (height if grid_height is None else grid_height, width if grid_width is None else grid_width)
+        middle = ((width - 1) / 2 + grid_x, (height - 1) / 2 + grid_y)
+        bend = DisplacementGrid(
+            torch.where(finite[..., None], grid, 0).to(dtype).expand(batch, -1, -1, -1), span, middle
+        )
     matrix = sampling_matrix(homography_dst_src, front, source_size, size, dtype)
     plan = WarpPlan(
         source=SourcePyramid.from_image(image.to(dtype), valid, mode),
@@ -141,11 +173,12 @@ def _warp(
         matrix=matrix.expand(batch, 3, 3),
         columns=columns,
         lens=lens,
+        bend=bend,
         antialias=antialias and mode != "nearest",
         max_shrink=max_shrink,
         dtype=image.dtype,
     )
-    inputs = (image, matrix, distortion)
+    inputs = (image, matrix, distortion, grid)
     needs_grad = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in inputs)
     eager_cpu = image.device.type == "cpu" and not torch.compiler.is_compiling()
     if needs_grad or batch == 0 or not eager_cpu:
@@ -157,7 +190,7 @@ def _fake(
     image: Tensor, homography_dst_src: Tensor, valid: Tensor | None, front: Tensor | None, *options: Any
 ) -> Warped:
     height, width, *_, distortion = options[:6]
-    batch = _batch(image, homography_dst_src, front, distortion)
+    batch = _batch(image, homography_dst_src, front, distortion, options[10])
     out = image.new_empty(batch, image.shape[1], height, width)
     return Warped(out, out.new_empty((batch, 1, height, width), dtype=torch.bool))
 
@@ -166,14 +199,16 @@ _operator = define_operator(
     "warp_homography",
     "Tensor image, Tensor homography_dst_src, Tensor? valid, Tensor? front, SymInt height, SymInt width, "
     "str mode, bool antialias, float? max_shrink, Tensor? distortion, SymInt photo_height, SymInt photo_width, "
-    "float photo_x, float photo_y",
+    "float photo_x, float photo_y, Tensor? grid, float? grid_height, float? grid_width, float grid_x, float grid_y",
     2,
     _warp,
     _fake,
 )
 
 
-def _batch(image: Tensor, homography_dst_src: Tensor, front: Tensor | None, distortion: Tensor | None) -> int:
+def _batch(
+    image: Tensor, homography_dst_src: Tensor, front: Tensor | None, distortion: Tensor | None, grid: Tensor | None
+) -> int:
     """Return the batch size that all tensors broadcast to."""
     op = "warp_homography"
     leading = check_broadcast(
@@ -182,6 +217,7 @@ def _batch(image: Tensor, homography_dst_src: Tensor, front: Tensor | None, dist
         homography_dst_src=homography_dst_src.shape[:1],
         front=None if front is None else front.shape[:-1],
         distortion=None if distortion is None else distortion.shape,
+        grid=None if grid is None else grid.shape[:1],
     )
     if len(leading) != 1:
         raise ShapeError(
@@ -196,6 +232,7 @@ def _check(
     valid: Tensor | None,
     front: Tensor | None,
     distortion: Tensor | None,
+    grid: Tensor | None,
     size: tuple[int, int] | None,
     mode: str,
     max_shrink: float | None,
@@ -209,10 +246,12 @@ def _check(
         homography_dst_src=(homography_dst_src, "N 3 3"),
         front=(front, "? ... 2"),
         distortion=(distortion, "? K"),
+        grid=(grid, "? M 2 rows columns"),
     )
-    check_floating(op, image=image, homography_dst_src=homography_dst_src, front=front, distortion=distortion)
+    check_floating(op, image=image, homography_dst_src=homography_dst_src, front=front)
+    check_floating(op, distortion=distortion, grid=grid)
     check_bool(op, valid=valid)
-    _batch(image, homography_dst_src, front, distortion)
+    _batch(image, homography_dst_src, front, distortion, grid)
     if sizes["H"] == 0 or sizes["W"] == 0:
         raise ShapeError(f"{op}: expected an image with pixels, got {list(image.shape)}")
     check_option(op, mode in MODES, f"mode to be one of {', '.join(MODES)}", mode)
@@ -238,6 +277,24 @@ def _check_photo(
     )
     check_option(op, fits, "photo_offset to be a position (x, y)", photo_offset)
     return *photo_size, *photo_offset
+
+
+def _check_span(
+    grid: Tensor | None, grid_size: tuple[float, float] | None, grid_offset: tuple[float, float]
+) -> tuple[float | None, float | None, float, float]:
+    """Check the grid's control points, and height and width, x and y of its span; return the numbers."""
+    op = "warp_homography"
+    if grid is not None and (grid.shape[-2] <= EXTRA or grid.shape[-1] <= EXTRA):
+        raise ShapeError(f"{op}: grid must have at least 4 x 4 control points, got {list(grid.shape)}")
+    fits = isinstance(grid_offset, (tuple, list)) and len(grid_offset) == 2 and all(is_finite(x) for x in grid_offset)
+    check_option(op, fits, "grid_offset to be a position (x, y)", grid_offset)
+    x, y = grid_offset
+    if grid_size is None:
+        return None, None, float(x), float(y)
+    fits = isinstance(grid_size, (tuple, list)) and len(grid_size) == 2
+    fits = fits and all(is_finite(side) and side > 0 for side in grid_size)
+    check_option(op, fits, "grid_size to be a positive (height, width)", grid_size)
+    return float(grid_size[0]), float(grid_size[1]), float(x), float(y)
 
 
 class WarpHomography(OpModule):
@@ -267,6 +324,9 @@ class WarpHomography(OpModule):
         distortion: Tensor | None = None,
         photo_size: tuple[int, int] | None = None,
         photo_offset: tuple[float, float] = (0, 0),
+        grid: Tensor | None = None,
+        grid_size: tuple[float, float] | None = None,
+        grid_offset: tuple[float, float] = (0, 0),
     ) -> Warped:
         """Warp ``image`` with the stored options."""
         return warp_homography(
@@ -281,4 +341,7 @@ class WarpHomography(OpModule):
             distortion=distortion,
             photo_size=photo_size,
             photo_offset=photo_offset,
+            grid=grid,
+            grid_size=grid_size,
+            grid_offset=grid_offset,
         )

@@ -46,15 +46,20 @@ class ImagePair:
         self.antialias = antialias
         self.features = describe(*destination)
 
-    def compare(self, homography: Tensor) -> Blocks:
-        """Return the sums over blocks under homographies (B, 3, 3)."""
-        features, valid = self.describe(*self._warp(homography))
+    def compare(self, homography: Tensor, **bend: Any) -> Blocks:
+        """Return the sums over blocks under homographies (B, 3, 3), and a grid of the warp."""
+        features, valid = self.features_of(homography, **bend)
         return sum_blocks(features, self.features[0], valid & self.features[1])
 
-    def _warp(self, homography: Tensor) -> Warped:
+    def features_of(self, homography: Tensor, **bend: Any) -> tuple[Tensor, Tensor]:
+        """Return the features of the warped source (B, F, h, w), and which hold (B, 1, h, w)."""
+        return self.describe(*self._warp(homography, **bend))
+
+    def _warp(self, homography: Tensor, **bend: Any) -> Warped:
         def warp(*, antialias: bool) -> Warped:
             image, valid = self.source
-            return warp_homography(image, homography.to(image.dtype), valid, size=self.size, antialias=antialias)
+            H = homography.to(image.dtype)
+            return warp_homography(image, H, valid, size=self.size, antialias=antialias, **bend)
 
         if isinstance(self.antialias, bool):
             return warp(antialias=self.antialias)

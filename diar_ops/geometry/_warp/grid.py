@@ -10,6 +10,7 @@ from torch import Tensor
 from diar_ops._checks import eps_of, widest_dtype
 from diar_ops._pixels import constant
 from diar_ops.geometry._matrix3 import adjugate, determinant, front_sign, scale_to_unit
+from diar_ops.geometry._spline import DisplacementGrid
 from diar_ops.geometry.distortion import PhotoLens
 
 
@@ -67,15 +68,20 @@ def sampling_matrix(
     return torch.where(usable, matrix, nowhere).to(dtype)
 
 
-def sampling_grid(matrix: Tensor, rows: Tensor, columns: Tensor, lens: PhotoLens | None = None) -> SamplingGrid:
+def sampling_grid(
+    matrix: Tensor, rows: Tensor, columns: Tensor, lens: PhotoLens | None = None, bend: DisplacementGrid | None = None
+) -> SamplingGrid:
     """Evaluate ``matrix`` (B, 3, 3) at the centred pixel positions ``rows`` x ``columns``.
 
     With the ``lens`` of the source the matrix leads to undistorted positions, which it distorts.
+    A ``bend`` displaces the pixels first; it counts positions from the middle pixel, too.
     """
     eps = eps_of(matrix.dtype)
     along_columns = matrix[:, :, 0, None] * columns  # [B, 3, w]
     along_rows = matrix[:, :, 1, None] * rows + matrix[:, :, 2, None]  # [B, 3, h]
     projected = along_columns[:, :, None, :] + along_rows[:, :, :, None]  # [B, 3, h, w]
+    if bend is not None:
+        projected = projected + torch.einsum("bij,bjhw->bihw", matrix[:, :, :2], bend.at(rows, columns))
     x, y, w = projected.unbind(1)
     # |x| <= w and |y| <= w means inside and in front at once, before any division. The slack of
     # a few roundings keeps samples that lie exactly on the outer edge.

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from diar_ops._checks import read_number
 from diar_ops._types import Warped
+from diar_ops.geometry._spline import DisplacementGrid
 from diar_ops.geometry._warp.footprint import NO_SHRINK, exact_plan, footprint, shrink_bound, static_plan
 from diar_ops.geometry._warp.grid import SamplingGrid, sampling_grid
 from diar_ops.geometry._warp.sampler import SourcePyramid, average
@@ -31,6 +32,7 @@ class WarpPlan(NamedTuple):
     matrix: Tensor  # (B, 3, 3) of sampling_matrix
     columns: Tensor  # (w,) centred positions of the output's columns
     lens: PhotoLens | None
+    bend: DisplacementGrid | None  # its positions count from the middle of the output
     antialias: bool
     max_shrink: float | None
     dtype: torch.dtype  # of the output
@@ -56,7 +58,7 @@ def warp_bands(plan: WarpPlan, rows: Tensor) -> Warped:
 
 def warp_rows(plan: WarpPlan, rows: Tensor, *, read: bool = False) -> Warped:
     """Warp ``rows`` (h,); with ``read``, spare the masking where a look finds all pixels valid."""
-    sampling = sampling_grid(plan.matrix, rows, plan.columns, plan.lens)
+    sampling = sampling_grid(plan.matrix, rows, plan.columns, plan.lens, plan.bend)
     values, holes = _sample(plan, sampling, rows)
     valid = sampling.valid[:, None]
     if holes is not None:

@@ -1,0 +1,315 @@
+"""Refine what a homography leaves between two images: a smooth grid of displacements."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from diar_ops._checks import check_option, full_precision, is_finite, is_integer, read_number, widest_dtype
+from diar_ops._module import OpModule
+from diar_ops._pixels import constant
+from diar_ops._types import RefinedGrid
+from diar_ops.geometry._matrix3 import determinant, invert, scale_to_unit
+from diar_ops.geometry._operator import define_operator
+from diar_ops.geometry._refine.blocks import Blocks, block_weights
+from diar_ops.geometry._refine.checks import batch_of, check_levels, check_pair, describer
+from diar_ops.geometry._refine.gauss_newton import Features, ImagePair, needs_antialias
+from diar_ops.geometry._refine.pyramid import MaskedLevel, build_pyramids, first_level
+from diar_ops.geometry._refine_grid.judge import judge
+from diar_ops.geometry._refine_grid.search import CostVolume
+from diar_ops.geometry._refine_grid.solve import GridFrame, solve_grid
+from diar_ops.geometry._spline import EXTRA
+
+#: A step whose displacements are shorter, in pixels of a level in the root of their mean square, is
+#: the last one there.
+_TOLERANCE = 0.03
+#: Last steps through which a gradient is taken.
+_TRACKED = 3
+#: Steps on a GPU between looks whether all items are finished.
+_LOOK_EVERY = 8
+
+
+@full_precision
+def refine_grid(
+    image_src: Tensor,
+    image_dst: Tensor,
+    homography_dst_src: Tensor,
+    valid_src: Tensor | None = None,
+    valid_dst: Tensor | None = None,
+    *,
+    cells: tuple[int, int] = (12, 12),
+    levels: int | None = None,
+    max_iterations: int = 8,
+    smoothness: float = 1.0,
+    features: Features | Literal["images"] | None = None,
+) -> RefinedGrid:
+    """Refine smooth displacements of what a homography lays nearly over each other.
+
+    Pages curl, covers bulge, canvases hang loose: what is not quite flat moves against its
+    homography by a smooth field, here a uniform cubic B-spline. Gauss-Newton on the difference of
+    feature images, coarse to fine, as :func:`refine_homography` does it: what hides the picture,
+    glares or moves by itself, as a reflection does, loses its weight pixel by pixel and block by
+    block. The field's bending energy and its length are held down by a prior, against which the
+    pixels stand with the noise that they are found to have: where nothing is seen, the field goes
+    on smoothly and falls to zero, the homography.
+
+    The grid is the identity (all zeros, ``success`` False) unless it is more than noise and worth
+    its while: the displacements that two halves of the pixels find alone correlate by at least
+    0.7, and are at least 0.1 pixels long in the root of their mean product; and under the grid, the
+    residual motion is at most 0.9 times that under the homography.
+
+    Args:
+        image_src: (B, C, H, W) floating point in [0, 1]; B may be 1 and is broadcast.
+        image_dst: (B, C, h, w) floating point in [0, 1]; B may be 1 and is broadcast.
+        homography_dst_src: (B, 3, 3), dst ~ H @ src in pixels, the identity for images that lie
+            over each other already; B may be 1 and is broadcast.
+        valid_src: Optional (B, 1, H, W) bool; False marks pixels without content.
+        valid_dst: Optional (B, 1, h, w) bool. Pixels that are not finite count as invalid.
+        cells: Rows and columns of cells of the grid over the destination, best of 16 to 64 pixels.
+        levels: Levels of the image pyramid, each half as large as the one below; 1 for
+            displacements of a pixel or two. ``None``: as many as leave 48 pixels.
+        max_iterations: Steps on each level, at most; fewer if they get short, which a GPU looks at
+            every eighth step.
+        smoothness: Factor on the energy of the prior. At 1, the displacements' second derivative
+            times the image's longer side is expected to be about 0.3, the displacements
+            themselves to be below 2 % of that side.
+        features: See :func:`refine_homography`.
+
+    Returns:
+        :class:`RefinedGrid`, as :func:`warp_homography` takes it with the same homography; floating
+        point in the dtype of ``homography_dst_src``. The grid is differentiable with respect to
+        images and homography through its last three steps, from a grid that is held fixed: where
+        the steps have converged, three of them forget nearly all of where they start.
+
+    Raises:
+        ShapeError, DtypeError, DeviceError: The tensors do not fit together.
+        OptionError: An option is outside its values.
+
+    Source: Szeliski and Coughlan, Spline-based image registration (IJCV 1997); Baker and Matthews,
+    Lucas-Kanade 20 Years On (IJCV 2004).
+
+    Example:
+        >>> noise = torch.rand(1, 1, 100, 130, generator=torch.Generator().manual_seed(0))
+        >>> picture = torch.nn.functional.avg_pool2d(noise, 5, stride=1)
+        >>> bulge = torch.zeros(1, 2, 7, 7)
+        >>> bulge[:, 0, 2:5, 2:5] = 3.0  # pixels to the right, in the middle
+        >>> eye = torch.eye(3)[None]
+        >>> bent = warp_homography(picture, eye, grid=bulge)
+        >>> found = refine_grid(picture, bent.image, eye, cells=(4, 4))
+        >>> again = warp_homography(picture, eye, grid=found.grid)
+        >>> found.success, (again.image - bent.image).abs().mean() < 0.003
+        (tensor([True]), tensor(True))
+    """
+    op = "refine_grid"
+    check_pair(op, image_src, image_dst, homography_dst_src, valid_src, valid_dst)
+    check_levels(op, image_src, image_dst, levels)
+    fits = isinstance(cells, (tuple, list)) and len(cells) == 2 and all(is_integer(n) and 1 <= n <= 64 for n in cells)
+    check_option(op, fits, "cells to be (rows, columns) from 1 to 64", cells)
+    check_option(op, is_integer(max_iterations) and max_iterations >= 1, "max_iterations >= 1", max_iterations)
+    check_option(op, is_finite(smoothness) and smoothness > 0, "smoothness > 0", smoothness)
+    describer(op, features)
+    images = (image_src, image_dst, homography_dst_src, valid_src, valid_dst)
+    arguments = (*images, int(cells[0]), int(cells[1]), levels, max_iterations, float(smoothness))
+    if torch.compiler.is_compiling() and not callable(features):
+        return RefinedGrid(*_operator(*arguments, features))
+    return _refine(*arguments, features)
+
+
+def _refine(
+    image_src: Tensor,
+    image_dst: Tensor,
+    homography_dst_src: Tensor,
+    valid_src: Tensor | None,
+    valid_dst: Tensor | None,
+    rows: int,
+    columns: int,
+    levels: int | None,
+    max_iterations: int,
+    smoothness: float,
+    features: Features | Literal["images"] | None = None,
+) -> RefinedGrid:
+    """Do what :func:`refine_grid` says, with checked arguments."""
+    op, cells = "refine_grid", (rows, columns)
+    batch = batch_of(op, image_src, image_dst, homography_dst_src)
+    H, usable = scale_to_unit(homography_dst_src.to(widest_dtype(image_src.device)))
+    H = H.expand(batch, 3, 3)
+    usable = (usable & determinant(H.detach())[1]).expand(batch)
+    grey = features is None
+    source, destination = (
+        first_level(image, valid, grey=grey) for image, valid in ((image_src, valid_src), (image_dst, valid_dst))
+    )
+    still = [MaskedLevel(level.image.detach(), level.valid) for level in (source, destination)]
+    pyramid = build_pyramids(still[0], still[1], levels)
+    antialias = needs_antialias(H, destination.size)
+    describe = describer(op, features)
+    grid = H.new_zeros(batch, 2, rows + EXTRA, columns + EXTRA)
+    iterations = torch.zeros(batch, dtype=torch.int64, device=H.device)
+    inputs = (image_src, image_dst, homography_dst_src)
+    tracked = min(_TRACKED, max_iterations) if torch.is_grad_enabled() and any(x.requires_grad for x in inputs) else 0
+    for level in reversed(range(len(pyramid))):
+        pair = ImagePair(*pyramid[level], describe, antialias)
+        bent = _BentPair(pair, H.detach(), level, destination.size, cells, smoothness)
+        if levels is None and level >= max(1, len(pyramid) - 2):
+            grid = bent.search(grid, far=level == len(pyramid) - 1)
+        grid, after, steps = _steps(bent, grid, usable, max_iterations if level else max_iterations - tracked)
+        iterations = iterations + steps
+    before = bent.compare(torch.zeros_like(grid))
+    if tracked:
+        pair = ImagePair(source, destination, describe, antialias)
+        live = _BentPair(pair, H, 0, destination.size, cells, smoothness)
+        for _ in range(tracked):
+            grid = grid + live.step(live.compare(grid), grid)
+        iterations = iterations + tracked * usable
+        after = bent.compare(grid.detach())
+    return judge(grid, after, before, bent.frame, iterations, usable, homography_dst_src.dtype)
+
+
+class _BentPair:
+    """A pair of images of one level of the pyramid, to be compared under grids in pixels of the finest.
+
+    Args:
+        pair: The images.
+        homography: (B, 3, 3) in pixels of the finest level.
+        level: Of the pyramid; 0 is the finest.
+        size: (height, width) of the destination on the finest level.
+        cells: (rows, columns).
+        smoothness: Factor on the prior.
+    """
+
+    def __init__(
+        self,
+        pair: ImagePair,
+        homography: Tensor,
+        level: int,
+        size: tuple[int, int],
+        cells: tuple[int, int],
+        smoothness: float,
+    ) -> None:
+        self.pair, self.scale = pair, 2.0**-level
+        self.smoothness = smoothness
+        offset = 0.5 * self.scale - 0.5  # pixel centres are at integers
+        values = [[self.scale, 0, offset], [0, self.scale, offset], [0, 0, 1]]
+        shrink = constant(values, dtype=homography.dtype, device=homography.device)
+        self.homography = shrink @ homography @ invert(shrink)
+        self.span = (size[0] * self.scale, size[1] * self.scale)
+        self.frame = GridFrame.over(pair.size, self.span, cells, smoothness, homography.device)
+
+    def compare(self, grid: Tensor) -> Blocks:
+        """Return the sums over blocks under grids (B, 2, rows + 3, columns + 3)."""
+        return self.pair.compare(self.homography, **self._bend(grid * self.scale))
+
+    def search(self, grid: Tensor, *, far: bool) -> Tensor:
+        """Return grids found by trying displacements of whole pixels, as they were where that fits no better."""
+        points = grid * self.scale
+        moving, valid = self.pair.features_of(self.homography, **self._bend(points))
+        fixed, fixed_valid = self.pair.features
+        volume = CostVolume(moving, valid, fixed, fixed_valid, far=far)
+        return volume.fit(points, self.span, self.smoothness).to(grid) / self.scale
+
+    def _bend(self, points: Tensor) -> dict[str, Any]:
+        return {"grid": points.to(self.pair.source.image.dtype), "grid_size": self.span}
+
+    def step(self, blocks: Blocks, grid: Tensor) -> Tensor:
+        """Return the step of the grid that blocks under it ask for."""
+        step = solve_grid(blocks, block_weights(blocks), grid * self.scale, self.frame)
+        return step / self.scale
+
+
+def _steps(bent: _BentPair, grid: Tensor, usable: Tensor, count: int) -> tuple[Tensor, Blocks, Tensor]:
+    """Return grids after at most ``count`` steps on a level, the last comparison, and the steps (B,).
+
+    The last step is too short to compare again.
+    """
+    running, taken = usable, torch.zeros_like(usable, dtype=torch.int64)
+    longest = max(bent.span)
+    look_every = 1 if grid.device.type == "cpu" else _LOOK_EVERY
+    last = bent.compare(grid)
+    for number in range(1, count + 1):
+        step = bent.step(last, grid)
+        length = bent.frame.at(step * bent.scale).square().sum(-1).mean(1).sqrt()
+        sound = running & (length < longest)
+        grid = torch.where(sound[:, None, None, None], grid + step, grid)
+        taken = taken + running
+        running = sound & (length > _TOLERANCE)
+        if number % look_every == 0 and read_number(running.any()) == 0:
+            break
+        # Finished items keep their comparison: no item depends on what else is in its batch.
+        last = last.where(running, bent.compare(grid))
+    return grid, last, taken
+
+
+def _kernel(*arguments: Any) -> tuple[Tensor, ...]:
+    # Outputs of an operator must not share memory, which views of an expanded tensor do.
+    return tuple(x.clone() for x in _refine(*arguments))
+
+
+def _fake(image_src: Tensor, image_dst: Tensor, homography_dst_src: Tensor, *options: Any) -> Sequence[Tensor]:
+    batch = batch_of("refine_grid", image_src, image_dst, homography_dst_src)
+    rows, columns = options[2:4]
+
+    def empty(*shape: int, dtype: torch.dtype = homography_dst_src.dtype) -> Tensor:
+        return homography_dst_src.new_empty((batch, *shape), dtype=dtype)
+
+    return RefinedGrid(
+        grid=empty(2, rows + EXTRA, columns + EXTRA),
+        certainty=empty(rows, columns),
+        success=empty(dtype=torch.bool),
+        shift=empty(),
+        reliability=empty(),
+        residual=empty(),
+        residual_before=empty(),
+        agreement=empty(),
+        iterations=empty(dtype=torch.int64),
+    )
+
+
+_operator = define_operator(
+    "refine_grid",
+    "Tensor image_src, Tensor image_dst, Tensor homography_dst_src, Tensor? valid_src, Tensor? valid_dst, "
+    "int rows, int columns, int? levels, int max_iterations, float smoothness, str? features",
+    9,
+    _kernel,
+    _fake,
+)
+
+
+class RefineGrid(OpModule):
+    """See :func:`refine_grid`."""
+
+    def __init__(
+        self,
+        *,
+        cells: tuple[int, int] = (12, 12),
+        levels: int | None = None,
+        max_iterations: int = 8,
+        smoothness: float = 1.0,
+        features: Features | Literal["images"] | None = None,
+    ) -> None:
+        super().__init__()
+        self.cells, self.levels, self.max_iterations = cells, levels, max_iterations
+        self.smoothness, self.features = smoothness, features
+
+    def forward(
+        self,
+        image_src: Tensor,
+        image_dst: Tensor,
+        homography_dst_src: Tensor,
+        valid_src: Tensor | None = None,
+        valid_dst: Tensor | None = None,
+    ) -> RefinedGrid:
+        """See :func:`refine_grid`."""
+        return refine_grid(
+            image_src,
+            image_dst,
+            homography_dst_src,
+            valid_src,
+            valid_dst,
+            cells=self.cells,
+            levels=self.levels,
+            max_iterations=self.max_iterations,
+            smoothness=self.smoothness,
+            features=self.features,
+        )
