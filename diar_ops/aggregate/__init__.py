@@ -7,6 +7,7 @@ from diar_ops.aggregate.intrinsic import IntrinsicAggregate, intrinsic_aggregate
 from diar_ops.aggregate.mean import MeanAggregate, mean_aggregate
 from diar_ops.aggregate.median import MedianAggregate, median_aggregate
 from diar_ops.aggregate.rpca import RPCAAggregate, rpca_aggregate
+from diar_ops.aggregate.soft_minimum import SoftMinimumAggregate, soft_minimum_aggregate
 from diar_ops.aggregate.softmax import SoftmaxAggregate, softmax_aggregate
 from diar_ops.aggregate.swin import SwinAggregate, swin_aggregate
 from diar_ops.aggregate.swin_block import MOST_RATIO, SwinBlock, swin_block
@@ -20,6 +21,7 @@ __all__ = [
     "MeanAggregate",
     "MedianAggregate",
     "RPCAAggregate",
+    "SoftMinimumAggregate",
     "SoftmaxAggregate",
     "SwinAggregate",
     "SwinBlock",
@@ -30,6 +32,7 @@ __all__ = [
     "mean_aggregate",
     "median_aggregate",
     "rpca_aggregate",
+    "soft_minimum_aggregate",
     "softmax_aggregate",
     "swin_aggregate",
     "swin_block",
