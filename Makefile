@@ -6,12 +6,13 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 OUT    ?= demo_out
+RUNS   ?= runs
 # Blender's package needs a Python 3.11 of its own.
 RENDER_PYTHON ?= python3.11
 RENDER_VENV   ?= .venv-render
 RENDER_STAMP  := $(RENDER_VENV)/.installed
 
-.PHONY: help demo test modes lint format bench render-env clean
+.PHONY: help demo test modes lint format bench weights render-env clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -48,6 +49,12 @@ format: $(STAMP) ## apply ruff's fixes and formatting
 
 bench: $(STAMP) ## speed against the peers; writes bench_out/ and prints the ratio table
 	$(BIN)/python -m pytest benchmarks/ $(ARGS)
+
+weights: $(STAMP) ## train the weights of diar from nothing: make weights PICTURES=paintings/ (hours)
+	@test -d "$(PICTURES)" || { echo "name a folder of pictures to learn from: make weights PICTURES=paintings/" >&2; exit 1; }
+	$(BIN)/python examples/train.py $(RUNS)/diar-1 @examples/recipes/diar-1.txt --textures $(PICTURES) --pool $(RUNS)/pool
+	$(BIN)/python examples/train.py $(RUNS)/diar-2 @examples/recipes/diar-2.txt --textures $(PICTURES) --pool $(RUNS)/pool \
+	  --initial $(RUNS)/diar-1/FaithfulDIAR.safetensors
 
 render-env: $(RENDER_STAMP) ## Blender in an environment of its own, for examples/render_dataset.py
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -63,11 +64,24 @@ WORKERS = Argument(
 )
 
 
-def argument_parser(doc: str | None, *arguments: Argument) -> argparse.ArgumentParser:
-    """Return a parser whose help is a script's docstring, options after its first paragraph."""
+class _Parser(argparse.ArgumentParser):
+    """Reads the words of an option file as a shell does, # begins a comment."""
+
+    def convert_arg_line_to_args(self, arg_line: str) -> list[str]:
+        return shlex.split(arg_line, comments=True)
+
+
+def argument_parser(doc: str | None, *arguments: Argument, option_files: bool = False) -> argparse.ArgumentParser:
+    """Return a parser whose help is a script's docstring, options after its first paragraph.
+
+    With ``option_files`` the word @FILE stands for the options in that file.
+    """
     summary, _, rest = (doc or "").partition("\n\n")
-    parser = argparse.ArgumentParser(
-        description=summary, epilog=rest, formatter_class=argparse.RawDescriptionHelpFormatter
+    parser = _Parser(
+        description=summary,
+        epilog=rest,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        fromfile_prefix_chars="@" if option_files else None,
     )
     for name, metavar, words, *values in arguments:
         if metavar is None:

@@ -57,7 +57,7 @@ def run_training_script(
 
 def _parse_arguments(argv: list[str] | None, doc: str | None, config_type: type[Config]) -> tuple[Path, Config]:
     """Return output folder and options; the help lists a class's own options before its bases'."""
-    parser = argument_parser(doc)
+    parser = argument_parser(doc, option_files=True)
     parser.add_argument("out", metavar="OUT", help="output folder; an unfinished run is continued")
     hints = get_type_hints(config_type)
     options = {f.name: f for f in fields(config_type)}

@@ -103,6 +103,9 @@ class RunConfig(Options):
         None, "where rendered sequences are kept, for all runs; without it none is kept", "DIR", free=True
     )
     pool_seed: int = option(1, "another seed, other rendered sequences", "K")
+    glass: Annotated[float, SHARE] = option(
+        0.0, "share of them behind a pane or under a gloss that mirrors a room or a street", "SHARE"
+    )
 
     batch: Annotated[int, at_least(1)] = option(20, "items of a step, in all processes together")
     lr: Annotated[float, POSITIVE] = option(3e-4, "learning rate of Adam", "RATE")

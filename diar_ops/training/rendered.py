@@ -23,6 +23,8 @@ from diar_ops.textures import TextureSource
 BRIGHTEST = 1000.0
 #: Aspect ratios of pictures are drawn up to this factor wider or higher than square.
 LARGEST_ASPECT = 1.7
+#: How many pictures panes may mirror, and their side in pixels.
+SURROUNDINGS, SURROUNDINGS_SIDE = 3, 128
 #: Of each kind, the word that seeds its random numbers, and the beginning of its folders' names.
 SEED_WORDS = {"aligned": "training", "misaligned": "views"}
 FOLDER_PREFIXES = {"aligned": "", "misaligned": "views-"}
@@ -31,8 +33,8 @@ FOLDER_PREFIXES = {"aligned": "", "misaligned": "views-"}
 class RenderedSequences(Dataset[dict[str, Tensor]]):
     """Sequences from the torch renderer, rendered when first needed and kept in a folder.
 
-    Sequence ``i`` depends on ``kind``, ``seed``, ``frames``, ``size`` and ``i`` alone (and on the
-    files behind ``textures``), not on who asks for it or when. What is kept is light, before any
+    Sequence ``i`` depends on ``kind``, ``seed``, ``frames``, ``size``, ``glass`` and ``i`` alone (and on
+    the files behind ``textures``), not on who asks for it or when. What is kept is light, before any
     camera: each reading of it can be photographed anew.
 
     Args:
@@ -44,6 +46,8 @@ class RenderedSequences(Dataset[dict[str, Tensor]]):
         size: (height, width) of frames and label, in pixels.
         kind: Whether the frames are aligned with the label or taken from anywhere.
         seed: Of everything that is random.
+        glass: Share of sequences whose picture is behind a pane or under a gloss coat that mirrors a
+            room or a street, with pictures of ``textures`` in it.
 
     Items: ``radiance`` (T, 3, H, W) float16, linear light, white paper in the label's light is 1.
     Aligned ones also hold ``label`` (3, H, W) uint8 sRGB, the clean picture; misaligned ones
@@ -66,6 +70,7 @@ class RenderedSequences(Dataset[dict[str, Tensor]]):
         size: tuple[int, int] = (128, 128),
         kind: Literal["aligned", "misaligned"] = "aligned",
         seed: int | str = 0,
+        glass: float = 0.0,
     ) -> None:
         op = "RenderedSequences"
         check_option(op, count >= 1, "count >= 1", count)
@@ -73,7 +78,8 @@ class RenderedSequences(Dataset[dict[str, Tensor]]):
         size = check_size(op, size)
         self.folder = None if folder is None else Path(folder)
         self.textures, self.count, self.frames, self.size = textures, count, frames, size
-        self.kind, self.seed = kind, seed
+        check_option(op, 0 <= glass <= 1, "glass, a share from 0 to 1", glass)
+        self.kind, self.seed, self.glass = kind, seed, glass
 
     def path(self, index: int) -> Path | None:
         """Return where sequence ``index`` is kept."""
@@ -81,6 +87,7 @@ class RenderedSequences(Dataset[dict[str, Tensor]]):
             return None
         height, width = self.size
         name = f"{FOLDER_PREFIXES[self.kind]}{height}x{width}x{self.frames}-{self.seed}"
+        name += f"-glass{self.glass:g}" if self.glass else ""
         return self.folder / name / f"{index:06d}.safetensors"
 
     def __len__(self) -> int:
@@ -106,6 +113,11 @@ class RenderedSequences(Dataset[dict[str, Tensor]]):
         generator = generator_for(self.seed, SEED_WORDS[self.kind], self.frames, *self.size, index)
         picture = self.textures.sample(1, self.size, generator)
         aspect = LARGEST_ASPECT ** (2 * torch.rand((), generator=generator).item() - 1)
+        surroundings = None
+        if self.glass:
+            words = (self.seed, SEED_WORDS[self.kind], "surroundings", index)
+            side = SURROUNDINGS_SIDE
+            surroundings = self.textures.sample(SURROUNDINGS, (side, side), generator_for(*words))
         scene = sample_planar_scene(
             1,
             frames=self.frames,
@@ -113,6 +125,8 @@ class RenderedSequences(Dataset[dict[str, Tensor]]):
             picture_size=torch.tensor([[1.0, aspect]]),
             kind=self.kind,
             generator=generator,
+            glass=self.glass,
+            surroundings=surroundings,
         )
         rendered = render_planar_scene(picture, scene)
         item = {"radiance": rendered.radiance[0].clamp(0, BRIGHTEST).to(torch.float16)}

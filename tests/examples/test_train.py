@@ -95,6 +95,52 @@ def test_sets_of_cycles(run: Run, tmp_path: Path) -> None:
     assert "rendered" not in out
 
 
+RECIPES = sorted((ROOT / "examples" / "recipes").glob("*.txt"))
+#: Recipes follow with a result of their own; these make a run of one out of thousands of steps.
+ONE_STEP = [
+    "--options",
+    "whole_channels=8",
+    "whole_blocks=1",
+    "common_channels=8",
+    "context_channels=4",
+    "channels=8",
+    "blocks=1",
+    "heads=2",
+    "--sizes",
+    "32",
+    "--sequences",
+    "2",
+    "--size-shares",
+    "1",
+    "--pool-frames",
+    "2",
+    "--frames",
+    "2",
+    "2",
+    "--crops",
+    "32",
+    "--batch",
+    "1",
+    "--steps",
+    "1",
+    "--procedural",
+    "1",
+]
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_recipes_are_options(
+    recipe: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Recipes compute on one thread; the other tests keep theirs.
+    monkeypatch.setattr("torch.set_num_threads", lambda count: None)
+    run = script_runner("train", capsys, tmp_path, [f"@{recipe}", *ONE_STEP])
+    code, out, err = run()
+    assert (code, err) == (0, "")
+    assert out.startswith("1 steps in 0.")
+    assert [r.stem for r in RECIPES] == ["diar-1", "diar-2"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

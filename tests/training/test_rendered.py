@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -51,6 +51,18 @@ def test_a_damaged_file_is_rendered_again(tmp_path: Path) -> None:
     path.write_bytes(content[:100])
     assert torch.equal(kept[0]["radiance"], item["radiance"])
     assert path.read_bytes() == content
+
+
+def test_a_share_may_be_behind_glass(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"count": 3, "frames": 2, "size": (64, 64), "seed": 1}
+    kept = RenderedSequences(tmp_path, TextureSource(), glass=1.0, **options)
+    item, bare = kept[0], RenderedSequences(None, TextureSource(), **options)[0]
+    assert (tmp_path / "64x64x2-1-glass1" / "000000.safetensors").is_file()
+    # The same picture in the same light, but for what the pane mirrors.
+    assert torch.equal(item["label"], bare["label"])
+    assert not torch.equal(item["radiance"], bare["radiance"])
+    with pytest.raises(OptionError, match="glass, a share"):
+        RenderedSequences(None, TextureSource(), glass=2.0, **options)
 
 
 def test_exceptions() -> None:

@@ -35,6 +35,7 @@ from diar_ops.models.faithful.light import (
     whole_view,
 )
 from diar_ops.models.faithful.planes import (
+    BLOCK_PLANES,
     CLUES,
     STRIDE,
     LogCopies,
@@ -42,6 +43,7 @@ from diar_ops.models.faithful.planes import (
     by_frame,
     cells_of_tokens,
     compare_copies,
+    darker_median,
     describe_blocks,
     score_clues,
     spread,
@@ -58,8 +60,9 @@ class FaithfulDIAR(Pretrained):
     1. The light is estimated from small copies of the whole frames: attention over all frames gives
        each a smooth field of factors (exposure, uneven light, broad shadows) and a smooth veil
        (haze, reflected surroundings) that bring it to the light of the picture.
-    2. Compensated so, each pixel is compared with the median over frames; attention over frames
-       and neighbours scores every pixel of every frame at full resolution.
+    2. Compensated so, each pixel is compared with the median over frames, and with that of their
+       darker half, since reflections only add light; attention over frames and neighbours scores
+       every pixel of every frame at full resolution.
     3. The picture is the mean of the compensated pixels with the softmax of the scores over the
        frames as weights, times a smooth, bounded correction. Every detail of it stands in the
        frames, and the weights say in which.
@@ -90,9 +93,9 @@ class FaithfulDIAR(Pretrained):
         self.config = c = FaithfulDIARConfig() if config is None else config
         fits = isinstance(c, FaithfulDIARConfig)
         check_option("FaithfulDIAR", fits, "a FaithfulDIARConfig", config)
-        # Small copies: values, their logs, distance to the median over frames, mask.
+        # Small copies: values, their logs, distance to both medians over frames, mask.
         self.whole_stem = nn.Sequential(
-            nn.PixelUnshuffle(4), nn.Conv2d(10 * 16, 64, 1), nn.GELU(), nn.Conv2d(64, c.whole_channels, 3, 2, 1)
+            nn.PixelUnshuffle(4), nn.Conv2d(13 * 16, 64, 1), nn.GELU(), nn.Conv2d(64, c.whole_channels, 3, 2, 1)
         )
         self.whole_stages = nn.ModuleList(
             Stage(c.whole_channels, c.heads, (None, 4, 4), bool(i % 2), pool=True) for i in range(c.whole_blocks)
@@ -110,7 +113,7 @@ class FaithfulDIAR(Pretrained):
 
         # Means over blocks of pixels of what describe_blocks lists.
         half = c.channels // 2
-        self.stem = nn.Conv2d(14, half, 3, padding=1)
+        self.stem = nn.Conv2d(BLOCK_PLANES, half, 3, padding=1)
         self.down = nn.Conv2d(half, c.channels, 2, 2)
         self.mix_context = nn.Linear(c.context_channels, c.channels)
         self.stages = nn.ModuleList(Stage(c.channels, c.heads, c.window, bool(i % 2)) for i in range(c.blocks))
@@ -124,7 +127,7 @@ class FaithfulDIAR(Pretrained):
         layers = (self.trust, self.haze, self.light, self.shared, self.detail, self.correction, self.judge)
         for name, value in ((n, p) for m in layers for n, p in m.named_parameters()):
             nn.init.zeros_(value) if name == "bias" else nn.init.trunc_normal_(value, std=0.01)
-        start = torch.tensor([0.0, -1.0, -1.0, -1.0, 0.0, -1.0])
+        start = torch.tensor([0.0, -1.0, -1.0, -1.0, 0.0, -1.0, 0.0])
         self.judge.bias = nn.Parameter(start)
 
     def forward(self, frames: Tensor, valid: Tensor | None = None, *, whole: WholeFrames | None = None) -> Restored:
@@ -225,7 +228,7 @@ class FaithfulDIAR(Pretrained):
         marks the frames that count.
         """
         known, log = copies.known, copies.log
-        planes = torch.cat((frames, log * known, copies.difference, known), dim=2).flatten(0, 1)
+        planes = torch.cat((frames, log * known, copies.difference, copies.added, known), dim=2).flatten(0, 1)
         # A veil lies on the darkest of what is there, too.
         own_dark, own_bright = token_range(log + copies.exposure, known)
         ranges = (own_dark, own_bright, dark.expand_as(own_dark), bright.expand_as(own_dark))
@@ -249,9 +252,11 @@ class FaithfulDIAR(Pretrained):
         T, (H, W), dtype = frames.shape[1], frames.shape[-2:], frames.dtype
         known = valid.to(dtype)
         lit = compensate(frames, light.gain, light.veil, window)
-        difference = (lit - frame_median(lit, valid)) * known
+        median = frame_median(lit, valid)
+        difference = (lit - median) * known
+        added = (lit - darker_median(lit, median, valid)) * known
         distance = difference.abs()
-        blocks = describe_blocks(lit, difference, distance, known, frames)
+        blocks = describe_blocks(lit, difference, added, distance, known, frames)
         near = self.stem(blocks)
         x = by_frame(self.down(F.gelu(near)), T)
         context = sample_field(light.context, (x.shape[-2], x.shape[-1]), token_window(frames, window, STRIDE))
@@ -264,7 +269,7 @@ class FaithfulDIAR(Pretrained):
         logits = self.judge(F.gelu(near + F.pixel_shuffle(up, 2))).to(dtype)
         logits = F.interpolate(logits, scale_factor=4, mode="bilinear")[..., :H, :W]
         logits = by_frame(logits, T)
-        score = logits[:, :, :1] + score_clues(logits[:, :, 1:], difference, distance, frames)
+        score = logits[:, :, :1] + score_clues(logits[:, :, 1:], difference, added, distance, frames)
         merged = softmax_aggregate(x.movedim(-1, 2), self.say(x).movedim(-1, 2), tokens)
         detail = self.detail(x).movedim(-1, 2)
         correction = self.correction(merged.movedim(1, -1)).movedim(-1, 1)

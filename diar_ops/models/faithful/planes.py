@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from diar_ops.aggregate import median_aggregate
 from diar_ops.models._inputs import pad_to_multiple
 from diar_ops.models.faithful.light import TOE, frame_median
 
@@ -15,7 +16,9 @@ from diar_ops.models.faithful.light import TOE, frame_median
 STRIDE = 8
 #: Clues by which a pixel is scored, see score_clues; the unit of their shares; where clipping
 #: is near.
-CLUES, CLUE_UNIT, NEARLY_CLIPPED = 5, 10.0, 0.9
+CLUES, CLUE_UNIT, NEARLY_CLIPPED = 6, 10.0, 0.9
+#: Planes that describe_blocks lists.
+BLOCK_PLANES = 18
 #: No log of a value is farther from 0.
 BRIGHT = 3.0
 #: Reach of a sample of light, in cells of 4 pixels of the small copies, and the support below which
@@ -31,6 +34,7 @@ class LogCopies(NamedTuple):
     log: Tensor  #: (B, T, 3, h, w) logs of value + 0.055
     median: Tensor  #: (B, 1, 3, h, w) median of the logs over frames
     difference: Tensor  #: (B, T, 3, h, w) logs less their median, 0 where not valid
+    added: Tensor  #: (B, T, 3, h, w) logs less their darker median, 0 where not valid
 
 
 def compare_copies(frames: Tensor, valid: Tensor) -> LogCopies:
@@ -41,7 +45,8 @@ def compare_copies(frames: Tensor, valid: Tensor) -> LogCopies:
     exposure = weighted_mean((log - frame_median(log, valid)) * known, known)
     log = log - exposure
     median = frame_median(log, valid)
-    return LogCopies(known, exposure, log, median, (log - median) * known)
+    darker = darker_median(log, median, valid)
+    return LogCopies(known, exposure, log, median, (log - median) * known, (log - darker) * known)
 
 
 def token_range(log: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
@@ -87,24 +92,53 @@ def spread(x: Tensor, weight: Tensor) -> Tensor:
     return (near + LEAST_SUPPORT * mean) / (support + LEAST_SUPPORT)
 
 
-def describe_blocks(lit: Tensor, difference: Tensor, distance: Tensor, known: Tensor, frames: Tensor) -> Tensor:
-    """Return means over blocks of 4 pixels, (B T, 14, 2 h, 2 w): mask first, most distant last."""
-    planes = (known, lit * known, difference, distance, frames)
+def describe_blocks(
+    lit: Tensor, difference: Tensor, added: Tensor, distance: Tensor, known: Tensor, frames: Tensor
+) -> Tensor:
+    """Return means over blocks of 4 pixels, (B T, 18, 2 h, 2 w): mask first, most distant last."""
+    planes = (known, lit * known, difference, added, distance, steepness(lit) * known, frames)
     means = [F.avg_pool2d(pad_to_multiple(p, STRIDE).flatten(0, 1), 4) for p in planes]
     most = F.max_pool2d(pad_to_multiple(distance.amax(2, keepdim=True), STRIDE).flatten(0, 1), 4)
     return torch.cat((*means, most), dim=1)
 
 
-def score_clues(shares: Tensor, difference: Tensor, distance: Tensor, frames: Tensor) -> Tensor:
+def score_clues(shares: Tensor, difference: Tensor, added: Tensor, distance: Tensor, frames: Tensor) -> Tensor:
     """Return the score of every pixel by its clues, (B, T, 1, H, W).
 
-    The clues: the distance of each channel from the median, the sum of their differences, and how
-    clipped the pixel is.
+    The clues: the distance of each channel from the median, the sum of their differences, how
+    clipped the pixel is, and the sum of the distances from the darker median.
     """
     score = (shares[:, :, :3] * distance).sum(2, keepdim=True)
     score = score + shares[:, :, 3:4] * difference.sum(2, keepdim=True)
     clipped = (frames.amax(2, keepdim=True) - NEARLY_CLIPPED).clamp_min(0)
-    return CLUE_UNIT * (score + shares[:, :, 4:] * clipped)
+    score = score + shares[:, :, 4:5] * clipped
+    return CLUE_UNIT * (score + shares[:, :, 5:] * added.abs().sum(2, keepdim=True))
+
+
+def darker_median(x: Tensor, median: Tensor, valid: Tensor) -> Tensor:
+    """Return the median (B, 1, C, H, W) over the darker half of the frames, without a gradient.
+
+    What a pane or gloss mirrors only adds light, so that where most frames show a reflection the
+    median does too, and their lower quartile need not. Of a pixel, all channels of a frame are in
+    its darker half or none is.
+
+    Args:
+        x: (B, T, C, H, W).
+        median: (B, 1, C, H, W) over the frames.
+        valid: (B, T, 1, H, W) bool.
+    """
+    with torch.no_grad():
+        darker = x.sum(2, keepdim=True) <= median.sum(2, keepdim=True)
+        # The median of channels need not be one of frames: then the half may be empty.
+        half = darker & valid
+        return median_aggregate(x.detach(), torch.where(half.any(1, keepdim=True), half, valid))[:, None]
+
+
+def steepness(x: Tensor) -> Tensor:
+    """Return how steep the mean of channels is, (B, T, 1, H, W): blurred frames are less so."""
+    grey = x.mean(2, keepdim=True)
+    right = F.pad(grey.diff(dim=-1).abs().flatten(1, 2), (0, 1)).view_as(grey)
+    return right + F.pad(grey.diff(dim=-2).abs().flatten(1, 2), (0, 0, 0, 1)).view_as(grey)
 
 
 def by_frame(x: Tensor, count: int) -> Tensor:

@@ -61,6 +61,7 @@ def _rendered_views(
         size=(config.size, config.size),
         kind="misaligned",
         seed=seed,
+        glass=config.glass,
     )
 
 

@@ -8,11 +8,12 @@ from typing import Annotated
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from diar_ops._types import Warped
 from diar_ops.colour import linear_to_srgb, srgb_to_linear
 from diar_ops.geometry import homography_dlt, warp_homography
-from diar_ops.scene import photograph
+from diar_ops.scene import CameraRanges, photograph
 from diar_ops.training.camera import ideal_photos
 from diar_ops.training.options import SHARE, Options, at_least, option
 
@@ -22,6 +23,8 @@ DARKEST = 0.6
 FAR = (0.05, 0.3)
 #: Fewest frames of a sequence one of which may be far off: the others outvote it.
 FEWEST_FAR = 5
+#: Blur of soft frames, standard deviation in pixels.
+SOFT = (0.6, 2.5)
 #: Share of the frames of a partly covered sequence that show only a part, and share of such
 #: sequences of which one frame surely shows all.
 CUT, ONE_WHOLE = 0.5, 0.9
@@ -41,6 +44,11 @@ class AugmentRanges(Options):
         partial: Share of sequences with frames that show only a part of the picture.
         permute: Share of sequences whose colour channels are permuted.
         albedo: Share of sequences whose picture is darkened, by a factor down to 0.6.
+        phone: Share of the photos that :func:`photograph` takes that a phone develops.
+        bent: Share of the exactly aligned sequences whose frames are bent a little.
+        bend: Most that those are bent by, in pixels (deviation).
+        foreign: Share of sequences some of whose frames, if there are 5, show another picture.
+        soft: Share of sequences some of whose frames are blurred.
 
     Raises:
         OptionError: A share is not from 0 to 1, or ``jitter`` below 0.
@@ -53,6 +61,11 @@ class AugmentRanges(Options):
     partial: Annotated[float, SHARE] = option(0.3, "share of items with frames that show only a part", "SHARE")
     permute: Annotated[float, SHARE] = option(0.5, "share of items whose colour channels change places", "SHARE")
     albedo: Annotated[float, SHARE] = option(0.3, "share of items with a darker picture", "SHARE")
+    phone: Annotated[float, SHARE] = option(0.0, "share of the other items that a phone develops", "SHARE")
+    bent: Annotated[float, SHARE] = option(0.0, "share of the exactly aligned items that are bent a little", "SHARE")
+    bend: Annotated[float, at_least(0)] = option(1.0, "most that those are bent by, pixels (deviation)", "PIXELS")
+    foreign: Annotated[float, SHARE] = option(0.0, "share of items with frames of another picture", "SHARE")
+    soft: Annotated[float, SHARE] = option(0.0, "share of items with blurred frames", "SHARE")
 
 
 def turn(pictures: Tensor, label: Tensor, ranges: AugmentRanges, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -95,17 +108,52 @@ def take_photos(
     Returns:
         frames (T, 3, H, W) float32 and label, both sRGB in [0, 1].
     """
-    darken, strength, camera = torch.rand(3, generator=generator).tolist()
+    darken, strength, camera, phone = torch.rand(4, generator=generator).tolist()
     factor = DARKEST**strength if darken < ranges.albedo else 1.0
     if factor < 1:
         label = linear_to_srgb(srgb_to_linear(label) * factor)
     if camera < ranges.plain:
         return ideal_photos(radiance, factor), label
-    return photograph(radiance[None].float() * factor, generator=generator)[0], label
+    camera_ranges = CameraRanges.phone() if phone < ranges.phone else None
+    return photograph(radiance[None].float() * factor, ranges=camera_ranges, generator=generator)[0], label
+
+
+def soften(frames: Tensor, ranges: AugmentRanges, generator: torch.Generator) -> Tensor:
+    """Blur some of the frames (T, 3, H, W) of a sequence, never all."""
+    T, side = len(frames), min(frames.shape[-2:])
+    apply, share, strength = torch.rand(3, generator=generator).tolist()
+    order = torch.randperm(T, generator=generator)
+    if apply >= ranges.soft or T < 2:
+        return frames
+    sigma = SOFT[0] * (SOFT[1] / SOFT[0]) ** strength
+    reach = min(math.ceil(3 * sigma), side - 1)
+    kernel = torch.exp(-torch.arange(-reach, reach + 1).square() / (2 * sigma**2))
+    kernel = kernel / kernel.sum()
+    chosen = order[: 1 + int(share * (T - 1))]
+    x = frames[chosen].flatten(0, 1)[:, None]
+    x = F.conv2d(F.pad(x, (reach, reach, 0, 0), mode="reflect"), kernel.view(1, 1, 1, -1))
+    x = F.conv2d(F.pad(x, (0, 0, reach, reach), mode="reflect"), kernel.view(1, 1, -1, 1))
+    frames = frames.clone()
+    frames[chosen] = x.view_as(frames[chosen])
+    return frames
+
+
+def bend(frames: Tensor, ranges: AugmentRanges, generator: torch.Generator) -> Tensor:
+    """Bend frames (T, 3, H, W) smoothly, as what is left of a surface that is not flat."""
+    T, _, height, width = frames.shape
+    apply, strength = torch.rand(2, generator=generator).tolist()
+    cells = int(torch.randint(2, 6, (), generator=generator))
+    knots = torch.randn(T, 2, cells, cells, generator=generator).clamp(-2, 2)
+    if apply >= ranges.bent or ranges.bend == 0:
+        return frames
+    shift = F.interpolate(strength * ranges.bend * knots, (height, width), mode="bicubic")
+    y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
+    grid = torch.stack((2 * (x + shift[:, 0]) / width - 1, 2 * (y + shift[:, 1]) / height - 1), dim=-1)
+    return F.grid_sample(frames, grid, padding_mode="border", align_corners=False)
 
 
 def misalign(frames: Tensor, ranges: AugmentRanges, generator: torch.Generator) -> Warped:
-    """Move the frames (T, 3, H, W) of a sequence a little, and one of them perhaps far.
+    """Move the frames (T, 3, H, W) of a sequence a little, and one of them perhaps far; or bend them.
 
     No frame is the reference: all corners scatter around the truth.
     """
@@ -125,7 +173,7 @@ def misalign(frames: Tensor, ranges: AugmentRanges, generator: torch.Generator) 
         shift[far_frame] = length[:, None] * direction
     valid = torch.ones(T, 1, height, width, dtype=torch.bool)
     if not bool(moved.any()):
-        return Warped(frames, valid)
+        return Warped(bend(frames, ranges, generator), valid)
     right, bottom = width - 0.5, height - 0.5
     corners = torch.tensor([[-0.5, -0.5], [right, -0.5], [right, bottom], [-0.5, bottom]])
     H = homography_dlt(corners.expand(int(moved.sum()), 4, 2), corners + shift[moved])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from os import PathLike
 from typing import NamedTuple, Protocol
 
@@ -15,10 +16,24 @@ from diar_ops._checks import check_option
 from diar_ops._errors import ImageError
 from diar_ops._seeds import generator_for
 from diar_ops.data import SequenceDataset
+from diar_ops.models import GRID
 from diar_ops.models.faithful.light import whole_view
 from diar_ops.training.rendered import RenderedSequences
-from diar_ops.training.restoration.augment import AugmentRanges, cover_partly, misalign, take_photos, turn
+from diar_ops.training.restoration.augment import (
+    FEWEST_FAR,
+    AugmentRanges,
+    cover_partly,
+    misalign,
+    soften,
+    take_photos,
+    turn,
+)
 from diar_ops.training.restoration.bare_light import bare_light
+
+#: Sequences of bare light that are kept, and rendered at a time.
+BARE_KEPT, BARE_BATCH = 256, 64
+#: Most frames of another picture, as a share of the frames.
+MOST_STRAYS = 0.25
 
 
 class SelectedFrames(NamedTuple):
@@ -161,6 +176,30 @@ class TrainingSequences(Dataset[dict[str, Tensor]]):
         crop = torch.randint(len(self.crops), (), generator=generator)
         return int(numbers[T]), self.crops[int(crop)]
 
+    @cached_property
+    def _bare_lights(self) -> Tensor:
+        """Sequences of bare light (N, most frames, 3, 8, 8), rendered once: one by one they take as long as items."""
+        generator = generator_for(self.seed, "bare light")
+        return torch.cat([bare_light(BARE_BATCH, self.frames[1], generator) for _ in range(BARE_KEPT // BARE_BATCH)])
+
+    def _bare(self, T: int, generator: torch.Generator) -> Tensor:
+        """Draw bare light (N, T, 3, 8, 8) from what is kept."""
+        if not self.bare:
+            return torch.zeros(0, T, 3, GRID, GRID)
+        chosen = torch.randint(BARE_KEPT, (self.bare,), generator=generator)
+        order = torch.randperm(self.frames[1], generator=generator)[:T]
+        return self._bare_lights[chosen][:, order]
+
+    def _let_stray(self, selected: SelectedFrames, source: Source, generator: torch.Generator) -> SelectedFrames:
+        """Let frames of another sequence of the source stray into one, at random."""
+        T = len(selected.pictures)
+        apply, share = torch.rand(2, generator=generator).tolist()
+        lender = int(torch.randint(len(source), (), generator=generator))
+        if apply >= self.ranges.foreign or T < FEWEST_FAR:
+            return selected
+        strays = source.read(lender, range(1 + int(share * MOST_STRAYS * T))).pictures
+        return selected._replace(pictures=torch.cat((strays, selected.pictures[len(strays) :])))
+
     def __getitem__(self, index: tuple[int, int]) -> dict[str, Tensor]:
         step, position = index
         T, crop = self.step_shape(step)
@@ -168,10 +207,11 @@ class TrainingSequences(Dataset[dict[str, Tensor]]):
         source = self.sources[int(torch.multinomial(self.shares, 1, generator=generator))]
         sequence = int(torch.randint(len(source), (), generator=generator))
         order = torch.randperm(source.frames, generator=generator)[:T].tolist()
-        pictures, label, is_light = source.read(sequence, order)
+        pictures, label, is_light = self._let_stray(source.read(sequence, order), source, generator)
         frames, label = turn(pictures, label, self.ranges, generator)
         if is_light:
             frames, label = take_photos(frames, label, self.ranges, generator)
+        frames = soften(frames, self.ranges, generator)
         frames, valid = misalign(frames, self.ranges, generator)
         valid = cover_partly(valid, self.ranges, generator)
         frames = frames * valid
@@ -188,5 +228,5 @@ class TrainingSequences(Dataset[dict[str, Tensor]]):
             "whole_valid": whole.valid[0],
             "whole_label": F.adaptive_avg_pool2d(label, self.whole),
             "window": torch.tensor(edges),
-            "bare_light": bare_light(self.bare, T, generator),
+            "bare_light": self._bare(T, generator),
         }

@@ -89,7 +89,13 @@ def _rendered_by_size(config: RestorationConfig) -> list[RenderedSequences]:
     textures = TextureSource(config.textures or None, procedural=config.procedural)
     return [
         RenderedSequences(
-            config.pool, textures, count=count, frames=config.pool_frames, size=(side, side), seed=config.pool_seed
+            config.pool,
+            textures,
+            count=count,
+            frames=config.pool_frames,
+            size=(side, side),
+            seed=config.pool_seed,
+            glass=config.glass,
         )
         for side, count in zip(config.sizes, counts, strict=True)
         if count

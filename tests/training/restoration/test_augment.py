@@ -11,7 +11,7 @@ from torch import Tensor
 from diar_ops import OptionError
 from diar_ops.colour import srgb_to_linear
 from diar_ops.training.camera import ideal_photos
-from diar_ops.training.restoration.augment import AugmentRanges, cover_partly, misalign, take_photos, turn
+from diar_ops.training.restoration.augment import AugmentRanges, bend, cover_partly, misalign, soften, take_photos, turn
 from tests.harness import assert_close, generator
 
 NONE = AugmentRanges(plain=1, albedo=0, permute=0, exact=1, jitter=0, misaligned=0, partial=0)
@@ -26,7 +26,9 @@ def smooth(T: int, side: int = 48) -> Tensor:
     return frames
 
 
-@pytest.mark.parametrize("name", ["plain", "albedo", "permute", "exact", "misaligned", "partial"])
+@pytest.mark.parametrize(
+    "name", ["plain", "albedo", "permute", "exact", "misaligned", "partial", "phone", "bent", "foreign", "soft"]
+)
 def test_shares_are_shares(name: str) -> None:
     for value in (-0.1, 1.1):
         with pytest.raises(OptionError, match=name):
@@ -131,3 +133,41 @@ def test_parts_of_frames_are_covered_but_seldom_of_all() -> None:
 def test_covering_keeps_what_was_invalid() -> None:
     valid = torch.zeros(3, 1, 16, 16, dtype=torch.bool)
     assert not cover_partly(valid, replace(NONE, partial=1), generator("dark")).any()
+
+
+def test_some_frames_are_soft_never_all() -> None:
+    frames = torch.rand(4, 3, 32, 32, generator=generator("soft-frames"))
+    counts = []
+    for k in range(40):
+        soft = soften(frames, replace(NONE, soft=1.0), generator(f"soft-{k}"))
+        changed = (soft != frames).flatten(1).any(1)
+        energy = soft.diff(dim=-1).square().mean((1, 2, 3)) / frames.diff(dim=-1).square().mean((1, 2, 3))
+        assert torch.equal(energy < 0.8, changed)
+        assert_close(soft.mean((2, 3)), frames.mean((2, 3)), atol=0.03)
+        counts.append(int(changed.sum()))
+    assert set(counts) == {1, 2, 3}
+    assert torch.equal(soften(frames, NONE, generator("sharp")), frames)
+    assert torch.equal(soften(frames[:1], replace(NONE, soft=1.0), generator("alone")), frames[:1])
+
+
+def test_bends_are_smooth_and_bounded() -> None:
+    frames = smooth(3)
+    bent = bend(frames, replace(NONE, bent=1.0, bend=1.0), generator("bend"))
+    inside = (..., slice(4, -4), slice(4, -4))
+    shift = (bent - frames)[:, :2][inside] * 48  # the pixels hold where they are
+    assert 0.05 < shift.std() < 1.0
+    assert shift.abs().max() < 3
+    assert shift.diff(dim=-1).abs().max() < 0.6
+    assert_close(bent[:, 2][inside], frames[:, 2][inside], atol=1e-4)
+    assert torch.equal(bend(frames, NONE, generator("flat")), frames)
+    straight = misalign(frames, replace(NONE, bent=1.0), generator("exact, but bent"))
+    assert straight.valid.all()
+    assert not torch.equal(straight.image, frames)
+
+
+def test_a_phone_develops_its_photos() -> None:
+    light, label = torch.rand(2, 3, 32, 32, generator=generator("phone-light")), torch.zeros(3, 32, 32)
+    ranges = replace(NONE, plain=0.0)
+    plain, _ = take_photos(light, label, ranges, generator("phone"))
+    phone, _ = take_photos(light, label, replace(ranges, phone=1.0), generator("phone"))
+    assert phone.diff(dim=-1).square().mean() > plain.diff(dim=-1).square().mean()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -190,3 +191,15 @@ def test_cycles_sets_are_aligned(tmp_path: Path) -> None:
 def test_options_are_checked(options: dict[str, Any], words: str) -> None:
     with pytest.raises(OptionError, match=words):
         stream(**options)
+
+
+def test_frames_of_another_picture_stray_in(tmp_path: Path) -> None:
+    kept = RenderedSequences(tmp_path, TextureSource(), count=4, frames=6, size=(24, 24), seed=6)
+    source = RenderedSource(kept)
+    own = {
+        index: stream(sources=[(source, 1.0)], frames=(6, 6), ranges=PLAIN, crops=(24,))[index] for index in [(0, 0)]
+    }
+    mixed = stream(sources=[(source, 1.0)], frames=(6, 6), ranges=replace(PLAIN, foreign=1.0), crops=(24,))[(0, 0)]
+    strange = (mixed["frames"] != own[(0, 0)]["frames"]).flatten(1).any(1)
+    assert torch.equal(mixed["label"], own[(0, 0)]["label"])
+    assert 1 <= int(strange.sum()) <= 2
