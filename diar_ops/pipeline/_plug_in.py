@@ -14,14 +14,29 @@ from torch import Tensor, nn
 from diar_ops._checks import check_option
 from diar_ops._errors import DeviceError, DtypeError, OptionError, ShapeError
 from diar_ops._types import Restored
-from diar_ops.aggregate import MeanAggregate, MedianAggregate, mean_aggregate, median_aggregate
+from diar_ops.aggregate import (
+    MeanAggregate,
+    MedianAggregate,
+    SoftMinimumAggregate,
+    mean_aggregate,
+    median_aggregate,
+    soft_minimum_aggregate,
+)
 from diar_ops.models import load_pretrained
 from diar_ops.pipeline.aggregators import AGGREGATORS, Aggregator, TiledNetwork, consensus
 
 #: By how much weights may miss [0, 1] and their sum 1: half precision over fifty frames.
 _WEIGHT_TOLERANCE = 0.01
 #: The library's own that work pixel by pixel.
-_PIXELWISE = (mean_aggregate, median_aggregate, consensus, MeanAggregate, MedianAggregate)
+_PIXELWISE = (
+    mean_aggregate,
+    median_aggregate,
+    soft_minimum_aggregate,
+    consensus,
+    MeanAggregate,
+    MedianAggregate,
+    SoftMinimumAggregate,
+)
 
 
 class PlugIn(NamedTuple):

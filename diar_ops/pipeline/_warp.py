@@ -13,6 +13,7 @@ from diar_ops._pixels import image_size, resize_matrix, shrink_alike, shrink_val
 from diar_ops._types import Alignment
 from diar_ops.colour import linear_to_srgb, srgb_to_linear
 from diar_ops.geometry import distort_points, transform_points, warp_homography
+from diar_ops.geometry._spline import DisplacementGrid
 from diar_ops.pipeline._lens import undistorted_border
 
 #: (x0, y0, x1, y1), the last ones beyond the box.
@@ -46,6 +47,8 @@ class AlignedSequence(NamedTuple):
                 valid=self.valid[t],
                 gain=None if gain is None else gain[t],
                 distortion=self.alignment.distortion,
+                grid=None if self.alignment.grid is None else self.alignment.grid[t],
+                size=self.alignment.size,
                 device=self.device,
             )
             for t in self.used
@@ -69,7 +72,9 @@ class AlignedSequence(NamedTuple):
                 valid[t] = shrink_valid(mask[None], small)[0]
             homography_frame_small = torch.linalg.inv(resize_matrix(image_size(frame), small))
             homography[t] = homography_small_reference @ homography[t].to(torch.float64) @ homography_frame_small
-        alignment = self.alignment._replace(homography_reference_frame=homography, size=size)
+        grid = self.alignment.grid
+        grid = None if grid is None else resize_grid(grid, self.alignment.size, size)
+        alignment = self.alignment._replace(homography_reference_frame=homography, size=size, grid=grid)
         return self._replace(frames=frames, valid=valid, alignment=alignment)
 
 
@@ -81,6 +86,8 @@ def warp_frame(
     valid: Tensor | None = None,
     gain: Tensor | None = None,
     distortion: float = 0.0,
+    grid: Tensor | None = None,
+    size: tuple[int, int] | None = None,
     device: torch.device | str | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Warp a frame onto a window of the reference, touching only the source pixels it needs.
@@ -92,6 +99,8 @@ def warp_frame(
         valid: Optional (1, H, W) bool.
         gain: Optional (3,) factors in linear light.
         distortion: Coefficient of the frame's lens, see :func:`undistort_points`.
+        grid: Optional (2, rows + 3, columns + 3) of :attr:`Alignment.grid`; it needs ``size``.
+        size: (height, width) of the reference.
         device: Where to compute; ``None``: where the frame is.
 
     Returns:
@@ -99,7 +108,23 @@ def warp_frame(
         (1, 1, height, width) bool.
     """
     device = frame.device if device is None else torch.device(device)
-    return _warp_window(frame, homography_reference_frame, [window], valid, gain, distortion, device)
+    bend = None if grid is None or size is None or not bool(grid.any()) else (grid, size)
+    return _warp_window(frame, homography_reference_frame, [window], valid, gain, distortion, device, bend)
+
+
+def resize_grid(grid: Tensor, from_size: tuple[int, int], to_size: tuple[int, int]) -> Tensor:
+    """Return displacements (..., 2, rows, columns) of an image that takes another (height, width)."""
+    scale = grid.new_tensor([to_size[1] / from_size[1], to_size[0] / from_size[0]])
+    return grid * scale[:, None, None]
+
+
+def grid_displacement(grid: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return the displacements (2, h, w) of a grid (2, rows + 3, columns + 3) that spans an image of ``size``.
+
+    In the grid's pixels, whatever the size.
+    """
+    rows, columns = (torch.arange(n, dtype=grid.dtype) for n in size)
+    return DisplacementGrid(grid[None], size).at(rows, columns)[0]
 
 
 def warp_windows(
@@ -134,13 +159,16 @@ def _warp_window(
     gain: Tensor | None,
     distortion: float,
     device: torch.device,
+    bend: tuple[Tensor, tuple[int, int]] | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Warp a frame onto windows of one size; with a lens onto one only."""
+    """Warp a frame onto windows of one size; with a lens or a grid and the size it spans onto one only."""
     size = windows[0][2:]
     H = homography_reference_frame.to("cpu", torch.float64)
     H = torch.stack([_translation(-left, -top) for top, left, _, _ in windows]) @ H
     photo = image_size(frame)
-    boxes = _source_boxes(H, size, photo, distortion)
+    # No displacement is longer than the longest control point's.
+    farthest = 0 if bend is None else math.ceil(float(bend[0].norm(dim=0).max()))
+    boxes = _source_boxes(H, size, photo, distortion, farthest)
     shown = [i for i, (x0, y0, x1, y1) in enumerate(boxes) if x1 > x0 and y1 > y0]
     images = torch.zeros(len(windows), 3, *size, dtype=torch.float32, device=device)
     masks = torch.zeros_like(images[:, :1], dtype=torch.bool)
@@ -160,6 +188,9 @@ def _warp_window(
         distortion=None if distortion == 0 else crop.new_tensor([distortion]),
         photo_size=photo,
         photo_offset=boxes[0][:2],
+        grid=None if bend is None else bend[0][None].to(crop),
+        grid_size=None if bend is None else bend[1],
+        grid_offset=(windows[0][1], windows[0][0]),
     )
     if len(shown) == len(windows):
         return warped.image, warped.valid
@@ -185,13 +216,20 @@ def _translation(x: float, y: float) -> Tensor:
 
 
 def _source_boxes(
-    homography_window_frame: Tensor, window: tuple[int, int], frame: tuple[int, int], distortion: float
+    homography_window_frame: Tensor,
+    window: tuple[int, int],
+    frame: tuple[int, int],
+    distortion: float,
+    farthest: int = 0,
 ) -> list[Box]:
-    """Return the boxes of source pixels that windows (N, 3, 3) of one size can sample."""
+    """Return the boxes of source pixels that windows (N, 3, 3) of one size can sample.
+
+    Pixels of the windows may be displaced by ``farthest`` pixels.
+    """
     height, width = frame
     inverse = torch.linalg.inv(homography_window_frame)
     # A lens bends the edges of the window: its corners alone do not bound it.
-    border = undistorted_border(window, 0.0)
+    border = undistorted_border((window[0] + 2 * farthest, window[1] + 2 * farthest), 0.0) - farthest
     points, in_front = transform_points(border.expand(len(inverse), *border.shape), inverse)
     if distortion != 0:
         points, exist = distort_points(points, points.new_tensor(distortion), size=frame)

@@ -13,6 +13,7 @@ from diar_ops.aggregate import (
     mean_aggregate,
     median_aggregate,
     rpca_aggregate,
+    soft_minimum_aggregate,
     softmax_aggregate,
 )
 from diar_ops.models.faithful.tiles import TiledRestorer, Warper
@@ -92,6 +93,7 @@ AGGREGATORS: dict[str, Callable[..., Any]] = {
     "mean": mean_aggregate,
     "median": median_aggregate,
     "consensus": consensus,
+    "soft_minimum": soft_minimum_aggregate,
     "rpca": rpca_aggregate,
     "intrinsic": intrinsic_aggregate,
 }

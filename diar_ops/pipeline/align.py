@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from diar_ops._checks import check_generator, check_option, eager, full_precision, is_integer
-from diar_ops._types import Alignment, PairMatches
+from diar_ops._types import Alignment, PairMatches, Reason
 from diar_ops.geometry.bundle import DISTORTIONS
+from diar_ops.pipeline._align.bends import BENDS, bend_frames
+from diar_ops.pipeline._align.cycles import refuse_open_cycles
 from diar_ops.pipeline._align.graph import chain_pairs, choose_reference
 from diar_ops.pipeline._align.judge import judge_frames
-from diar_ops.pipeline._align.match import Descriptor, PairMatcher, as_descriptor, choose_matcher
-from diar_ops.pipeline._align.pairs import check_pairs, match_frames, no_pairs
+from diar_ops.pipeline._align.match import Descriptor, PairMatcher, as_descriptor, choose_matcher, choose_view_matcher
+from diar_ops.pipeline._align.overlay import COPY_SIZE, hide_overlay
+from diar_ops.pipeline._align.pairs import check_pairs, match_frames, match_refused, no_pairs
 from diar_ops.pipeline._align.place import place_sequence, start_from
-from diar_ops.pipeline._frames import Frames, Progress, prepare_frames, sharpness_of, silent
+from diar_ops.pipeline._frames import Frames, Progress, prepare_frames, sharpness_of, silent, smaller_copy
 from diar_ops.pipeline.options import AlignOptions
 
 
@@ -30,6 +34,7 @@ def align_sequence(
     pairs: PairMatches | None = None,
     initial: Tensor | None = None,
     distortion: str = "none",
+    bends: str = "none",
     options: AlignOptions | None = None,
     valid: Sequence[Tensor | None] | None = None,
     device: torch.device | str | None = None,
@@ -41,19 +46,27 @@ def align_sequence(
     1. Every pair of frames (for more than twelve frames: near neighbours and a few hubs) is
        matched by mutual nearest neighbours over all levels of a pyramid and verified by a robust
        homography, on copies of half the ``matching_size``. A frame that fits none of the largest
-       connected component is tried again rotated, in steps of 30 degrees, and then on copies
-       twice as large.
+       connected component is tried again rotated, in steps of 30 degrees, then by simulated views
+       (foreshortened, turned, enlarged: by the trained descriptor unless one is given), and then
+       on copies twice as large. What stands still in most photos while the rest moves (captions,
+       dirt) is hidden from all steps; pairs that open cycles over three frames which others close
+       are refused.
     2. The verified pairs form a graph. The reference is given, or it is the best-connected, most
        complete, most frontal and sharpest frame. Each frame reaches it along the most reliable
        path, directly or through other frames.
     3. The homography of each frame is refined on the pixels (:func:`refine_homography`), against
        the reference or, if it shares too little with it, against the frame that fits it best among
-       those already placed. A frame of which too little agrees is left out.
+       those already placed. A frame of which too little agrees is left out, and one that would fit
+       another place as well. Those are matched once more, turned, with frames that are placed.
     4. All frames are adjusted jointly (:func:`bundle_adjust_homographies`), to what agrees with
        the reference and with the frames that show most of the same: what hides a part of the
        reference leaves the others to tie each other there.
     5. Photos of more than 1.5 times ``refinement_size`` are compared again in tiles of their own
        pixels, some 25 a pair, and adjusted once more to what both found.
+
+    6. What is not quite flat (a page that curls, a cover that bulges) moves against its homography
+       by some pixels. A smooth grid of displacements takes that up, for each frame against the
+       reference; a frame that was left out in step 3 is judged again by what is left under it.
 
     With ``distortion="shared"`` the lens is estimated, too: before step 3 from all matches of the
     verified pairs, then with every joint adjustment. Steps 3 to 5 compare undistorted frames;
@@ -86,6 +99,9 @@ def align_sequence(
         distortion: ``"none"``, or ``"shared"``: one radial coefficient for all frames, whole photos
             of one camera at one focal length, each distorted around its own centre. Where it
             cannot be told from none (by five standard deviations), there is none.
+        bends: ``"auto"``: look for what is not quite flat, a smooth grid of displacements for each
+            frame against the reference, which stays as it is (:func:`refine_grid`); a frame that
+            its homography explains has none. Or ``"none"``.
         options: Sizes and thresholds; ``None``: the defaults of :class:`AlignOptions`.
         valid: Optional T masks (1, H, W) bool of pixels that the photos really hold.
         device: Where to compute; ``None``: where the frames are.
@@ -97,7 +113,7 @@ def align_sequence(
 
     Raises:
         ShapeError, DtypeError: The frames are not pictures.
-        OptionError: ``reference`` is not a frame, ``distortion`` is unknown or asked for without
+        OptionError: ``reference`` is not a frame, ``distortion`` or ``bends`` is unknown or asked for without
             ``AlignOptions.joint``, or what comes from elsewhere does not fit together.
         ShapeError, DtypeError: Descriptor or matcher return something else than is stated.
         DeviceError: ``device`` does not compute.
@@ -116,18 +132,31 @@ def align_sequence(
     count = len(sequence.frames)
     check_generator(op, generator)
     _check_options(op, reference, count, distortion, options)
+    check_option(op, bends in BENDS, f"bends to be one of {', '.join(BENDS)}", bends)
     check_option(op, initial is None or reference != "auto", "the reference of the initial homographies", reference)
-    descriptor = as_descriptor(op, descriptor)
+    given, descriptor = descriptor, as_descriptor(op, descriptor)
     progress = progress or silent
     with torch.no_grad():
         copies = sequence.copies(options.matching_size)
+        seen = hide_overlay(sequence.frames, [None if c is None else smaller_copy(c, COPY_SIZE) for c in copies])
+        if seen is not None:
+            sequence = sequence._replace(frames=seen)
+            copies = sequence.copies(options.matching_size)
+        how = choose_matcher(descriptor, matcher, options) if pairs is None and initial is None else None
         if pairs is not None:
             check_pairs(op, pairs, count)
-        elif initial is not None:
+        elif how is None:
             pairs = no_pairs()
         else:
-            how = choose_matcher(descriptor, matcher, options)
-            pairs = match_frames(copies, matcher=how, options=options, generator=generator, progress=progress)
+            pairs = match_frames(
+                copies,
+                matcher=how,
+                view_matcher=choose_view_matcher(given, how, options, sequence.device),
+                options=options,
+                generator=generator,
+                progress=progress,
+            )
+            pairs = refuse_open_cycles(pairs, sequence.sizes)
         if reference == "auto":
             sharpness = torch.tensor([0.0 if c is None else sharpness_of(c.image) for c in copies], dtype=torch.float32)
             reference = choose_reference(pairs, sharpness, torch.tensor(sequence.sizes, dtype=torch.float64))
@@ -137,11 +166,10 @@ def align_sequence(
             start = chain_pairs(pairs, count, reference)
         else:
             start = start_from(op, initial, sequence.finite, reference)
-        placement = place_sequence(
-            start,
-            pairs,
-            sequence.frames,
-            reference,
+        place = partial(
+            place_sequence,
+            frames=sequence.frames,
+            reference=reference,
             distortion=distortion,
             descriptor=descriptor,
             options=options,
@@ -149,7 +177,31 @@ def align_sequence(
             device=sequence.device,
             progress=progress,
         )
-        return judge_frames(pairs, placement, sequence.finite, reference)
+        placement = place(start, pairs)
+        # Those that fit several places do so turned, too.
+        failed = {t: frame.reason for t, frame in placement.refined.items() if not frame.success}
+        refused = [t for t, reason in failed.items() if reason == Reason.PIXELS_DISAGREE]
+        if how is not None and refused:
+            placed = {t: placement.adjusted.homography[t] for t in (*placement.placed, reference)}
+            pairs, found = match_refused(
+                sequence.copies(options.matching_size),
+                refused,
+                placed,
+                pairs,
+                matcher=how,
+                options=options,
+                generator=generator,
+                progress=progress,
+            )
+            if found:
+                again = place({**placed, **found}, pairs)
+                placement = again._replace(refined={**placement.refined, **again.refined})
+        grid = None
+        if bends == "auto":
+            placement, grid = bend_frames(
+                placement, sequence.frames, reference, options=options, device=sequence.device, progress=progress
+            )
+        return judge_frames(pairs, placement, sequence.finite, reference, grid)
 
 
 def _check_options(op: str, reference: str | int, count: int, distortion: str, options: AlignOptions) -> None:

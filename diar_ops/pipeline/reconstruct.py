@@ -17,6 +17,7 @@ from diar_ops.aggregate import exposure_gain
 from diar_ops.colour import srgb_to_linear
 from diar_ops.pipeline._frames import Frames, Progress, check_frames
 from diar_ops.pipeline._plug_in import PlugIn, resolve_aggregator
+from diar_ops.pipeline._sharpness import share_detail
 from diar_ops.pipeline._warp import AlignedSequence, warp_frame
 from diar_ops.pipeline.aggregators import Aggregator, TiledNetwork
 from diar_ops.pipeline.settle import settle_frames
@@ -58,6 +59,11 @@ def reconstruct_sequence(
     the sequence by one factor per frame and channel in linear light (:func:`exposure_gain` on
     small copies): shadows and glare are left to them.
 
+    Frames that are blurred, or taken from afar, are filled in with the fine detail of those that are
+    sharp at the same place and show the same there: they vote on light and on what hides the
+    picture, without making it softer. Where none is sharper, and in sequences of equally sharp
+    frames, nothing changes. Weights are of the frames so filled in.
+
     Works in tiles and strips, so that memory stays bounded for photos of any size, but for
     aggregators that need the whole picture (:class:`Aggregator` has how one says so).
 
@@ -69,9 +75,10 @@ def reconstruct_sequence(
             :class:`FaithfulDIAR`, on any device, compiled or averaged; a name of
             :data:`diar_ops.pipeline.AGGREGATORS`: ``"mean"``, ``"median"``, ``"consensus"``, the
             average of the frames that agree with the median over frames
-            (:func:`consensus_logits`), ``"rpca"`` or ``"intrinsic"``; or any callable that keeps
-            the contract of :class:`diar_ops.pipeline.Aggregator`: it maps frames (1, T, 3, H, W)
-            and valid (1, T, 1, H, W) to the picture, or (picture, weights).
+            (:func:`consensus_logits`), ``"soft_minimum"``, the average of the darkest that enough
+            agree on, ``"rpca"`` or ``"intrinsic"``; or any callable that keeps the contract of
+            :class:`diar_ops.pipeline.Aggregator`: it maps frames (1, T, 3, H, W) and valid
+            (1, T, 1, H, W) to the picture, or (picture, weights).
         valid: Optional T masks (1, H, W) bool of pixels that the photos really hold.
         compensate: Whether to compensate exposure and white balance; a network does always.
         settle: Lay the frames over what most of them show first (:func:`settle_frames`): for
@@ -111,6 +118,7 @@ def reconstruct_sequence(
         **{
             "alignment.homography_reference_frame": (homography, f"{len(frames)} 3 3"),
             "alignment.success": (success, f"{len(frames)}"),
+            "alignment.grid": (alignment.grid, f"? {len(frames)} 2 rows columns"),
         },
     )
     check_option(op, is_integer(working_size) and working_size >= 64, "working_size >= 64", working_size)
@@ -121,7 +129,10 @@ def reconstruct_sequence(
         raise DiarError(f"{op}: no frame is aligned, nothing to reconstruct from")
     masks: list[Tensor | None] = [None] * len(frames) if valid is None else list(valid)
     # Small matrices whose values crop the frames: on the CPU they cost no wait.
-    alignment = alignment._replace(homography_reference_frame=alignment.homography_reference_frame.cpu())
+    alignment = alignment._replace(
+        homography_reference_frame=alignment.homography_reference_frame.cpu(),
+        grid=None if alignment.grid is None else alignment.grid.detach().cpu(),
+    )
     sequence = AlignedSequence(frames, masks, alignment, used, device)
     progress = progress or (lambda step, done, total: None)
     with torch.no_grad():
@@ -183,12 +194,9 @@ def _plug_in_windows(
 ) -> tuple[_Restore, Tensor]:
     """Return how an aggregator restores windows, and the exposure gains."""
     full = sequence.alignment.size
-    gain = torch.ones(len(sequence.frames), 3, dtype=torch.float32)
-    if compensate and len(sequence.used) > 1:
-        small = fit_size(full, _EXPOSURE_SIZE)
-        # Twice the size leaves the anti-aliasing of the warp something to average.
-        frames, valid = sequence.resized(small, 2 * _EXPOSURE_SIZE).warp((0, 0, *small))
-        gain[sequence.used] = exposure_gain(srgb_to_linear(frames), valid)[0].to(gain)
+    exposure = _exposure(sequence)
+    gain = exposure if compensate else torch.ones_like(exposure)
+    shared = share_detail(sequence, exposure)
 
     def restore(window: tuple[int, int, int, int]) -> _Window:
         top, left, height, width = window
@@ -197,7 +205,7 @@ def _plug_in_windows(
             reach = math.ceil(aggregate.reach)
             first = max(0, top - reach) // _STRIP_STEP * _STRIP_STEP
             last = min(full[0], last + reach)
-        frames, valid = sequence.warp((first, left, last - first, width), gain)
+        frames, valid = shared.warp((first, left, last - first, width), gain)
         image, weights = aggregate(op, frames, valid)
         rows = slice(top - first, top - first + height)
         return _Window(image[..., rows, :], None if weights is None else weights[..., rows, :], valid[..., rows, :])
@@ -213,16 +221,30 @@ def _tiled_windows(
     size = fit_size(full, working_size)
     working = sequence if size == full else sequence.resized(size, 2 * working_size)
     frame_warpers = [working.only(t).warp for t in used]
-    tiled = network.prepare_tiles(working.warp, frame_warpers, size, full, progress)
+    exposure = _exposure(sequence)
+    shared = share_detail(sequence, exposure)
+    working_warp = shared.warp if working is sequence else share_detail(working, exposure).warp
+    tiled = network.prepare_tiles(working_warp, frame_warpers, size, full, progress)
     gain = torch.ones(len(sequence.frames), 3, dtype=torch.float32)
     gain[used] = tiled.gain.to(gain)
 
     def restore(window: tuple[int, int, int, int]) -> _Window:
-        frames, valid = sequence.warp(window)
+        frames, valid = shared.warp(window)
         image, weights = tiled.restore(frames, valid, window)
         return _Window(image, weights, valid)
 
     return restore, gain
+
+
+def _exposure(sequence: AlignedSequence) -> Tensor:
+    """Return factors (T, 3) in linear light that bring the used frames to a common exposure."""
+    gain = torch.ones(len(sequence.frames), 3, dtype=torch.float32)
+    if len(sequence.used) > 1:
+        small = fit_size(sequence.alignment.size, _EXPOSURE_SIZE)
+        # Twice the size leaves the anti-aliasing of the warp something to average.
+        frames, valid = sequence.resized(small, 2 * _EXPOSURE_SIZE).warp((0, 0, *small))
+        gain[sequence.used] = exposure_gain(srgb_to_linear(frames), valid)[0].to(gain)
+    return gain
 
 
 def _settle(sequence: AlignedSequence) -> AlignedSequence:
@@ -266,6 +288,8 @@ def aligned_frames(
             (0, 0, *alignment.size),
             valid=None if valid is None else valid[t],
             distortion=alignment.distortion,
+            grid=None if alignment.grid is None else alignment.grid[t],
+            size=alignment.size,
         )
         yield t, image[0].clamp(0, 1), shown[0]
         if progress is not None:

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from diar_ops._checks import check_option, eager, full_precision
 from diar_ops._types import PairMatches
-from diar_ops.pipeline._align.match import Descriptor, PairMatcher, as_descriptor, choose_matcher
+from diar_ops.pipeline._align.bends import bend_frames
+from diar_ops.pipeline._align.match import Descriptor, PairMatcher, as_descriptor, choose_matcher, choose_view_matcher
 from diar_ops.pipeline._align.pairs import check_pairs, match_frames, no_pairs
 from diar_ops.pipeline._align.place import Placement, place_sequence, start_from
 from diar_ops.pipeline._frames import Frames, Progress, prepare_frames, sharpness_of, silent
@@ -53,7 +54,14 @@ def match_pairs(
     how = choose_matcher(as_descriptor(op, descriptor), matcher, options)
     with torch.no_grad():
         copies = sequence.copies(options.matching_size)
-        return match_frames(copies, matcher=how, options=options, generator=generator, progress=progress or silent)
+        return match_frames(
+            copies,
+            matcher=how,
+            view_matcher=choose_view_matcher(descriptor, how, options, sequence.device),
+            options=options,
+            generator=generator,
+            progress=progress or silent,
+        )
 
 
 @eager
@@ -144,6 +152,47 @@ def place_frames(
             descriptor=as_descriptor(op, descriptor),
             options=options,
             generator=generator,
+            device=sequence.device,
+            progress=progress or silent,
+        )
+
+
+@eager
+@full_precision
+def find_bends(
+    frames: Frames,
+    placement: Placement,
+    reference: int,
+    *,
+    options: AlignOptions | None = None,
+    valid: Sequence[Tensor | None] | None = None,
+    device: torch.device | str | None = None,
+    progress: Progress | None = None,
+) -> tuple[Placement, Tensor | None]:
+    """Find what is not quite flat: step 6 of :func:`align_sequence`.
+
+    Args:
+        frames: (T, 3, H, W), or T tensors (3, H, W) of any sizes.
+        placement: Of :func:`place_frames`.
+        reference: The reference frame.
+        options: See :func:`align_sequence`.
+        valid: Optional T masks (1, H, W) bool.
+        device: Where to compute; ``None``: where the frames are.
+        progress: Called with (name of the step, steps done, steps in all).
+
+    Returns:
+        The placement, with frames that agree only under their grid; and :attr:`Alignment.grid`.
+
+    Raises:
+        DiarError: As :func:`align_sequence` does.
+    """
+    sequence = prepare_frames("find_bends", frames, valid, device)
+    with torch.no_grad():
+        return bend_frames(
+            placement,
+            sequence.frames,
+            reference,
+            options=options or AlignOptions(),
             device=sequence.device,
             progress=progress or silent,
         )

@@ -11,7 +11,7 @@ import torch
 from diar_ops._pixels import image_size
 from diar_ops._types import Alignment, Reason
 from diar_ops.results import formatting as words
-from diar_ops.results._maps import difference_map, frame_colours
+from diar_ops.results._maps import bend_map, difference_map, frame_colours
 from diar_ops.results._run import FinishedRun
 from diar_ops.results.images import data_uri, reduce_image
 
@@ -34,6 +34,8 @@ class FrameCard(NamedTuple):
     facts: Sequence[tuple[str, str]] = ()
     #: Where it differs from the clean picture.
     difference: str = ""
+    #: How far and where to its pixels are displaced beyond its homography, if they are.
+    bend: str = ""
 
 
 class Spreads(NamedTuple):
@@ -89,8 +91,15 @@ def frame_cards(run: FinishedRun, spreads: Spreads, corner_error: Sequence[float
         ]
         if corner_error is not None and np.isfinite(corner_error[t]):
             facts.append(("corner error", words.pixels(float(corner_error[t]))))
+        bend = ""
+        displacement = run.displacement(t, image_size(clean))
+        if displacement is not None:
+            length = displacement.norm(dim=0)
+            facts.append(("not flat: moves by, mean", words.pixels(float(length.mean()))))
+            facts.append(("not flat: moves by, most", words.pixels(float(length.max()))))
+            bend = data_uri(bend_map(displacement, clean))
         status = "reference" if t == alignment.reference else "aligned"
-        cards.append(card._replace(status=status, facts=facts, difference=data_uri(difference)))
+        cards.append(card._replace(status=status, facts=facts, difference=data_uri(difference), bend=bend))
     return cards
 
 

@@ -50,6 +50,23 @@ def difference_map(warped: Tensor, valid: Tensor, clean: Tensor) -> tuple[Tensor
     return torch.cat((tinted, valid.float())), share
 
 
+def bend_map(displacement: Tensor, picture: Tensor) -> Tensor:
+    """Colour how far pixels are displaced, and where to: hue by direction, strength by length.
+
+    Args:
+        displacement: (2, h, w) pixels; the longest has full strength.
+        picture: (3, h, w), which shines through for orientation.
+    """
+    length = displacement.norm(dim=0)
+    angle = torch.atan2(displacement[1], displacement[0])
+    phases = angle + torch.tensor([0.0, -2.0944, 2.0944])[:, None, None]  # of red, green and blue
+    hue = 0.5 + 0.5 * phases.cos()
+    strength = 0.85 * length / length.max().clamp_min(1e-6)
+    grey = 0.2 + 0.7 * picture.mean(dim=0, keepdim=True)
+    coloured: Tensor = grey * (1 - strength) + hue * strength
+    return coloured
+
+
 def frame_colours(count: int) -> list[str]:
     """Return one hex colour per frame, apart from each other as far as ``count`` allows."""
     colours = list(_PALETTE[:count])

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from diar_ops._pixels import image_size, resize_matrix
 from diar_ops._types import Alignment, Reconstruction
-from diar_ops.pipeline import warp_frame
+from diar_ops.pipeline import grid_displacement, resize_grid, warp_frame
 
 Window = tuple[int, int, int, int]
 
@@ -31,7 +31,7 @@ class FinishedRun(NamedTuple):
             width) bool: where the frame shows something; both on the CPU.
         """
         H = self.alignment.homography_reference_frame[index]
-        return self._warp(index, self.frames[index].detach(), H, window)
+        return self._warp(index, self.frames[index].detach(), H, window, self.alignment.size)
 
     def warp_reduced(self, index: int, reduced: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Warp a frame that was reduced to any size onto the reference reduced to ``size``.
@@ -42,11 +42,25 @@ class FinishedRun(NamedTuple):
         H = self.alignment.homography_reference_frame[index].detach().cpu().double()
         to_reference = resize_matrix(self.alignment.size, size)
         to_frame = torch.linalg.inv(resize_matrix(image_size(self.frames[index]), image_size(reduced)))
-        return self._warp(index, reduced, to_reference @ H @ to_frame, (0, 0, *size))
+        return self._warp(index, reduced, to_reference @ H @ to_frame, (0, 0, *size), size)
 
-    def _warp(self, index: int, frame: Tensor, homography: Tensor, window: Window) -> tuple[Tensor, Tensor]:
+    def displacement(self, index: int, size: tuple[int, int]) -> Tensor | None:
+        """Return (2, h, w), a frame's displacements at the pixels of the reference reduced to ``size``.
+
+        They are in pixels of the reference; ``None`` where there are none.
+        """
+        grid = self.alignment.grid
+        if grid is None or not bool(grid[index].any()):
+            return None
+        return grid_displacement(grid[index].detach().cpu(), size)
+
+    def _warp(
+        self, index: int, frame: Tensor, homography: Tensor, window: Window, size: tuple[int, int]
+    ) -> tuple[Tensor, Tensor]:
+        """Warp onto a window of the reference at ``size``."""
         gain = self.reconstruction.gain[index].detach().cpu()
         homography = homography.detach().cpu()
-        distortion = self.alignment.distortion
-        image, valid = warp_frame(frame, homography, window, gain=gain, distortion=distortion)
+        distortion, grid = self.alignment.distortion, self.alignment.grid
+        grid = None if grid is None else resize_grid(grid[index].detach().cpu(), self.alignment.size, size)
+        image, valid = warp_frame(frame, homography, window, gain=gain, distortion=distortion, grid=grid, size=size)
         return image[0].cpu().clamp(0, 1), valid[0].cpu()

@@ -35,6 +35,7 @@ class CleanOptions:
         aggregator: How a pixel is made from the photos: ``"diar"``, a name of
             :data:`AGGREGATORS`, or a file with the weights of a network that restores.
         lens: Whether to estimate the lens and to straighten the picture.
+        bends: Whether to look for what is not quite flat, ``"auto"``, or not, ``"none"``.
         device: Where to compute.
         max_size: Longest side in pixels to which photos are shrunk first; None for full size.
         seed: Of the random sampling, in 64 bits.
@@ -50,6 +51,7 @@ class CleanOptions:
     descriptor: str = "sift"
     aggregator: str = "diar"
     lens: bool = False
+    bends: str = "none"
     device: str = "cpu"
     max_size: int | None = None
     seed: int = 0
@@ -154,6 +156,7 @@ def clean_photos(
             valid=valid,
             device=options.device,
             distortion="shared" if options.lens else "none",
+            bends=options.bends,
             generator=torch.Generator().manual_seed(options.seed),
             progress=progress,
         )

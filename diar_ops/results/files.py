@@ -91,10 +91,12 @@ def homographies_document(names: Sequence[str], alignment: Alignment) -> dict[st
 
     Returns:
         ``{"reference": name, "size": [h, w], "distortion": k, "frames": [{"file", "success",
-        "reason", "inliers", "overlap", "homography_reference_frame"}]}``, where reference ~ H @
+        "reason", "inliers", "overlap", "homography_reference_frame", "bend"}]}``, where reference ~ H @
         frame in pixels of the loaded, upright photos, the centre of the top-left pixel being
         (0, 0); where k is not 0, undistorted ones (:func:`undistort_points`) of both. ``reason`` is
         the name of a :class:`Reason`. A frame that was left out has ``None`` for a homography.
+        ``bend`` is ``None``, or two lists of rows of control points, of the displacements to the
+        right and down, in pixels of the reference: see ``grid`` of :func:`warp_homography`.
     """
     frames = []
     for t, name in enumerate(names):
@@ -107,6 +109,7 @@ def homographies_document(names: Sequence[str], alignment: Alignment) -> dict[st
                 "inliers": int(alignment.inliers[t]),
                 "overlap": round(float(alignment.overlap[t]), 6) if success else 0.0,
                 "homography_reference_frame": (alignment.homography_reference_frame[t].tolist() if success else None),
+                "bend": _bend(alignment, t),
             }
         )
     return {
@@ -115,6 +118,13 @@ def homographies_document(names: Sequence[str], alignment: Alignment) -> dict[st
         "distortion": alignment.distortion,
         "frames": frames,
     }
+
+
+def _bend(alignment: Alignment, frame: int) -> list[Any] | None:
+    """Return the control points of a frame's grid, to a thousandth of a pixel, if it has one."""
+    if alignment.grid is None or not bool(alignment.grid[frame].any()):
+        return None
+    return [[[round(x, 3) for x in row] for row in component] for component in alignment.grid[frame].tolist()]
 
 
 def write_results(

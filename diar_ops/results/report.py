@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -21,8 +22,10 @@ from diar_ops.results._matches import draw_pairs
 from diar_ops.results._run import FinishedRun
 from diar_ops.results.images import data_uri, reduce_image
 from diar_ops.results.page import render_page
+from diar_ops.sharpness import WINDOW, relative_sharpness
 
 _MAIN, _MAP = 1600, 900  # longest edges of the page's pictures, in pixels
+_COMPARED = 1024  # longest edge of the middle of the picture in which sharpness is compared, at full size
 _SCORES = ("psnr", "psnr_gain", "ssim", "corner_error")
 
 
@@ -139,6 +142,9 @@ def _stats(run: FinishedRun, covered: float, spreads: Spreads, total: float) -> 
         ("photos per pixel, mean", f"{float(coverage.double().mean()):.1f}"),
         ("pixels", f"{width} \N{MULTIPLICATION SIGN} {height}"),
     ]
+    sharpness = _sharpness(run)
+    if math.isfinite(sharpness):
+        stats.append(("as sharp as the best photo", f"{sharpness:.2f}"))
     if spreads.median is not None:
         stats.append(("scatter of points, median", words.pixels(spreads.median)))
     if alignment.distortion:
@@ -147,6 +153,20 @@ def _stats(run: FinishedRun, covered: float, spreads: Spreads, total: float) -> 
     if total > 0:
         stats.append(("computing time", words.seconds(total)))
     return stats
+
+
+def _sharpness(run: FinishedRun) -> float:
+    """Return how sharp the middle of the picture is against the best photo; NaN where nobody knows."""
+    height, width = (min(n, _COMPARED) for n in run.alignment.size)
+    if min(height, width) < WINDOW:
+        return math.nan
+    top, left = ((n - m) // 2 for n, m in zip(run.alignment.size, (height, width), strict=True))
+    clean = run.reconstruction.image[None, :, top : top + height, left : left + width].cpu()
+    ratios = [math.nan]
+    for t in run.alignment.success.nonzero().flatten().tolist():  # one by one, in little memory
+        photo, valid = run.warp_window(t, (top, left, height, width))
+        ratios.append(float(relative_sharpness(clean, photo[None, None], valid[None, None])))
+    return min((ratio for ratio in ratios if math.isfinite(ratio)), default=math.nan)
 
 
 def _stats_of_scores(scores: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -75,6 +75,7 @@ def test_homographies_document_has_the_documented_schema() -> None:
             "inliers": 40,
             "overlap": 0.333333,
             "homography_reference_frame": [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
+            "bend": None,
         },
         {
             "file": "b.jpg",
@@ -83,6 +84,7 @@ def test_homographies_document_has_the_documented_schema() -> None:
             "inliers": 41,
             "overlap": 0.333333,
             "homography_reference_frame": [[1.0, 0.0, 1.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
+            "bend": None,
         },
         {
             "file": "c.jpg",
@@ -91,6 +93,7 @@ def test_homographies_document_has_the_documented_schema() -> None:
             "inliers": 42,
             "overlap": 0.0,
             "homography_reference_frame": None,
+            "bend": None,
         },
     ]
 

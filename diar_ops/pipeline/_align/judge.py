@@ -12,7 +12,9 @@ from diar_ops.pipeline._align.place import Placement, covered_grid
 from diar_ops.pipeline._align.refine import QUANTILES
 
 
-def judge_frames(pairs: PairMatches, placement: Placement, finite: Sequence[bool], reference: int) -> Alignment:
+def judge_frames(
+    pairs: PairMatches, placement: Placement, finite: Sequence[bool], reference: int, grid: Tensor | None = None
+) -> Alignment:
     """Return the alignment of a sequence with the verdict on each frame.
 
     Every refusal of a sequence is one of these, in the order in which they are asked:
@@ -24,13 +26,17 @@ def judge_frames(pairs: PairMatches, placement: Placement, finite: Sequence[bool
     - UNCONNECTED: a pair was verified, but no path of such pairs leads to the reference; or no pair
       was matched, and no initial homography given.
     - PIXELS_DISAGREE: a path leads there, but refined on the pixels, the frame does not agree with
-      its anchor (:data:`refine.RELIABILITY_BOUNDS`), or no camera makes the refined homography.
+      its anchor (:data:`refine.RELIABILITY_BOUNDS`), or no camera makes the refined homography, or
+      what agrees would agree of another picture of that layout, too (:func:`contest.contest`).
+    - AMBIGUOUS: it fits elsewhere about as well (:func:`contest.contest`); or the pair with the most
+      matches opens cycles that others close (:func:`cycles.refuse_open_cycles`).
 
     Args:
         pairs: The matched pairs, verified or not.
         placement: What became of the frames that a path of pairs leads to the reference.
         finite: Whether the values of each frame are finite.
         reference: The reference frame.
+        grid: See :attr:`Alignment.grid`.
     """
     homography, lens, distortion_sigma = placement.adjusted
     sizes, count = lens.sizes, len(finite)
@@ -43,7 +49,7 @@ def judge_frames(pairs: PairMatches, placement: Placement, finite: Sequence[bool
     success[reference], reason[reference] = True, int(Reason.OK)
     for t, frame in placement.refined.items():
         success[t], spread[t] = frame.success, frame.spread
-        reason[t] = int(Reason.OK if frame.success else Reason.PIXELS_DISAGREE)
+        reason[t] = int(Reason.OK if frame.success else frame.reason)
     for t in (*placement.placed, reference):
         overlap[t] = covered_grid(homography[t], t, sizes[reference], lens).double().mean()
     not_finite = ~torch.tensor(finite)
@@ -60,6 +66,7 @@ def judge_frames(pairs: PairMatches, placement: Placement, finite: Sequence[bool
         pairs=pairs,
         distortion=lens.distortion,
         distortion_sigma=distortion_sigma,
+        grid=grid,
     )
 
 

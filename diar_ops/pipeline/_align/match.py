@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import torch
@@ -14,6 +15,7 @@ from diar_ops._checks import check_option, check_shapes
 from diar_ops._errors import DtypeError
 from diar_ops._types import FeatureMap, Matches
 from diar_ops.matching import DenseDescriptor, DenseSIFT, image_pyramid, level_features, match_pyramid
+from diar_ops.models import load_descriptor
 from diar_ops.pipeline._batches import batches
 from diar_ops.pipeline._frames import WorkingCopy, hide_invalid
 from diar_ops.pipeline.options import AlignOptions
@@ -112,6 +114,33 @@ def choose_matcher(descriptor: Descriptor, matcher: PairMatcher | None, options:
     if matcher is None:
         return DescriptorMatcher(descriptor, options.scales, options.max_matches)
     return ImageMatcher(matcher, options.max_matches)
+
+
+def choose_view_matcher(
+    descriptor: Descriptor | nn.Module | None, how: Matcher, options: AlignOptions, device: torch.device
+) -> Matcher:
+    """Return what matches simulated views: what matches the frames, but for the default descriptor.
+
+    Views that are simulated differ by some tens of degrees and a factor of two still, which the
+    trained descriptor bears better than dense SIFT. What it ties by noise, the pixels refuse.
+    """
+    if descriptor is not None or not isinstance(how, DescriptorMatcher):
+        return how
+    return DescriptorMatcher(_TrainedDescriptor(device), options.scales, options.max_matches)
+
+
+class _TrainedDescriptor:
+    """The trained descriptor, loaded when it is first called: few sequences need it."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+
+    @cached_property
+    def descriptor(self) -> Descriptor:
+        return load_descriptor("dual", device=self.device)
+
+    def __call__(self, images: Tensor) -> FeatureMap:
+        return self.descriptor(images)
 
 
 class DescriptorMatcher(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -11,6 +11,8 @@ from torch import Tensor
 from diar_ops._checks import check_option, check_shapes
 from diar_ops._types import HomographyEstimate, Matches, PairMatches
 from diar_ops.pipeline._align.graph import candidate_pairs, largest_component
+from diar_ops.pipeline._align.hard_views import HUBS as HARD_HUBS
+from diar_ops.pipeline._align.hard_views import MOST_FAILURES, tie_hard_views, tied_pair
 from diar_ops.pipeline._align.match import Matcher
 from diar_ops.pipeline._align.rotate import HUBS, ROTATIONS, rotate_copy, unrotate_matches
 from diar_ops.pipeline._align.verify import verify_copies
@@ -22,6 +24,7 @@ def match_frames(
     copies: Sequence[WorkingCopy | None],
     *,
     matcher: Matcher,
+    view_matcher: Matcher,
     options: AlignOptions,
     generator: torch.Generator | None,
     progress: Progress,
@@ -29,11 +32,12 @@ def match_frames(
     """Match and verify the candidate pairs of a sequence.
 
     On copies of half the size first, a sixteenth of the work; then, for the frames outside the
-    largest connected component, on the given ones.
+    largest connected component, by simulated views; then on the given ones.
 
     Args:
         copies: Of each frame; ``None`` for a frame that cannot be used.
         matcher: Matches two of them.
+        view_matcher: Matches two simulated views of them.
         options: Pyramid scales, sizes and thresholds.
         generator: Source of randomness.
         progress: Called with the progress of each step.
@@ -44,6 +48,7 @@ def match_frames(
     small = [None if c is None else smaller_copy(c, options.matching_size // 2) for c in copies]
     candidates = candidate_pairs(len(copies))
     pairs = _match_pass(candidates, _Pass(small, matcher, options, generator, progress, ""))
+    pairs = _match_hard_views(pairs, _Pass(copies, view_matcher, options, generator, progress, ""))
     lone = set(_outside_largest_component(pairs, copies))
     again = torch.tensor([not lone.isdisjoint(pair) for pair in candidates.tolist()]).bool()
     larger = any(s and c and s.size != c.size for s, c in zip(small, copies, strict=True))
@@ -51,6 +56,45 @@ def match_frames(
         closely = _Pass(copies, matcher, options, generator, progress, " closely")
         pairs = _match_pass(candidates[again], closely, pairs)
     return pairs
+
+
+def match_refused(
+    copies: Sequence[WorkingCopy | None],
+    refused: Sequence[int],
+    placed: Mapping[int, Tensor],
+    pairs: PairMatches,
+    *,
+    matcher: Matcher,
+    options: AlignOptions,
+    generator: torch.Generator | None,
+    progress: Progress,
+) -> tuple[PairMatches, dict[int, Tensor]]:
+    """Match refused frames turned, with the best of those that are placed; return all pairs, and new places.
+
+    A mirrored page fits a page that lies upside down, line by line: the latter then is in the
+    component by a pair that is wrong, and was not turned.
+
+    Args:
+        copies: See :func:`match_frames`.
+        refused: Frames that a path of pairs leads to the reference, where their pixels disagree.
+        placed: ``homography_reference_frame`` of those that are placed.
+        pairs: Those that were matched.
+        matcher: Matches two copies.
+        options: Pyramid scales, sizes and thresholds.
+        generator: Source of randomness.
+        progress: Called with the progress of the step.
+    """
+    small = [None if c is None else smaller_copy(c, options.matching_size // 2) for c in copies]
+    step = _Pass(small, matcher, options, generator, progress, " again")
+    hubs = _by_support(pairs, sorted(placed))[:1]
+    turned = _match_turned(list(refused), hubs, step.prepare(hubs), step)
+    start: dict[int, Tensor] = {}
+    most = dict.fromkeys(refused, 0)
+    support = (turned.estimate.inliers.sum(dim=1) * turned.estimate.success).tolist()
+    for (t, hub), homography, count in zip(turned.frames.tolist(), turned.estimate.homography, support, strict=True):
+        if count > most[t]:
+            most[t], start[t] = count, placed[hub] @ homography
+    return _replace_verified(pairs, turned), start
 
 
 def no_pairs() -> PairMatches:
@@ -147,17 +191,20 @@ def _match_upright(frames: Tensor, prepared: dict[int, Any], step: _Pass) -> Pai
 
 def _match_rotated(pairs: PairMatches, prepared: dict[int, Any], step: _Pass) -> PairMatches:
     """Match frames outside the largest component rotated, with its hubs; replace what is verified."""
-    lone = _outside_largest_component(pairs, step.copies)
-    component = [t for t, copy in enumerate(step.copies) if copy is not None and t not in lone]
-    hubs = _by_support(pairs, component)[:HUBS]
-    if not component:  # rotate all to the first usable one
-        hubs, lone = lone[:1], lone[1:]
-    rows: list[tuple[int, int]] = []
-    matches: list[Matches | None] = []
-    missing = [hub for hub in hubs if lone and hub not in prepared]
+    lone, hubs = _lone_and_hubs(pairs, step.copies, HUBS)
+    if not lone or not hubs:
+        return pairs
+    missing = [hub for hub in hubs if hub not in prepared]
     if missing:
         prepared = {**prepared, **step.prepare(missing)}
-    for done, t in enumerate(lone):
+    return _replace_verified(pairs, _match_turned(lone, hubs, prepared, step))
+
+
+def _match_turned(frames: list[int], hubs: list[int], prepared: dict[int, Any], step: _Pass) -> PairMatches:
+    """Match frames, turned by all angles, with prepared hubs."""
+    rows: list[tuple[int, int]] = []
+    matches: list[Matches | None] = []
+    for done, t in enumerate(frames):
         copy = step.copies[t]
         assert copy is not None
         turned = [rotate_copy(copy, angle) for angle in ROTATIONS]
@@ -167,10 +214,50 @@ def _match_rotated(pairs: PairMatches, prepared: dict[int, Any], step: _Pass) ->
         for match, H in zip(step.match(combined), homographies, strict=True):
             matches.append(unrotate_matches(match, H))
         rows += [(t, hub) for _ in turned for hub in hubs]
-        step.progress(f"turning photos{step.suffix}", done + 1, len(lone))
-    if not rows:
-        return pairs
-    return _replace_verified(pairs, step.verify(torch.tensor(rows), matches))
+        step.progress(f"turning photos{step.suffix}", done + 1, len(frames))
+    return step.verify(torch.tensor(rows), matches)
+
+
+def _match_hard_views(pairs: PairMatches, step: _Pass) -> PairMatches:
+    """Tie frames outside the largest component to its hubs by simulated views, and add what is tied.
+
+    At most :data:`MOST_FAILURES` frames are tried in vain: a sequence full of foreign photos must
+    not take longer and longer.
+    """
+    failed: list[int] = []
+    lone, hubs = _lone_and_hubs(pairs, step.copies, HARD_HUBS)
+    while lone and len(failed) < MOST_FAILURES:
+        t = lone[0]
+        tied = _tie_to_a_hub(t, hubs, step)
+        pairs = pairs if tied is None else _replace_verified(pairs, tied)
+        failed += [t] if tied is None else []
+        lone, hubs = _lone_and_hubs(pairs, step.copies, HARD_HUBS)
+        lone = [t for t in lone if t not in failed]
+        step.progress("simulating views", len(failed) + 1, len(failed) + 1 + len(lone))
+    return pairs
+
+
+def _tie_to_a_hub(frame: int, hubs: Sequence[int], step: _Pass) -> PairMatches | None:
+    """Return the verified pair of a frame and the first hub that a simulated view ties it to."""
+    options = step.options
+    for hub in hubs:
+        copy0, copy1 = step.copies[frame], step.copies[hub]
+        assert copy0 is not None
+        assert copy1 is not None
+        tie = tie_hard_views(copy0, copy1, matcher=step.matcher, threshold=options.threshold, generator=step.generator)
+        if tie is not None:
+            return tied_pair(tie, frame, hub, copy0, copy1, options.max_matches)
+    return None
+
+
+def _lone_and_hubs(pairs: PairMatches, copies: Sequence[WorkingCopy | None], count: int) -> tuple[list[int], list[int]]:
+    """Return the frames outside the largest component, and its best supported frames.
+
+    Of frames of which no two are tied, the first one is the hub.
+    """
+    lone = _outside_largest_component(pairs, copies)
+    component = [t for t, copy in enumerate(copies) if copy is not None and t not in lone]
+    return (lone, _by_support(pairs, component)[:count]) if component else (lone[1:], lone[:1])
 
 
 def _outside_largest_component(pairs: PairMatches, copies: Sequence[WorkingCopy | None]) -> list[int]:

@@ -15,7 +15,8 @@ from diar_ops._types import PairMatches
 from diar_ops.geometry import transform_points
 from diar_ops.pipeline._align.adjust import AdjustedFrames, adjust_frames
 from diar_ops.pipeline._align.match import Descriptor
-from diar_ops.pipeline._align.refine import RefinedFrame, refine_frames
+from diar_ops.pipeline._align.refine import RefinedFrame
+from diar_ops.pipeline._align.refine_frames import refine_frames
 from diar_ops.pipeline._align.tie_points import TiePoints, tie_anchors, tie_neighbours
 from diar_ops.pipeline._align.tiles import refine_in_tiles
 from diar_ops.pipeline._frames import Frame, Progress, WorkingCopies

@@ -1,30 +1,25 @@
-"""Refine the homography of each frame on the pixels, or refuse the frame."""
+"""Refine the homography of a frame on the pixels, or refuse the frame."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from diar_ops._types import FeatureMap, Matches, PairMatches, RefinedHomography
+from diar_ops._types import FeatureMap, Matches, Reason, RefinedHomography
 from diar_ops.geometry import ransac_homography, refine_homography, transform_points, warp_homography
 from diar_ops.matching import match_local
+from diar_ops.pipeline._align.contest import contest
 from diar_ops.pipeline._align.graph import is_plausible
 from diar_ops.pipeline._align.match import Descriptor
+from diar_ops.pipeline._align.oriented import differ_in_size, refine_on_smaller
+from diar_ops.pipeline._align.rivals import Look, look_at
 from diar_ops.pipeline._align.verify import INDEPENDENCE_CELLS
 from diar_ops.pipeline._batches import batches
-from diar_ops.pipeline._frames import (
-    Progress,
-    WorkingCopies,
-    WorkingCopy,
-    hide_invalid,
-    host_generator,
-    silent,
-    smaller_copy,
-)
+from diar_ops.pipeline._frames import WorkingCopies, WorkingCopy, hide_invalid, host_generator, smaller_copy
 
 #: Of the distances that Alignment.spread reports.
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -38,6 +33,8 @@ _LEAST_SIDE = 100
 _SEARCH_RADIUS = 3
 #: Inlier threshold there, in cells.
 _SEARCH_THRESHOLD = 0.5
+#: Places of a frame that are asked, one after the other, at most.
+_PLACES = 6
 #: Numbers that the refinement of a pair has in memory for each pixel of its images, about.
 ELEMENTS_PER_PIXEL = 24
 
@@ -54,6 +51,7 @@ class RefinedFrame(NamedTuple):
         points_frame: (N, 2) positions in the frame that agree with ``points_anchor``, float64 in
             full-resolution pixels, undistorted ones where a lens is known.
         points_anchor: (N, 2) in the anchor.
+        reason: Why there is no success, PIXELS_DISAGREE or AMBIGUOUS; of no meaning with it.
     """
 
     homography_reference_frame: Tensor
@@ -62,6 +60,7 @@ class RefinedFrame(NamedTuple):
     anchor: int
     points_frame: Tensor
     points_anchor: Tensor
+    reason: Reason = Reason.PIXELS_DISAGREE
 
 
 class Anchor:
@@ -95,66 +94,15 @@ class Anchor:
         small = smaller_copy(self.copy, self.longest // 2)
         return Anchor(self.index, small, self.homography_reference_anchor, self.descriptor)
 
+    @cached_property
+    def look(self) -> Look:
+        """What photos that are laid over the copy are compared with."""
+        return look_at(self.copy)
+
     @property
     def longest(self) -> int:
         """Longest side of the copy, in pixels."""
         return max(self.copy.size)
-
-
-def refine_frames(
-    initial: Mapping[int, Tensor],
-    pairs: PairMatches,
-    reference: int,
-    copies: WorkingCopies,
-    *,
-    descriptor: Descriptor,
-    generator: torch.Generator | None = None,
-    progress: Progress = silent,
-) -> dict[int, RefinedFrame]:
-    """Refine every frame that has an initial homography.
-
-    A frame is refined against the reference. One that shares too little with it may share enough
-    with a frame already in place; each frame placed this way may be the anchor of the next.
-
-    Args:
-        initial: ``homography_reference_frame`` by frame, right to some pixels.
-        pairs: The verified pairs, in full-resolution pixels.
-        reference: The reference frame.
-        copies: The working copies of the frames.
-        descriptor: See :class:`Anchor`.
-        generator: Source of randomness.
-        progress: Called with the progress of the step.
-
-    Returns:
-        The result for each frame but the reference.
-    """
-    others = sorted(set(initial) - {reference})
-    if not others:
-        return {}
-    refined: dict[int, RefinedFrame] = {}
-    anchor = Anchor(reference, copies[reference], torch.eye(3, dtype=torch.float64), descriptor)
-    # In order, whatever goes together: what is random in one frame hangs on what was drawn before.
-    waiting = {}
-    for index, straight in refine_pairs([PairOfFrames(t, reference, initial[t]) for t in others], copies):
-        waiting[index] = straight
-        while len(refined) in waiting:
-            t = others[len(refined)]
-            refined[t] = refine_frame(copies[t], anchor, initial[t], generator, waiting.pop(len(refined)))
-            progress("refining", len(refined), len(others))
-    placed_one = True
-    while placed_one:
-        placed_one = False
-        for t in [t for t in others if not refined[t].success]:
-            step = _best_supported_step(pairs, t, {p for p in others if refined[p].success})
-            if step is None:
-                continue
-            p, homography_p_t = step
-            anchor = Anchor(p, copies[p], refined[p].homography_reference_frame, descriptor)
-            result = refine_frame(copies[t], anchor, homography_p_t, generator)
-            if result.success:
-                refined[t] = result
-                placed_one = True
-    return refined
 
 
 class PairOfFrames(NamedTuple):
@@ -170,7 +118,8 @@ def refine_pairs(
 ) -> Iterator[tuple[int, RefinedHomography]]:
     """Refine the homographies between the copies of frames; those of equal size together.
 
-    No pair has a say in the result of another.
+    No pair has a say in the result of another. Each is compared on the grid of frame 1; if
+    one has clearly fewer pixels of what both show, on the grid of that one.
 
     Args:
         pairs: Of frames.
@@ -191,6 +140,12 @@ def refine_pairs(
                 for i, copy0, copy1 in zip(group, copies0, copies1, strict=True)
             ]
         )
+        unequal = [differ_in_size(h, *sides) for h, *sides in zip(H, copies0, copies1, strict=True)]
+        if any(unequal):
+            for k, i in enumerate(group):
+                refine = refine_on_smaller if unequal[k] else _refine_pixels
+                yield i, refine(copies0[k], copies1[k], H[k], levels=levels, max_iterations=max_iterations)
+            continue
         (image0, valid0), (image1, valid1) = _stack(copies0), _stack(copies1)
         refined = refine_homography(
             image0, image1, H.to(copies.device), valid0, valid1, levels=levels, max_iterations=max_iterations
@@ -228,15 +183,62 @@ def refine_frame(
 ) -> RefinedFrame:
     """Refine the homography of one frame to its anchor from one that is right to some pixels.
 
-    Copies of half the size, and so on, are tried where the pixels of the larger ones do not agree:
-    noise and blur hide small detail first. ``straight`` is the refinement on copies of this size,
-    where it is known.
+    Whatever it was found on, the place must then win against the second best on these copies
+    (:func:`contest`). Where the other one wins, that is the next to be asked.
+
+    Args:
+        copy: Of the frame.
+        anchor: What it is laid over.
+        homography_anchor_frame: In full-resolution pixels.
+        generator: Source of randomness.
+        straight: The refinement on copies of this size, where it is known.
+    """
+    result = _refine_by_size(copy, anchor, homography_anchor_frame, generator, straight)
+    anchor_copy, copy_frame = anchor.copy.homography_copy_frame, torch.linalg.inv(copy.homography_copy_frame)
+    anchor_reference = torch.linalg.inv(anchor.homography_reference_anchor)
+
+    def refine(homography: Tensor) -> Tensor | None:
+        other = _refine_pixels(copy, anchor.copy, homography)
+        usable = is_reliable(other, anchor.longest) and is_plausible(other.homography[0], copy.size)
+        return other.homography[0].double() if usable else None
+
+    for _ in range(_PLACES):
+        if not result.success:
+            return result
+        homography = anchor_copy @ anchor_reference @ result.homography_reference_frame @ copy_frame
+        outcome = contest(copy, anchor.look, homography, refine)
+        if outcome.reason == Reason.OK:
+            return result
+        if outcome.better is None:
+            break
+        better = torch.linalg.inv(anchor_copy) @ outcome.better @ copy.homography_copy_frame
+        result = _refine_by_size(copy, anchor, better, generator)
+    return _refused(anchor, homography_anchor_frame, outcome.reason)
+
+
+def _refine_by_size(
+    copy: WorkingCopy,
+    anchor: Anchor,
+    homography_anchor_frame: Tensor,
+    generator: torch.Generator | None,
+    straight: RefinedHomography | None = None,
+) -> RefinedFrame:
+    """Refine on copies of this size, then of half, and so on, where pixels of the larger ones do not agree.
+
+    Noise and blur hide small detail first.
     """
     result = _refine_on_copy(copy, anchor, homography_anchor_frame, generator, straight)
     if result.success or anchor.half is None or min(copy.size) < 2 * _LEAST_SIDE:
         return result
     half = smaller_copy(copy, max(copy.size) // 2)
-    return refine_frame(half, anchor.half, homography_anchor_frame, generator)
+    return _refine_by_size(half, anchor.half, homography_anchor_frame, generator)
+
+
+def _refused(anchor: Anchor, homography_anchor_frame: Tensor, reason: Reason) -> RefinedFrame:
+    empty = torch.zeros(0, 2, dtype=torch.float64)
+    unknown = torch.full((len(QUANTILES),), float("nan"), dtype=torch.float32)
+    start = anchor.homography_reference_anchor @ homography_anchor_frame
+    return RefinedFrame(start, False, unknown, anchor.index, empty, empty, reason)
 
 
 def _refine_on_copy(
@@ -249,19 +251,16 @@ def _refine_on_copy(
     """Refine on copies of this size only."""
     anchor_copy, frame_copy = anchor.copy.homography_copy_frame, copy.homography_copy_frame
     H = anchor_copy @ homography_anchor_frame @ torch.linalg.inv(frame_copy)
-    refined = straight or _refine_pixels(copy, anchor.copy, H)
+    refined = straight or refine_copies(copy, anchor.copy, H)
     if not is_reliable(refined, anchor.longest, RELIABILITY_BOUNDS[:1]):
         # What agrees may be the noise of one camera: prefer a place where more does.
         start = _match_again(copy, anchor, H, generator)
-        again = None if start is None else _refine_pixels(copy, anchor.copy, start)
+        again = None if start is None else refine_copies(copy, anchor.copy, start)
         if again is not None and float(again.agreement) > float(refined.agreement):
             refined = again
     H = refined.homography[0]
     if not (is_reliable(refined, anchor.longest) and is_plausible(H, copy.size)):
-        empty = torch.zeros(0, 2, dtype=torch.float64)
-        unknown = torch.full((len(QUANTILES),), float("nan"), dtype=torch.float32)
-        start = anchor.homography_reference_anchor @ homography_anchor_frame
-        return RefinedFrame(start, False, unknown, anchor.index, empty, empty)
+        return _refused(anchor, homography_anchor_frame, Reason.PIXELS_DISAGREE)
     H = torch.linalg.inv(anchor_copy) @ H @ frame_copy
     points_frame, points_anchor = to_full_resolution(refined.matches, copy, anchor.copy)
     distance = (transform_points(points_frame, H).points - points_anchor).norm(dim=-1)
@@ -270,10 +269,25 @@ def _refine_on_copy(
     return RefinedFrame(H, True, spread, anchor.index, points_frame, points_anchor)
 
 
-def _refine_pixels(copy: WorkingCopy, anchor: WorkingCopy, H: Tensor) -> RefinedHomography:
-    """Refine the homography between two copies on their pixels."""
-    H = H[None].to(copy.image.device)
-    return _split(refine_homography(copy.image, anchor.image, H, copy.valid, anchor.valid))[0]
+def refine_copies(copy: WorkingCopy, anchor: WorkingCopy, H: Tensor) -> RefinedHomography:
+    """Refine ``homography_anchor_copy`` between two copies on their pixels; see :func:`refine_pairs`."""
+    return (refine_on_smaller if differ_in_size(H, copy, anchor) else _refine_pixels)(copy, anchor, H)
+
+
+def _refine_pixels(
+    copy: WorkingCopy, anchor: WorkingCopy, H: Tensor, *, levels: int | None = None, max_iterations: int = 20
+) -> RefinedHomography:
+    """Refine the homography between two copies on the grid of the second."""
+    refined = refine_homography(
+        copy.image,
+        anchor.image,
+        H[None].to(copy.image.device),
+        copy.valid,
+        anchor.valid,
+        levels=levels,
+        max_iterations=max_iterations,
+    )
+    return _split(refined)[0]
 
 
 def _match_again(copy: WorkingCopy, anchor: Anchor, H: Tensor, generator: torch.Generator | None) -> Tensor | None:
@@ -318,15 +332,3 @@ def to_full_resolution(matches: Matches, copy0: WorkingCopy, copy1: WorkingCopy)
         for points, copy in ((matches.points0, copy0), (matches.points1, copy1))
     )
     return points0, points1
-
-
-def _best_supported_step(pairs: PairMatches, frame: int, placed: set[int]) -> tuple[int, Tensor] | None:
-    """Return the placed frame p with the most support, and ``homography_p_frame``."""
-    best, most = None, 0
-    support = (pairs.estimate.inliers.sum(dim=1) * pairs.estimate.success).tolist()
-    for (i, j), homography_j_i, count in zip(pairs.frames.tolist(), pairs.estimate.homography, support, strict=True):
-        if count > most and i == frame and j in placed:
-            best, most = (j, homography_j_i), count
-        elif count > most and j == frame and i in placed:
-            best, most = (i, torch.linalg.inv(homography_j_i)), count
-    return best
