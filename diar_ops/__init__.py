@@ -15,6 +15,7 @@ from diar_ops._types import (
     PairMatches,
     Reason,
     Reconstruction,
+    RefinedGrid,
     RefinedHomography,
     Warped,
 )
@@ -28,6 +29,7 @@ from diar_ops.aggregate import (
     MedianAggregate,
     RPCAAggregate,
     SoftmaxAggregate,
+    SoftMinimumAggregate,
     SwinAggregate,
     SwinBlock,
     consensus_logits,
@@ -37,6 +39,7 @@ from diar_ops.aggregate import (
     mean_aggregate,
     median_aggregate,
     rpca_aggregate,
+    soft_minimum_aggregate,
     softmax_aggregate,
     swin_aggregate,
     swin_block,
@@ -45,6 +48,7 @@ from diar_ops.geometry import (
     BundleAdjustHomographies,
     LocalContrast,
     RansacHomography,
+    RefineGrid,
     RefineHomography,
     WarpHomography,
     bundle_adjust_homographies,
@@ -56,6 +60,7 @@ from diar_ops.geometry import (
     local_contrast,
     normalize_homography,
     ransac_homography,
+    refine_grid,
     refine_homography,
     transform_points,
     undistort_points,
@@ -97,6 +102,7 @@ from diar_ops.models import (
 )
 from diar_ops.pipeline import AlignOptions, SettleFrames, align_sequence, reconstruct_sequence, settle_frames
 from diar_ops.scene import JpegCompress, jpeg_compress, photograph, render_planar_scene, sample_planar_scene
+from diar_ops.sharpness import relative_sharpness
 
 __all__ = [  # noqa: RUF022 - grouped by purpose
     # shared ground
@@ -113,6 +119,7 @@ __all__ = [  # noqa: RUF022 - grouped by purpose
     "PairMatches",
     "Reason",
     "Reconstruction",
+    "RefinedGrid",
     "RefinedHomography",
     "ShapeError",
     "Warped",
@@ -139,6 +146,8 @@ __all__ = [  # noqa: RUF022 - grouped by purpose
     "homography_dlt",
     "ransac_homography",
     "RansacHomography",
+    "refine_grid",
+    "RefineGrid",
     "refine_homography",
     "RefineHomography",
     "bundle_adjust_homographies",
@@ -182,11 +191,13 @@ __all__ = [  # noqa: RUF022 - grouped by purpose
     "IntrinsicAggregate",
     "MedianAggregate",
     "RPCAAggregate",
+    "SoftMinimumAggregate",
     "SoftmaxAggregate",
     "mean_aggregate",
     "intrinsic_aggregate",
     "median_aggregate",
     "rpca_aggregate",
+    "soft_minimum_aggregate",
     "softmax_aggregate",
     "embedded_mean_aggregate",
     "EmbeddedMeanAggregate",
@@ -202,6 +213,7 @@ __all__ = [  # noqa: RUF022 - grouped by purpose
     "SettleFrames",
     # metrics
     "psnr",
+    "relative_sharpness",
     "rmse",
     "ssim",
 ]

@@ -6,10 +6,10 @@ writes one report of them (--parts: only some):
 
 reconstruction: how close to the label, from how many frames? The frames are laid over the label by
 their exact homographies; --jitter and --misalign spoil this on purpose. Methods are mean, median,
-rpca (robust PCA), intrinsic (Weiss) and consensus, each also as NAME+exposure: of frames that are
-first brought to a common exposure; diar, the network that comes with the package; and the files of
-other networks; networks also as NAME+settled: of frames that are first laid over their common
-picture.
+rpca (robust PCA), intrinsic (Weiss), consensus and soft_minimum (the darkest that agree), each also
+as NAME+exposure: of frames that are first brought to a common exposure; diar, the network that comes
+with the package; and the files of other networks; networks also as NAME+settled: of frames that are
+first laid over their common picture.
 
 self-aligned: the same, but align_sequence lays the frames over frame 0.
 

@@ -18,7 +18,7 @@ written to the output folder:
   report.html         open this: before and after, which photo gave what, how far to trust it
   aligned/            each photo as seen from the reference; alpha marks what it shows
   weights/            the share of each photo in each pixel of the clean picture, where known
-  homographies.json   where each photo lies: reference ~ H @ photo, in pixels; the lens
+  homographies.json   where each photo lies: reference ~ H @ photo, in pixels; the lens, the bends
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from _cli import TerminalListener, argument_parser, exit_code
-from diar_ops.pipeline import AGGREGATORS
+from diar_ops.pipeline import AGGREGATORS, BENDS
 from diar_ops.results import CleanOptions, clean_photos
 
 BUNDLED = Path(__file__).resolve().parent / "demo_sequence"
@@ -62,7 +62,8 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         metavar="NAME|FILE",
         default="diar",
         help="how a pixel is made from the photos: diar, a trained network, evens out their light "
-        f"and weighs them; without one: {', '.join(AGGREGATORS)} (consensus averages the photos that agree; rpca, "
+        f"and weighs them; without one: {', '.join(AGGREGATORS)} (consensus averages the photos that agree, "
+        "soft_minimum the darkest that do, against reflections; rpca, "
         "intrinsic and networks other than diar work on all photos in full at once and do not tell which "
         "gave what); or a FILE of weights that examples/train.py wrote (default: %(default)s)",
     )
@@ -73,6 +74,13 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         "whole photos of one camera at one zoom that stand still in the middle of the "
         "report's animation, but not in its corners; takes up to twice the time to "
         "align",
+    )
+    add(
+        "--bends",
+        choices=BENDS,
+        default="none",
+        help="auto looks for what is not quite flat (pages that curl, covers that bulge) and lays each photo over "
+        "the reference by smooth displacements, too, where that fits clearly better (default: %(default)s)",
     )
     add("--device", default="cpu", help="where to compute: cpu, cuda, ... (default: %(default)s)")
     add(

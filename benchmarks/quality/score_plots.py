@@ -25,6 +25,7 @@ _COLOURS = {
     "rpca": "#35978f",
     "intrinsic": "#6a51a3",
     "consensus": "#a6761d",
+    "soft_minimum": "#c51b7d",
     "diar": "#000000",
 }
 _BOX_COLOURS = ("#8fb3cc", "#e0a35c", "#9bbf85")

@@ -50,7 +50,10 @@ def test_equal_frames_are_their_own_picture(name: str) -> None:
     assert_close(restore(name, frames), picture, atol=2e-3)
 
 
-@pytest.mark.parametrize(("name", "expected"), [("mean", 0.4), ("median", 0.3), ("intrinsic", 0.3), ("consensus", 0.3)])
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("mean", 0.4), ("median", 0.3), ("intrinsic", 0.3), ("consensus", 0.3), ("soft_minimum", 0.3)],
+)
 def test_constant_frames(name: str, expected: float) -> None:
     picture = restore(name, constant(0.3, 0.3, 0.3, 0.7))
     assert_close(picture, torch.full_like(picture, expected), atol=1e-3)

@@ -48,11 +48,20 @@ def missing_detector(name: str) -> str | None:
     return f"OpenCV {cv2.__version__} has no {KEYPOINTS[name].words} (4.x and contrib builds do)"
 
 
-def keypoint_matcher(keypoints: Keypoints) -> Matcher:
-    """Return the matcher by some keypoints: brute force, ratio test."""
+def keypoint_matcher(keypoints: Keypoints, *, views: bool = False) -> Matcher:
+    """Return the matcher by some keypoints: brute force, ratio test.
+
+    Args:
+        keypoints: The detector.
+        views: Detect them in simulated views, too, as ASIFT does (``cv2.AffineFeature``): several
+            tens of thousands a frame, whose neighbours OpenCV's own sample looks up in k-d trees.
+    """
     import cv2
 
     detector = getattr(cv2, keypoints.create)(**keypoints.options)
+    if views:
+        trees = cv2.FlannBasedMatcher({"algorithm": 1, "trees": 5}, {"checks": 32})
+        return Matcher(_describe(cv2.AffineFeature.create(detector)), _match(trees))
     matcher = cv2.BFMatcher(getattr(cv2, keypoints.norm))
     return Matcher(_describe(detector), _match(matcher))
 

@@ -1,0 +1,1 @@
+"""How well bent pictures are aligned: a homography alone, grids, and the peers."""

@@ -1,0 +1,1 @@
+"""Photos that look alike and are not: does the verdict of the alignment tell them apart?"""
