@@ -113,8 +113,8 @@ def align_sequence(
 
     Raises:
         ShapeError, DtypeError: The frames are not pictures.
-        OptionError: ``reference`` is not a frame, ``distortion`` or ``bends`` is unknown or asked for without
-            ``AlignOptions.joint``, or what comes from elsewhere does not fit together.
+        OptionError: ``reference`` is not a frame, ``distortion`` or ``bends`` is unknown or asked
+            for without ``AlignOptions.joint``, or what comes from elsewhere does not fit together.
         ShapeError, DtypeError: Descriptor or matcher return something else than is stated.
         DeviceError: ``device`` does not compute.
 

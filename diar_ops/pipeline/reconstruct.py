@@ -59,7 +59,7 @@ def reconstruct_sequence(
     the sequence by one factor per frame and channel in linear light (:func:`exposure_gain` on
     small copies): shadows and glare are left to them.
 
-    Frames that are blurred, or taken from afar, are filled in with the fine detail of those that are
+    Frames that are blurred, or taken from afar, are lent the fine detail of those that are
     sharp at the same place and show the same there: they vote on light and on what hides the
     picture, without making it softer. Where none is sharper, and in sequences of equally sharp
     frames, nothing changes. Weights are of the frames so filled in.

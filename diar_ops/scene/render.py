@@ -76,7 +76,7 @@ def render_planar_scene(texture: Tensor, scene: PlanarScene, *, shadow_detail: i
     stands where Cycles draws samples, so there is no noise, and nothing is random. Left out:
     interreflection of objects, shadows on objects, objects in mirrors and in glass.
 
-    A bent picture (``scene.bends``) is met by each ray where its surface is, and its slope counts for
+    A bent picture (``scene.bends``) is met by each ray where its surface is; its slope counts for
     lights and highlights. Its shadows, and what things keep off it, are those of the plane below;
     mirrors and glass show it flat, and it casts no shadow on itself or on the wall, which goes
     on at the height of the picture's edge.
@@ -94,9 +94,10 @@ def render_planar_scene(texture: Tensor, scene: PlanarScene, *, shadow_detail: i
     Returns:
         The :class:`RenderedScene`, on the device of ``texture``; radiance and label in its dtype.
         Computed in at least float32. Differentiable with respect to ``texture`` and to lights,
-        colours, ambient and environment of the scene; masks and edges of things and of cards are not.
-        NaN in a texture stays in its sequence, at the pixels that show it. Which rays meet which thing
-        decides about sizes: compiled code calls the renderer as it is (``torch.compiler.disable``), it cannot be
+        colours, ambient and environment of the scene; masks and edges of things and cards are not.
+        NaN in a texture stays in its sequence, at the pixels that show it. Which rays meet what
+        decides about sizes: compiled code calls the renderer as it is
+        (``torch.compiler.disable``), it cannot be
         exported, and ``vmap`` refuses it (it takes batches). A GPU is waited for eight times, and
         seven times for each further chunk of frames, with panes once more for each.
 

@@ -42,7 +42,7 @@ def sample_planar_scene(
     aspect ratio (pixels are then not square). In a *misaligned* one that holds for frame 0, and
     the other frames have free cameras with pixels of the same shape.
 
-    A share of the pictures may be behind a pane of glass or under a gloss coat that mirrors a room or
+    A share of the pictures may be behind a pane of glass or under gloss that mirrors a room or
     a street with windows, lamps and people, and whoever holds the camera. That stands still while
     free cameras move; in aligned sequences it moves as if the photos had been aligned.
 
@@ -64,7 +64,7 @@ def sample_planar_scene(
             the same scenes.
 
     Returns:
-        The :class:`PlanarScene`; without ``pane`` and ``environment`` where ``glass`` is 0. The same
+        The :class:`PlanarScene`, its ``pane`` and ``environment`` None where ``glass`` is 0. The same
         generator state gives the same scene on every machine, up to the last digits of float64.
         Compiled code calls the function as it is (``torch.compiler.disable``): generators cannot be
         traced.

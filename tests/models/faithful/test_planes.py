@@ -126,8 +126,9 @@ def test_scores_from_clues() -> None:
     """Pixel by pixel."""
     clue_shares = numbers("shares", 2, 3, CLUES, 4, 5)
     apart, frames = numbers("apart", 2, 3, 3, 4, 5), shares("frames", 2, 3, 3, 4, 5)
+    added = numbers("added", 2, 3, 3, 4, 5)
     frames[:, :, :, 0] += 0.5
-    result = score_clues(clue_shares, apart, apart.abs(), frames)
+    result = score_clues(clue_shares, apart, added, apart.abs(), frames)
     assert result.shape == (2, 3, 1, 4, 5)
     for at in torch.cartesian_prod(*map(torch.arange, (2, 3, 4, 5))).tolist():
         item, t, y, x = at
@@ -137,6 +138,7 @@ def test_scores_from_clues() -> None:
         brightest = max(float(v) for v in frames[item, t, :, y, x])
         if brightest > NEARLY_CLIPPED:
             score += float(share[4]) * (brightest - NEARLY_CLIPPED)
+        score += float(share[5] * added[item, t, :, y, x].abs().sum())
         assert result[item, t, 0, y, x].item() == pytest.approx(CLUE_UNIT * score, abs=1e-9)
     assert (frames.amax(2) > NEARLY_CLIPPED).any()
     assert (frames.amax(2) < NEARLY_CLIPPED).any()
