@@ -64,7 +64,7 @@ def sample_planar_scene(
             the same scenes.
 
     Returns:
-        The :class:`PlanarScene`, its ``pane`` and ``environment`` None where ``glass`` is 0. The same
+        The :class:`PlanarScene`; ``pane`` and ``environment`` None where ``glass`` is 0. The same
         generator state gives the same scene on every machine, up to the last digits of float64.
         Compiled code calls the function as it is (``torch.compiler.disable``): generators cannot be
         traced.
