@@ -155,8 +155,8 @@ def test_the_folder_of_a_rendered_sequence_gives_its_frames(tmp_path: Path) -> N
     frames[1].unlink()
     assert list_images(tmp_path / "a") == frames, "whoever reads them says that it is missing"
     path = tmp_path / "a" / "sequence.json"
-    path.write_text(json.dumps({**document, "version": 2}))
-    with pytest.raises(ImageError, match="is version 2 of the format"):
+    path.write_text(json.dumps({**document, "version": 3}))
+    with pytest.raises(ImageError, match="is version 3 of the format"):
         list_images(tmp_path / "a")
     path.write_text(json.dumps(document)[:400])
     with pytest.raises(ImageError, match="is not JSON"):
