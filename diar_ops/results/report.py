@@ -161,7 +161,7 @@ def _sharpness(run: FinishedRun) -> float:
     if min(height, width) < WINDOW:
         return math.nan
     top, left = ((n - m) // 2 for n, m in zip(run.alignment.size, (height, width), strict=True))
-    clean = run.reconstruction.image[None, :, top : top + height, left : left + width].cpu()
+    clean = run.reconstruction.image[None, :, top : top + height, left : left + width].detach().float().cpu()
     ratios = [math.nan]
     for t in run.alignment.success.nonzero().flatten().tolist():  # one by one, in little memory
         photo, valid = run.warp_window(t, (top, left, height, width))
