@@ -120,19 +120,8 @@ def survey_sharpness(sequence: AlignedSequence, gain: Tensor) -> Sharpness:
     starts = [_starts(n) for n in full]
     height, width = (min(n, TILE) for n in full)
     windows = [(top, left, height, width) for top in starts[0] for left in starts[1]]
-    parts = [
-        warp_windows(
-            sequence.frames[t],
-            sequence.alignment.homography_reference_frame[t],
-            windows,
-            valid=sequence.valid[t],
-            distortion=sequence.alignment.distortion,
-            device=device,
-        )
-        for t in sequence.used
-    ]
-    lit = _expose(torch.stack([p[0] for p in parts], 1), gain)  # [n, T, 3, h, w]
-    valid = torch.stack([p[1] for p in parts], 1)
+    warped, valid = _warp_tiles(sequence, windows)
+    lit = _expose(warped, gain)  # [n, T, 3, h, w]
     found = [_products(*tile, octaves + 1) for tile in zip(lit, valid, strict=True)]
     products, counts = (torch.stack(part) for part in zip(*found, strict=True))
     grid = (len(starts[0]), len(starts[1]))
@@ -144,6 +133,26 @@ def survey_sharpness(sequence: AlignedSequence, gain: Tensor) -> Sharpness:
         for side, t in zip(starts, (height, width), strict=True)
     ]
     return Sharpness(transfer.permute(1, 2, 0).reshape(*transfer.shape[1:], *grid), *centres)
+
+
+def _warp_tiles(sequence: AlignedSequence, windows: list[tuple[int, int, int, int]]) -> tuple[Tensor, Tensor]:
+    """Warp the used frames onto n windows of one size, (n, T', 3, h, w) and valid (n, T', 1, h, w)."""
+    alignment = sequence.alignment
+    if alignment.grid is not None:  # else what is bent would look blurred
+        frames, valid = zip(*map(sequence.warp, windows), strict=True)
+        return torch.cat(frames), torch.cat(valid)
+    parts = [
+        warp_windows(
+            sequence.frames[t],
+            alignment.homography_reference_frame[t],
+            windows,
+            valid=sequence.valid[t],
+            distortion=alignment.distortion,
+            device=sequence.device,
+        )
+        for t in sequence.used
+    ]
+    return torch.stack([p[0] for p in parts], 1), torch.stack([p[1] for p in parts], 1)
 
 
 def missing_detail(frames: Tensor, valid: Tensor, sharpness: Sharpness, origin: tuple[int, int]) -> Tensor:
