@@ -8,7 +8,17 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from diar_ops._checks import check_option, full_precision, is_finite, is_integer, read_number, widest_dtype
+from diar_ops._checks import (
+    check_floating,
+    check_option,
+    check_shapes,
+    full_precision,
+    is_finite,
+    is_integer,
+    read_number,
+    widest_dtype,
+)
+from diar_ops._errors import ShapeError
 from diar_ops._module import OpModule
 from diar_ops._pixels import constant
 from diar_ops._types import RefinedGrid
@@ -45,6 +55,8 @@ def refine_grid(
     max_iterations: int = 8,
     smoothness: float = 1.0,
     features: Features | Literal["images"] | None = None,
+    start: Tensor | None = None,
+    shapes: Tensor | None = None,
 ) -> RefinedGrid:
     """Refine smooth displacements of what a homography lays nearly over each other.
 
@@ -53,13 +65,16 @@ def refine_grid(
     feature images, coarse to fine, as :func:`refine_homography` does it: what hides the picture,
     glares or moves by itself, as a reflection does, loses its weight pixel by pixel and block by
     block. The field's bending energy and its length are held down by a prior, against which the
-    pixels stand with the noise that they are found to have: where nothing is seen, the field goes
-    on smoothly and falls to zero, the homography.
+    pixels stand with the noise that they are found to have. The prior lets a field break where it
+    bends steeply, as at the edge of a raised frame, and leaves its affine part free, since the
+    homography may be one that fits a part of the picture only: where nothing is seen, the field goes
+    on smoothly and falls to what a homography would leave.
 
     The grid is the identity (all zeros, ``success`` False) unless it is more than noise and worth
-    its while: the displacements that two halves of the pixels find alone correlate by at least
-    0.7, and are at least 0.1 pixels long in the root of their mean product; and under the grid, the
-    residual motion is at most 0.9 times that under the homography.
+    its while: the displacements that two halves of the pixels find alone correlate by at least 0.7;
+    both move at least 35 % of what agrees alike, otherwise than an affine map does, by 0.1 pixels
+    or more and clearly more than they differ; and under the grid, the residual motion is at most
+    0.9 times that under the homography. So what moves by itself in one place bends nothing.
 
     Args:
         image_src: (B, C, H, W) floating point in [0, 1]; B may be 1 and is broadcast.
@@ -70,13 +85,19 @@ def refine_grid(
         valid_dst: Optional (B, 1, h, w) bool. Pixels that are not finite count as invalid.
         cells: Rows and columns of cells of the grid over the destination, best of 16 to 64 pixels.
         levels: Levels of the image pyramid, each half as large as the one below; 1 for
-            displacements of a pixel or two. ``None``: as many as leave 48 pixels.
+            displacements of a pixel or two. ``None``: as many as leave 48 pixels, and displacements
+            of whole pixels are tried on the coarsest two.
         max_iterations: Steps on each level, at most; fewer if they get short, which a GPU looks at
             every eighth step.
         smoothness: Factor on the energy of the prior. At 1, the displacements' second derivative
             times the image's longer side is expected to be about 0.3, the displacements
             themselves to be below 2 % of that side.
         features: See :func:`refine_homography`.
+        start: Optional (B, 2, rows + 3, columns + 3) grids to begin with, B may be 1; default zeros.
+        shapes: Optional (R, rows + 3, columns + 3) control points of displacements, in any unit, of
+            which those of either direction are expected to be combinations, as they are of one
+            surface seen from several places. Like affine ones, they are next to free. No
+            gradient is taken through either, and values that are not finite count as zeros.
 
     Returns:
         :class:`RefinedGrid`, as :func:`warp_homography` takes it with the same homography; floating
@@ -111,7 +132,13 @@ def refine_grid(
     check_option(op, is_integer(max_iterations) and max_iterations >= 1, "max_iterations >= 1", max_iterations)
     check_option(op, is_finite(smoothness) and smoothness > 0, "smoothness > 0", smoothness)
     describer(op, features)
-    images = (image_src, image_dst, homography_dst_src, valid_src, valid_dst)
+    points = f"{cells[0] + EXTRA} {cells[1] + EXTRA}"
+    check_shapes(op, image_src=(image_src, "..."), start=(start, f"? N 2 {points}"), shapes=(shapes, f"? R {points}"))
+    check_floating(op, start=start, shapes=shapes)
+    batch = batch_of(op, image_src, image_dst, homography_dst_src)
+    if start is not None and len(start) not in (1, batch):
+        raise ShapeError(f"{op}: start must have 1 or {batch} grids, as many as there are images, got {len(start)}")
+    images = (image_src, image_dst, homography_dst_src, valid_src, valid_dst, start, shapes)
     arguments = (*images, int(cells[0]), int(cells[1]), levels, max_iterations, float(smoothness))
     if torch.compiler.is_compiling() and not callable(features):
         return RefinedGrid(*_operator(*arguments, features))
@@ -124,6 +151,8 @@ def _refine(
     homography_dst_src: Tensor,
     valid_src: Tensor | None,
     valid_dst: Tensor | None,
+    start: Tensor | None,
+    shapes: Tensor | None,
     rows: int,
     columns: int,
     levels: int | None,
@@ -146,12 +175,14 @@ def _refine(
     antialias = needs_antialias(H, destination.size)
     describe = describer(op, features)
     grid = H.new_zeros(batch, 2, rows + EXTRA, columns + EXTRA)
+    if start is not None:
+        grid = grid + start.detach().to(grid).nan_to_num(0, 0, 0)
     iterations = torch.zeros(batch, dtype=torch.int64, device=H.device)
     inputs = (image_src, image_dst, homography_dst_src)
     tracked = min(_TRACKED, max_iterations) if torch.is_grad_enabled() and any(x.requires_grad for x in inputs) else 0
     for level in reversed(range(len(pyramid))):
         pair = ImagePair(*pyramid[level], describe, antialias)
-        bent = _BentPair(pair, H.detach(), level, destination.size, cells, smoothness)
+        bent = _BentPair(pair, H.detach(), level, destination.size, cells, smoothness, shapes)
         if levels is None and level >= max(1, len(pyramid) - 2):
             grid = bent.search(grid, far=level == len(pyramid) - 1)
         grid, after, steps = _steps(bent, grid, usable, max_iterations if level else max_iterations - tracked)
@@ -159,7 +190,7 @@ def _refine(
     before = bent.compare(torch.zeros_like(grid))
     if tracked:
         pair = ImagePair(source, destination, describe, antialias)
-        live = _BentPair(pair, H, 0, destination.size, cells, smoothness)
+        live = _BentPair(pair, H, 0, destination.size, cells, smoothness, shapes)
         for _ in range(tracked):
             grid = grid + live.step(live.compare(grid), grid)
         iterations = iterations + tracked * usable
@@ -177,6 +208,7 @@ class _BentPair:
         size: (height, width) of the destination on the finest level.
         cells: (rows, columns).
         smoothness: Factor on the prior.
+        shapes: (R, rows + 3, columns + 3) that are next to free.
     """
 
     def __init__(
@@ -187,15 +219,16 @@ class _BentPair:
         size: tuple[int, int],
         cells: tuple[int, int],
         smoothness: float,
+        shapes: Tensor | None,
     ) -> None:
         self.pair, self.scale = pair, 2.0**-level
-        self.smoothness = smoothness
+        self.smoothness, self.shapes = smoothness, shapes
         offset = 0.5 * self.scale - 0.5  # pixel centres are at integers
         values = [[self.scale, 0, offset], [0, self.scale, offset], [0, 0, 1]]
         shrink = constant(values, dtype=homography.dtype, device=homography.device)
         self.homography = shrink @ homography @ invert(shrink)
         self.span = (size[0] * self.scale, size[1] * self.scale)
-        self.frame = GridFrame.over(pair.size, self.span, cells, smoothness, homography.device)
+        self.frame = GridFrame.over(pair.size, self.span, cells, smoothness, homography.device, shapes=shapes)
 
     def compare(self, grid: Tensor) -> Blocks:
         """Return the sums over blocks under grids (B, 2, rows + 3, columns + 3)."""
@@ -207,7 +240,7 @@ class _BentPair:
         moving, valid = self.pair.features_of(self.homography, **self._bend(points))
         fixed, fixed_valid = self.pair.features
         volume = CostVolume(moving, valid, fixed, fixed_valid, far=far)
-        return volume.fit(points, self.span, self.smoothness).to(grid) / self.scale
+        return volume.fit(points, self.span, self.smoothness, self.shapes).to(grid) / self.scale
 
     def _bend(self, points: Tensor) -> dict[str, Any]:
         return {"grid": points.to(self.pair.source.image.dtype), "grid_size": self.span}
@@ -248,7 +281,7 @@ def _kernel(*arguments: Any) -> tuple[Tensor, ...]:
 
 def _fake(image_src: Tensor, image_dst: Tensor, homography_dst_src: Tensor, *options: Any) -> Sequence[Tensor]:
     batch = batch_of("refine_grid", image_src, image_dst, homography_dst_src)
-    rows, columns = options[2:4]
+    rows, columns = options[4:6]
 
     def empty(*shape: int, dtype: torch.dtype = homography_dst_src.dtype) -> Tensor:
         return homography_dst_src.new_empty((batch, *shape), dtype=dtype)
@@ -269,7 +302,8 @@ def _fake(image_src: Tensor, image_dst: Tensor, homography_dst_src: Tensor, *opt
 _operator = define_operator(
     "refine_grid",
     "Tensor image_src, Tensor image_dst, Tensor homography_dst_src, Tensor? valid_src, Tensor? valid_dst, "
-    "int rows, int columns, int? levels, int max_iterations, float smoothness, str? features",
+    "Tensor? start, Tensor? shapes, int rows, int columns, int? levels, int max_iterations, float smoothness, "
+    "str? features",
     9,
     _kernel,
     _fake,
@@ -299,6 +333,9 @@ class RefineGrid(OpModule):
         homography_dst_src: Tensor,
         valid_src: Tensor | None = None,
         valid_dst: Tensor | None = None,
+        *,
+        start: Tensor | None = None,
+        shapes: Tensor | None = None,
     ) -> RefinedGrid:
         """See :func:`refine_grid`."""
         return refine_grid(
@@ -312,4 +349,6 @@ class RefineGrid(OpModule):
             max_iterations=self.max_iterations,
             smoothness=self.smoothness,
             features=self.features,
+            start=start,
+            shapes=shapes,
         )

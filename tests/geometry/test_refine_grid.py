@@ -48,14 +48,13 @@ class TestRefineGrid(OpTests):
     def gradcheck_call(self, device: torch.device) -> tuple[Any, tuple[Tensor, ...]]:
         source, destination, _ = (x.to(device) for x in bent_pair("grid gradcheck", 1.0))
         parts = [texture(f"grid gradcheck {k}", 1, 3, *SIZE).to(device) for k in range(2)]
-        corners = torch.tensor([[[0, 0], [41, 0], [41, 39], [0, 39]]]).to(source)
-        small = (..., slice(40, 80), slice(40, 82))
+        corners = torch.tensor([[[0, 0], [1, 0], [1, 1], [0, 1]]]).to(source) * torch.tensor(SIZE).flip(0).to(source)
 
         def refine(shares: Tensor, moves: Tensor) -> Tensor:
             """Thousands of pixels move by a few numbers: differences need a call for each."""
             H = homography_dlt(corners, corners + moves)
-            one = source[small] + shares[0] * parts[0][small]
-            other = destination[small] + shares[1] * parts[1][small]
+            one = source + shares[0] * parts[0]
+            other = destination + shares[1] * parts[1]
             # The gradient is that of the last three steps: if there are no others, it is exact.
             refined = refine_grid(one, other, H, cells=(2, 2), levels=1, max_iterations=2)
             assert refined.success.all()
@@ -92,6 +91,12 @@ class TestRefineGrid(OpTests):
             refine_grid(image, image, eye, cells=(0, 4))
         with pytest.raises(OptionError, match="smoothness > 0"):
             refine_grid(image, image, eye, smoothness=0.0)
+        with pytest.raises(ShapeError, match="start must have shape"):
+            refine_grid(image, image, eye, cells=(4, 4), start=torch.zeros(2, 2, 4, 4))
+        with pytest.raises(ShapeError, match="start must have 1 or 2 grids"):
+            refine_grid(image, image, eye, cells=(4, 4), start=torch.zeros(3, 2, 7, 7))
+        with pytest.raises(ShapeError, match="shapes must have shape"):
+            refine_grid(image, image, eye, cells=(4, 4), shapes=torch.zeros(2, 2, 7, 7))
         with pytest.raises(OptionError, match="features to be"):
             refine_grid(image, image, eye, features="edges")  # type: ignore[arg-type]
 
@@ -170,15 +175,59 @@ class TestRefineGrid(OpTests):
         assert found.success
         assert off(found.grid, field).median() < 0.15
 
-    def test_oracle_nothing_seen_is_zero(self) -> None:
+    def test_oracle_nothing_seen_is_affine(self) -> None:
         source, destination, field = bent_pair("grid half seen", 2.0)
         valid = torch.zeros(1, 1, *SIZE, dtype=torch.bool)
         valid[..., :40] = True
         found = refine_grid(source, destination, EYE, valid)
         assert found.success
         assert (field_of(found.grid)[0, :, 10:-10, 5:35] - field[:, 10:-10, 5:35]).norm(dim=0).median() < 0.1
-        assert field_of(found.grid)[0, :, :, -20:].abs().max() < 0.5
+        unseen = field_of(found.grid)[0, :, :, -30:]
+        y, x = torch.meshgrid(*(torch.arange(float(n), dtype=unseen.dtype) for n in unseen.shape[1:]), indexing="ij")
+        affine = torch.stack((torch.ones_like(x), x, y), -1).flatten(0, 1)
+        left = unseen.flatten(1).mT - affine @ torch.linalg.lstsq(affine, unseen.flatten(1).mT).solution
+        assert left.norm(dim=1).max() < 0.4
+        assert unseen.norm(dim=0).max() < 1.5 * field.norm(dim=0).max()
         assert (found.certainty[0, :, 4:] == 0).all()
+
+    def test_oracle_shapes_go_on_where_nothing_is_seen(self) -> None:
+        source, destination, field = bent_pair("grid half seen", 2.0)
+        shape = refine_grid(*bent_pair("grid shape", 3.0)[:2], EYE).grid[0]
+        valid = torch.zeros(1, 1, *SIZE, dtype=torch.bool)
+        valid[..., :60] = True
+        alone, shaped = (
+            refine_grid(source, destination, EYE, valid, shapes=shapes, smoothness=10.0) for shapes in (None, shape)
+        )
+        errors = [(field_of(x.grid)[0] - field)[:, 10:-10, 70:-10].norm(dim=0).median() for x in (alone, shaped)]
+        assert errors[1] < 0.15 < 2 * errors[0]
+        hundred = refine_grid(source, destination, EYE, valid, shapes=100 * shape, smoothness=10.0)
+        torch.testing.assert_close(hundred.grid, shaped.grid, rtol=0, atol=1e-6)  # in any unit
+
+    def test_oracle_a_start_is_where_it_begins(self) -> None:
+        source, destination, field = bent_pair("grid start", 8.0)
+        near, far = (
+            refine_grid(source, destination, EYE, levels=1, start=start, max_iterations=4)
+            for start in (refine_grid(source, destination, EYE).grid, None)
+        )
+        assert off(near.grid, field).median() < 0.06
+        assert off(far.grid, field).median() > 1.0
+
+    @pytest.mark.parametrize("value", [NAN, torch.inf])
+    def test_nan_in_start_and_shapes_counts_as_zero(self, value: float) -> None:
+        source, destination, _ = bent_pair("grid nan start", 2.0)
+        bad = torch.full((1, 2, 8, 8), value)
+        found = refine_grid(source, destination, EYE, cells=(5, 5), start=bad, shapes=bad[0])
+        torch.testing.assert_close(found, refine_grid(source, destination, EYE, cells=(5, 5)))
+
+    def test_compile_with_start_and_shapes(self) -> None:
+        source, destination, _ = bent_pair("grid compile", 2.0)
+        options = {"cells": (5, 5), "levels": 1, "start": torch.rand(1, 2, 8, 8), "shapes": torch.rand(3, 8, 8)}
+
+        def refine(one: Tensor, two: Tensor) -> Tensor:
+            return refine_grid(one, two, EYE, **options).grid
+
+        compiled = torch.compile(refine, fullgraph=True, backend="aot_eager")
+        torch.testing.assert_close(compiled(source, destination), refine(source, destination))
 
     @given(seed=st.integers(0, 30), noise=st.floats(0.0, 0.02))
     def test_property_flat_pictures_stay_flat(self, seed: int, noise: float) -> None:

@@ -16,9 +16,12 @@ _MIN_CORRELATION, _MIN_BLOCKS = 0.6, 8
 _PATCH = 2
 #: By how much the mean correlation may fall: interpolation between pixels blurs.
 _SCORE_NOISE = 0.01
-#: Two halves of the blocks agree on the displacements: their least correlation, and the least root
-#: of the mean of their product, in pixels.
-_LEAST_RELIABILITY, _LEAST_SHIFT = 0.7, 0.1
+#: Two halves of the blocks agree on the displacements: their least correlation. And at least this
+#: share of the blocks is displaced by more than an affine map, in pixels, and in multiples of half
+#: the difference between the halves.
+_LEAST_RELIABILITY, _LEAST_SHARE, _LEAST_BEND, _CLEARLY = 0.7, 0.35, 0.1, 4.0
+#: Rounds in which the affine map is laid through most of the displacements.
+_AFFINE_ROUNDS = 6
 #: The residual motion under a grid is at most this share of that under the homography alone.
 _MOST_RESIDUAL = 0.9
 
@@ -46,11 +49,12 @@ def judge(
     agrees = _agreeing(blocks)
     enough = usable & (agrees.sum(1) >= _MIN_BLOCKS)
     weight = block_weights(blocks)
-    shift, reliability = _split_halves(grid.detach(), blocks, weight, agrees, frame)
+    halves = _split_halves(grid.detach(), blocks, weight, agrees, frame)
+    shift, reliability = _common(*halves)
     # The same blocks for both: those that agree without a grid are others.
     after, alone = (_residual_motion(x, agrees, frame).nan_to_num(torch.inf) for x in (blocks, before))
     share, share_alone = _agreement(blocks, agrees), _agreement(before, _agreeing(before))
-    success = enough & (shift >= _LEAST_SHIFT) & (reliability >= _LEAST_RELIABILITY)
+    success = enough & (_bent_share(*halves, agrees, frame) >= _LEAST_SHARE) & (reliability >= _LEAST_RELIABILITY)
     success = success & (after <= _MOST_RESIDUAL * alone) & (_score(blocks) >= _score(before) - _SCORE_NOISE)
     success = success & grid.detach().isfinite().flatten(1).all(1)
     certainty = frame.certainty(information(blocks, weight * agrees)[0])
@@ -70,20 +74,56 @@ def judge(
 def _split_halves(
     grid: Tensor, blocks: Blocks, weight: Tensor, agrees: Tensor, frame: GridFrame
 ) -> tuple[Tensor, Tensor]:
-    """Return the displacement that two halves of the blocks agree on, and their correlation, (B,) each.
-
-    Noise is independent in the halves, and falls out of the mean product.
-    """
+    """Return the displacements (B, n, 2) that either half of the blocks finds, 0 where none agree."""
     rows, columns = len(frame.by_row), len(frame.by_column)
     row, column = torch.arange(rows, device=grid.device), torch.arange(columns, device=grid.device)
     half = (((row // _PATCH)[:, None] + column // _PATCH) % 2).flatten()
-    share = agrees.to(grid.dtype)
-    one, two = (
-        frame.at(grid + solve_grid(blocks, 2 * weight * (half == k), grid, frame)) * share[..., None] for k in (0, 1)
-    )
+    share = agrees.to(grid.dtype)[..., None]
+    one, two = (frame.at(grid + solve_grid(blocks, 2 * weight * (half == k), grid, frame)) * share for k in (0, 1))
+    return one, two
+
+
+def _common(one: Tensor, two: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the length of what two displacements agree on, in the root of the mean square, and their correlation.
+
+    Noise is independent in the halves, and falls out of the mean product.
+    """
     product, own, other = ((a * b).sum((1, 2)) for a, b in ((one, two), (one, one), (two, two)))
     reliability = product / (own * other).clamp_min(1e-20).sqrt()
-    return (product / share.sum(1).clamp_min(1)).clamp_min(0).sqrt(), reliability
+    count = ((one != 0) | (two != 0)).any(-1).sum(1).clamp_min(1)
+    return (product / count).clamp_min(0).sqrt(), reliability
+
+
+def _bent_share(one: Tensor, two: Tensor, agrees: Tensor, frame: GridFrame) -> Tensor:
+    """Return (B,), the share of the agreeing blocks that two halves move alike, otherwise than an affine map does.
+
+    A homography that is a little off is not mended by bending the picture; and what moves in one
+    place alone, such as a picture seen through a glass ball, is no bend of it.
+    """
+    mean, half_difference = (one + two) / 2, (one - two).norm(dim=-1) / 2
+    noise = _median_over(half_difference, agrees)
+    y, x = (
+        torch.arange(len(basis), dtype=basis.dtype, device=basis.device) for basis in (frame.by_row, frame.by_column)
+    )
+    x, y = ((x / len(x) - 0.5).repeat(len(y)), (y / len(y) - 0.5).repeat_interleave(len(x)))
+    affine = torch.stack((torch.ones_like(x), x, y), -1)
+    ridge = 1e-6 * torch.eye(3, dtype=affine.dtype, device=affine.device)
+    weight = agrees.to(affine.dtype)
+    left = mean
+    for _ in range(_AFFINE_ROUNDS):
+        scaled = affine * weight[..., None]  # [B, n, 3]
+        factor = torch.linalg.cholesky_ex(affine.mT @ scaled + ridge).L
+        left = mean - affine @ torch.cholesky_solve(scaled.mT @ mean, factor)
+        square = left.square().sum(-1)
+        weight = agrees / (1 + square / _median_over(square, agrees).clamp_min(_LEAST_BEND**2))
+    bent = agrees & (left.norm(dim=-1) >= (_CLEARLY * noise).clamp_min(_LEAST_BEND))
+    share: Tensor = bent.sum(1) / agrees.sum(1).clamp_min(1)
+    return share
+
+
+def _median_over(values: Tensor, of: Tensor) -> Tensor:
+    """Return (B, 1), the median of values (B, n) where ``of`` (B, n) holds; 0 where it does nowhere."""
+    return torch.where(of, values, torch.nan).nanmedian(1, keepdim=True).values.nan_to_num(0)
 
 
 def _agreeing(blocks: Blocks) -> Tensor:

@@ -77,7 +77,7 @@ class CostVolume:
         self.correlation = torch.where(shown, product / (own * other).clamp_min(1e-12).sqrt(), 0)
         self.texture = other[:, 0]
 
-    def fit(self, start: Tensor, span: tuple[float, float], smoothness: float) -> Tensor:
+    def fit(self, start: Tensor, span: tuple[float, float], smoothness: float, shapes: Tensor | None = None) -> Tensor:
         """Return grids (B, 2, rows + 3, columns + 3) in pixels of the level; ``start`` where they fit no better.
 
         Windows choose their displacement, the grid is laid through them, and draws them to itself
@@ -87,9 +87,12 @@ class CostVolume:
             start: The grids under which the moving image was warped, like those that return.
             span: (height, width) of the grids, in pixels.
             smoothness: Factor on the prior.
+            shapes: (R, rows + 3, columns + 3) that are next to free.
         """
         cells = (start.shape[-2] - EXTRA, start.shape[-1] - EXTRA)
-        frame = GridFrame.over(self.size, span, cells, smoothness, self.correlation.device, block=_STRIDE)
+        frame = GridFrame.over(
+            self.size, span, cells, smoothness, self.correlation.device, shapes=shapes, block=_STRIDE
+        )
         points = start = start.to(frame.by_row)
         eye = torch.eye(2, dtype=points.dtype, device=points.device)
         for trust, far in zip(_TRUST, _FAR, strict=True):

@@ -6,16 +6,13 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from diar_ops._checks import widest_dtype
 from diar_ops.geometry._refine.blocks import BLOCK, Blocks, displacement, textured
+from diar_ops.geometry._refine_grid.prior import Prior
 from diar_ops.geometry._spline import EXTRA, spline_basis
 
-#: Standard deviations of the prior: of the second derivative of the displacement, times the longer
-#: side; and of the displacement itself, in shares of the longer side.
-_CURVATURE, _MAGNITUDE = 1.0, 0.05
-#: Places along the longer side at which these are independent of each other.
-_PLACES = 16
 #: Variance of a block's motion relative to that of independent pixels: blocks beside each other
 #: share the pixels of their features' windows.
 _DEPENDENCE = 2.0
@@ -31,12 +28,12 @@ class GridFrame(NamedTuple):
     Attributes:
         by_row: (rows of blocks, rows + 3) weights of the control points.
         by_column: (columns of blocks, columns + 3).
-        prior: (K, K) inverse covariance of one component's K control points, in px^-2 of the level.
+        prior: What is expected of the control points.
     """
 
     by_row: Tensor
     by_column: Tensor
-    prior: Tensor
+    prior: Prior
 
     @classmethod
     def over(
@@ -47,6 +44,7 @@ class GridFrame(NamedTuple):
         smoothness: float,
         device: torch.device,
         *,
+        shapes: Tensor | None = None,
         block: int = BLOCK,
     ) -> GridFrame:
         """Return the geometry for blocks of an image of ``size``, a grid that spans ``span`` pixels."""
@@ -55,7 +53,7 @@ class GridFrame(NamedTuple):
             spline_basis((torch.arange(side // block, dtype=wide, device=device) + 0.5) * block - 0.5, length, number)
             for side, length, number in zip(size, span, cells, strict=True)
         )
-        return cls(by_row, by_column, _prior(span, cells, smoothness, by_row))
+        return cls(by_row, by_column, Prior.over(span, cells, smoothness, shapes, by_row))
 
     def at(self, points: Tensor) -> Tensor:
         """Return the displacements (B, n, 2) of the blocks under control points."""
@@ -77,24 +75,6 @@ class GridFrame(NamedTuple):
         # The smaller eigenvalue, the inverse of the variance.
         least = (half - ((xx - half).square() + xy.square()).clamp_min(1e-30).sqrt()).clamp_min(0)
         return least / (1 + least)
-
-
-def _prior(span: tuple[float, float], cells: tuple[int, int], smoothness: float, like: Tensor) -> Tensor:
-    """Return the bending energy and the squared magnitude of control points, in units of their deviations."""
-    longest = max(span)
-    step = [length / number for length, number in zip(span, cells, strict=True)]
-    eye, first, second = [], [], []
-    for number, pixels in zip(cells, step, strict=True):
-        unit = torch.eye(number + EXTRA, dtype=like.dtype, device=like.device)
-        eye.append(unit)
-        first.append((unit[1:] - unit[:-1]) / pixels)
-        second.append((unit[2:] - 2 * unit[1:-1] + unit[:-2]) / pixels**2)
-    terms = ((second[0], eye[1], 1), (first[0], first[1], 2), (eye[0], second[1], 1))
-    bending = sum(weight * torch.kron(a.mT @ a, b.mT @ b) for a, b, weight in terms)
-    magnitude = torch.kron(eye[0], eye[1])
-    share = _PLACES**2 * step[0] * step[1] / longest**2
-    unit_bending, unit_length = (longest / _CURVATURE) ** 2, 1 / (_MAGNITUDE * longest) ** 2
-    return share * smoothness * (unit_bending * bending + unit_length * magnitude)
 
 
 def noise_of(blocks: Blocks) -> Tensor:
@@ -144,10 +124,11 @@ def solve_step(tensor: Tensor, push: Tensor, points: Tensor, frame: GridFrame) -
     normal = pairs[0].mT @ tensor @ pairs[1]  # [B, 4, rows * rows, columns * columns]
     normal = normal.reshape(batch, 2, 2, rows, rows, columns, columns)
     normal = normal.permute(0, 1, 3, 5, 2, 4, 6).reshape(batch, 2 * count, 2 * count)
-    normal = normal + torch.kron(torch.eye(2, dtype=frame.prior.dtype, device=frame.prior.device), frame.prior)
+    prior = frame.prior.at(points.to(normal))
+    normal = normal + torch.stack((F.pad(prior, (0, count)), F.pad(prior, (count, 0))), 1).flatten(1, 2)
     push = push.reshape(batch, h, w, 2).permute(0, 3, 1, 2)
     right = (frame.by_row.mT @ push @ frame.by_column).reshape(batch, 2, count)
-    right = right - points.to(right).reshape(batch, 2, count) @ frame.prior
+    right = right - points.to(right).reshape(batch, 2, count) @ prior
     factor, _ = torch.linalg.cholesky_ex(normal)
     step = torch.cholesky_solve(right.reshape(batch, 2 * count, 1), factor)
     return step.reshape(batch, 2, rows, columns)

@@ -16,6 +16,7 @@ from diar_ops.pipeline._align.graph import is_plausible
 from diar_ops.pipeline._align.place import Placement
 from diar_ops.pipeline._align.refine import ELEMENTS_PER_PIXEL, RELIABILITY_BOUNDS, is_reliable
 from diar_ops.pipeline._align.rivals import Look, look_at
+from diar_ops.pipeline._align.shapes import common_shapes, predict_grids
 from diar_ops.pipeline._batches import batches
 from diar_ops.pipeline._frames import Frame, Progress, WorkingCopies, WorkingCopy
 from diar_ops.pipeline._warp import resize_grid
@@ -25,6 +26,9 @@ from diar_ops.pipeline.options import AlignOptions
 BENDS = ("auto", "none")
 #: Cells along the longer side of the reference, and least cells along a side.
 _CELLS, _LEAST_CELLS = 16, 4
+#: Rounds in which all frames are looked at jointly; how much smoother what their shapes do not
+#: explain is; and by how much less of the texture may agree with shapes: of the frame's own noise.
+_JOINT_ROUNDS, _JOINT_SMOOTHNESS, _AGREEMENT_NOISE = 2, 10.0, 0.02
 #: Of a frame that agrees only under its grid: the least reliability of the grid.
 _LEAST_RELIABILITY = 0.95
 
@@ -42,6 +46,9 @@ def bend_frames(
 
     The picture has the reference's shape: whatever else the grids were measured against would move
     it out of its own frame, and with it homographies, overlaps and labels that refer to it.
+
+    First each frame for itself; then jointly: what all grids have in common says how each goes on
+    where its frame is covered, glares or has no texture, and what of it is noise.
 
     A frame whose pixels do not agree under its homography joins the others if those of the copies
     that the grid has moved do, by the same bounds.
@@ -64,29 +71,57 @@ def bend_frames(
     copies = WorkingCopies(frames, options.refinement_size, device, lens.distortion)
     target = _Target(copies[reference], image_size(frames[reference].image), options.refinement_size)
     refined = dict(placement.refined)
+    start = [homography[t] if refined[t].success else refined[t].homography_reference_frame for t in others]
+    found = _find_grids(target, copies, others, start, progress)
     grids: Tensor | None = None
-    keys = [copies.kind(t) for t in others]
-    elements = [ELEMENTS_PER_PIXEL * 2 * copies.pixels(t) for t in others]
-    done = 0
-    for group in batches(keys, elements, device):
-        members = [others[i] for i in group]
-        start = [homography[t] if refined[t].success else refined[t].homography_reference_frame for t in members]
-        found = target.refine([copies[t] for t in members], start)
-        for item, t in enumerate(members):
+    for item, t in enumerate(others):
+        if not refined[t].success:
+            bent = refined[t].reason == Reason.PIXELS_DISAGREE and is_plausible(start[item], lens.sizes[t])
+            if not (bent and target.agrees(copies[t], start[item], found, item)):
+                continue
+            refined[t] = refined[t]._replace(success=True)
+            homography[t] = start[item]
+        if bool(found.success[item]):
             grid = found.grid[item]
-            if not refined[t].success:
-                bent = refined[t].reason == Reason.PIXELS_DISAGREE and is_plausible(start[item], lens.sizes[t])
-                if not (bent and target.agrees(copies[t], start[item], found, item)):
-                    continue
-                refined[t] = refined[t]._replace(success=True)
-                homography[t] = start[item]
-            if bool(found.success[item]):
-                grids = torch.zeros(len(frames), *grid.shape, dtype=torch.float32) if grids is None else grids
-                grids[t] = resize_grid(grid.cpu(), target.small, target.size)
-        done += len(members)
-        progress("looking for bends", done, len(others))
+            grids = torch.zeros(len(frames), *grid.shape, dtype=torch.float32) if grids is None else grids
+            grids[t] = resize_grid(grid, target.small, target.size)
     adjusted = placement.adjusted._replace(homography=homography)
     return placement._replace(refined=refined, adjusted=adjusted), grids
+
+
+def _find_grids(
+    target: _Target, copies: WorkingCopies, others: Sequence[int], start: Sequence[Tensor], progress: Progress
+) -> RefinedGrid:
+    """Return the grids of frames ``others``, on the CPU: of each for itself, then of all jointly."""
+    device = target.image.device
+    keys = [copies.kind(t) for t in others]
+    elements = [ELEMENTS_PER_PIXEL * 2 * copies.pixels(t) for t in others]
+    groups = [list(group) for group in batches(keys, elements, device)]
+    order = torch.tensor([item for group in groups for item in group]).argsort()
+    count = (1 + _JOINT_ROUNDS) * len(others)
+
+    def search(before: int, grids: Tensor | None = None, shapes: Tensor | None = None) -> RefinedGrid:
+        parts, done = [], before
+        for group in groups:
+            members = [copies[others[item]] for item in group]
+            own = None if grids is None else grids[group]
+            part = target.refine(members, [start[item] for item in group], own, shapes)
+            parts.append(RefinedGrid(*(x.cpu() for x in part)))
+            done += len(group)
+            progress("looking for bends", done, count)
+        return RefinedGrid(*(torch.cat(field)[order] for field in zip(*parts, strict=True)))
+
+    found = search(0)
+    for number in range(1, 1 + _JOINT_ROUNDS):
+        shapes = common_shapes(found)
+        if shapes is None:
+            break
+        joint = search(number * len(others), predict_grids(found, shapes), shapes)
+        better = joint.success & ~(found.success & (joint.agreement < found.agreement - _AGREEMENT_NOISE))
+        pairs = zip(found, joint, strict=True)
+        found = RefinedGrid(*(torch.where(better.reshape(-1, *(1,) * (x.ndim - 1)), y, x) for x, y in pairs))
+    progress("looking for bends", count, count)
+    return found
 
 
 class _Target:
@@ -109,13 +144,36 @@ class _Target:
         rows, columns = (max(_LEAST_CELLS, round(_CELLS * side / longer)) for side in size)
         self.cells = (rows, columns)
 
-    def refine(self, copies: Sequence[WorkingCopy], homographies: Sequence[Tensor]) -> RefinedGrid:
-        """Return the grids of copies of one kind from ``homography_reference_frame`` of each."""
+    def refine(
+        self,
+        copies: Sequence[WorkingCopy],
+        homographies: Sequence[Tensor],
+        start: Tensor | None = None,
+        shapes: Tensor | None = None,
+    ) -> RefinedGrid:
+        """Return the grids of copies of one kind from ``homography_reference_frame`` of each.
+
+        Args:
+            copies: B of them.
+            homographies: Of each.
+            start: (B, 2, rows + 3, columns + 3) grids to begin with.
+            shapes: (R, rows + 3, columns + 3) of which they are combinations.
+        """
         images = torch.cat([copy.image for copy in copies])
         masks = [copy.valid for copy in copies if copy.valid is not None]
         H = torch.stack([self._homography(*pair) for pair in zip(copies, homographies, strict=True)])
         valid = torch.cat(masks) if masks else None
-        return refine_grid(images, self.image, H.to(images), valid, self.valid, cells=self.cells)
+        return refine_grid(
+            images,
+            self.image,
+            H.to(images),
+            valid,
+            self.valid,
+            cells=self.cells,
+            smoothness=1.0 if shapes is None else _JOINT_SMOOTHNESS,
+            start=None if start is None else start.to(images),
+            shapes=None if shapes is None else shapes.to(images),
+        )
 
     def agrees(self, copy: WorkingCopy, homography: Tensor, found: RefinedGrid, item: int) -> bool:
         """Return whether the pixels of a copy agree under its grid, as they must under a homography."""
