@@ -10,7 +10,16 @@ from torch import Tensor
 
 from diar_ops._types import Reason
 from diar_ops.geometry import corner_error
-from diar_ops.pipeline._align.rivals import SAME_PLACE, Look, Rival, detail_kept, find_rivals, lead, look_through
+from diar_ops.pipeline._align.rivals import (
+    SAME_PLACE,
+    Look,
+    Rival,
+    detail_kept,
+    find_rivals,
+    lead,
+    likeness,
+    look_through,
+)
 from diar_ops.pipeline._frames import WorkingCopy
 
 #: A rival must lose by so many standard deviations.
@@ -22,6 +31,9 @@ NEARLY_ALIKE = 0.6
 LEAST_DETAIL = 0.82
 #: So many of the likeliest are refined, at most.
 _REFINED_RIVALS = 3
+#: A photo that is less like its anchor than this, as a correlation, is also asked whether it lies there turned
+#: by quarters: of a page, the border alone may agree.
+LEAST_LIKENESS = 0.5
 
 
 class Contest(NamedTuple):
@@ -61,6 +73,10 @@ def contest(copy: WorkingCopy, anchor: Look, homography: Tensor, refine: Callabl
             scores.append((lead(photo, look_through(copy, other, size), anchor), other))
         else:
             weak = weak or rival.lead < LEAST_LEAD
+    for turned in _quarter_turns(homography, photo, anchor) if likeness(photo, anchor) < LEAST_LIKENESS else ():
+        other = refine(turned)
+        if other is not None:
+            scores.append((lead(photo, look_through(copy, other, size), anchor), other))
     if scores:
         # Of several wrong places none may win against another: the right one does.
         score, other = min(scores, key=lambda scored: scored[0])
@@ -69,6 +85,18 @@ def contest(copy: WorkingCopy, anchor: Look, homography: Tensor, refine: Callabl
     if weak or detail_kept(photo, anchor) < LEAST_DETAIL:
         return Contest(Reason.PIXELS_DISAGREE)
     return Contest(Reason.OK)
+
+
+def _quarter_turns(homography: Tensor, photo: Look, anchor: Look) -> list[Tensor]:
+    """Return the homographies of a photo that is turned where it lies, around the middle of what it shows."""
+    weight = (photo.contrast.abs() * photo.known * anchor.known)[0, 0].to(homography)
+    total = weight.sum().clamp_min(1e-12)
+    y, x = (torch.arange(n, dtype=homography.dtype) for n in weight.shape)
+    middle = torch.eye(3, dtype=homography.dtype)
+    middle[0, 2], middle[1, 2] = (weight.sum(0) * x).sum() / total, (weight.sum(1) * y).sum() / total
+    quarter = torch.tensor([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]], dtype=homography.dtype)
+    turns = [torch.linalg.matrix_power(quarter, k) for k in (1, 2, 3)]
+    return [middle @ turn @ torch.linalg.inv(middle) @ homography for turn in turns]
 
 
 def _moved(homography: Tensor, rival: Rival) -> Tensor:

@@ -95,6 +95,12 @@ def lead(one: Look, other: Look, judge: Look) -> float:
     return float(votes.sum() / votes.square().sum().clamp_min(1e-12).sqrt())
 
 
+def likeness(photo: Look, anchor: Look) -> float:
+    """Return the correlation of two photos over all that both know."""
+    one, other = (look.contrast * photo.known * anchor.known for look in (photo, anchor))
+    return float((one * other).sum() / (one.square().sum() * other.square().sum()).clamp_min(1e-12).sqrt())
+
+
 def detail_kept(photo: Look, anchor: Look) -> float:
     """Return how much alike corners are, of letters or of brushwork, relative to straight lines.
 
