@@ -62,9 +62,10 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         metavar="NAME|FILE",
         default="diar",
         help="how a pixel is made from the photos: diar, a trained network, evens out their light "
-        f"and weighs them; without one: {', '.join(AGGREGATORS)} (consensus averages the photos that agree, "
+        "and weighs them; diar-glass is one that was trained on pictures behind glass; without one: "
+        f"{', '.join(AGGREGATORS)} (consensus averages the photos that agree, "
         "soft_minimum the darkest that do, against reflections; rpca, "
-        "intrinsic and networks other than diar work on all photos in full at once and do not tell which "
+        "intrinsic and networks other than these work on all photos in full at once and do not tell which "
         "gave what); or a FILE of weights that examples/train.py wrote (default: %(default)s)",
     )
     add(

@@ -23,6 +23,7 @@ from diar_ops.aggregate import (
     soft_minimum_aggregate,
 )
 from diar_ops.models import load_pretrained
+from diar_ops.models.weights.load import SHIPPED_RESTORERS
 from diar_ops.pipeline.aggregators import AGGREGATORS, Aggregator, TiledNetwork, consensus
 
 #: By how much weights may miss [0, 1] and their sum 1: half precision over fifty frames.
@@ -82,12 +83,12 @@ def resolve_aggregator(
     Raises:
         OptionError: The name is unknown, or it cannot be called with (features, valid).
     """
-    if isinstance(aggregator, str) and aggregator == "diar":
-        network = load_pretrained("diar").to(device)
+    if isinstance(aggregator, str) and aggregator in SHIPPED_RESTORERS:
+        network = load_pretrained(aggregator).to(device)
         assert isinstance(network, TiledNetwork)
         return network
     if isinstance(aggregator, str):
-        names = ", ".join(("diar", *AGGREGATORS))
+        names = ", ".join((*SHIPPED_RESTORERS, *AGGREGATORS))
         known = f"aggregator to be one of {names}, a network or a callable"
         check_option(op, aggregator in AGGREGATORS, known, aggregator)
         return plug_in(op, AGGREGATORS[aggregator], aggregator)

@@ -71,7 +71,8 @@ def reconstruct_sequence(
         frames: (T, 3, H, W), or T tensors (3, H, W) of any sizes; floating point in [0, 1],
             uint8 or uint16. R, G, B.
         alignment: Result of :func:`align_sequence` on these frames.
-        aggregator: ``"diar"``: the network that comes with the package; another
+        aggregator: ``"diar"``: the network that comes with the package; ``"diar-glass"``: the one
+            that was trained on pictures behind glass; another
             :class:`FaithfulDIAR`, on any device, compiled or averaged; a name of
             :data:`diar_ops.pipeline.AGGREGATORS`: ``"mean"``, ``"median"``, ``"consensus"``, the
             average of the frames that agree with the median over frames

@@ -18,6 +18,7 @@ from diar_ops._errors import DiarError
 from diar_ops._types import Alignment, Reason, Reconstruction
 from diar_ops.data import Photo, find_photo, is_sequence, list_images, read_photos
 from diar_ops.models import load_descriptor, load_pretrained
+from diar_ops.models.weights.load import SHIPPED_RESTORERS
 from diar_ops.models.weights.registry import RESTORERS
 from diar_ops.pipeline import AGGREGATORS, align_sequence, aligned_frames, reconstruct_sequence
 from diar_ops.results.files import check_results_folder, write_results
@@ -32,7 +33,7 @@ class CleanOptions:
     Attributes:
         reference: Photo whose view the picture takes: a file name, a number from 0, or ``"auto"``.
         descriptor: What photos are matched by: a name of :func:`load_descriptor`, or a file.
-        aggregator: How a pixel is made from the photos: ``"diar"``, a name of
+        aggregator: How a pixel is made from the photos: ``"diar"``, ``"diar-glass"``, a name of
             :data:`AGGREGATORS`, or a file with the weights of a network that restores.
         lens: Whether to estimate the lens and to straighten the picture.
         bends: Whether to look for what is not quite flat, ``"auto"``, or not, ``"none"``.
@@ -211,9 +212,9 @@ def _load_aggregator(name: str, device: str = "cpu") -> str | nn.Module:
     """Return a known name as it is, or the network of that name or in that file."""
     if name in AGGREGATORS:
         return name
-    if name != "diar" and not Path(name).is_file():
+    if name not in SHIPPED_RESTORERS and not Path(name).is_file():
         raise DiarError(
-            f"--aggregator must be one of diar, {', '.join(AGGREGATORS)} or a file of weights, "
+            f"--aggregator must be one of {', '.join((*SHIPPED_RESTORERS, *AGGREGATORS))} or a file of weights, "
             f"got {name!r}, which is neither"
         )
     network = load_pretrained(name)

@@ -24,6 +24,8 @@ from diar_ops.models.weights.torchvision import URLS, trunk_from
 
 #: Weights that come with the package, as NAME.safetensors.
 SHIPPED = Path(__file__).parent / "shipped"
+#: Those of them that restore pictures: for all photos; for photos of what is behind glass.
+SHIPPED_RESTORERS = ("diar", "diar-glass")
 
 
 def load_pretrained(name_or_path: str | os.PathLike[str], *, progress: bool = True) -> nn.Module:

@@ -55,7 +55,7 @@ def test_reference_that_is_none(run: Runner, good: Path, tmp_path: Path, asked: 
     [
         ("--descriptor", "missing.pth", "missing.pth"),
         ("--descriptor", "resnet19", "resnet19"),
-        ("--aggregator", "best", f"diar, {', '.join(AGGREGATORS)} or a file of weights, got 'best'"),
+        ("--aggregator", "best", f"diar, diar-glass, {', '.join(AGGREGATORS)} or a file of weights, got 'best'"),
         ("--device", "nonsense", "--device: cannot compute on 'nonsense'"),
         ("--ground-truth", "missing.png", "missing.png does not exist"),
         ("--max-size", "15", "max_size >= 16"),
