@@ -55,6 +55,8 @@ weights: $(STAMP) ## train the weights of diar from nothing: make weights PICTUR
 	$(BIN)/python examples/train.py $(RUNS)/diar-1 @examples/recipes/diar-1.txt --textures $(PICTURES) --pool $(RUNS)/pool
 	$(BIN)/python examples/train.py $(RUNS)/diar-2 @examples/recipes/diar-2.txt --textures $(PICTURES) --pool $(RUNS)/pool \
 	  --initial $(RUNS)/diar-1/FaithfulDIAR.safetensors
+	$(BIN)/python examples/train.py $(RUNS)/diar-3 @examples/recipes/diar-3.txt --textures $(PICTURES) --pool $(RUNS)/pool \
+	  --initial $(RUNS)/diar-2/FaithfulDIAR.safetensors
 
 render-env: $(RENDER_STAMP) ## Blender in an environment of its own, for examples/render_dataset.py
 

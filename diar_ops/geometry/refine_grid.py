@@ -67,8 +67,8 @@ def refine_grid(
     block. The field's bending energy and its length are held down by a prior, against which the
     pixels stand with the noise that they are found to have. The prior lets a field break where it
     bends steeply, as at the edge of a raised frame, and leaves its affine part free, since the
-    homography may be one that fits a part of the picture only: where nothing is seen, the field goes
-    on smoothly and falls to what a homography would leave.
+    homography may be one that fits a part of the picture only: where nothing is seen, the field
+    goes on smoothly and falls to what a homography would leave.
 
     The grid is the identity (all zeros, ``success`` False) unless it is more than noise and worth
     its while: the displacements that two halves of the pixels find alone correlate by at least 0.7;
@@ -93,7 +93,7 @@ def refine_grid(
             times the image's longer side is expected to be about 0.3, the displacements
             themselves to be below 2 % of that side.
         features: See :func:`refine_homography`.
-        start: Optional (B, 2, rows + 3, columns + 3) grids to begin with, B may be 1; default zeros.
+        start: Optional (B, 2, rows + 3, columns + 3) grids to begin with, B may be 1; default 0.
         shapes: Optional (R, rows + 3, columns + 3) control points of displacements, in any unit, of
             which those of either direction are expected to be combinations, as they are of one
             surface seen from several places. Like affine ones, they are next to free. No
