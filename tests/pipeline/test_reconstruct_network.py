@@ -12,9 +12,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from diar_ops import Alignment, FaithfulDIAR, OptionError, reconstruct_sequence
+from diar_ops import Alignment, FaithfulDIAR, OptionError, load_pretrained, reconstruct_sequence
 from diar_ops._types import Reconstruction, Restored
 from diar_ops.models import Light
+from diar_ops.models.weights.load import SHIPPED_RESTORERS
 from diar_ops.pipeline import reconstruct as module
 from tests import photos
 from tests.harness import assert_close, generator, tensors_of
@@ -45,6 +46,16 @@ def on_each_other(frames: list[Tensor]) -> Alignment:
 def restored(built: FaithfulDIAR, frames: list[Tensor]) -> Restored:
     with torch.no_grad():
         return built(torch.stack(frames)[None].float() / 255)
+
+
+@pytest.mark.parametrize("name", SHIPPED_RESTORERS)
+def test_networks_that_come_with_the_package_go_by_their_names(name: str) -> None:
+    frames, alignment = scene()
+    by_name = reconstruct_sequence(frames, alignment, aggregator=name)
+    shipped = load_pretrained(name)
+    assert isinstance(shipped, FaithfulDIAR)
+    itself = reconstruct_sequence(frames, alignment, aggregator=shipped)
+    assert_close(by_name.image, itself.image, atol=0)
 
 
 @pytest.mark.parametrize("shape", [(96, 96), (75, 110)])
