@@ -9,7 +9,7 @@ was not trained on.
 Stopped (Ctrl-C) or killed, the same command goes on where it was: on the same processor bit for bit
 as if it had never stopped, unless the length is in --minutes. A finished run is extended with a
 larger --epochs, --steps or --minutes. @FILE stands for the options in a file: recipes/ has those of
-the shipped weights, and `make weights PICTURES=paintings/` follows them from nothing.
+diar-glass, and `make weights PICTURES=paintings/` follows them from nothing.
 
 Examples:
   python examples/train.py runs/diar --textures paintings/ --pool pool/ --minutes 240

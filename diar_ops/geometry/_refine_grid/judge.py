@@ -50,7 +50,7 @@ def judge(
     enough = usable & (agrees.sum(1) >= _MIN_BLOCKS)
     weight = block_weights(blocks)
     halves = _split_halves(grid.detach(), blocks, weight, agrees, frame)
-    shift, reliability = _common(*halves)
+    shift, reliability = _common(*halves, agrees)
     # The same blocks for both: those that agree without a grid are others.
     after, alone = (_residual_motion(x, agrees, frame).nan_to_num(torch.inf) for x in (blocks, before))
     share, share_alone = _agreement(blocks, agrees), _agreement(before, _agreeing(before))
@@ -83,15 +83,14 @@ def _split_halves(
     return one, two
 
 
-def _common(one: Tensor, two: Tensor) -> tuple[Tensor, Tensor]:
+def _common(one: Tensor, two: Tensor, agrees: Tensor) -> tuple[Tensor, Tensor]:
     """Return the length of what two displacements agree on, in the root of the mean square, and their correlation.
 
     Noise is independent in the halves, and falls out of the mean product.
     """
     product, own, other = ((a * b).sum((1, 2)) for a, b in ((one, two), (one, one), (two, two)))
     reliability = product / (own * other).clamp_min(1e-20).sqrt()
-    count = ((one != 0) | (two != 0)).any(-1).sum(1).clamp_min(1)
-    return (product / count).clamp_min(0).sqrt(), reliability
+    return (product / agrees.sum(1).clamp_min(1)).clamp_min(0).sqrt(), reliability
 
 
 def _bent_share(one: Tensor, two: Tensor, agrees: Tensor, frame: GridFrame) -> Tensor:
