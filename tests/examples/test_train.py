@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import signal
 import subprocess
 import sys
@@ -138,7 +139,11 @@ def test_recipes_are_options(
     code, out, err = run()
     assert (code, err) == (0, "")
     assert out.startswith("1 steps in 0.")
-    assert [r.stem for r in RECIPES] == ["diar-1", "diar-2"]
+
+
+def test_make_weights_follows_all_recipes_in_their_order() -> None:
+    followed = re.findall(r"recipes/(\S+)\.txt", (ROOT / "Makefile").read_text())
+    assert followed == [recipe.stem for recipe in RECIPES]
 
 
 @pytest.mark.parametrize(
