@@ -50,13 +50,11 @@ format: $(STAMP) ## apply ruff's fixes and formatting
 bench: $(STAMP) ## speed against the peers; writes bench_out/ and prints the ratio table
 	$(BIN)/python -m pytest benchmarks/ $(ARGS)
 
-weights: $(STAMP) ## train the weights of diar-glass from nothing: make weights PICTURES=paintings/ (three hours)
+weights: $(STAMP) ## train the weights of diar-glass from nothing: make weights PICTURES=paintings/ (two hours)
 	@test -d "$(PICTURES)" || { echo "name a folder of pictures to learn from: make weights PICTURES=paintings/" >&2; exit 1; }
 	$(BIN)/python examples/train.py $(RUNS)/diar-1 @examples/recipes/diar-1.txt --textures $(PICTURES) --pool $(RUNS)/pool
 	$(BIN)/python examples/train.py $(RUNS)/diar-2 @examples/recipes/diar-2.txt --textures $(PICTURES) --pool $(RUNS)/pool \
 	  --initial $(RUNS)/diar-1/FaithfulDIAR.safetensors
-	$(BIN)/python examples/train.py $(RUNS)/diar-3 @examples/recipes/diar-3.txt --textures $(PICTURES) --pool $(RUNS)/pool \
-	  --initial $(RUNS)/diar-2/FaithfulDIAR.safetensors
 
 render-env: $(RENDER_STAMP) ## Blender in an environment of its own, for examples/render_dataset.py
 
