@@ -17,7 +17,7 @@ from diar_ops.aggregate import exposure_gain
 from diar_ops.colour import linear_to_srgb, srgb_to_linear
 from diar_ops.geometry import warp_homography
 from diar_ops.models import load_pretrained
-from diar_ops.models.weights.load import SHIPPED
+from diar_ops.models.weights.load import SHIPPED, SHIPPED_RESTORERS
 from diar_ops.models.weights.registry import RESTORERS
 from diar_ops.pipeline import AGGREGATORS, settle_frames
 
@@ -103,7 +103,7 @@ def _network(word: str) -> Method:
         path = Path(word) if Path(word).is_file() or not name else Path(named)
         name = name if path != Path(word) else path.stem
     else:
-        names = ", ".join((*CLASSICAL, "diar", DEFAULT))
+        names = ", ".join((*CLASSICAL, *SHIPPED_RESTORERS, DEFAULT))
         raise OptionError(
             f"unknown method {requested}: expected one of {names}, a classical one followed by "
             f"{EXPOSURE}, or the path of a weights file; networks may be followed by {SETTLED}"

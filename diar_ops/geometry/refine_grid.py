@@ -91,7 +91,7 @@ def refine_grid(
             every eighth step.
         smoothness: Factor on the energy of the prior. At 1, the displacements' second derivative
             times the image's longer side is expected to be about 0.3, the displacements
-            themselves to be below 2 % of that side.
+            themselves, what is free aside, to be below 2 % of that side.
         features: See :func:`refine_homography`.
         start: Optional (B, 2, rows + 3, columns + 3) grids to begin with, B may be 1; default 0.
         shapes: Optional (R, rows + 3, columns + 3) control points of displacements, in any unit, of

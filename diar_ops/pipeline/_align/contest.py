@@ -73,10 +73,9 @@ def contest(copy: WorkingCopy, anchor: Look, homography: Tensor, refine: Callabl
             scores.append((lead(photo, look_through(copy, other, size), anchor), other))
         else:
             weak = weak or rival.lead < LEAST_LEAD
-    for turned in _quarter_turns(homography, photo, anchor) if likeness(photo, anchor) < LEAST_LIKENESS else ():
-        other = refine(turned)
-        if other is not None:
-            scores.append((lead(photo, look_through(copy, other, size), anchor), other))
+    if likeness(photo, anchor) < LEAST_LIKENESS:
+        turned = (refine(turn) for turn in _quarter_turns(homography, photo, anchor))
+        scores += [(lead(photo, look_through(copy, H, size), anchor), H) for H in turned if H is not None]
     if scores:
         # Of several wrong places none may win against another: the right one does.
         score, other = min(scores, key=lambda scored: scored[0])
