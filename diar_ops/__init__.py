@@ -1,219 +1,30 @@
 """Align and reconstruct a flat picture from several spoiled photos.
 
-The ops, the networks and the pipeline are importable from here (:data:`__all__`). What reads and
+The ops, the networks and the pipeline are importable from here (``diar_ops/_names.py`` lists
+them); they, and torch, are loaded when the first of them is asked for. What reads and
 writes files is in :mod:`diar_ops.data`, :mod:`diar_ops.textures`, :mod:`diar_ops.cycles` and
 :mod:`diar_ops.results`; training in :mod:`diar_ops.training`.
 """
 
-from diar_ops._errors import DeviceError, DiarError, DtypeError, OptionError, OutputError, ShapeError, WeightsError
-from diar_ops._types import (
-    Alignment,
-    BundleAdjustment,
-    FeatureMap,
-    HomographyEstimate,
-    Matches,
-    PairMatches,
-    Reason,
-    Reconstruction,
-    RefinedGrid,
-    RefinedHomography,
-    Warped,
-)
-from diar_ops._version import __version__ as __version__
-from diar_ops.aggregate import (
-    ConsensusLogits,
-    EmbeddedMeanAggregate,
-    ExposureGain,
-    IntrinsicAggregate,
-    MeanAggregate,
-    MedianAggregate,
-    RPCAAggregate,
-    SoftmaxAggregate,
-    SoftMinimumAggregate,
-    SwinAggregate,
-    SwinBlock,
-    consensus_logits,
-    embedded_mean_aggregate,
-    exposure_gain,
-    intrinsic_aggregate,
-    mean_aggregate,
-    median_aggregate,
-    rpca_aggregate,
-    soft_minimum_aggregate,
-    softmax_aggregate,
-    swin_aggregate,
-    swin_block,
-)
-from diar_ops.geometry import (
-    BundleAdjustHomographies,
-    LocalContrast,
-    RansacHomography,
-    RefineGrid,
-    RefineHomography,
-    WarpHomography,
-    bundle_adjust_homographies,
-    corner_error,
-    distort_points,
-    homography_distance,
-    homography_dlt,
-    homography_from_camera,
-    local_contrast,
-    normalize_homography,
-    ransac_homography,
-    refine_grid,
-    refine_homography,
-    transform_points,
-    undistort_points,
-    warp_homography,
-)
-from diar_ops.matching import (
-    DenseDescriptor,
-    DenseSIFT,
-    ImagePyramid,
-    MatchDense,
-    MatchLocal,
-    MatchPyramid,
-    MutualNearest,
-    cosine_similarity,
-    dense_descriptors,
-    dense_sift,
-    dense_stages,
-    image_pyramid,
-    level_features,
-    match_dense,
-    match_local,
-    match_pyramid,
-    mutual_nearest,
-)
-from diar_ops.metrics import psnr, rmse, ssim
-from diar_ops.models import (
-    DIAR,
-    DeepResidualSets,
-    DeepResidualSetsConfig,
-    DIARConfig,
-    DualDescriptor,
-    DualDescriptorConfig,
-    FaithfulDIAR,
-    FaithfulDIARConfig,
-    ResNetTrunk,
-    load_descriptor,
-    load_pretrained,
-    save_pretrained,
-)
-from diar_ops.pipeline import AlignOptions, SettleFrames, align_sequence, reconstruct_sequence, settle_frames
-from diar_ops.scene import JpegCompress, jpeg_compress, photograph, render_planar_scene, sample_planar_scene
-from diar_ops.sharpness import relative_sharpness
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = [  # noqa: RUF022 - grouped by purpose
-    # shared ground
-    "Alignment",
-    "BundleAdjustment",
-    "DeviceError",
-    "DiarError",
-    "DtypeError",
-    "FeatureMap",
-    "HomographyEstimate",
-    "Matches",
-    "OptionError",
-    "OutputError",
-    "PairMatches",
-    "Reason",
-    "Reconstruction",
-    "RefinedGrid",
-    "RefinedHomography",
-    "ShapeError",
-    "Warped",
-    "WeightsError",
-    # matching
-    "cosine_similarity",
-    "image_pyramid",
-    "ImagePyramid",
-    "level_features",
-    "mutual_nearest",
-    "MutualNearest",
-    "match_dense",
-    "MatchDense",
-    "match_local",
-    "MatchLocal",
-    "match_pyramid",
-    "MatchPyramid",
-    "dense_descriptors",
-    "DenseDescriptor",
-    "dense_sift",
-    "dense_stages",
-    "DenseSIFT",
-    # geometry
-    "homography_dlt",
-    "ransac_homography",
-    "RansacHomography",
-    "refine_grid",
-    "RefineGrid",
-    "refine_homography",
-    "RefineHomography",
-    "bundle_adjust_homographies",
-    "BundleAdjustHomographies",
-    "corner_error",
-    "distort_points",
-    "undistort_points",
-    "homography_distance",
-    "homography_from_camera",
-    "local_contrast",
-    "LocalContrast",
-    "normalize_homography",
-    "transform_points",
-    "WarpHomography",
-    "warp_homography",
-    # scene
-    "jpeg_compress",
-    "JpegCompress",
-    "photograph",
-    "render_planar_scene",
-    "sample_planar_scene",
-    # models
-    "DeepResidualSets",
-    "DeepResidualSetsConfig",
-    "DIAR",
-    "DIARConfig",
-    "DualDescriptor",
-    "DualDescriptorConfig",
-    "FaithfulDIAR",
-    "FaithfulDIARConfig",
-    "load_descriptor",
-    "load_pretrained",
-    "ResNetTrunk",
-    "save_pretrained",
-    # aggregate
-    "consensus_logits",
-    "ConsensusLogits",
-    "exposure_gain",
-    "ExposureGain",
-    "MeanAggregate",
-    "IntrinsicAggregate",
-    "MedianAggregate",
-    "RPCAAggregate",
-    "SoftMinimumAggregate",
-    "SoftmaxAggregate",
-    "mean_aggregate",
-    "intrinsic_aggregate",
-    "median_aggregate",
-    "rpca_aggregate",
-    "soft_minimum_aggregate",
-    "softmax_aggregate",
-    "embedded_mean_aggregate",
-    "EmbeddedMeanAggregate",
-    "swin_aggregate",
-    "SwinAggregate",
-    "swin_block",
-    "SwinBlock",
-    # pipeline
-    "AlignOptions",
-    "align_sequence",
-    "reconstruct_sequence",
-    "settle_frames",
-    "SettleFrames",
-    # metrics
-    "psnr",
-    "relative_sharpness",
-    "rmse",
-    "ssim",
-]
+from diar_ops._version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from diar_ops._names import *  # noqa: F403
+
+
+def __getattr__(name: str) -> Any:
+    """Load all public names: programs set up the threads of torch before, and help needs no torch."""
+    if name == "__all__" or not name.startswith("__"):
+        public = import_module("diar_ops._names")
+        globals().update({known: getattr(public, known) for known in ("__all__", *public.__all__)})
+        if name in globals():
+            return globals()[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """List the public names beside what is loaded already."""
+    return sorted({*globals(), *import_module("diar_ops._names").__all__})

@@ -1,48 +1,18 @@
-"""What the scripts share: help from their docstring, and how they end."""
+"""What the scripts share: help from their docstring and from options, and how they end."""
 
 from __future__ import annotations
 
 import argparse
 import shlex
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from tqdm import tqdm
+from diar_ops._errors import OptionError
+from diar_ops._options import Described
+from diar_ops.cli.ending import exit_code as exit_code
+from diar_ops.cli.ending import set_up_process
 
-from diar_ops import DiarError, OptionError
-from diar_ops.results import Listener
-
-
-class TerminalListener(Listener):
-    """Prints what a run tells, and shows bars of its progress."""
-
-    def info(self, sentence: str) -> None:
-        """Print a sentence."""
-        print(sentence)
-
-    def warning(self, sentence: str) -> None:
-        """Print a sentence to the standard error."""
-        print(sentence, file=sys.stderr)
-
-    @contextmanager
-    def step(self, name: str) -> Iterator[Callable[..., None]]:
-        """Show the progress of a step, one bar for each label that it gives to what it does."""
-        bars: dict[str | int, tqdm[None]] = {}
-
-        def progress(*state: str | int) -> None:
-            label, done, total = state if len(state) == 3 else (name, *state)
-            if label not in bars:
-                # disable=None: no bar where nobody watches, such as in a log file
-                bars[label] = tqdm(desc=str(label), total=int(total), leave=False, disable=None)
-            bars[label].update(int(done) - bars[label].n)
-
-        try:
-            yield progress
-        finally:
-            for bar in bars.values():
-                bar.close()
+set_up_process()  # scripts import this before anything that brings torch
 
 
 class Argument(NamedTuple):
@@ -93,34 +63,27 @@ def argument_parser(doc: str | None, *arguments: Argument, option_files: bool = 
     return parser
 
 
+def add_option(parser: argparse.ArgumentParser, known: Described, *, nargs: str | int = "+") -> None:
+    """Add an option that a dataclass describes; one of several values takes ``nargs`` of them."""
+    text = known.help.replace("%", "%%")
+    if known.kind is bool:
+        parser.add_argument(known.flag, help=text, action="store_true")
+        return
+    several = {"nargs": nargs} if known.several else {}
+    parser.add_argument(
+        known.flag,
+        default=known.default,
+        type=known.kind,
+        help=text,
+        metavar=None if known.choices else known.metavar,
+        choices=known.choices or None,
+        **several,
+    )
+
+
 def check_minimum(options: argparse.Namespace, **least: int) -> None:
     """Raise :class:`OptionError` unless each named option is as large as it must be."""
     for name, bound in least.items():
         value = getattr(options, name)
         if value < bound:
             raise OptionError(f"--{name} must be {bound} or more, got {value}")
-
-
-def exit_code(run: Callable[[], str], *, less_memory: str, stopped: str) -> int:
-    """Run, print what it returns, and turn every failure into one sentence and an exit code.
-
-    Args:
-        run: The script.
-        less_memory: What to do where memory is short.
-        stopped: What became of the results after Ctrl-C.
-
-    Returns:
-        0 on success, 1 after an error, 130 after Ctrl-C, as shells have it.
-    """
-    try:
-        print(run())
-    except DiarError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except MemoryError:
-        print(f"error: not enough memory; {less_memory}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"stopped; {stopped}", file=sys.stderr)
-        return 130
-    return 0

@@ -7,16 +7,16 @@ import shlex
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext, redirect_stdout
-from dataclasses import MISSING, Field, fields
 from inspect import get_annotations
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import TypeVar
 
 import torch
 from tqdm import tqdm
 
-from _cli import argument_parser, exit_code
+from _cli import add_option, argument_parser, exit_code  # isort: split - before torch
 from diar_ops._checks import check_device
+from diar_ops._options import described_options
 from diar_ops.models import save_pretrained
 from diar_ops.training import Progress, RunConfig, Task, Trainer, join_processes
 
@@ -59,33 +59,12 @@ def _parse_arguments(argv: list[str] | None, doc: str | None, config_type: type[
     """Return output folder and options; the help lists a class's own options before its bases'."""
     parser = argument_parser(doc, option_files=True)
     parser.add_argument("out", metavar="OUT", help="output folder; an unfinished run is continued")
-    hints = get_type_hints(config_type)
-    options = {f.name: f for f in fields(config_type)}
+    options = {known.name: known for known in described_options(config_type)}
     for kind in config_type.__mro__:
         for name in get_annotations(kind):
-            parser.add_argument(f"--{name.replace('_', '-')}", **_argument_options(options[name], hints[name]))
+            add_option(parser, options[name], nargs=2 if name == "frames" else "+")
     values = vars(parser.parse_args(argv))
     return Path(values.pop("out")), config_type(**values)
-
-
-def _argument_options(f: Field[Any], hint: Any) -> dict[str, Any]:
-    """Return the keyword arguments of argparse for a field."""
-    assert f.default is not MISSING
-    several = isinstance(f.default, tuple)
-    shown = " ".join(map(str, f.default)) if several else f.default
-    text = f.metadata["help"].replace("%", "%%")
-    known = "(default" in text or shown is None or shown == ""
-    choices = f.metadata.get("choices")
-    options = {
-        "default": f.default,
-        "type": next((kind for kind in (int, float) if kind.__name__ in str(hint)), str),
-        "help": text if known else f"{text} (default: {shown})",
-        "metavar": f.metadata["metavar"] if choices is None else None,
-        "choices": choices,
-    }
-    if several:
-        options["nargs"] = 2 if f.name == "frames" else "+"
-    return options
 
 
 def _training_device(config: RunConfig) -> torch.device:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,21 +15,24 @@ import torch
 from torch import nn
 
 from diar_ops._checks import check_device
-from diar_ops._errors import DiarError
+from diar_ops._errors import DiarError, OptionError
+from diar_ops._options import option
 from diar_ops._types import Alignment, Reason, Reconstruction
 from diar_ops.data import Photo, find_photo, is_sequence, list_images, read_photos
 from diar_ops.models import load_descriptor, load_pretrained
 from diar_ops.models.weights.load import SHIPPED_RESTORERS
 from diar_ops.models.weights.registry import RESTORERS
-from diar_ops.pipeline import AGGREGATORS, align_sequence, aligned_frames, reconstruct_sequence
-from diar_ops.results.files import check_results_folder, write_results
+from diar_ops.pipeline import AGGREGATORS, BENDS, align_sequence, aligned_frames, reconstruct_sequence
+from diar_ops.results.files import check_results_folder, telling_what_is_there, write_results
 from diar_ops.results.ground_truth import GroundTruth, read_ground_truth, score_against
 from diar_ops.results.report import render_report
 
 
 @dataclass(frozen=True)
 class CleanOptions:
-    """How photos are cleaned. Errors name the options as the command line does.
+    """How photos are cleaned: each field carries the help of whatever offers it.
+
+    Errors name fields in backquotes: the command makes flags of them, the page names of its parts.
 
     Attributes:
         reference: Photo whose view the picture takes: a file name, a number from 0, or ``"auto"``.
@@ -45,24 +49,59 @@ class CleanOptions:
         overwrite: Whether to replace earlier results.
 
     Raises:
-        DiarError: The device cannot be used, or the seed does not fit.
+        DiarError: The device cannot be used, the size is too small, or the seed does not fit.
     """
 
-    reference: str = "auto"
-    descriptor: str = "sift"
-    aggregator: str = "diar"
-    lens: bool = False
-    bends: str = "none"
-    device: str = "cpu"
-    max_size: int | None = None
-    seed: int = 0
-    ground_truth: str | None = None
-    overwrite: bool = False
+    reference: str = option(
+        "auto",
+        "photo whose view the picture takes: a file name, a number from 0, or auto: the best-connected, "
+        "most frontal and sharpest one",
+        "NAME|INDEX",
+    )
+    descriptor: str = option(
+        "sift",
+        "what photos are matched by: sift needs no weights; dual is trained and comes with the package; "
+        "resnet18, resnet34 and resnet50 download theirs once; or a file of such weights",
+        "sift|dual|NAME|FILE",
+    )
+    aggregator: str = option(
+        "diar",
+        "how a pixel is made from the photos: diar, a trained network, evens out their light and weighs them; "
+        "diar-glass is one that was trained on pictures behind glass; without one: "
+        f"{', '.join(AGGREGATORS)} (consensus averages the photos that agree, soft_minimum the darkest that do, "
+        "against reflections; rpca, intrinsic and networks other than these work on all photos in full at once "
+        "and do not tell which gave what); or a file of weights that examples/train.py wrote",
+        "NAME|FILE",
+    )
+    lens: bool = option(
+        False,
+        "estimate how the lens bends straight lines, too, and straighten the picture: for whole photos of one "
+        "camera at one zoom that stand still in the middle of the report's animation, but not in its corners; "
+        "takes up to twice the time to align",
+    )
+    bends: str = option(
+        "none",
+        "auto looks for what is not quite flat (pages that curl, covers that bulge) and lays each photo over the "
+        "reference by smooth displacements, too, where that fits clearly better",
+        choices=BENDS,
+    )
+    device: str = option("cpu", "where to compute: cpu, cuda, ...", "DEVICE")
+    max_size: int | None = option(None, "shrink photos to this longest side first (default: full resolution)", "PIXELS")
+    seed: int = option(0, "seed of the random sampling", "SEED")
+    ground_truth: str | None = option(
+        None,
+        "the known original to compare with: an image, or the folder of a rendered sequence; a single folder that "
+        "is one brings its own",
+        "DIR|FILE",
+    )
+    overwrite: bool = option(False, "replace earlier results in the output folder")
 
     def __post_init__(self) -> None:
-        check_device("--device", self.device)
+        check_device("`device`", self.device)
+        if self.max_size is not None and self.max_size < 16:
+            raise OptionError(f"`max_size` must be 16 pixels or more, got {self.max_size}")
         if not -(2**63) <= self.seed < 2**63:
-            raise DiarError(f"--seed must fit into 64 bits, got {self.seed}")
+            raise OptionError(f"`seed` must fit into 64 bits, got {self.seed}")
 
 
 class Listener:
@@ -90,6 +129,7 @@ class CleanResult(NamedTuple):
         reconstruction: The clean picture and its weights.
         scores: Comparison with the original; empty if there is none.
         timings: Seconds of each step, in order.
+        skipped: A sentence of each file that could not be read.
     """
 
     folder: Path
@@ -98,6 +138,21 @@ class CleanResult(NamedTuple):
     reconstruction: Reconstruction
     scores: Mapping[str, Any]
     timings: Mapping[str, float]
+    skipped: Sequence[str] = ()
+
+    def document(self) -> dict[str, Any]:
+        """Return the run as plain JSON data: folder, photos with verdicts, scores, seconds."""
+        return {
+            "folder": str(self.folder),
+            "reference": self.names[self.alignment.reference],
+            "photos": [
+                {"file": name, "aligned": reason == Reason.OK, "reason": reason.name, "why": reason.explanation}
+                for name, reason in zip(self.names, map(Reason, self.alignment.reason.tolist()), strict=True)
+            ],
+            "skipped": list(self.skipped),
+            "scores": _finite(self.scores),
+            "timings": dict(self.timings),
+        }
 
     def summary(self) -> str:
         """Sum up the run in one line."""
@@ -143,6 +198,7 @@ def clean_photos(
     with _timed(timings, "reading photos", listener) as progress:
         loaded, notes = read_photos(files, max_size=options.max_size, progress=progress)
     _check_photos(loaded, notes, listener)
+    skipped = tuple(notes)
     names, frames, valid = zip(*((p.name, p.pixels, p.valid) for p in loaded), strict=True)
     reference = "auto" if options.reference == "auto" else find_photo(names, options.reference)
     descriptor = load_descriptor(options.descriptor, device=options.device)
@@ -175,7 +231,7 @@ def clean_photos(
     report = render_report(
         frames, names, alignment, reconstruction, timings=timings, scores=scores, settings=settings, warnings=notes
     )
-    with _timed(timings, "writing results", listener) as progress:
+    with _timed(timings, "writing results", listener) as progress, telling_what_is_there(folder):
         write_results(
             folder,
             names,
@@ -187,7 +243,14 @@ def clean_photos(
             icc_profile=loaded[alignment.reference].icc_profile,
             overwrite=options.overwrite,
         )
-    return CleanResult(folder, names, alignment, reconstruction, scores, timings)
+    return CleanResult(folder, names, alignment, reconstruction, scores, timings, skipped)
+
+
+def _finite(value: Any) -> Any:
+    """Return scores with None for what no number of JSON is: the PSNR of equal pictures."""
+    if isinstance(value, Mapping):
+        return {key: _finite(part) for key, part in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @contextmanager
@@ -204,7 +267,7 @@ def _timed(timings: dict[str, float], name: str, listener: Listener) -> Iterator
 def _check_folder(folder: str | PathLike[str], files: Sequence[Path], overwrite: bool) -> Path:
     out = Path(folder).resolve()
     if {file.resolve().parent for file in files} & {out, out / "aligned", out / "weights"}:
-        raise DiarError("results never go where the photos are; choose another folder with --out")
+        raise DiarError("results never go where the photos are; choose another folder")
     return check_results_folder(folder, overwrite=overwrite)
 
 
@@ -214,13 +277,13 @@ def _load_aggregator(name: str, device: str = "cpu") -> str | nn.Module:
         return name
     if name not in SHIPPED_RESTORERS and not Path(name).is_file():
         raise DiarError(
-            f"--aggregator must be one of {', '.join((*SHIPPED_RESTORERS, *AGGREGATORS))} or a file of weights, "
+            f"`aggregator` must be one of {', '.join((*SHIPPED_RESTORERS, *AGGREGATORS))} or a file of weights, "
             f"got {name!r}, which is neither"
         )
     network = load_pretrained(name)
     if type(network).__name__ not in RESTORERS:
         raise DiarError(
-            f"--aggregator: {name} holds a {type(network).__name__}, which does not make pictures of photos; give the "
+            f"`aggregator`: {name} holds a {type(network).__name__}, which does not make pictures of photos; give the "
             f"weights of one of {', '.join(RESTORERS)}"
         )
     return network.to(device)

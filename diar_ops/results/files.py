@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -72,7 +73,7 @@ def check_results_folder(folder: str | PathLike[str], *, overwrite: bool) -> Pat
         for name in (_PICTURE, _DOCUMENT, _REPORT, "aligned", "weights"):
             if not overwrite and (folder / name).exists():
                 raise OutputError(
-                    f"{folder} already holds results ({name}); choose another folder or allow overwriting (--overwrite)"
+                    f"{folder} already holds results ({name}); choose another folder or allow overwriting (`overwrite`)"
                 )
     except OSError as error:
         raise OutputError(f"cannot write into {folder}: {describe_os_error(error)}") from error
@@ -80,6 +81,21 @@ def check_results_folder(folder: str | PathLike[str], *, overwrite: bool) -> Pat
     write_text_atomic(probe, "", overwrite=True)
     probe.unlink(missing_ok=True)
     return folder
+
+
+@contextmanager
+def telling_what_is_there(folder: Path) -> Iterator[None]:
+    """Let an :class:`OutputError` in the middle of the writing say what of it is there."""
+    try:
+        yield
+    except OutputError as error:
+        there = [name for name in (_PICTURE, "aligned", "weights", _DOCUMENT, _REPORT) if (folder / name).exists()]
+        if not there:
+            raise
+        raise OutputError(
+            f"{error}; of the results {', '.join(there)} are there, every file of them whole: running again with "
+            "`overwrite` completes them"
+        ) from error
 
 
 def homographies_document(names: Sequence[str], alignment: Alignment) -> dict[str, Any]:

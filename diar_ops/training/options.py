@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Annotated, Any, NamedTuple, get_args, get_type_hints
 
 import torch
 
 from diar_ops._checks import check_option
 from diar_ops._errors import OptionError
+from diar_ops._options import option
 
 #: The learning rate at the end of the cosine, as a share of the highest.
 LAST_RATE = 0.01
@@ -39,23 +40,12 @@ POSITIVE = Bounds("more than 0", lambda value: value > 0)
 SHARE = Bounds("0 to 1", lambda value: 0 <= value <= 1)
 
 
-def option(default: Any, text: str, metavar: str = "N", **metadata: Any) -> Any:
-    """Return a field of :class:`Options`.
-
-    Args:
-        default: Default value; a tuple where the option takes several values.
-        text: One line of help.
-        metavar: Placeholder of the value in the help of a script.
-        metadata: ``free=True`` where a run may be continued with another value, which says where
-            and how long it goes on and what is measured, not what a step does; ``choices`` for the
-            help of a script.
-    """
-    return field(default=default, metadata={"help": text, "metavar": metavar, **metadata})
-
-
 @dataclass(frozen=True, kw_only=True)
 class Options:
     """Base of dataclasses whose fields are made by :func:`option`.
+
+    A field says ``free=True`` where a run may be continued with another value, which says where and
+    how long it goes on and what is measured, not what a step does.
 
     Raises:
         OptionError: A value is outside the :class:`Bounds` of its annotation.

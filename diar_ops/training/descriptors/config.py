@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
+from diar_ops._options import option
 from diar_ops.training.descriptors.pairs import PairRanges
-from diar_ops.training.options import RunConfig, at_least, option
+from diar_ops.training.options import RunConfig, at_least
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,11 +11,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from diar_ops._checks import check_option
+from diar_ops._options import option
 from diar_ops._seeds import generator_for
 from diar_ops.geometry import homography_dlt, transform_points, warp_homography
 from diar_ops.scene import photograph
 from diar_ops.training.camera import ideal_photos
-from diar_ops.training.options import Options, option
+from diar_ops.training.options import Options
 from diar_ops.training.rendered import RenderedSequences
 
 #: Pixels that are cut off a photo on each side at random: JPEG's blocks shall lie anywhere.

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from diar_ops._options import option
 from diar_ops._types import Warped
 from diar_ops.colour import linear_to_srgb, srgb_to_linear
 from diar_ops.geometry import homography_dlt, warp_homography
 from diar_ops.scene import CameraRanges, photograph
 from diar_ops.training.camera import ideal_photos
-from diar_ops.training.options import SHARE, Options, at_least, option
+from diar_ops.training.options import SHARE, Options, at_least
 
 #: The darkest that a picture is made, as a factor of linear light.
 DARKEST = 0.6

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from diar_ops._errors import OptionError
-from diar_ops.training.options import SHARE, Bounds, RunConfig, at_least, option
+from diar_ops._options import option
+from diar_ops.training.options import SHARE, Bounds, RunConfig, at_least
 from diar_ops.training.restoration.augment import AugmentRanges
 
 SIDES = Bounds("sides of at least 11 pixels", lambda sides: bool(sides) and min(sides) >= 11)

@@ -29,7 +29,7 @@ def test_earlier_results_are_kept(run: Runner, good: Path, tmp_path: Path, monke
     before = contents(out)
     with monkeypatch.context() as patch:
         patch.setattr(clean_module, "align_sequence", refuse_to_align)
-        assert_one_error(run(good, "--out", out), "already holds results", "overwriting")
+        assert_one_error(run(good, "--out", out), "already holds results", "(--overwrite)")
     assert contents(out) == before
     (good / "c.png").unlink()
     assert run(good, "--out", out, "--overwrite").code == 0
@@ -68,7 +68,7 @@ def test_a_disk_that_fills_up(run: Runner, good: Path, tmp_path: Path, monkeypat
 
     monkeypatch.setattr(os, "replace", fill_up)
     result = run(good, "--out", out, "--overwrite", "--aggregator", "median")
-    assert_one_error(result, "the disk is full", "aligned")
+    assert_one_error(result, "the disk is full", "clean.png, aligned", "with --overwrite completes")
     assert "clean.png" in written
     after = contents(out)
     assert set(after) == set(before), "nothing lost, nothing half-written left behind"
@@ -168,7 +168,7 @@ def test_results_never_go_where_the_photos_are(run: Runner, good: Path) -> None:
     before = {path: path.read_bytes() for path in sorted(good.iterdir()) if path.is_file()}
     for arguments, out in (((good,), good), (tuple(before)[:3], good)):
         result = run(*arguments, "--out", out, "--overwrite")
-        assert_one_error(result, "where the photos are", "--out")
+        assert_one_error(result, "where the photos are", "another folder")
     assert {path: path.read_bytes() for path in before} == before
 
 

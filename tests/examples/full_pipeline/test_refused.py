@@ -58,7 +58,7 @@ def test_reference_that_is_none(run: Runner, good: Path, tmp_path: Path, asked: 
         ("--aggregator", "best", f"diar, diar-glass, {', '.join(AGGREGATORS)} or a file of weights, got 'best'"),
         ("--device", "nonsense", "--device: cannot compute on 'nonsense'"),
         ("--ground-truth", "missing.png", "missing.png does not exist"),
-        ("--max-size", "15", "max_size >= 16"),
+        ("--max-size", "15", "--max-size must be 16 pixels or more"),
     ],
 )
 @pytest.mark.usefixtures("no_long_work")
