@@ -11,10 +11,13 @@ from inspect import get_annotations
 from pathlib import Path
 from typing import TypeVar
 
+# First, before torch: it sets up the threads.
+from _cli import add_option, argument_parser, exit_code
+
+# isort: split
 import torch
 from tqdm import tqdm
 
-from _cli import add_option, argument_parser, exit_code  # isort: split - before torch
 from diar_ops._checks import check_device
 from diar_ops._options import described_options
 from diar_ops.models import save_pretrained

@@ -24,11 +24,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+# First, before torch: it sets up the threads.
+from _cli import Argument, argument_parser, exit_code
+
+# isort: split
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from _cli import Argument, argument_parser, exit_code  # isort: split - before torch
 from diar_ops import photograph, render_planar_scene, warp_homography
 from diar_ops._files import atomic_path, write_image, write_text_atomic
 from diar_ops._pixels import image_size
