@@ -69,7 +69,7 @@ def add_option(parser: argparse.ArgumentParser, known: Described, *, nargs: str 
     if known.kind is bool:
         parser.add_argument(known.flag, help=text, action="store_true")
         return
-    several = {"nargs": nargs} if known.several else {}
+    several: dict[str, Any] = {"nargs": nargs} if known.several else {}
     parser.add_argument(
         known.flag,
         default=known.default,
