@@ -4,6 +4,7 @@ from diar_ops._errors import DeviceError, DiarError, DtypeError, OptionError, Ou
 from diar_ops._types import (
     Alignment,
     BundleAdjustment,
+    Canvas,
     FeatureMap,
     HomographyEstimate,
     Matches,
@@ -102,6 +103,7 @@ __all__ = [  # noqa: RUF022 - grouped by purpose
     # shared ground
     "Alignment",
     "BundleAdjustment",
+    "Canvas",
     "DeviceError",
     "DiarError",
     "DtypeError",

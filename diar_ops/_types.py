@@ -399,11 +399,24 @@ def _overlap(homography_reference_frame: Tensor, size: tuple[int, int], referenc
     return share
 
 
+class Canvas(NamedTuple):
+    """What a picture is made on: a rectangle of the plane, as seen from anywhere.
+
+    Attributes:
+        homography_canvas_reference: (3, 3) floating point, canvas ~ H @ reference, in pixels,
+            undistorted ones, where a lens was found; its scale and sign do not matter.
+        size: (height, width) of the canvas.
+    """
+
+    homography_canvas_reference: Tensor
+    size: tuple[int, int]
+
+
 class Reconstruction(NamedTuple):
     """The clean picture and the share of each frame in it.
 
     Attributes:
-        image: (3, H, W) in [0, 1], in the reference's coordinates.
+        image: (3, H, W) in [0, 1], in the coordinates of the reference, or of the canvas.
         coverage: (1, H, W) int64, number of frames that show the pixel; where it is 0 the image
             is black.
         weights: (T, 1, H, W) share of each frame in each pixel; sums to 1 over T where

@@ -23,9 +23,11 @@ from diar_ops._checks import (
 )
 from diar_ops._errors import ShapeError
 from diar_ops._module import OpModule
+from diar_ops._pixels import constant
 from diar_ops._types import Warped
+from diar_ops.geometry._matrix3 import determinant, scale_to_unit
 from diar_ops.geometry._operator import define_operator
-from diar_ops.geometry._spline import EXTRA, DisplacementGrid
+from diar_ops.geometry._spline import EXTRA, DisplacementGrid, ProjectedGrid
 from diar_ops.geometry._warp.grid import sampling_matrix
 from diar_ops.geometry._warp.rows import WarpPlan, warp_bands, warp_rows
 from diar_ops.geometry._warp.sampler import SourcePyramid
@@ -51,6 +53,7 @@ def warp_homography(
     grid: Tensor | None = None,
     grid_size: tuple[float, float] | None = None,
     grid_offset: tuple[float, float] = (0, 0),
+    homography_grid_dst: Tensor | None = None,
 ) -> Warped:
     """Resample images into the destination of a homography: dst ~ H @ src, inverted inside.
 
@@ -98,11 +101,15 @@ def warp_homography(
         grid_size: (height, width) that the cells span, in pixels of the output. ``None``: the
             output.
         grid_offset: Position (x, y) of the output's first pixel within them.
+        homography_grid_dst: Optional (B, 3, 3), grid's plane ~ H @ dst, for a grid that was found
+            in another plane than the output: it then is in pixels of that plane, to which output
+            pixels go, are displaced, and come back. B may be 1 and is broadcast. ``None``: the
+            output's own plane. An item whose matrix is singular or not finite is invalid.
 
     Returns:
         :class:`Warped`: image (B, C, h, w) in the dtype of ``image``, 0 where invalid, and valid
         (B, 1, h, w) bool. Positions are computed in at least float32. Differentiable with respect
-        to image, homography, distortion and grid.
+        to image, homographies, distortion and grid.
 
     Raises:
         ShapeError: A shape does not fit, or the batch sizes do not broadcast.
@@ -117,10 +124,12 @@ def warp_homography(
         >>> warp_homography(image, H)
         Warped(image=tensor([[[[0., 1., 2.]]]]), valid=tensor([[[[False,  True,  True]]]]))
     """
-    size = _check(image, homography_dst_src, valid, front, distortion, grid, size, mode, max_shrink)
+    size = _check(
+        image, homography_dst_src, valid, front, distortion, grid, homography_grid_dst, size, mode, max_shrink
+    )
     photo = _check_photo(photo_size, photo_offset, image)
     span = _check_span(grid, grid_size, grid_offset)
-    options = (mode, antialias, max_shrink, distortion, *photo, grid, *span)
+    options = (mode, antialias, max_shrink, distortion, *photo, grid, *span, homography_grid_dst)
     arguments: tuple[Any, ...] = (image, homography_dst_src, valid, front, *size, *options)
     traced = torch.compiler.is_compiling() and not is_exporting()
     return Warped(*(_operator(*arguments) if traced else _warp(*arguments)))
@@ -146,26 +155,34 @@ def _warp(
     grid_width: float | None,
     grid_x: float,
     grid_y: float,
+    homography_grid_dst: Tensor | None,
 ) -> Warped:
     """Do what :func:`warp_homography` says, with checked arguments."""
     size, dtype = (height, width), solve_dtype(image.dtype)
-    batch = _batch(image, homography_dst_src, front, distortion, grid)
+    batch = _batch(image, homography_dst_src, front, distortion, grid, homography_grid_dst)
     source_size = (image.shape[-2], image.shape[-1])
     lens = None
     if distortion is not None:
         coefficients = distortion.to(dtype).expand(batch)
         lens = PhotoLens(coefficients, source_size, (photo_height, photo_width), (photo_x, photo_y))
     rows, columns = (torch.arange(n, dtype=dtype, device=image.device) - (n - 1) / 2 for n in size)
-    bend = None
+    bend: DisplacementGrid | ProjectedGrid | None = None
     if grid is not None:
-        finite = grid.detach().isfinite().all(-1).all(-1).all(-1)[:, None, None]
-        # An item of which nothing is known is one whose homography is not.
-        homography_dst_src = torch.where(finite, homography_dst_src, torch.nan)
+        finite = grid.detach().isfinite().all(-1).all(-1).all(-1)
         span = (height if grid_height is None else grid_height, width if grid_width is None else grid_width)
-        middle = ((width - 1) / 2 + grid_x, (height - 1) / 2 + grid_y)
+        middle = ((width - 1) / 2, (height - 1) / 2)
+        offset = (grid_x, grid_y) if homography_grid_dst is not None else (middle[0] + grid_x, middle[1] + grid_y)
         bend = DisplacementGrid(
-            torch.where(finite[..., None], grid, 0).to(dtype).expand(batch, -1, -1, -1), span, middle
+            torch.where(finite[:, None, None, None], grid, 0).to(dtype).expand(batch, -1, -1, -1), span, offset
         )
+        if homography_grid_dst is not None:
+            G, usable = scale_to_unit(homography_grid_dst.to(dtype))
+            usable = usable & determinant(G)[1]
+            centre = constant([[1, 0, middle[0]], [0, 1, middle[1]], [0, 0, 1]], dtype=dtype, device=image.device)
+            G = torch.where(usable[:, None, None], G @ centre, centre)
+            bend, finite = ProjectedGrid(bend, G.expand(batch, -1, -1)), finite & usable
+        # An item of which nothing is known is one whose homography is not.
+        homography_dst_src = torch.where(finite[:, None, None], homography_dst_src, torch.nan)
     matrix = sampling_matrix(homography_dst_src, front, source_size, size, dtype)
     plan = WarpPlan(
         source=SourcePyramid.from_image(image.to(dtype), valid, mode),
@@ -178,7 +195,7 @@ def _warp(
         max_shrink=max_shrink,
         dtype=image.dtype,
     )
-    inputs = (image, matrix, distortion, grid)
+    inputs = (image, matrix, distortion, grid, homography_grid_dst)
     needs_grad = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in inputs)
     eager_cpu = image.device.type == "cpu" and not torch.compiler.is_compiling()
     if needs_grad or batch == 0 or not eager_cpu:
@@ -190,7 +207,7 @@ def _fake(
     image: Tensor, homography_dst_src: Tensor, valid: Tensor | None, front: Tensor | None, *options: Any
 ) -> Warped:
     height, width, *_, distortion = options[:6]
-    batch = _batch(image, homography_dst_src, front, distortion, options[10])
+    batch = _batch(image, homography_dst_src, front, distortion, options[10], options[-1])
     out = image.new_empty(batch, image.shape[1], height, width)
     return Warped(out, out.new_empty((batch, 1, height, width), dtype=torch.bool))
 
@@ -199,7 +216,8 @@ _operator = define_operator(
     "warp_homography",
     "Tensor image, Tensor homography_dst_src, Tensor? valid, Tensor? front, SymInt height, SymInt width, "
     "str mode, bool antialias, float? max_shrink, Tensor? distortion, SymInt photo_height, SymInt photo_width, "
-    "float photo_x, float photo_y, Tensor? grid, float? grid_height, float? grid_width, float grid_x, float grid_y",
+    "float photo_x, float photo_y, Tensor? grid, float? grid_height, float? grid_width, float grid_x, float grid_y, "
+    "Tensor? homography_grid_dst",
     2,
     _warp,
     _fake,
@@ -207,7 +225,12 @@ _operator = define_operator(
 
 
 def _batch(
-    image: Tensor, homography_dst_src: Tensor, front: Tensor | None, distortion: Tensor | None, grid: Tensor | None
+    image: Tensor,
+    homography_dst_src: Tensor,
+    front: Tensor | None,
+    distortion: Tensor | None,
+    grid: Tensor | None,
+    homography_grid_dst: Tensor | None,
 ) -> int:
     """Return the batch size that all tensors broadcast to."""
     op = "warp_homography"
@@ -218,6 +241,7 @@ def _batch(
         front=None if front is None else front.shape[:-1],
         distortion=None if distortion is None else distortion.shape,
         grid=None if grid is None else grid.shape[:1],
+        homography_grid_dst=None if homography_grid_dst is None else homography_grid_dst.shape[:1],
     )
     if len(leading) != 1:
         raise ShapeError(
@@ -233,6 +257,7 @@ def _check(
     front: Tensor | None,
     distortion: Tensor | None,
     grid: Tensor | None,
+    homography_grid_dst: Tensor | None,
     size: tuple[int, int] | None,
     mode: str,
     max_shrink: float | None,
@@ -247,11 +272,12 @@ def _check(
         front=(front, "? ... 2"),
         distortion=(distortion, "? K"),
         grid=(grid, "? M 2 rows columns"),
+        homography_grid_dst=(homography_grid_dst, "? L 3 3"),
     )
     check_floating(op, image=image, homography_dst_src=homography_dst_src, front=front)
-    check_floating(op, distortion=distortion, grid=grid)
+    check_floating(op, distortion=distortion, grid=grid, homography_grid_dst=homography_grid_dst)
     check_bool(op, valid=valid)
-    _batch(image, homography_dst_src, front, distortion, grid)
+    _batch(image, homography_dst_src, front, distortion, grid, homography_grid_dst)
     if sizes["H"] == 0 or sizes["W"] == 0:
         raise ShapeError(f"{op}: expected an image with pixels, got {list(image.shape)}")
     check_option(op, mode in MODES, f"mode to be one of {', '.join(MODES)}", mode)
@@ -327,6 +353,7 @@ class WarpHomography(OpModule):
         grid: Tensor | None = None,
         grid_size: tuple[float, float] | None = None,
         grid_offset: tuple[float, float] = (0, 0),
+        homography_grid_dst: Tensor | None = None,
     ) -> Warped:
         """Warp ``image`` with the stored options."""
         return warp_homography(
@@ -344,4 +371,5 @@ class WarpHomography(OpModule):
             grid=grid,
             grid_size=grid_size,
             grid_offset=grid_offset,
+            homography_grid_dst=homography_grid_dst,
         )

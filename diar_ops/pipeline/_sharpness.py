@@ -76,7 +76,7 @@ class SharedDetail:
 
     def warp(self, window: tuple[int, int, int, int], gain: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return what :meth:`AlignedSequence.warp` does, with all frames as sharp as the sharpest."""
-        octaves, full = len(self.sharpness.transfer), self.sequence.alignment.size
+        octaves, full = len(self.sharpness.transfer), self.sequence.size
         step = 2**octaves
         top, left, height, width = window
         first, begin = (max(0, start - 4 * step) // step * step for start in (top, left))
@@ -115,7 +115,7 @@ def survey_sharpness(sequence: AlignedSequence, gain: Tensor) -> Sharpness:
         sequence: The frames.
         gain: (T', 3) factors in linear light of the used ones.
     """
-    full, device = sequence.alignment.size, sequence.device
+    full, device = sequence.size, sequence.device
     octaves = OCTAVES + max(0, round(math.log2(max(full) / OCTAVES_SIZE)))
     starts = [_starts(n) for n in full]
     height, width = (min(n, TILE) for n in full)
@@ -148,6 +148,7 @@ def _warp_tiles(sequence: AlignedSequence, windows: list[tuple[int, int, int, in
             windows,
             valid=sequence.valid[t],
             distortion=alignment.distortion,
+            canvas=sequence.canvas,
             device=sequence.device,
         )
         for t in sequence.used

@@ -1,4 +1,4 @@
-"""Warp the frames of an aligned sequence onto windows of the reference."""
+"""Warp the frames of an aligned sequence onto windows of the reference, or of a canvas."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from diar_ops._pixels import image_size, resize_matrix, shrink_alike, shrink_valid, to_unit
-from diar_ops._types import Alignment
+from diar_ops._types import Alignment, Canvas
 from diar_ops.colour import linear_to_srgb, srgb_to_linear
 from diar_ops.geometry import distort_points, transform_points, warp_homography
 from diar_ops.geometry._spline import DisplacementGrid
@@ -29,6 +29,7 @@ class AlignedSequence(NamedTuple):
         alignment: How the frames lie over the reference.
         used: Indices of the frames that take part.
         device: Where they are warped.
+        canvas: What they are warped onto; ``None``: the reference.
     """
 
     frames: list[Tensor]
@@ -36,6 +37,12 @@ class AlignedSequence(NamedTuple):
     alignment: Alignment
     used: list[int]
     device: torch.device
+    canvas: Canvas | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of what the frames are warped onto."""
+        return self.alignment.size if self.canvas is None else self.canvas.size
 
     def warp(self, window: tuple[int, int, int, int], gain: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return a window of the used frames (1, T, 3, h, w) and valid (1, T, 1, h, w)."""
@@ -49,6 +56,7 @@ class AlignedSequence(NamedTuple):
                 distortion=self.alignment.distortion,
                 grid=None if self.alignment.grid is None else self.alignment.grid[t],
                 size=self.alignment.size,
+                canvas=self.canvas,
                 device=self.device,
             )
             for t in self.used
@@ -60,8 +68,8 @@ class AlignedSequence(NamedTuple):
         return self._replace(used=[t])
 
     def resized(self, size: tuple[int, int], longest: int) -> AlignedSequence:
-        """Resize the reference to ``size``, and frames to a longest side of ``longest`` at most."""
-        homography_small_reference = resize_matrix(self.alignment.size, size)
+        """Resize what the frames are warped onto to ``size``, and frames to ``longest`` at most."""
+        resize = resize_matrix(self.size, size)
         frames, valid = list(self.frames), list(self.valid)
         homography = self.alignment.homography_reference_frame.clone()
         for t in self.used:
@@ -71,7 +79,12 @@ class AlignedSequence(NamedTuple):
             if mask is not None and small != image_size(frame):
                 valid[t] = shrink_valid(mask[None], small)[0]
             homography_frame_small = torch.linalg.inv(resize_matrix(image_size(frame), small))
-            homography[t] = homography_small_reference @ homography[t].to(torch.float64) @ homography_frame_small
+            H = homography[t].to(torch.float64)
+            homography[t] = (resize @ H if self.canvas is None else H) @ homography_frame_small
+        if self.canvas is not None:
+            alignment = self.alignment._replace(homography_reference_frame=homography)
+            canvas = Canvas(resize @ self.canvas.homography_canvas_reference, size)
+            return self._replace(frames=frames, valid=valid, alignment=alignment, canvas=canvas)
         grid = self.alignment.grid
         grid = None if grid is None else resize_grid(grid, self.alignment.size, size)
         alignment = self.alignment._replace(homography_reference_frame=homography, size=size, grid=grid)
@@ -88,19 +101,21 @@ def warp_frame(
     distortion: float = 0.0,
     grid: Tensor | None = None,
     size: tuple[int, int] | None = None,
+    canvas: Canvas | None = None,
     device: torch.device | str | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Warp a frame onto a window of the reference, touching only the source pixels it needs.
+    """Warp a frame onto a window of the reference, or of a canvas, touching only the source pixels it needs.
 
     Args:
         frame: (3, H, W) floating point, uint8 or uint16.
         homography_reference_frame: (3, 3), reference ~ H @ frame, in pixels, undistorted ones.
-        window: (top, left, height, width) in the reference.
+        window: (top, left, height, width) in the reference; in the canvas, if there is one.
         valid: Optional (1, H, W) bool.
         gain: Optional (3,) factors in linear light.
         distortion: Coefficient of the frame's lens, see :func:`undistort_points`.
         grid: Optional (2, rows + 3, columns + 3) of :attr:`Alignment.grid`; it needs ``size``.
         size: (height, width) of the reference.
+        canvas: What the frame is warped onto, in one step, instead of the reference.
         device: Where to compute; ``None``: where the frame is.
 
     Returns:
@@ -108,8 +123,11 @@ def warp_frame(
         (1, 1, height, width) bool.
     """
     device = frame.device if device is None else torch.device(device)
-    bend = None if grid is None or size is None or not bool(grid.any()) else (grid, size)
-    return _warp_window(frame, homography_reference_frame, [window], valid, gain, distortion, device, bend)
+    H = _onto(canvas, homography_reference_frame)
+    bend = None
+    if grid is not None and size is not None and bool(grid.any()):
+        bend = _Bend(grid, size, None if canvas is None else _onto_reference(canvas))
+    return _warp_window(frame, H, [window], valid, gain, distortion, device, bend)
 
 
 def resize_grid(grid: Tensor, from_size: tuple[int, int], to_size: tuple[int, int]) -> Tensor:
@@ -118,13 +136,27 @@ def resize_grid(grid: Tensor, from_size: tuple[int, int], to_size: tuple[int, in
     return grid * scale[:, None, None]
 
 
-def grid_displacement(grid: Tensor, size: tuple[int, int]) -> Tensor:
-    """Return the displacements (2, h, w) of a grid (2, rows + 3, columns + 3) that spans an image of ``size``.
+def grid_displacement(
+    grid: Tensor,
+    size: tuple[int, int],
+    span: tuple[int, int] | None = None,
+    homography_span_image: Tensor | None = None,
+) -> Tensor:
+    """Return the displacements (2, h, w) of a grid at the pixels of an image, in the grid's pixels.
 
-    In the grid's pixels, whatever the size.
+    Args:
+        grid: (2, rows + 3, columns + 3) control points.
+        size: (height, width) of the image.
+        span: (height, width) that the grid spans; ``None``: the image.
+        homography_span_image: (3, 3), where it lies, if it spans another plane.
     """
     rows, columns = (torch.arange(n, dtype=grid.dtype) for n in size)
-    return DisplacementGrid(grid[None], size).at(rows, columns)[0]
+    displacement = DisplacementGrid(grid[None], span or size)
+    if homography_span_image is None:
+        return displacement.at(rows, columns)[0]
+    points = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), -1)  # [h, w, 2]
+    x, y = transform_points(points.flatten(0, 1).double(), homography_span_image).points.to(grid).unbind(-1)
+    return displacement.at_points(x.view(1, *size), y.view(1, *size))[0]
 
 
 def warp_windows(
@@ -134,6 +166,7 @@ def warp_windows(
     *,
     valid: Tensor | None = None,
     distortion: float = 0.0,
+    canvas: Canvas | None = None,
     device: torch.device | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Warp a frame onto several windows of one size, as :func:`warp_frame` does onto one.
@@ -142,33 +175,67 @@ def warp_windows(
         Images (n, 3, height, width) float32 and valid (n, 1, height, width) bool.
     """
     device = frame.device if device is None else device
+    H = _onto(canvas, homography_reference_frame)
     if distortion == 0:
-        return _warp_window(frame, homography_reference_frame, windows, valid, None, distortion, device)
+        return _warp_window(frame, H, windows, valid, None, distortion, device)
     # Each crop has a place of its own in the photo, which a batch shares where a lens bends it.
-    parts = [
-        _warp_window(frame, homography_reference_frame, [window], valid, None, distortion, device) for window in windows
-    ]
+    parts = [_warp_window(frame, H, [window], valid, None, distortion, device) for window in windows]
     return torch.cat([image for image, _ in parts]), torch.cat([shown for _, shown in parts])
+
+
+class _Bend(NamedTuple):
+    """Displacements of a frame.
+
+    Attributes:
+        grid: (2, rows + 3, columns + 3) control points.
+        size: (height, width) of the reference, which they span.
+        homography_reference_canvas: (3, 3) float64; ``None`` where the frame is warped onto the
+            reference itself.
+    """
+
+    grid: Tensor
+    size: tuple[int, int]
+    homography_reference_canvas: Tensor | None
+
+
+def _onto(canvas: Canvas | None, homography_reference_frame: Tensor) -> Tensor:
+    """Return ``homography_canvas_frame``, in float64 where there is a canvas."""
+    if canvas is None:
+        return homography_reference_frame
+    H = canvas.homography_canvas_reference.to("cpu", torch.float64)
+    return H @ homography_reference_frame.to("cpu", torch.float64)
+
+
+def _onto_reference(canvas: Canvas) -> Tensor:
+    """Return ``homography_reference_canvas``, float64."""
+    H: Tensor = torch.linalg.inv(canvas.homography_canvas_reference.to("cpu", torch.float64))
+    return H
 
 
 def _warp_window(
     frame: Tensor,
-    homography_reference_frame: Tensor,
+    homography_canvas_frame: Tensor,
     windows: Sequence[tuple[int, int, int, int]],
     valid: Tensor | None,
     gain: Tensor | None,
     distortion: float,
     device: torch.device,
-    bend: tuple[Tensor, tuple[int, int]] | None = None,
+    bend: _Bend | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Warp a frame onto windows of one size; with a lens or a grid and the size it spans onto one only."""
     size = windows[0][2:]
-    H = homography_reference_frame.to("cpu", torch.float64)
+    H = homography_canvas_frame.to("cpu", torch.float64)
     H = torch.stack([_translation(-left, -top) for top, left, _, _ in windows]) @ H
     photo = image_size(frame)
     # No displacement is longer than the longest control point's.
-    farthest = 0 if bend is None else math.ceil(float(bend[0].norm(dim=0).max()))
-    boxes = _source_boxes(H, size, photo, distortion, farthest)
+    farthest = 0 if bend is None else math.ceil(float(bend.grid.norm(dim=0).max()))
+    plane: Tensor | None = None
+    if bend is not None and bend.homography_reference_canvas is not None:
+        top, left, _, _ = windows[0]
+        plane = bend.homography_reference_canvas @ _translation(left, top)
+        boxes = _displaced_boxes(H, plane, size, photo, distortion, farthest)
+    else:
+        boxes = _source_boxes(H, size, photo, distortion, farthest)
     shown = [i for i, (x0, y0, x1, y1) in enumerate(boxes) if x1 > x0 and y1 > y0]
     images = torch.zeros(len(windows), 3, *size, dtype=torch.float32, device=device)
     masks = torch.zeros_like(images[:, :1], dtype=torch.bool)
@@ -188,9 +255,10 @@ def _warp_window(
         distortion=None if distortion == 0 else crop.new_tensor([distortion]),
         photo_size=photo,
         photo_offset=boxes[0][:2],
-        grid=None if bend is None else bend[0][None].to(crop),
-        grid_size=None if bend is None else bend[1],
-        grid_offset=(windows[0][1], windows[0][0]),
+        grid=None if bend is None else bend.grid[None].to(crop),
+        grid_size=None if bend is None else bend.size,
+        grid_offset=(windows[0][1], windows[0][0]) if plane is None else (0, 0),
+        homography_grid_dst=None if plane is None else plane[None].to(crop),
     )
     if len(shown) == len(windows):
         return warped.image, warped.valid
@@ -251,6 +319,24 @@ def _source_boxes(
             else (0, 0, width, height)
         )
     return boxes
+
+
+def _displaced_boxes(
+    homography_window_frame: Tensor,
+    homography_reference_window: Tensor,
+    window: tuple[int, int],
+    frame: tuple[int, int],
+    distortion: float,
+    farthest: int,
+) -> list[Box]:
+    """Return what :func:`_source_boxes` does, for displacements in pixels of the reference."""
+    border, in_front = transform_points(undistorted_border(window, 0.0), homography_reference_window)
+    if not bool(in_front.all()):
+        return [(0, 0, frame[1], frame[0])] * len(homography_window_frame)
+    low, high = border.amin(0).floor(), border.amax(0).ceil()
+    width, height = (high - low).long().add(1).tolist()
+    box_window = _translation(*(-low).tolist()) @ homography_reference_window
+    return _source_boxes(box_window @ homography_window_frame, (height, width), frame, distortion, farthest)
 
 
 def _boxes_of_one_size(boxes: Sequence[Box], photo: tuple[int, int]) -> list[Box]:

@@ -12,9 +12,10 @@ from torch import Tensor
 from diar_ops._checks import check_device, check_option, check_shapes, eager, full_precision, is_integer
 from diar_ops._errors import DiarError
 from diar_ops._pixels import fit_size, resize_matrix
-from diar_ops._types import Alignment, Reconstruction
+from diar_ops._types import Alignment, Canvas, Reconstruction
 from diar_ops.aggregate import exposure_gain
 from diar_ops.colour import srgb_to_linear
+from diar_ops.pipeline._canvas import check_canvas
 from diar_ops.pipeline._frames import Frames, Progress, check_frames
 from diar_ops.pipeline._plug_in import PlugIn, resolve_aggregator
 from diar_ops.pipeline._sharpness import share_detail
@@ -40,6 +41,7 @@ def reconstruct_sequence(
     frames: Frames,
     alignment: Alignment,
     *,
+    canvas: Canvas | None = None,
     aggregator: str | Aggregator | TiledNetwork = "diar",
     valid: Sequence[Tensor | None] | None = None,
     compensate: bool = True,
@@ -71,6 +73,8 @@ def reconstruct_sequence(
         frames: (T, 3, H, W), or T tensors (3, H, W) of any sizes; floating point in [0, 1],
             uint8 or uint16. R, G, B.
         alignment: Result of :func:`align_sequence` on these frames.
+        canvas: What the picture is made on, onto which each frame is warped once; ``None``: as the
+            reference shows it, pixel by pixel.
         aggregator: ``"diar"``: the network that comes with the package; ``"diar-glass"``: the one
             that was trained on pictures behind glass; another
             :class:`FaithfulDIAR`, on any device, compiled or averaged; a name of
@@ -94,9 +98,11 @@ def reconstruct_sequence(
         ``None`` from aggregators that do not tell them.
 
     Raises:
-        ShapeError, DtypeError: The frames are not pictures, or do not fit the alignment.
+        ShapeError, DtypeError: The frames are not pictures, or do not fit the alignment; or the
+            canvas has no homography.
         OptionError: Unknown aggregator, one that cannot be called with (features, valid), or whose
-            values are not as its contract says; ``working_size`` below 64.
+            values are not as its contract says; ``working_size`` below 64; the canvas has no
+            pixels, or its homography no inverse.
         ShapeError, DtypeError, DeviceError: So is what the aggregator returns.
         DeviceError: ``device`` does not compute.
         DiarError: No frame is aligned.
@@ -134,7 +140,7 @@ def reconstruct_sequence(
         homography_reference_frame=alignment.homography_reference_frame.cpu(),
         grid=None if alignment.grid is None else alignment.grid.detach().cpu(),
     )
-    sequence = AlignedSequence(frames, masks, alignment, used, device)
+    sequence = AlignedSequence(frames, masks, alignment, used, device, check_canvas(op, canvas, alignment))
     progress = progress or (lambda step, done, total: None)
     with torch.no_grad():
         if settle:
@@ -170,7 +176,7 @@ def _in_strips(
     sequence: AlignedSequence, restore: _Restore, gain: Tensor, progress: Progress, *, whole: bool
 ) -> Reconstruction:
     """Restore the picture strip by strip, or at once."""
-    (height, width), used = sequence.alignment.size, sequence.used
+    (height, width), used = sequence.size, sequence.used
     image = torch.zeros(3, height, width, dtype=torch.float32)
     coverage = torch.zeros(1, height, width, dtype=torch.int64)
     count = len(sequence.frames)
@@ -194,7 +200,7 @@ def _plug_in_windows(
     op: str, aggregate: PlugIn, sequence: AlignedSequence, compensate: bool
 ) -> tuple[_Restore, Tensor]:
     """Return how an aggregator restores windows, and the exposure gains."""
-    full = sequence.alignment.size
+    full = sequence.size
     exposure = _exposure(sequence)
     gain = exposure if compensate else torch.ones_like(exposure)
     shared = share_detail(sequence, exposure)
@@ -218,7 +224,7 @@ def _tiled_windows(
     network: TiledNetwork, sequence: AlignedSequence, working_size: int, progress: Progress
 ) -> tuple[_Restore, Tensor]:
     """Return how a network that sees whole frames restores windows, and the mean gains."""
-    full, used = sequence.alignment.size, sequence.used
+    full, used = sequence.size, sequence.used
     size = fit_size(full, working_size)
     working = sequence if size == full else sequence.resized(size, 2 * working_size)
     frame_warpers = [working.only(t).warp for t in used]
@@ -241,7 +247,7 @@ def _exposure(sequence: AlignedSequence) -> Tensor:
     """Return factors (T, 3) in linear light that bring the used frames to a common exposure."""
     gain = torch.ones(len(sequence.frames), 3, dtype=torch.float32)
     if len(sequence.used) > 1:
-        small = fit_size(sequence.alignment.size, _EXPOSURE_SIZE)
+        small = fit_size(sequence.size, _EXPOSURE_SIZE)
         # Twice the size leaves the anti-aliasing of the warp something to average.
         frames, valid = sequence.resized(small, 2 * _EXPOSURE_SIZE).warp((0, 0, *small))
         gain[sequence.used] = exposure_gain(srgb_to_linear(frames), valid)[0].to(gain)
@@ -250,12 +256,15 @@ def _exposure(sequence: AlignedSequence) -> Tensor:
 
 def _settle(sequence: AlignedSequence) -> AlignedSequence:
     """Return the sequence with its frames settled on small copies (:func:`settle_frames`)."""
-    full, used = sequence.alignment.size, sequence.used
+    full, used = sequence.size, sequence.used
     small = fit_size(full, _SETTLING_SIZE)
     frames, valid = sequence.resized(small, 2 * _SETTLING_SIZE).warp((0, 0, *small))
     homography_small_full = resize_matrix(full, small)
     H = torch.linalg.inv(homography_small_full) @ settle_frames(frames, valid)[0].cpu()
     H = H @ homography_small_full
+    if sequence.canvas is not None:
+        canvas = sequence.canvas.homography_canvas_reference.to("cpu", torch.float64)
+        H = torch.linalg.inv(canvas) @ H @ canvas
     homography = sequence.alignment.homography_reference_frame.clone()
     homography[used] = (H @ homography[used].to(H)).to(homography)
     alignment = sequence.alignment._replace(homography_reference_frame=homography)
@@ -266,31 +275,35 @@ def aligned_frames(
     frames: Frames,
     alignment: Alignment,
     *,
+    canvas: Canvas | None = None,
     valid: Sequence[Tensor | None] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[tuple[int, Tensor, Tensor]]:
-    """Yield the aligned frames one by one, as seen from the reference, colours untouched.
+    """Yield the aligned frames one by one, as seen from the reference or on a canvas, colours untouched.
 
     Args:
         frames: (T, 3, H, W), or T tensors (3, H, W).
         alignment: Result of :func:`align_sequence` on these frames.
+        canvas: See :func:`reconstruct_sequence`.
         valid: Optional T masks (1, H, W) bool.
         progress: Called with (frames done, frames in all).
 
     Yields:
         Frame index, picture (3, H, W) float32 in [0, 1], valid (1, H, W) bool.
     """
-    frames = check_frames("aligned_frames", frames, valid)
+    op = "aligned_frames"
+    frames, canvas = check_frames(op, frames, valid), check_canvas(op, canvas, alignment)
     used = alignment.success.nonzero().flatten().tolist()
     for done, t in enumerate(used):
         image, shown = warp_frame(
             frames[t],
             alignment.homography_reference_frame[t],
-            (0, 0, *alignment.size),
+            (0, 0, *(alignment if canvas is None else canvas).size),
             valid=None if valid is None else valid[t],
             distortion=alignment.distortion,
             grid=None if alignment.grid is None else alignment.grid[t],
             size=alignment.size,
+            canvas=canvas,
         )
         yield t, image[0].clamp(0, 1), shown[0]
         if progress is not None:

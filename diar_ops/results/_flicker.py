@@ -17,7 +17,7 @@ from diar_ops.results.images import data_uri, reduce_image
 _MAX_FRAMES = 12  # more would swell the page and take longer to watch than anyone does
 _WHOLE, _DETAIL = 640, 80  # longest edge of the whole view, edge of each enlarged square
 _UNLIKE = 0.08  # difference of mean colours from which a square shows something else
-_EMPTY = 0.5  # grey where a frame shows nothing
+EMPTY = 0.5  # grey where a frame shows nothing
 
 
 class Still(NamedTuple):
@@ -53,7 +53,7 @@ def flicker(run: FinishedRun) -> Flicker | None:
     if len(selected) < 2:
         return None
     picture, coverage = run.reconstruction.image, run.reconstruction.coverage
-    height, width = run.alignment.size
+    height, width = run.size
     side = max(1, min(_DETAIL, height // 2, width // 2))
     clean = reduce_image(picture, _WHOLE)
     wholes = [_whole(run, t, image_size(clean)) for t in selected]
@@ -79,7 +79,7 @@ def _select_frames(alignment: Alignment) -> list[int]:
 
 
 def _whole(run: FinishedRun, index: int, size: tuple[int, int]) -> Tensor:
-    """Return the frame as seen from the reference, reduced to ``size``, (3, h, w)."""
+    """Return the frame as it lies over the picture, reduced to ``size``, (3, h, w)."""
     # Warped at twice the size: interpolation at half a pixel would blur some frames, not others.
     double = (2 * size[0], 2 * size[1])
     reduced = reduce_image(run.frames[index], max(double))
@@ -92,7 +92,7 @@ def _still(name: str, whole: Tensor, squares: list[Tensor]) -> Still:
 
 
 def _fill_empty(image: Tensor, valid: Tensor) -> Tensor:
-    return torch.where(valid, image, _EMPTY)
+    return torch.where(valid, image, EMPTY)
 
 
 def _textured_squares(clean: Tensor, wholes: list[Tensor], coverage: Tensor, side: int) -> list[tuple[int, int]]:

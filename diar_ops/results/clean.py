@@ -17,7 +17,8 @@ from torch import nn
 from diar_ops._checks import check_device
 from diar_ops._errors import DiarError, OptionError
 from diar_ops._options import option
-from diar_ops._types import Alignment, Reason, Reconstruction
+from diar_ops._pixels import image_size
+from diar_ops._types import Alignment, Canvas, Reason, Reconstruction
 from diar_ops.data import Photo, find_photo, is_sequence, list_images, read_photos
 from diar_ops.models import load_descriptor, load_pretrained
 from diar_ops.models.weights.load import SHIPPED_RESTORERS
@@ -127,6 +128,7 @@ class CleanResult(NamedTuple):
         names: File names of the T photos that could be read.
         alignment: How they lie over the reference.
         reconstruction: The clean picture and its weights.
+        canvas: What it was made on; None: as the reference shows it.
         scores: Comparison with the original; empty if there is none.
         timings: Seconds of each step, in order.
         skipped: A sentence of each file that could not be read.
@@ -136,6 +138,7 @@ class CleanResult(NamedTuple):
     names: Sequence[str]
     alignment: Alignment
     reconstruction: Reconstruction
+    canvas: Canvas | None
     scores: Mapping[str, Any]
     timings: Mapping[str, float]
     skipped: Sequence[str] = ()
@@ -218,18 +221,33 @@ def clean_photos(
             progress=progress,
         )
     _check_alignment(names, alignment, options.lens, listener)
+    canvas = _choose_canvas(options, alignment, [image_size(frame) for frame in frames], listener)
     with _timed(timings, "reconstructing", listener) as progress:
         reconstruction = reconstruct_sequence(
-            frames, alignment, aggregator=aggregator, valid=valid, device=options.device, progress=progress
+            frames,
+            alignment,
+            canvas=canvas,
+            aggregator=aggregator,
+            valid=valid,
+            device=options.device,
+            progress=progress,
         )
     scores: dict[str, Any] = {}
     try:
-        scores = score_against(truth, loaded, alignment, reconstruction) if truth else {}
+        scores = score_against(truth, loaded, alignment, reconstruction, canvas) if truth else {}
     except DiarError as error:  # no reason to lose the picture
         notes.append(f"not compared with the original: {error}")
         listener.warning(notes[-1])
     report = render_report(
-        frames, names, alignment, reconstruction, timings=timings, scores=scores, settings=settings, warnings=notes
+        frames,
+        names,
+        alignment,
+        reconstruction,
+        canvas=canvas,
+        timings=timings,
+        scores=scores,
+        settings=settings,
+        warnings=notes,
     )
     with _timed(timings, "writing results", listener) as progress, telling_what_is_there(folder):
         write_results(
@@ -237,13 +255,14 @@ def clean_photos(
             names,
             alignment,
             reconstruction,
-            aligned_frames(frames, alignment, valid=valid, progress=progress),
+            aligned_frames(frames, alignment, canvas=canvas, valid=valid, progress=progress),
+            canvas=canvas,
             report=report,
             bit_depth=max(photo.bit_depth for photo in loaded),
             icc_profile=loaded[alignment.reference].icc_profile,
             overwrite=options.overwrite,
         )
-    return CleanResult(folder, names, alignment, reconstruction, scores, timings, skipped)
+    return CleanResult(folder, names, alignment, reconstruction, canvas, scores, timings, skipped)
 
 
 def _finite(value: Any) -> Any:
@@ -303,6 +322,13 @@ def _check_photos(photos: Sequence[Photo], skipped: Sequence[str], listener: Lis
         listener.warning(f"skipped: {sentence}")
     if len(photos) < 2:
         raise DiarError("one photo alone cannot be cleaned; give two or more of the same thing")
+
+
+def _choose_canvas(
+    options: CleanOptions, alignment: Alignment, sizes: Sequence[tuple[int, int]], listener: Listener
+) -> Canvas | None:
+    """Return what the picture is made on; None: what the reference shows."""
+    return None
 
 
 def _check_alignment(names: Sequence[str], alignment: Alignment, lens: bool, listener: Listener) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from diar_ops._errors import OutputError
 from diar_ops._files import describe_os_error, write_image, write_text_atomic
-from diar_ops._types import Alignment, Reason, Reconstruction
+from diar_ops._types import Alignment, Canvas, Reason, Reconstruction
 
 _PICTURE, _DOCUMENT, _REPORT = "clean.png", "homographies.json", "report.html"
 
@@ -98,21 +98,24 @@ def telling_what_is_there(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def homographies_document(names: Sequence[str], alignment: Alignment) -> dict[str, Any]:
+def homographies_document(names: Sequence[str], alignment: Alignment, canvas: Canvas | None = None) -> dict[str, Any]:
     """Return the alignment as plain JSON data.
 
     Args:
         names: File names of the frames.
         alignment: Result of :func:`align_sequence`.
+        canvas: What the picture was made on, if not the reference.
 
     Returns:
-        ``{"reference": name, "size": [h, w], "distortion": k, "frames": [{"file", "success",
+        ``{"reference": name, "size": [h, w], "distortion": k, "canvas": c, "frames": [{"file", "success",
         "reason", "inliers", "overlap", "homography_reference_frame", "bend"}]}``, where reference ~ H @
         frame in pixels of the loaded, upright photos, the centre of the top-left pixel being
         (0, 0); where k is not 0, undistorted ones (:func:`undistort_points`) of both. ``reason`` is
         the name of a :class:`Reason`. A frame that was left out has ``None`` for a homography.
         ``bend`` is ``None``, or two lists of rows of control points, of the displacements to the
-        right and down, in pixels of the reference: see ``grid`` of :func:`warp_homography`.
+        right and down, in pixels of the reference: see ``grid`` of :func:`warp_homography`. ``c``
+        is ``None`` where the picture is what the reference shows, or ``{"size": [h, w],
+        "homography_canvas_reference"}``, canvas ~ H @ reference.
     """
     frames = []
     for t, name in enumerate(names):
@@ -132,6 +135,8 @@ def homographies_document(names: Sequence[str], alignment: Alignment) -> dict[st
         "reference": names[alignment.reference],
         "size": list(alignment.size),
         "distortion": alignment.distortion,
+        "canvas": canvas
+        and {"size": list(canvas.size), "homography_canvas_reference": canvas.homography_canvas_reference.tolist()},
         "frames": frames,
     }
 
@@ -150,6 +155,7 @@ def write_results(
     reconstruction: Reconstruction,
     aligned: Iterable[tuple[int, Tensor, Tensor]],
     *,
+    canvas: Canvas | None = None,
     report: str | None = None,
     bit_depth: int = 8,
     icc_profile: bytes | None = None,
@@ -168,6 +174,7 @@ def write_results(
         reconstruction: The clean picture and its weights.
         aligned: Yields (frame index, picture (3, H, W) in [0, 1], valid (1, H, W) bool), one at a
             time, so that only one full-size picture is in memory.
+        canvas: What the pictures were made on, if not the reference.
         report: The HTML page, if there is one.
         bit_depth: Bits per channel of the pictures, 8 or 16.
         icc_profile: Colour profile of the pictures.
@@ -189,7 +196,7 @@ def write_results(
         if weights is not None:
             write_image(folder / "weights" / files[t], weights[t], bit_depth=8, overwrite=overwrite)
         written.add(files[t])
-    document = json.dumps(homographies_document(names, alignment), indent=2, ensure_ascii=False)
+    document = json.dumps(homographies_document(names, alignment, canvas), indent=2, ensure_ascii=False)
     write_text_atomic(folder / _DOCUMENT, document + "\n", overwrite=overwrite)
     if report is not None:
         write_text_atomic(folder / _REPORT, report, overwrite=overwrite)

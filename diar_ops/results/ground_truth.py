@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from diar_ops._errors import ImageError
 from diar_ops._pixels import fit_size, image_size, image_to_float, resize_matrix
-from diar_ops._types import Alignment, Reconstruction
+from diar_ops._types import Alignment, Canvas, Reconstruction
 from diar_ops.data.images import Photo, read_image
 from diar_ops.data.sequence_reader import check_stated_size, read_sequence
 from diar_ops.geometry import corner_error, warp_homography
@@ -61,7 +61,11 @@ def read_ground_truth(path: str | PathLike[str]) -> GroundTruth:
 
 
 def score_against(
-    truth: GroundTruth, photos: Sequence[Photo], alignment: Alignment, reconstruction: Reconstruction
+    truth: GroundTruth,
+    photos: Sequence[Photo],
+    alignment: Alignment,
+    reconstruction: Reconstruction,
+    canvas: Canvas | None = None,
 ) -> dict[str, object]:
     """Compare a reconstruction with the original.
 
@@ -74,6 +78,7 @@ def score_against(
         photos: The photos of the sequence, in full size or shrunk as by ``max_size``.
         alignment: How the frames lie over the reference.
         reconstruction: What was reconstructed.
+        canvas: On what, if not on the reference.
 
     Returns:
         ``psnr`` and ``ssim``; ``psnr_gain``, the PSNR after one least-squares factor per channel,
@@ -88,24 +93,30 @@ def score_against(
     label, picture = truth.label[None], reconstruction.image[None]
     shown = (reconstruction.coverage > 0)[None]
     scores: dict[str, object] = {}
+    H = torch.eye(3, dtype=torch.float64)  # reference ~ H @ label
     if truth.homography_frame_label:
         homographies = [_frame_label(truth, photo) for photo in photos]
         H_ref_label = homographies[alignment.reference]
         if H_ref_label is None:
             name = photos[alignment.reference].name
             raise ImageError(f"the ground truth does not know the reference photo {name}")
-        if not torch.equal(H_ref_label, torch.eye(3, dtype=torch.float64)):
-            H = torch.linalg.inv(H_ref_label)[None].to(picture)
-            picture, shown = warp_homography(picture, H, size=image_size(label), valid=shown, mode="bicubic")
-            picture = picture.clamp(0, 1)
-        scores["corner_error"] = _corner_errors(alignment, photos, homographies, H_ref_label)
-    elif _is_shrunken(image_size(label), image_size(picture)):
-        label = F.interpolate(label, picture.shape[-2:], mode="bilinear", antialias=True)
-    if picture.shape != label.shape:
-        raise ImageError(
-            f"the ground truth has {label.shape[-1]} x {label.shape[-2]} pixels, the reference "
-            f"photo {picture.shape[-1]} x {picture.shape[-2]}"
-        )
+        H = H_ref_label
+        scores["corner_error"] = _corner_errors(alignment, photos, homographies, H)
+    else:
+        size = alignment.size
+        if _is_shrunken(image_size(label), size):
+            label = F.interpolate(label, size, mode="bilinear", antialias=True)
+        if image_size(label) != size:
+            raise ImageError(
+                f"the ground truth has {label.shape[-1]} x {label.shape[-2]} pixels, the reference "
+                f"photo {size[1]} x {size[0]}"
+            )
+    if canvas is not None:
+        H = canvas.homography_canvas_reference.to(H) @ H
+    if canvas is not None or not torch.equal(H, torch.eye(3, dtype=H.dtype)):
+        onto_label = torch.linalg.inv(H)[None].to(picture)
+        picture, shown = warp_homography(picture, onto_label, size=image_size(label), valid=shown, mode="bicubic")
+        picture = picture.clamp(0, 1)
     gain = colour_gain(picture, label, shown)
     scores["psnr"] = float(psnr(picture, label, shown)[0])
     scores["psnr_gain"] = float(psnr((picture * gain).clamp(0, 1), label, shown)[0])

@@ -8,15 +8,16 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from diar_ops._checks import check_option, check_shapes
 from diar_ops._errors import ShapeError
 from diar_ops._pixels import image_size
-from diar_ops._types import Alignment, Reconstruction
+from diar_ops._types import Alignment, Canvas, Reconstruction
 from diar_ops.results import formatting as words
 from diar_ops.results._cards import Spreads, frame_cards, spreads_of
-from diar_ops.results._flicker import flicker
+from diar_ops.results._flicker import EMPTY, flicker
 from diar_ops.results._maps import coverage_map, source_map
 from diar_ops.results._matches import draw_pairs
 from diar_ops.results._run import FinishedRun
@@ -35,6 +36,7 @@ def render_report(
     alignment: Alignment,
     reconstruction: Reconstruction,
     *,
+    canvas: Canvas | None = None,
     title: str = "",
     timings: Mapping[str, float] | None = None,
     scores: Mapping[str, Any] | None = None,
@@ -52,6 +54,7 @@ def render_report(
         names: T file names.
         alignment: How the frames lie over the reference.
         reconstruction: The clean picture and its weights.
+        canvas: What the picture was made on, if not the reference.
         title: Headline; "A clean picture from T photos" if empty.
         timings: Seconds of each step, in order.
         scores: Comparison with a known original: any of ``psnr``, ``psnr_gain`` (after one global
@@ -70,7 +73,7 @@ def render_report(
         DiarError: jinja2 is not installed.
     """
     op = "render_report"
-    run = FinishedRun(frames, names, alignment, reconstruction)
+    run = FinishedRun(frames, names, alignment, reconstruction, canvas)
     scores, timings = dict(scores or {}), dict(timings or {})
     _check_arguments(op, run, scores)
     count, aligned = len(frames), int(alignment.success.sum())
@@ -157,10 +160,10 @@ def _stats(run: FinishedRun, covered: float, spreads: Spreads, total: float) -> 
 
 def _sharpness(run: FinishedRun) -> float:
     """Return how sharp the middle of the picture is against the best photo; NaN where nobody knows."""
-    height, width = (min(n, _COMPARED) for n in run.alignment.size)
+    height, width = (min(n, _COMPARED) for n in run.size)
     if min(height, width) < WINDOW:
         return math.nan
-    top, left = ((n - m) // 2 for n, m in zip(run.alignment.size, (height, width), strict=True))
+    top, left = ((n - m) // 2 for n, m in zip(run.size, (height, width), strict=True))
     clean = run.reconstruction.image[None, :, top : top + height, left : left + width].detach().float().cpu()
     ratios = [math.nan]
     for t in run.alignment.success.nonzero().flatten().tolist():  # one by one, in little memory
@@ -189,6 +192,10 @@ def _pictures(run: FinishedRun, colours: list[str]) -> dict[str, Any]:
     image, coverage, weights = run.reconstruction.image, run.reconstruction.coverage, run.reconstruction.weights
     after = reduce_image(image, _MAIN)
     before = reduce_image(run.frames[run.alignment.reference], image_size(after))
+    if run.canvas is not None:
+        reference = reduce_image(run.frames[run.alignment.reference], _MAIN)
+        before, valid = run.warp_reduced(run.alignment.reference, reference, image_size(after))
+        before = torch.where(valid, before, EMPTY)
     small = reduce_image(image, _MAP)
     counts = coverage_map(coverage, image_size(small), len(run.frames))
     return {

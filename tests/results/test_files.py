@@ -63,7 +63,7 @@ def test_output_names_are_distinct_on_every_file_system(names: list[str]) -> Non
 def test_homographies_document_has_the_documented_schema() -> None:
     document = homographies_document(NAMES, alignment())
     assert document == json.loads(json.dumps(document, allow_nan=False)), "plain JSON throughout"
-    assert list(document) == ["reference", "size", "distortion", "frames"]
+    assert list(document) == ["reference", "size", "distortion", "canvas", "frames"]
     assert document["reference"] == "a.jpg"
     assert document["size"] == [12, 16]  # height, width
     assert document["distortion"] == 0

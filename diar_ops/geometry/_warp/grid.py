@@ -10,7 +10,7 @@ from torch import Tensor
 from diar_ops._checks import eps_of, widest_dtype
 from diar_ops._pixels import constant
 from diar_ops.geometry._matrix3 import adjugate, determinant, front_sign, scale_to_unit
-from diar_ops.geometry._spline import DisplacementGrid
+from diar_ops.geometry._spline import DisplacementGrid, ProjectedGrid
 from diar_ops.geometry.distortion import PhotoLens
 
 
@@ -69,7 +69,11 @@ def sampling_matrix(
 
 
 def sampling_grid(
-    matrix: Tensor, rows: Tensor, columns: Tensor, lens: PhotoLens | None = None, bend: DisplacementGrid | None = None
+    matrix: Tensor,
+    rows: Tensor,
+    columns: Tensor,
+    lens: PhotoLens | None = None,
+    bend: DisplacementGrid | ProjectedGrid | None = None,
 ) -> SamplingGrid:
     """Evaluate ``matrix`` (B, 3, 3) at the centred pixel positions ``rows`` x ``columns``.
 
@@ -81,7 +85,7 @@ def sampling_grid(
     along_rows = matrix[:, :, 1, None] * rows + matrix[:, :, 2, None]  # [B, 3, h]
     projected = along_columns[:, :, None, :] + along_rows[:, :, :, None]  # [B, 3, h, w]
     if bend is not None:
-        projected = projected + torch.einsum("bij,bjhw->bihw", matrix[:, :, :2], bend.at(rows, columns))
+        projected = projected + bend.shift(matrix, rows, columns)
     x, y, w = projected.unbind(1)
     # |x| <= w and |y| <= w means inside and in front at once, before any division. The slack of
     # a few roundings keeps samples that lie exactly on the outer edge.

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from diar_ops._checks import read_number
 from diar_ops._types import Warped
-from diar_ops.geometry._spline import DisplacementGrid
+from diar_ops.geometry._spline import DisplacementGrid, ProjectedGrid
 from diar_ops.geometry._warp.footprint import NO_SHRINK, exact_plan, footprint, shrink_bound, static_plan
 from diar_ops.geometry._warp.grid import SamplingGrid, sampling_grid
 from diar_ops.geometry._warp.sampler import SourcePyramid, average
@@ -32,7 +32,7 @@ class WarpPlan(NamedTuple):
     matrix: Tensor  # (B, 3, 3) of sampling_matrix
     columns: Tensor  # (w,) centred positions of the output's columns
     lens: PhotoLens | None
-    bend: DisplacementGrid | None  # its positions count from the middle of the output
+    bend: DisplacementGrid | ProjectedGrid | None  # its positions count from the middle of the output
     antialias: bool
     max_shrink: float | None
     dtype: torch.dtype  # of the output

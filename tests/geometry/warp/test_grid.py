@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from diar_ops import OptionError, ShapeError, warp_homography
+from diar_ops import OptionError, ShapeError, transform_points, warp_homography
+from diar_ops.geometry._spline import DisplacementGrid
 from tests.geometry.warp_scene import NAN, TILTED, noise, smooth
 from tests.harness import assert_close
 
@@ -64,6 +65,41 @@ def test_window_of_a_grid_is_that_of_the_whole() -> None:
     assert_close(part.image, whole.image[window])
 
 
+def test_grid_in_the_plane_of_the_output_is_the_plain_one() -> None:
+    image, grid = smooth("grid picture", 1, 3, *SIZE), noise("grid window", 1, 2, 7, 8)
+    plain = warp_homography(image, TILTED[:1], grid=grid, grid_offset=(3.0, 2.0))
+    eye = -2 * torch.eye(3, dtype=torch.float64)[None]  # neither scale nor sign matter
+    other = warp_homography(image, TILTED[:1], grid=grid, grid_offset=(3.0, 2.0), homography_grid_dst=eye)
+    assert torch.equal(plain.valid, other.valid)
+    assert_close(other.image, plain.image)
+
+
+def test_grid_in_another_plane_displaces_there() -> None:
+    y, x = torch.meshgrid(*(torch.arange(n, dtype=torch.float64) for n in SIZE), indexing="ij")
+    positions = torch.stack((x, y))[None]  # the picture's values say where they were sampled
+    grid = 0.5 * noise("grid plane", 1, 2, 7, 8)
+    homography_grid_dst = torch.tensor([[[0.9, 0.1, -1.0], [-0.05, 1.1, 2.0], [0.004, -0.003, 1.0]]]).double()
+    there = transform_points(torch.stack((x, y), -1).flatten(0, 1)[None], homography_grid_dst).points
+    grid_of = DisplacementGrid(grid, SIZE)
+    displaced = there + torch.cat([grid_of.at(p[1:], p[:1]).flatten(1) for p in there[0]])[None]
+    expected = transform_points(displaced, torch.linalg.inv(TILTED[:1])).points
+    H = torch.linalg.inv(homography_grid_dst) @ TILTED[:1]
+    warped = warp_homography(positions, H, grid=grid, homography_grid_dst=homography_grid_dst, antialias=False)
+    assert warped.valid.double().mean() > 0.3
+    found = warped.image[0].flatten(1).mT[None]
+    inner = warped.valid.flatten() & ((expected > 0) & (expected < torch.tensor(SIZE).flip(0) - 1)).all(-1)[0]
+    assert_close(found[:, inner], expected[:, inner])
+    assert_close(grid_of.at_points(there[..., 0, None], there[..., 1, None])[..., 0], (displaced - there).mT)
+
+
+def test_singular_plane_invalidates_its_item_alone() -> None:
+    image, grid = noise("grid nan", 1, 2, *SIZE), torch.zeros(1, 2, 5, 5, dtype=torch.float64)
+    planes = torch.stack((torch.eye(3), torch.zeros(3, 3), torch.full((3, 3), NAN))).double()
+    warped = warp_homography(image, planes[:1], grid=grid, homography_grid_dst=planes)
+    assert warped.valid.flatten(1).any(1).tolist() == [True, False, False]
+    assert warped.image.isfinite().all()
+
+
 def test_lens_comes_after_the_grid() -> None:
     image = smooth("grid picture", 1, 1, *SIZE)
     eye = torch.eye(3, dtype=torch.float64)[None]
@@ -93,6 +129,10 @@ def test_gradcheck_of_the_grid() -> None:
     H = TILTED[:1] + noise("grid off the kinks", 1, 3, 3) * 1e-3
     grid = (0.3 * noise("grid gradcheck", 1, 2, 4, 5)).requires_grad_()
     assert torch.autograd.gradcheck(lambda g: warp_homography(image, H, grid=g).image, (grid,))
+    plane = TILTED[:1].clone().requires_grad_()
+    assert torch.autograd.gradcheck(
+        lambda g, p: warp_homography(image, H, grid=g, homography_grid_dst=p).image, (grid, plane)
+    )
 
 
 def test_exceptions() -> None:
@@ -105,3 +145,5 @@ def test_exceptions() -> None:
         warp_homography(image, eye, grid=torch.zeros(1, 2, 5, 5), grid_size=(0, 4))
     with pytest.raises(OptionError, match="grid_offset to be"):
         warp_homography(image, eye, grid=torch.zeros(1, 2, 5, 5), grid_offset=(0, float("nan")))
+    with pytest.raises(ShapeError, match="homography_grid_dst must have shape"):
+        warp_homography(image, eye, grid=torch.zeros(1, 2, 5, 5), homography_grid_dst=torch.eye(3))
