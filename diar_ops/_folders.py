@@ -13,16 +13,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
+from typing import IO
 
 from diar_ops._errors import OutputError
 from diar_ops._files import describe_os_error
 
+LOCK = ".lock"
 # .diar-tmp-<machine>-<process id>-<random>
 _NAME = re.compile(r"\.diar-tmp-([0-9a-f]{8})-([0-9]{1,10})-[0-9a-f]{8}")
 
 
 @contextmanager
-def atomic_folder(path: str | PathLike[str]) -> Iterator[Path]:
+def atomic_folder(path: str | PathLike[str], *, overwrite: bool = False) -> Iterator[Path]:
     """Yield a new hidden folder beside ``path`` that becomes ``path`` when the block succeeds.
 
     Missing parent folders are created. On success everything in it is flushed to the disk and the
@@ -32,6 +34,7 @@ def atomic_folder(path: str | PathLike[str]) -> Iterator[Path]:
 
     Args:
         path: The folder to make; must not exist.
+        overwrite: An existing folder is removed when the block has succeeded.
 
     Yields:
         The temporary folder, existing and empty.
@@ -44,12 +47,15 @@ def atomic_folder(path: str | PathLike[str]) -> Iterator[Path]:
     name = f".diar-tmp-{_machine()}-{os.getpid()}-{secrets.token_hex(4)}"
     temporary = path.parent / name
     try:
-        _refuse_existing(path)
+        if not overwrite:
+            _refuse_existing(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             temporary.mkdir()
             yield temporary
             _flush(temporary)
+            if overwrite and path.is_dir():
+                shutil.rmtree(path)
             _refuse_existing(path)
             os.replace(temporary, path)  # noqa: PTH105 - the one call whose atomicity is the point
         except BaseException:
@@ -84,6 +90,37 @@ def remove_stale_folders(parent: str | PathLike[str]) -> int:
     except OSError as error:
         raise OutputError(f"cannot clear away {error.filename or parent}: {describe_os_error(error)}") from (error)
     return removed
+
+
+@contextmanager
+def locked_folder(path: str | PathLike[str]) -> Iterator[None]:
+    """Make a folder and hold it for this run alone; the lock ends with the process, however that ends.
+
+    Args:
+        path: The folder.
+
+    Raises:
+        OutputError: Another run holds it, or it cannot be made.
+    """
+    path = Path(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        file: IO[str] = (path / LOCK).open("a+", encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {describe_os_error(error)}") from error
+    with file:
+        try:
+            import fcntl
+        except ImportError:  # not on this system: two runs would only do the work twice
+            yield
+            return
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OutputError(f"another run works in {path}; wait for it to end") from error
+        except OSError:
+            pass  # a file system without locks
+        yield
 
 
 def _machine() -> str:

@@ -11,6 +11,7 @@ from diar_ops._errors import OptionError
 from diar_ops._options import Described
 from diar_ops.cli.ending import exit_code as exit_code
 from diar_ops.cli.ending import set_up_process
+from diar_ops.engines import ENGINES, Engine, select_engine
 
 set_up_process()  # scripts import this before anything that brings torch
 
@@ -29,9 +30,26 @@ class Argument(NamedTuple):
 
 
 OUT = Argument("--out", "DIR", "output folder; what is there is continued", required=True)
-WORKERS = Argument(
-    "--workers", "W", "processes side by side, one core each (default: %(default)s)", type=int, default=1
+ENGINE = (
+    Argument(
+        "--workers", "W", "tasks side by side, one core each (default: 1; ray: all cores of the cluster)", type=int
+    ),
+    Argument(
+        "--engine",
+        "ENGINE",
+        f"where to work: {' or '.join(ENGINES)}, a cluster (default: %(default)s)",
+        default=ENGINES[0],
+        choices=ENGINES,
+    ),
+    Argument("--ray-address", "ADDRESS", "of the cluster (default: RAY_ADDRESS, or one of this machine alone)"),
 )
+
+
+def engine_of(options: argparse.Namespace) -> Engine:
+    """Return what the options :data:`ENGINE` ask for."""
+    check_minimum(options, workers=1)
+    workers = options.workers or (1 if options.engine == "local" else None)
+    return select_engine(options.engine, workers=workers, address=options.ray_address)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -85,5 +103,5 @@ def check_minimum(options: argparse.Namespace, **least: int) -> None:
     """Raise :class:`OptionError` unless each named option is as large as it must be."""
     for name, bound in least.items():
         value = getattr(options, name)
-        if value < bound:
+        if value is not None and value < bound:
             raise OptionError(f"--{name} must be {bound} or more, got {value}")

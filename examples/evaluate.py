@@ -26,7 +26,7 @@ The latter two leave out sets of which all frames lie over their label already.
 
 Stopped (Ctrl-C) or killed, the same command goes on where it was. More methods, sets, sequences or
 numbers of frames join what is there, and the report is of all that is there. The scores do not
-depend on the number of workers.
+depend on the engine or the number of workers.
 
 Intervals are those of a bootstrap over pictures: sequences that show one picture (the file that
 sequence.json names as texture) are drawn together.
@@ -69,7 +69,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from _cli import OUT, WORKERS, Argument, argument_parser, check_minimum, exit_code
+from _cli import ENGINE, OUT, Argument, argument_parser, check_minimum, engine_of, exit_code
 from benchmarks.quality.candidates import PARTS
 from benchmarks.quality.evaluation import FRAMES, evaluate
 from benchmarks.quality.methods import CLASSICAL, DEFAULT
@@ -132,7 +132,7 @@ ARGUMENTS = (
         type=int,
         default=0,
     ),
-    WORKERS,
+    *ENGINE,
     Argument("--timing", None, f"reconstruction: also time the methods, with all cores, on {TIMED} sequences per set"),
     Argument(
         "--pictures",
@@ -163,7 +163,8 @@ def main(argv: list[str] | None = None) -> int:
     command = shlex.join(["python", "examples/evaluate.py", *(sys.argv[1:] if argv is None else argv)])
 
     def run() -> str:
-        check_minimum(options, workers=1, pictures=0)
+        check_minimum(options, pictures=0)
+        options.engine = engine_of(options)
         return evaluate(options, command)
 
     return exit_code(run, less_memory="use fewer --workers or fewer --frames", stopped="the same command goes on")

@@ -8,7 +8,7 @@ one from random cameras, except for its first frame. Beside the frames are the c
 picture, the exact homographies, masks of what spoils each pixel, and the whole scene.
 
 Stopped or killed, the same command goes on where it was; the result does not depend on that, nor
-on the number of workers. Set up Blender once with: make render-env
+on the engine or the number of workers. Set up Blender once with: make render-env
 
 Examples:
   python examples/render_dataset.py paintings/ sets/aligned --kind aligned
@@ -36,7 +36,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from _cli import argument_parser, exit_code
+from _cli import ENGINE, argument_parser, engine_of, exit_code
 from diar_ops import DiarError, OptionError
 from diar_ops.cycles import (
     DEVICES,
@@ -51,7 +51,7 @@ from diar_ops.data import SequenceDataset, list_images
 
 def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     """Parse the command line."""
-    parser = argument_parser(__doc__)
+    parser = argument_parser(__doc__, *ENGINE)
     add = parser.add_argument
     add("images", metavar="IMAGES_DIR", help="folder of pictures")
     add("out", metavar="OUT", help="folder of the data set; an unfinished one is continued")
@@ -65,7 +65,6 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
         ("--sequences", 10, "N", "sequences in all; more enlarge an existing set"),
         ("--frames", 10, "T", "frames of each"),
         ("--samples", 16, "S", "light paths per pixel, before noise is removed"),
-        ("--workers", 1, "W", "Blender processes side by side, one core each"),
         ("--seed", 0, "K", "another seed, another set"),
     ):
         words += " (default: %(default)s)"
@@ -136,7 +135,7 @@ def run(options: argparse.Namespace) -> str:
             pictures,
             options.out,
             settings,
-            workers=options.workers,
+            engine=engine_of(options),
             blender=options.blender,
             progress=progress,
             note=lambda sentence: tqdm.write(sentence, file=sys.stderr),

@@ -43,7 +43,7 @@ from __future__ import annotations
 
 import sys
 
-from _cli import OUT, WORKERS, Argument, argument_parser, check_minimum, exit_code
+from _cli import ENGINE, OUT, Argument, argument_parser, check_minimum, engine_of, exit_code
 from benchmarks.quality.robustness.cells import COMPARED_ALIGNERS, COMPARED_METHODS
 from benchmarks.quality.robustness.evaluation import evaluate_robustness
 from benchmarks.quality.robustness.factors import FACTORS
@@ -78,7 +78,7 @@ ARGUMENTS = (
             ("--size", "PX", "side of frames and pictures", 256),
         )
     ),
-    WORKERS,
+    *ENGINE,
     Argument("--pictures", "N", "show the levels of the first N sequences (default: %(default)s)", type=int, default=1),
     Argument("--overwrite", None, "begin anew, whatever is there"),
 )
@@ -89,7 +89,8 @@ def main(argv: list[str] | None = None) -> int:
     options = argument_parser(__doc__, *ARGUMENTS).parse_args(argv)
 
     def run() -> str:
-        check_minimum(options, workers=1, pictures=0, size=LEAST_SIDE)
+        check_minimum(options, pictures=0, size=LEAST_SIDE)
+        options.engine = engine_of(options)
         return evaluate_robustness(options)
 
     return exit_code(run, less_memory="use fewer --workers or a smaller --size", stopped="the same command goes on")

@@ -11,7 +11,14 @@ from tests.conftest import ROOT
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
-DOCUMENTS = ("docs/conventions.md", "docs/data.md", "docs/networks.md", "docs/pipeline.md", "README.md")
+DOCUMENTS = (
+    "docs/archives.md",
+    "docs/conventions.md",
+    "docs/data.md",
+    "docs/networks.md",
+    "docs/pipeline.md",
+    "README.md",
+)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

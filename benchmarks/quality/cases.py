@@ -19,6 +19,7 @@ from benchmarks.quality.rows import Row, group_by, select_most_frames
 from benchmarks.quality.run import run_tasks
 from diar_ops._files import write_image
 from diar_ops._pixels import shrink
+from diar_ops.engines import Engine
 
 #: Frames that a picture shows.
 FRAMES_SHOWN = 3
@@ -93,8 +94,8 @@ def write_cases(
     folders: Mapping[tuple[str, str], Path],
     words: Sequence[str],
     disturbance: Disturbance,
+    engine: Engine,
     *,
-    workers: int = 1,
     progress: Callable[[int, int], object] | None = None,
 ) -> None:
     """Write :func:`case_picture` of each case that has none yet, to :func:`picture_file`.
@@ -105,7 +106,7 @@ def write_cases(
         folders: Of the sequences, by (set, sequence).
         words: The methods, as :func:`resolve_methods` takes them.
         disturbance: Of the alignment.
-        workers: Processes side by side.
+        engine: Where to draw.
         progress: Called with (sequences done, in all).
     """
     keys = [case.row.key for case in cases]
@@ -115,7 +116,7 @@ def write_cases(
         for place, group in group_by(missing, lambda key: (key.set, key.sequence)).items()
     ]
     begin = partial(_begin, words, disturbance, folder)
-    for done, _ in enumerate(run_tasks(tasks, begin, workers=workers), 1):
+    for done, _ in enumerate(run_tasks(tasks, begin, engine), 1):
         if progress is not None:
             progress(done, len(tasks))
 

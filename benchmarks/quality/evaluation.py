@@ -150,8 +150,8 @@ def _reconstruct(options: argparse.Namespace, out: Path, plan: Plan[Path], candi
         plan,
         record,
         partial(begin_reconstruction, candidates.words, disturbance, lpips),
+        engine=options.engine,
         title=out.name,
-        workers=options.workers,
         overwrite=options.overwrite,
     )
     cases = choose_cases(read_scores(out).rows, options.pictures)
@@ -162,7 +162,7 @@ def _reconstruct(options: argparse.Namespace, out: Path, plan: Plan[Path], candi
             plan.sources,
             candidates.words,
             disturbance,
-            workers=options.workers,
+            options.engine,
             progress=progress,
         )
 
@@ -178,8 +178,8 @@ def _align(options: argparse.Namespace, out: Path, plan: Plan[Path], candidates:
         plan,
         record,
         partial(begin_alignment, names, candidates.files),
+        engine=options.engine,
         title=out.name,
-        workers=options.workers,
         overwrite=options.overwrite,
     )
     cases = choose_frames(read_results(out, ALIGNMENT).rows, options.pictures)

@@ -13,6 +13,7 @@ from diar_ops._version import __version__
 
 #: Each is the function ``command`` of ``diar_ops/cli/NAME.py``, which stands there as a Typer.
 COMMANDS = {
+    "batch": "Clean an archive: many sequences, on one machine or many.",
     "clean": "Turn several spoiled photos of one flat thing into one clean picture.",
     "info": "Tell versions, devices and weights.",
 }

@@ -1,28 +1,24 @@
-"""Render data sets: many sequences in several Blender processes, resumable after any kill."""
+"""Render data sets: many sequences, each in a Blender process, resumable after any kill."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import IO
 
 from diar_ops._checks import check_option
 from diar_ops._errors import OutputError, RenderError
-from diar_ops._files import describe_os_error, write_text_atomic
-from diar_ops._folders import remove_stale_folders
+from diar_ops._files import write_text_atomic
+from diar_ops._folders import locked_folder, remove_stale_folders
 from diar_ops._version import __version__
-from diar_ops.cycles._scheduler import RenderRun, render_sequences, sequence_name
+from diar_ops.cycles._renderer import RenderJob, render_sequences, sequence_name
 from diar_ops.cycles.settings import DATASET, RenderSettings, check_same_dataset
 from diar_ops.cycles.texture import TextureChoice
-from diar_ops.cycles.worker import BlenderProcess, WorkerCrash, blender_command
+from diar_ops.cycles.worker import BlenderProcess, blender_command
 from diar_ops.data.photos import list_images
 from diar_ops.data.sequence_writer import DOCUMENT, format_document
-
-LOCK = ".lock"
+from diar_ops.engines import Engine, LocalEngine, WorkerCrash
 
 
 @dataclass(frozen=True)
@@ -45,7 +41,7 @@ def render_dataset(
     out: str | PathLike[str],
     settings: RenderSettings,
     *,
-    workers: int = 1,
+    engine: Engine | None = None,
     blender: str | PathLike[str] | None = None,
     retries: int = 2,
     timeout: float | None = None,
@@ -55,14 +51,14 @@ def render_dataset(
     """Render spoiled sequences of pictures with Blender Cycles, with exact ground truth.
 
     A sequence appears in ``out`` only when it is complete. Run again with the same settings, it
-    goes on where it was stopped or killed; the result does not depend on that, nor on
-    ``workers``. More ``sequences`` enlarge a set.
+    goes on where it was stopped or killed; the result does not depend on that, nor on the
+    ``engine``. More ``sequences`` enlarge a set.
 
     Args:
         images: Pictures, or folders of them, as :func:`list_images` takes them.
         out: Folder of the data set.
         settings: What to render.
-        workers: How many Blender processes, each on one core (or on the graphics card).
+        engine: Where to render, one Blender process for each worker; None for one after another.
         blender: As :func:`blender_command` takes it.
         retries: How often a sequence is tried again after Blender crashed or hung.
         timeout: Seconds in which a frame must be done; by default a hundred times what it
@@ -81,7 +77,6 @@ def render_dataset(
         RenderError: Blender is missing or cannot work here.
     """
     op, out = "render_dataset", Path(out)
-    check_option(op, workers >= 1, "workers >= 1", workers)
     check_option(op, retries >= 0, "retries >= 0", retries)
     check_option(op, timeout is None or timeout > 0, "timeout above 0", timeout)
     if timeout is None:
@@ -103,7 +98,7 @@ def render_dataset(
     probe.close()
     software = {"diar_ops": __version__, "blender": probe.blender}
     document = settings.document(files, software)
-    with _locked(out):
+    with locked_folder(out):
         existing = check_same_dataset(out / DATASET, document)
         if existing is None and any(out.glob(f"[0-9]*/{DOCUMENT}")):
             raise OutputError(f"{out} holds sequences but no {DATASET}; choose another folder")
@@ -114,37 +109,8 @@ def render_dataset(
             write_text_atomic(out / DATASET, format_document(document), overwrite=True)
         indices = range(settings.sequences)
         todo = [i for i in indices if not (out / sequence_name(i) / DOCUMENT).is_file()]
-        run = RenderRun(
-            folder=out,
-            settings=settings,
-            choice=choice,
-            command=command,
-            retries=retries,
-            timeout=timeout,
-            todo=deque(todo),
+        job = RenderJob(out, settings, choice, command, timeout)
+        finished, failed = render_sequences(
+            job, todo, engine or LocalEngine(0), retries=retries, progress=progress, note=note
         )
-        finished, failed = render_sequences(run, min(workers, len(todo)), progress, note)
     return RenderedSet(finished, settings.sequences - len(todo), failed)
-
-
-@contextmanager
-def _locked(out: Path) -> Iterator[None]:
-    """Hold the folder for this run alone; the lock ends with the process, however that ends."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        file: IO[str] = (out / LOCK).open("a+", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"cannot write {out}: {describe_os_error(error)}") from error
-    with file:
-        try:
-            import fcntl
-        except ImportError:  # not on this system: two runs would only do the work twice
-            yield
-            return
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise OutputError(f"another run is rendering into {out}; wait for it to end") from error
-        except OSError:
-            pass  # a file system without locks
-        yield

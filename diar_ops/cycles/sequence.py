@@ -22,10 +22,11 @@ from diar_ops.cycles.exr import read_exr
 from diar_ops.cycles.passes import frame_masks, frame_picture
 from diar_ops.cycles.settings import RenderSettings
 from diar_ops.cycles.texture import TextureChoice, prepare_texture
-from diar_ops.cycles.worker import BlenderProcess, WorkerCrash
+from diar_ops.cycles.worker import BlenderProcess
 from diar_ops.data.images import read_image
 from diar_ops.data.masks import write_flags, write_mask
 from diar_ops.data.sequence_writer import DOCUMENT, LABEL, format_document, frame_names, sequence_document
+from diar_ops.engines import WorkerCrash
 from diar_ops.scene import PlanarScene, sample_planar_scene, scene_homography, scene_to_document
 from diar_ops.scene.flags import FrameShares, frame_shares
 from diar_ops.scene.reflection import blur_environment

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from diar_ops._errors import RenderError
+from diar_ops.engines import WorkerCrash
 
 SCRIPT = Path(__file__).with_name("blender_scene.py")
 #: Seconds in which Blender must have started, or must end when asked to.
@@ -24,10 +25,6 @@ START_TIMEOUT, STOP_TIMEOUT = 180.0, 5.0
 #: What ``import bpy`` needs on a bare Debian.
 DEBIAN_PACKAGES = "libx11-6 libxrender1 libxfixes3 libxi6 libxkbcommon0 libsm6 libgl1"
 _ENVIRONMENT = ".venv-render"
-
-
-class WorkerCrash(Exception):  # noqa: N818 - it never reaches the user
-    """A worker process died, hung, or could not render; another one may succeed."""
 
 
 def blender_command(blender: str | os.PathLike[str] | None = None) -> list[str]:
@@ -132,11 +129,6 @@ class BlenderProcess:
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(STOP_TIMEOUT)
         self.kill()
-
-    def interrupt(self) -> None:
-        """End the process now, from any thread; the one that waits for it gets a WorkerCrash."""
-        with suppress(OSError):
-            self._process.kill()
 
     def kill(self) -> None:
         """End the process now and forget it."""

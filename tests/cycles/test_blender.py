@@ -16,6 +16,7 @@ from diar_ops.cycles.light import plane_points, unshadowed_radiance
 from diar_ops.cycles.texture import prepare_texture
 from diar_ops.cycles.worker import BlenderProcess, WorkerCrash, blender_command
 from diar_ops.data import read_image, read_sequence
+from diar_ops.engines import LocalEngine
 from diar_ops.scene import Finish, LightKind, ObjectKind, sample_planar_scene, scene_to_document
 from tests.harness import generator
 
@@ -76,7 +77,7 @@ def test_same_seed_same_pixels_with_any_number_of_workers_and_after_a_kill(blend
         folder = painted(size, f"{number}.png", seed=number).parent
     result = render_dataset(folder, tmp_path / "one", SETTINGS, blender=blender)
     assert result.finished == [0, 1, 2]
-    render_dataset(folder, tmp_path / "two", SETTINGS, blender=blender, workers=2)
+    render_dataset(folder, tmp_path / "two", SETTINGS, blender=blender, engine=LocalEngine(2))
     assert pixels(tmp_path / "one") == pixels(tmp_path / "two")
     assert len(pixels(tmp_path / "one")) == 3 * (1 + 2 + 4)
 

@@ -6,9 +6,10 @@ from dataclasses import replace
 import pytest
 
 from diar_ops import OptionError, OutputError
-from diar_ops.cycles import render as driver
+from diar_ops._folders import locked_folder
 from diar_ops.cycles import write_contact_sheet
 from diar_ops.data import ImageError, SequenceDataset, read_sequence
+from diar_ops.engines import LocalEngine
 from diar_ops.scene import FrameFlag, scene_from_document
 from tests.cycles.sets import SETTINGS, alive, contents
 
@@ -46,9 +47,9 @@ def test_writes_the_format(render, tmp_path, faults):
 
 def test_is_the_same_again_with_more_workers_and_in_two_goes(render, tmp_path):
     render("one")
-    render("two", workers=3)
+    render("two", engine=LocalEngine(3))
     render("three", replace(SETTINGS, sequences=1))
-    result, _ = render("three", workers=2)
+    result, _ = render("three", engine=LocalEngine(2))
     assert (result.finished, result.already) == ([1, 2, 3], 1)
     assert contents(tmp_path / "one") == contents(tmp_path / "two") == contents(tmp_path / "three")
     render("four", replace(SETTINGS, seed=6))
@@ -80,14 +81,14 @@ def test_the_folder_of_the_pictures_is_refused(render, pictures):
 
 def test_a_second_run_in_the_same_folder_is_refused(render, tmp_path):
     pytest.importorskip("fcntl")
-    with driver._locked(tmp_path / "out"), pytest.raises(OutputError, match="another run is"):
+    with locked_folder(tmp_path / "out"), pytest.raises(OutputError, match="another run is"):
         render()
 
 
 def test_a_corrupt_picture_among_good_ones(render, pictures, tmp_path):
     (pictures / "1.png").write_bytes((pictures / "1.png").read_bytes()[:600])
     settings = replace(SETTINGS, sequences=6)
-    result, notes = render("out", settings, workers=2)
+    result, notes = render("out", settings, engine=LocalEngine(2))
     assert result.finished == list(range(6))
     assert len(notes) == 1
     assert "1.png is truncated or damaged" in notes[0]
@@ -109,7 +110,7 @@ def test_no_pictures(render, pictures, tmp_path):
         render()
 
 
-@pytest.mark.parametrize("options", [{"workers": 0}, {"retries": -1}, {"timeout": 0.0}])
+@pytest.mark.parametrize("options", [{"retries": -1}, {"timeout": 0.0}])
 def test_options_are_checked(render, options):
     with pytest.raises(OptionError):
         render(**options)
@@ -118,7 +119,7 @@ def test_options_are_checked(render, options):
 def test_pictures_behind_glass(render, tmp_path):
     settings = replace(SETTINGS, sequences=3, glass=1.0)
     render("glass", settings)
-    render("again", settings, workers=2)
+    render("again", settings, engine=LocalEngine(2))
     assert contents(tmp_path / "glass") == contents(tmp_path / "again")
     assert json.loads((tmp_path / "glass" / "dataset.json").read_text())["glass"] == 1.0
     document = read_sequence(tmp_path / "glass" / "000001").document

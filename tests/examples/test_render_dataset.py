@@ -81,7 +81,7 @@ def test_renders_and_continues(run, pictures, tmp_path):
         (["pictures", "--part", "3/2"], "--part must be K/N"),
         (["pictures", "--part", "half"], "--part must be K/N"),
         (["pictures", "--part", "4/4"], "part 4/4 of 3 pictures is empty"),
-        (["pictures", "--workers", "0"], "expected workers >= 1"),
+        (["pictures", "--workers", "0"], "--workers must be 1 or more, got 0"),
         (["pictures", "--device", "cuda"], "finds no CUDA device; use --device cpu"),
     ],
 )

@@ -11,6 +11,7 @@ from benchmarks.quality.aligned import Disturbance, load_aligned
 from benchmarks.quality.cases import case_picture, choose_cases, picture_file, rank_cases, write_cases
 from benchmarks.quality.rows import Row
 from diar_ops.data import read_image
+from diar_ops.engines import select_engine
 from tests.sequences import write_dataset
 
 
@@ -74,7 +75,7 @@ def test_pictures_are_drawn_once(tmp_path: Path, workers: int) -> None:
             folders,
             ["mean", "median"],
             Disturbance(),
-            workers=workers,
+            select_engine(workers=workers),
             progress=lambda done, total: calls.append((done, total)),
         )
 

@@ -34,6 +34,7 @@ from benchmarks.quality.rows import Row, RowKey
 from benchmarks.quality.run import complete_results
 from diar_ops._errors import DiarError
 from diar_ops._files import write_text_atomic
+from diar_ops.engines import select_engine
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -71,8 +72,8 @@ def measure_bends(options: argparse.Namespace) -> str:
         Plan(tasks, {}),
         record,
         begin,
+        engine=select_engine(workers=options.workers),
         title="aligning",
-        workers=options.workers,
         overwrite=options.overwrite,
     )
     text = tables_markdown(bends_tables(rows))

@@ -25,11 +25,12 @@ import torch
 from benchmarks.quality.hard_views.methods import METHODS
 from benchmarks.quality.hard_views.pairs import render_pair
 from benchmarks.quality.hard_views.table import PairResult, format_table, read_rows, write_rows
-from benchmarks.quality.run import one_thread, progress_bar
+from benchmarks.quality.run import progress_bar
 from diar_ops._errors import DiarError
 from diar_ops._files import write_text_atomic
 from diar_ops._pixels import to_unit
 from diar_ops.data import list_images, read_image
+from diar_ops.engines import one_thread
 
 
 def main(argv: Sequence[str] | None = None) -> int:

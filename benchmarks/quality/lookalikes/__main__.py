@@ -20,9 +20,9 @@ from pathlib import Path
 import torch
 
 from benchmarks.quality.lookalikes.sequences import FAMILIES, FOREIGN, OWN, make_sequence
-from benchmarks.quality.run import one_thread
 from diar_ops import Reason, align_sequence, corner_error
 from diar_ops._errors import DiarError
+from diar_ops.engines import one_thread
 
 HEADS = ("family", "number", "seed", "photo", "truth", "success", "reason", "error", "seconds")
 #: A photo is laid wrongly from this error on, in pixels.

@@ -30,11 +30,12 @@ from benchmarks.quality.paper_order.rendered_sets import render_set
 from benchmarks.quality.paper_order.report import report_order
 from benchmarks.quality.paper_order.turns import run_folder, train_by_turns, weights_file
 from benchmarks.quality.record import read_results
-from benchmarks.quality.run import one_thread, progress_bar
+from benchmarks.quality.run import progress_bar
 from benchmarks.quality.training_curves import read_curves
 from diar_ops._errors import DiarError, OptionError
 from diar_ops._files import write_text_atomic
 from diar_ops.data import SequenceDataset, list_images
+from diar_ops.engines import one_thread, select_engine
 
 PARTS = ("train", "render", "evaluate", "attention", "report")
 #: The set on which it is shown where networks look: much is covered there.
@@ -75,7 +76,7 @@ def run_study(options: argparse.Namespace) -> int:
     weights = _finished_weights(out / "runs", options.seeds, options.steps) if scoring else {}
     if "evaluate" in options.parts:
         sets = [*options.sets, *(out / "sets" / chosen.name for chosen in TORCH_SETS)]
-        evaluate_networks(results, sets, weights, workers=options.workers, overwrite=options.overwrite)
+        evaluate_networks(results, sets, weights, select_engine(workers=options.workers), overwrite=options.overwrite)
     if "attention" in options.parts:
         dataset = SequenceDataset(out / "sets" / LOOKED_AT, masks=("occluded",))
         shown = [f"{network}-{options.seeds[0]}" for network in NETWORKS]

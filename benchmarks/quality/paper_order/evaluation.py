@@ -20,6 +20,7 @@ from benchmarks.quality.run import complete_results
 from benchmarks.quality.scores import score_picture
 from diar_ops._errors import OptionError
 from diar_ops.data import RenderedSequence, SequenceDataset, read_sequence
+from diar_ops.engines import Engine
 from diar_ops.metrics import colour_gain, psnr
 from diar_ops.models import load_pretrained
 
@@ -55,7 +56,7 @@ class Cell(NamedTuple):
 
 
 def evaluate_networks(
-    out: Path, sets: Sequence[Path], weights: Mapping[str, Path], *, workers: int = 1, overwrite: bool = False
+    out: Path, sets: Sequence[Path], weights: Mapping[str, Path], engine: Engine, *, overwrite: bool = False
 ) -> list[Row]:
     """Compute the scores that a folder lacks, and return all of them.
 
@@ -63,7 +64,7 @@ def evaluate_networks(
         out: The folder.
         sets: Folders of aligned sets with masks.
         weights: Files of networks, by the name of the method.
-        workers: Processes side by side.
+        engine: Where to compute.
         overwrite: Begin anew.
 
     Raises:
@@ -78,8 +79,8 @@ def evaluate_networks(
         plan,
         settings_record(ORDER, folders, weights=digests),
         partial(begin_evaluation, dict(weights)),
+        engine=engine,
         title="evaluating",
-        workers=workers,
         overwrite=overwrite,
     )
 

@@ -52,9 +52,9 @@ def evaluate_robustness(options: argparse.Namespace) -> str:
         plan,
         record,
         partial(begin_robustness, options.methods, options.aligners, options.textures, options.size),
+        engine=options.engine,
         title="evaluating",
         unit="level",
-        workers=options.workers,
         overwrite=options.overwrite,
     )
     with tqdm(desc="pictures", unit="sheet", disable=None) as bar:

@@ -26,10 +26,10 @@ from benchmarks.quality.robustness.levels import (
     summarise_robustness,
 )
 from benchmarks.quality.rows import Row, group_by
-from benchmarks.quality.run import one_thread
 from benchmarks.quality.scores import Measure
 from diar_ops._files import write_image, write_text_atomic
 from diar_ops.cycles import contact_sheet
+from diar_ops.engines import one_thread
 
 ColumnT = TypeVar("ColumnT", bound=str | float)
 #: Side of the pictures on a sheet, in pixels.

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from diar_ops import OutputError
-from diar_ops.cycles import _scheduler, sequence
+from diar_ops.cycles import _renderer, sequence
 from tests.cycles.sets import alive, contents, wait_until
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "render_dataset.py"
@@ -56,7 +56,7 @@ def test_a_sequence_that_always_fails_is_named_and_tried_next_time(render, tmp_p
 
 
 def test_processes_are_replaced_before_they_grow(render, faults, monkeypatch):
-    monkeypatch.setattr(_scheduler, "SEQUENCES_PER_PROCESS", 2)
+    monkeypatch.setattr(_renderer, "SEQUENCES_PER_PROCESS", 2)
     render()
     assert len(list(faults.glob("process-*"))) == 1 + 2  # one tells the version
     assert alive(faults) == []
@@ -82,7 +82,7 @@ def test_kill_and_resume(render, pictures, fake, tmp_path, faults):
     (faults / "slow").write_text("0.3")
     out = tmp_path / "out"
     process = start(pictures, out, fake, "--workers", "2")
-    wait_until(lambda: (out / "000001").exists() or (out / "000000").exists())
+    wait_until(lambda: (out / "000001").exists() or (out / "000000").exists(), seconds=60)
     wait_until(lambda: list(out.glob(".diar-tmp-*/0*.png")))
     process.kill()
     process.communicate()
@@ -119,7 +119,7 @@ def test_full_disk_where_we_write(render, tmp_path, faults, monkeypatch):
 
     monkeypatch.setattr(sequence, "write_mask", full)
     with pytest.raises(OutputError, match=r"the disk is full; .*the same command goes on"):
-        render(workers=2)
+        render()
     assert {path.name for path in (tmp_path / "out").iterdir()} == {".lock", "dataset.json"}
     assert alive(faults) == []
 
@@ -127,7 +127,7 @@ def test_full_disk_where_we_write(render, tmp_path, faults, monkeypatch):
 @pytest.mark.parametrize("fault", ["fail", "cut"])
 def test_full_disk_where_blender_writes(render, faults, monkeypatch, fault):
     (faults / fault).write_text("1")
-    usage = _scheduler.shutil.disk_usage("/")._replace(free=1000)
-    monkeypatch.setattr(_scheduler.shutil, "disk_usage", lambda path: usage)
+    usage = _renderer.shutil.disk_usage("/")._replace(free=1000)
+    monkeypatch.setattr(_renderer.shutil, "disk_usage", lambda path: usage)
     with pytest.raises(OutputError, match="the disk is full; "):
         render()
