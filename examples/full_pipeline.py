@@ -19,7 +19,7 @@ written to the output folder:
   report.html         open this: before and after, which photo gave what, how far to trust it
   aligned/            each photo as seen from the reference; alpha marks what it shows
   weights/            the share of each photo in each pixel of the clean picture, where known
-  homographies.json   where each photo lies: reference ~ H @ photo, in pixels; the lens, the bends
+  homographies.json   where each photo lies: reference ~ H @ photo, in pixels; the lens, the bends, the canvas
 """
 
 from __future__ import annotations

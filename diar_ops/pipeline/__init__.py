@@ -13,6 +13,7 @@ from diar_ops.pipeline._lens import Lens
 from diar_ops.pipeline._warp import grid_displacement, resize_grid, warp_frame
 from diar_ops.pipeline.aggregators import AGGREGATORS, Aggregator, Consensus, TiledNetwork
 from diar_ops.pipeline.align import align_sequence
+from diar_ops.pipeline.canvas import Mosaic, mosaic_canvas
 from diar_ops.pipeline.options import AlignOptions
 from diar_ops.pipeline.reconstruct import aligned_frames, reconstruct_sequence
 from diar_ops.pipeline.settle import SettleFrames, settle_frames
@@ -27,6 +28,7 @@ __all__ = [
     "Consensus",
     "Descriptor",
     "Lens",
+    "Mosaic",
     "PairMatcher",
     "Placement",
     "RefinedFrame",
@@ -46,6 +48,7 @@ __all__ = [
     "is_plausible",
     "judge_frames",
     "match_pairs",
+    "mosaic_canvas",
     "place_frames",
     "reconstruct_sequence",
     "resize_grid",

@@ -138,7 +138,8 @@ def survey_sharpness(sequence: AlignedSequence, gain: Tensor) -> Sharpness:
 def _warp_tiles(sequence: AlignedSequence, windows: list[tuple[int, int, int, int]]) -> tuple[Tensor, Tensor]:
     """Warp the used frames onto n windows of one size, (n, T', 3, h, w) and valid (n, T', 1, h, w)."""
     alignment = sequence.alignment
-    if alignment.grid is not None:  # else what is bent would look blurred
+    # Else what is bent would look blurred, and what is lit differently would look different.
+    if alignment.grid is not None or sequence.light is not None:
         frames, valid = zip(*map(sequence.warp, windows), strict=True)
         return torch.cat(frames), torch.cat(valid)
     parts = [

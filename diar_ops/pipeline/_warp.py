@@ -15,6 +15,7 @@ from diar_ops.colour import linear_to_srgb, srgb_to_linear
 from diar_ops.geometry import distort_points, transform_points, warp_homography
 from diar_ops.geometry._spline import DisplacementGrid
 from diar_ops.pipeline._lens import undistorted_border
+from diar_ops.pipeline._light_fields import EvenLight
 
 #: (x0, y0, x1, y1), the last ones beyond the box.
 Box: TypeAlias = tuple[int, int, int, int]
@@ -30,6 +31,7 @@ class AlignedSequence(NamedTuple):
         used: Indices of the frames that take part.
         device: Where they are warped.
         canvas: What they are warped onto; ``None``: the reference.
+        light: Of photos of parts; ``None``: colours are untouched.
     """
 
     frames: list[Tensor]
@@ -38,6 +40,7 @@ class AlignedSequence(NamedTuple):
     used: list[int]
     device: torch.device
     canvas: Canvas | None = None
+    light: EvenLight | None = None
 
     @property
     def size(self) -> tuple[int, int]:
@@ -61,7 +64,10 @@ class AlignedSequence(NamedTuple):
             )
             for t in self.used
         ]
-        return torch.stack([p[0] for p in parts], 1), torch.stack([p[1] for p in parts], 1)
+        frames, valid = torch.stack([p[0] for p in parts], 1), torch.stack([p[1] for p in parts], 1)
+        if self.light is not None:
+            frames = self.light.apply(frames, self.used, window, self.size)
+        return frames, valid
 
     def only(self, t: int) -> AlignedSequence:
         """Return the sequence with frame ``t`` as the only one that is used."""
@@ -123,7 +129,7 @@ def warp_frame(
         (1, 1, height, width) bool.
     """
     device = frame.device if device is None else torch.device(device)
-    H = _onto(canvas, homography_reference_frame)
+    H = onto_canvas(canvas, homography_reference_frame)
     bend = None
     if grid is not None and size is not None and bool(grid.any()):
         bend = _Bend(grid, size, None if canvas is None else _onto_reference(canvas))
@@ -175,7 +181,7 @@ def warp_windows(
         Images (n, 3, height, width) float32 and valid (n, 1, height, width) bool.
     """
     device = frame.device if device is None else device
-    H = _onto(canvas, homography_reference_frame)
+    H = onto_canvas(canvas, homography_reference_frame)
     if distortion == 0:
         return _warp_window(frame, H, windows, valid, None, distortion, device)
     # Each crop has a place of its own in the photo, which a batch shares where a lens bends it.
@@ -198,7 +204,7 @@ class _Bend(NamedTuple):
     homography_reference_canvas: Tensor | None
 
 
-def _onto(canvas: Canvas | None, homography_reference_frame: Tensor) -> Tensor:
+def onto_canvas(canvas: Canvas | None, homography_reference_frame: Tensor) -> Tensor:
     """Return ``homography_canvas_frame``, in float64 where there is a canvas."""
     if canvas is None:
         return homography_reference_frame

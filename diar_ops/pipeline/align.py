@@ -55,12 +55,13 @@ def align_sequence(
        complete, most frontal and sharpest frame. Each frame reaches it along the most reliable
        path, directly or through other frames.
     3. The homography of each frame is refined on the pixels (:func:`refine_homography`), against
-       the reference or, if it shares too little with it, against the frame that fits it best among
-       those already placed. A frame of which too little agrees is left out, and one that would fit
-       another place as well. Those are matched once more, turned, with frames that are placed.
+       the reference or, if it shares little with it, against the frame that fits it best among
+       those already placed: photos of parts of a picture need not show what the reference does.
+       A frame of which too little agrees is left out, and one that would fit another place as
+       well. Those are matched once more, turned, with frames that are placed.
     4. All frames are adjusted jointly (:func:`bundle_adjust_homographies`), to what agrees with
        the reference and with the frames that show most of the same: what hides a part of the
-       reference leaves the others to tie each other there.
+       reference leaves the others to tie each other there. So do frames that show little of it.
     5. Photos of more than 1.5 times ``refinement_size`` are compared again in tiles of their own
        pixels, some 25 a pair, and adjusted once more to what both found.
 

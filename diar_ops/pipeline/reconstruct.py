@@ -15,12 +15,13 @@ from diar_ops._pixels import fit_size, resize_matrix
 from diar_ops._types import Alignment, Canvas, Reconstruction
 from diar_ops.aggregate import exposure_gain
 from diar_ops.colour import srgb_to_linear
-from diar_ops.pipeline._canvas import check_canvas
+from diar_ops.pipeline._even_light import even_light, fade_out
 from diar_ops.pipeline._frames import Frames, Progress, check_frames
 from diar_ops.pipeline._plug_in import PlugIn, resolve_aggregator
 from diar_ops.pipeline._sharpness import share_detail
 from diar_ops.pipeline._warp import AlignedSequence, warp_frame
 from diar_ops.pipeline.aggregators import Aggregator, TiledNetwork
+from diar_ops.pipeline.canvas import check_canvas
 from diar_ops.pipeline.settle import settle_frames
 
 # Longest side of the copies on which exposure is compared: thousands of pixels fix a median.
@@ -29,6 +30,8 @@ _EXPOSURE_SIZE = 256
 _SETTLING_SIZE = 256
 # Shares beyond this number are kept in half precision: fifty photos of 12 megapixels in 6 GB.
 _LARGE_WEIGHTS = 2**28
+# Of photos of parts, the copies that a network weighs are so many times as large, at most.
+_MOST_PARTS = 4.0
 # Pixels that one strip holds over all frames; about 200 bytes each at the peak.
 _STRIP_PIXELS = 2_000_000
 # Strips that overlap begin at multiples of so many rows: a multiple of networks' strides and windows.
@@ -66,6 +69,11 @@ def reconstruct_sequence(
     picture, without making it softer. Where none is sharper, and in sequences of equally sharp
     frames, nothing changes. Weights are of the frames so filled in.
 
+    On a canvas, photos may show parts of the picture only. Where one of them shows less than half
+    of what all show, their light is evened out by all overlaps at once, a smooth factor per photo and
+    channel, before they are aggregated; a network then gives the weights, which fall towards the
+    borders of the photos, so that no seam is seen. Haze is left as it is.
+
     Works in tiles and strips, so that memory stays bounded for photos of any size, but for
     aggregators that need the whole picture (:class:`Aggregator` has how one says so).
 
@@ -88,7 +96,8 @@ def reconstruct_sequence(
         compensate: Whether to compensate exposure and white balance; a network does always.
         settle: Lay the frames over what most of them show first (:func:`settle_frames`): for
             alignments that are off by a pixel or two. That of :func:`align_sequence` is not.
-        working_size: Longest side of the copies that a network weighs, in pixels.
+        working_size: Longest side of the copies that a network weighs, in pixels; of photos of
+            parts up to four times as much.
         device: Where to compute; ``None``: where the frames are. A network of yours, and any Module
             with parameters, stays where it is, and is given its input there.
         progress: Called with (name of the step, done, in all).
@@ -145,6 +154,8 @@ def reconstruct_sequence(
     with torch.no_grad():
         if settle:
             sequence = _settle(sequence)
+        if compensate or not isinstance(resolved, PlugIn):
+            sequence = sequence._replace(light=even_light(sequence))
         if isinstance(resolved, PlugIn):
             restore, gain = _plug_in_windows(op, resolved, sequence, compensate)
             whole = math.isinf(resolved.reach)
@@ -193,6 +204,8 @@ def _in_strips(
                 weights = torch.zeros(count, 1, height, width, dtype=torch.float16 if half else torch.float32)
             weights[used, :, top:bottom] = window.weights[0].mean(dim=1, keepdim=True).to(weights)
         progress("putting together", bottom, height)
+    if sequence.light is not None:
+        gain = gain * sequence.light.mean()
     return Reconstruction(image, coverage, weights, gain)
 
 
@@ -225,6 +238,8 @@ def _tiled_windows(
 ) -> tuple[_Restore, Tensor]:
     """Return how a network that sees whole frames restores windows, and the mean gains."""
     full, used = sequence.size, sequence.used
+    if sequence.light is not None:
+        working_size = round(working_size * min(_MOST_PARTS, sequence.light.parts(used)))
     size = fit_size(full, working_size)
     working = sequence if size == full else sequence.resized(size, 2 * working_size)
     frame_warpers = [working.only(t).warp for t in used]
@@ -233,11 +248,16 @@ def _tiled_windows(
     working_warp = shared.warp if working is sequence else share_detail(working, exposure).warp
     tiled = network.prepare_tiles(working_warp, frame_warpers, size, full, progress)
     gain = torch.ones(len(sequence.frames), 3, dtype=torch.float32)
-    gain[used] = tiled.gain.to(gain)
+    if sequence.light is None:
+        gain[used] = tiled.gain.to(gain)
 
     def restore(window: tuple[int, int, int, int]) -> _Window:
         frames, valid = shared.warp(window)
-        image, weights = tiled.restore(frames, valid, window)
+        if sequence.light is None:
+            image, weights = tiled.restore(frames, valid, window)
+        else:
+            _, weights = tiled.restore(frames, valid, window, fade_out(sequence, window).to(frames))
+            image = (frames * weights).sum(1)  # the light of parts is told by all overlaps, not by what most show
         return _Window(image, weights, valid)
 
     return restore, gain

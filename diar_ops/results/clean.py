@@ -17,16 +17,18 @@ from torch import nn
 from diar_ops._checks import check_device
 from diar_ops._errors import DiarError, OptionError
 from diar_ops._options import option
-from diar_ops._pixels import image_size
 from diar_ops._types import Alignment, Canvas, Reason, Reconstruction
 from diar_ops.data import Photo, find_photo, is_sequence, list_images, read_photos
 from diar_ops.models import load_descriptor, load_pretrained
 from diar_ops.models.weights.load import SHIPPED_RESTORERS
 from diar_ops.models.weights.registry import RESTORERS
-from diar_ops.pipeline import AGGREGATORS, BENDS, align_sequence, aligned_frames, reconstruct_sequence
+from diar_ops.pipeline import AGGREGATORS, BENDS, align_sequence, aligned_frames, mosaic_canvas, reconstruct_sequence
 from diar_ops.results.files import check_results_folder, telling_what_is_there, write_results
 from diar_ops.results.ground_truth import GroundTruth, read_ground_truth, score_against
 from diar_ops.results.report import render_report
+
+#: What the picture may show.
+CANVASES = ("reference", "all")
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,8 @@ class CleanOptions:
         aggregator: How a pixel is made from the photos: ``"diar"``, ``"diar-glass"``, a name of
             :data:`AGGREGATORS`, or a file with the weights of a network that restores.
         lens: Whether to estimate the lens and to straighten the picture.
+        canvas: What the picture shows: what the reference does, ``"reference"``, or all that any
+            aligned photo does, ``"all"``, for a thing that was photographed in parts.
         bends: Whether to look for what is not quite flat, ``"auto"``, or not, ``"none"``.
         device: Where to compute.
         max_size: Longest side in pixels to which photos are shrunk first; None for full size.
@@ -86,6 +90,12 @@ class CleanOptions:
         "reference by smooth displacements, too, where that fits clearly better",
         choices=BENDS,
     )
+    canvas: str = option(
+        "reference",
+        "what the picture shows: what the reference does, or all that any aligned photo does, for a facade or a "
+        "scroll that was photographed in parts",
+        choices=CANVASES,
+    )
     device: str = option("cpu", "where to compute: cpu, cuda, ...", "DEVICE")
     max_size: int | None = option(None, "shrink photos to this longest side first (default: full resolution)", "PIXELS")
     seed: int = option(0, "seed of the random sampling", "SEED")
@@ -101,6 +111,8 @@ class CleanOptions:
         check_device("`device`", self.device)
         if self.max_size is not None and self.max_size < 16:
             raise OptionError(f"`max_size` must be 16 pixels or more, got {self.max_size}")
+        if self.canvas not in CANVASES:
+            raise OptionError(f"`canvas` must be one of {', '.join(CANVASES)}, got {self.canvas!r}")
         if not -(2**63) <= self.seed < 2**63:
             raise OptionError(f"`seed` must fit into 64 bits, got {self.seed}")
 
@@ -221,7 +233,7 @@ def clean_photos(
             progress=progress,
         )
     _check_alignment(names, alignment, options.lens, listener)
-    canvas = _choose_canvas(options, alignment, [image_size(frame) for frame in frames], listener)
+    canvas = _choose_canvas(options, alignment, loaded, notes, listener)
     with _timed(timings, "reconstructing", listener) as progress:
         reconstruction = reconstruct_sequence(
             frames,
@@ -325,10 +337,21 @@ def _check_photos(photos: Sequence[Photo], skipped: Sequence[str], listener: Lis
 
 
 def _choose_canvas(
-    options: CleanOptions, alignment: Alignment, sizes: Sequence[tuple[int, int]], listener: Listener
+    options: CleanOptions, alignment: Alignment, photos: Sequence[Photo], notes: list[str], listener: Listener
 ) -> Canvas | None:
-    """Return what the picture is made on; None: what the reference shows."""
-    return None
+    """Return what the picture is made on; None: what the reference shows. What is given up for its size is noted."""
+    if options.canvas == "reference":
+        return None
+    canvas, shrunk, cut = mosaic_canvas(alignment, [photo.size for photo in photos])
+    height, width = canvas.size
+    listener.info(f"the canvas of all photos has {width} x {height} pixels")
+    sentences = [f"{photos[t].name} runs towards the horizon: only its nearer part is in the picture" for t in cut]
+    if shrunk < 1:
+        sentences.append(f"the canvas of all photos is too large and was shrunk to {100 * shrunk:.0f} % of its sides")
+    for sentence in sentences:
+        notes.append(sentence)
+        listener.warning(sentence)
+    return canvas
 
 
 def _check_alignment(names: Sequence[str], alignment: Alignment, lens: bool, listener: Listener) -> None:

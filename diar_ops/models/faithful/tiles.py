@@ -77,17 +77,20 @@ class TiledRestorer:
         self.evidence = gather_evidence(network, warper, self.light, size, lambda *done: progress("weighing", *done))
         self.gain = (2.4 * self.light.gain[0].mean(dim=(2, 3))).exp()
 
-    def restore(self, frames: Tensor, valid: Tensor, window: tuple[int, int, int, int]) -> tuple[Tensor, Tensor]:
+    def restore(
+        self, frames: Tensor, valid: Tensor, window: tuple[int, int, int, int], prior: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Return the picture (1, 3, h, w) and the weights (1, T, 1, h, w) of a window.
 
         Args:
             frames: (1, T, 3, h, w) of the window.
             valid: (1, T, 1, h, w) bool.
             window: (top, left, height, width) in the full picture.
+            prior: Optional (1, T, 1, h, w), logs of what the weights are multiplied with.
         """
         top, left, height, width = window
         box = (top, left, top + height, left + width)
-        return compose_window(self.network, frames, valid, self.light, self.evidence, box, self.full)
+        return compose_window(self.network, frames, valid, self.light, self.evidence, box, self.full, prior)
 
 
 class Tile(NamedTuple):
@@ -196,6 +199,7 @@ def compose_window(
     evidence: Evidence,
     window: Box,
     full: tuple[int, int],
+    prior: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Compose a window of the full picture from evidence on a copy of it.
 
@@ -207,6 +211,7 @@ def compose_window(
         evidence: On the whole picture, at the size of the copy or at full size.
         window: Where the window lies in the full picture.
         full: (height, width) of the full picture.
+        prior: Optional (1, T, 1, h, w), logs of what the weights are multiplied with.
 
     Returns:
         The picture (1, 3, h, w) and the weights (1, T, 1, h, w).
@@ -220,6 +225,7 @@ def compose_window(
         score = evidence.score[..., top:bottom, left:right]
     else:
         score = _enlarge(evidence.score, window_share[0].tolist(), size)
+    score = score if prior is None else score + prior
     # The last tokens reach beyond the copy.
     reach = torch.tensor([n / (STRIDE * -(-n // STRIDE)) for n in copy], dtype=torch.float32).to(share)
     restored = network.compose(frames, valid, light, evidence._replace(score=score), share, share * reach.repeat(2))

@@ -145,6 +145,18 @@ def candidate_pairs(count: int) -> Tensor:
     return torch.tensor(sorted(chosen), dtype=torch.int64).reshape(-1, 2)
 
 
+def shared_share(homography_1_0: Tensor, size0: tuple[int, int], size1: tuple[int, int]) -> float:
+    """Return which share of either of two frames of some (height, width) the other one shows, the larger.
+
+    1 for a close-up and what it is cut from, small for photos of neighbouring parts.
+    """
+    shares = []
+    for H, one, other in ((homography_1_0, size0, size1), (torch.linalg.inv(homography_1_0), size1, size0)):
+        y, x = ((torch.arange(16, dtype=torch.float64) + 0.5) * n / 16 - 0.5 for n in one)
+        shares.append(_share_inside(torch.cartesian_prod(x, y), H, torch.tensor(other)))
+    return max(shares)
+
+
 def is_plausible(homography: Tensor, size: tuple[int, int]) -> bool:
     """Return whether photos of one plane can differ by a homography of a frame of ``size``.
 

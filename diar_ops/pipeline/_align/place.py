@@ -147,7 +147,7 @@ def _place_copies(
         adjusted = AdjustedFrames(homography, lens if ties else Lens(0.0, sizes), unknown)
         if options.joint:
             coverage = {t: covered_grid(homography[t], t, sizes[reference], lens) for t in placed}
-            neighbours = tie_neighbours(placed, coverage, copies, lens, progress)
+            neighbours = tie_neighbours(placed, reference, coverage, copies, lens, progress)
             ties += neighbours
             if neighbours or (ties and distortion != "none"):
                 adjusted = adjust_frames(ties, homography, sizes, reference, distortion)

@@ -7,13 +7,17 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from diar_ops._pixels import image_size
 from diar_ops._types import PairMatches, RefinedHomography
+from diar_ops.pipeline._align.graph import shared_share
 from diar_ops.pipeline._align.match import Descriptor
 from diar_ops.pipeline._align.refine import Anchor, PairOfFrames, RefinedFrame, refine_frame, refine_pairs
 from diar_ops.pipeline._frames import Progress, WorkingCopies, WorkingCopy, silent
 
 #: Placed frames that a refused one is tried over, those with most support.
 _ANCHORS = 2
+#: Frames that share less with the reference are tried over others first: a rim fixes their rest loosely.
+_LEAST_SHARED = 0.3
 
 
 def refine_frames(
@@ -28,8 +32,8 @@ def refine_frames(
 ) -> dict[int, RefinedFrame]:
     """Refine every frame that has an initial homography.
 
-    A frame is refined against the reference. One that shares too little with it may share enough
-    with a frame already in place; each frame placed this way may be the anchor of the next. So may
+    A frame is refined against the reference. One that shares little with it may share more with a
+    frame already in place; each frame placed this way may be the anchor of the next. So may
     one that fits several places of the reference: others tell which is right.
 
     Args:
@@ -49,20 +53,45 @@ def refine_frames(
         return {}
     refined: dict[int, RefinedFrame] = {}
     anchor = Anchor(reference, copies[reference], torch.eye(3, dtype=torch.float64), descriptor)
-    # In order, whatever goes together: what is random in one frame hangs on what was drawn before.
-    waiting = {}
-    for index, straight in refine_pairs([PairOfFrames(t, reference, initial[t]) for t in others], copies):
-        waiting[index] = straight
-        while len(refined) in waiting:
-            t = others[len(refined)]
-            refined[t] = _refine_either_way_up(copies[t], anchor, initial[t], generator, waiting.pop(len(refined)))
-            progress("refining", len(refined), len(others))
+    sizes = [image_size(frame.image) for frame in copies.frames]
+    far = {t for t in others if shared_share(initial[t], sizes[t], sizes[reference]) < _LEAST_SHARED}
     tried: set[tuple[int, int]] = set()
+
+    def refine_over_reference(members: list[int]) -> None:
+        # In order, whatever goes together: what is random in one frame hangs on what was drawn before.
+        waiting, done = {}, 0
+        for index, straight in refine_pairs([PairOfFrames(t, reference, initial[t]) for t in members], copies):
+            waiting[index] = straight
+            while done in waiting:
+                t = members[done]
+                refined[t] = _refine_either_way_up(copies[t], anchor, initial[t], generator, waiting.pop(done))
+                done += 1
+                progress("refining", len(refined), len(others))
+
+    for members in ([t for t in others if t not in far], sorted(far)):
+        refine_over_reference([t for t in members if t not in refined])
+        _refine_over_placed(refined, others, pairs, copies, tried, descriptor=descriptor, generator=generator)
+    if far:
+        progress("refining", len(others), len(others))
+    return refined
+
+
+def _refine_over_placed(
+    refined: dict[int, RefinedFrame],
+    others: list[int],
+    pairs: PairMatches,
+    copies: WorkingCopies,
+    tried: set[tuple[int, int]],
+    *,
+    descriptor: Descriptor,
+    generator: torch.Generator | None,
+) -> None:
+    """Refine frames that are not placed over those that are; as long as one more is, into ``refined``."""
     placed_one = True
     while placed_one:
         placed_one = False
-        for t in [t for t in others if not refined[t].success]:
-            steps = _supported_steps(pairs, t, {p for p in others if refined[p].success})
+        for t in [t for t in others if t not in refined or not refined[t].success]:
+            steps = _supported_steps(pairs, t, {p for p, frame in refined.items() if frame.success})
             for p, homography_p_t in steps[:_ANCHORS]:
                 if (t, p) in tried:
                     continue
@@ -73,7 +102,6 @@ def refine_frames(
                     refined[t] = result
                     placed_one = True
                     break
-    return refined
 
 
 def _refine_either_way_up(

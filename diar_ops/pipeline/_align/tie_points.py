@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from diar_ops.pipeline._align.graph import shared_share
 from diar_ops.pipeline._align.refine import PairOfFrames, RefinedFrame, is_reliable, refine_pairs, to_full_resolution
 from diar_ops.pipeline._frames import Progress, WorkingCopies
 from diar_ops.pipeline._lens import Lens
@@ -16,6 +17,9 @@ from diar_ops.pipeline._lens import Lens
 NEIGHBOURS = 3
 #: A pair shares at least this part of the reference.
 LEAST_SHARED = 0.1
+#: Frames that show less of the reference are also compared with those, the reference among them,
+#: of which they share at least this part: so many, lest errors add up along a chain.
+PARTIAL, PARTIAL_SHARED, PARTIAL_NEIGHBOURS = 0.5, 0.15, 6
 #: Steps that refine a frame against a neighbour, at most: both are right to a pixel or two.
 MAX_ITERATIONS = 10
 
@@ -52,6 +56,7 @@ def tie_anchors(placed: Mapping[int, RefinedFrame], lens: Lens) -> list[TiePoint
 
 def tie_neighbours(
     placed: Mapping[int, RefinedFrame],
+    reference: int,
     coverage: Mapping[int, Tensor],
     copies: WorkingCopies,
     lens: Lens,
@@ -64,13 +69,15 @@ def tie_neighbours(
 
     Args:
         placed: Frames that agree with their anchor, beside the reference.
+        reference: The reference frame.
         coverage: Which points of a grid on the reference each of them shows, (n,) bool.
         copies: The working copies of the frames, undistorted.
         lens: That of the frames.
         progress: Called with the progress of the step.
     """
-    neighbours = _neighbours(placed, coverage)
     H = {t: frame.homography_reference_frame for t, frame in placed.items()}
+    H[reference] = torch.eye(3, dtype=torch.float64)
+    neighbours = sorted({*_neighbours(placed, coverage), *_partial_neighbours(placed, coverage, H, lens)})
     pairs = [PairOfFrames(i, j, torch.linalg.inv(H[j]) @ H[i]) for i, j in neighbours]
     ties: dict[int, TiePoints] = {}
     for done, (p, refined) in enumerate(refine_pairs(pairs, copies, levels=1, max_iterations=MAX_ITERATIONS)):
@@ -93,3 +100,20 @@ def _neighbours(placed: Mapping[int, RefinedFrame], coverage: Mapping[int, Tenso
             if p != placed[t].anchor and t != placed[p].anchor:
                 pairs.add((min(t, p), max(t, p)))
     return sorted(pairs)
+
+
+def _partial_neighbours(
+    placed: Mapping[int, RefinedFrame], coverage: Mapping[int, Tensor], homography: Mapping[int, Tensor], lens: Lens
+) -> set[tuple[int, int]]:
+    """Pair frames that show little of the reference with those that share most with them."""
+    pairs = set()
+    for t in [t for t in placed if float(coverage[t].double().mean()) < PARTIAL]:
+        shared = {
+            p: shared_share(torch.linalg.inv(H) @ homography[t], lens.sizes[t], lens.sizes[p])
+            for p, H in homography.items()
+            if p != t and p != placed[t].anchor and (p not in placed or placed[p].anchor != t)
+        }
+        enough = [p for p in shared if shared[p] >= PARTIAL_SHARED]
+        nearest = sorted(enough, key=lambda p: (-shared[p], p))[:PARTIAL_NEIGHBOURS]
+        pairs |= {(min(t, p), max(t, p)) for p in nearest}
+    return pairs

@@ -45,6 +45,7 @@ def ties_between(
     steps: list[tuple[str, int, int]] = []
     beside = tie_neighbours(
         placed,
+        0,
         shown or dict.fromkeys(placed, EVERYTHING),
         WorkingCopies([Frame(frame, None) for frame in frames], 1024, torch.device("cpu")),
         LENS,
