@@ -182,6 +182,46 @@ class RefinedHomography(NamedTuple):
     iterations: Tensor
 
 
+class ProportionSource(IntEnum):
+    """What told the proportions of a rectangle."""
+
+    #: Its corners alone: it is seen almost frontally, or its vanishing points told the focal length.
+    CORNERS = 0
+    #: The focal length that was given.
+    FOCAL = 1
+    #: Several views of its plane.
+    VIEWS = 2
+
+
+class Rectification(NamedTuple):
+    """Frontal views of rectangles.
+
+    Attributes:
+        homography: (B, 3, 3) ``homography_rectified_image``, rectified ~ H @ image, both in pixels,
+            ``|det H| = 1``, w > 0 on the rectangle. It spans (-0.5, -0.5) to
+            (width - 0.5, height - 0.5) of the rectified view.
+        size: (B, 2) its (height, width) there: the smallest at which no side of the rectangle is
+            shorter than in the image; not rounded. 0 without success.
+        proportion: (B,) width / height; 1 without success.
+        proportion_sigma: (B,) standard deviation of its logarithm, which is the relative one where
+            it is small; larger where the views contradict each other. Infinite without success.
+        focal: (B,) focal length of the image that explains the views best, in pixels; where nothing
+            tells it, that of a usual camera. 0 without success.
+        source: (B,) int64 holding :class:`ProportionSource` values.
+        success: (B,) bool.
+        reason: (B,) int64 holding :class:`Reason` values.
+    """
+
+    homography: Tensor
+    size: Tensor
+    proportion: Tensor
+    proportion_sigma: Tensor
+    focal: Tensor
+    source: Tensor
+    success: Tensor
+    reason: Tensor
+
+
 class RefinedGrid(NamedTuple):
     """Smooth displacements that remain between two images after a homography, and what they rest on.
 

@@ -103,6 +103,10 @@ MODULES: dict[str, tuple[Callable[[], nn.Module], Callable[[], tuple[Any, ...]]]
     "MatchLocal": (diar_ops.MatchLocal, feature_maps),
     "MatchPyramid": (diar_ops.MatchPyramid, lambda: tuple([m] for m in feature_maps())),
     "RansacHomography": (diar_ops.RansacHomography, points),
+    "RectifyHomography": (
+        lambda: diar_ops.RectifyHomography(size=(48, 56)),
+        lambda: (torch.tensor([[[5.0, 4.0], [50.0, 8.0], [44.0, 40.0], [9.0, 36.0]]]),),
+    ),
     "RefineHomography": (lambda: diar_ops.RefineHomography(levels=1, max_iterations=2), views),
     "RefineGrid": (lambda: diar_ops.RefineGrid(cells=(2, 2)), views),
     "BundleAdjustHomographies": (lambda: diar_ops.BundleAdjustHomographies(max_iterations=3), bundle),

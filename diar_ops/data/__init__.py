@@ -2,6 +2,7 @@
 
 from diar_ops._errors import ImageError
 from diar_ops.data.dataset import SequenceDataset, SequenceItem
+from diar_ops.data.focal import read_focal
 from diar_ops.data.images import Photo, read_image
 from diar_ops.data.masks import read_flags, read_mask, write_flags, write_mask
 from diar_ops.data.photos import find_photo, list_images, read_photos
@@ -29,6 +30,7 @@ __all__ = [
     "is_sequence",
     "list_images",
     "read_flags",
+    "read_focal",
     "read_image",
     "read_mask",
     "read_photos",

@@ -9,6 +9,7 @@ from diar_ops.geometry.distortion import distort_points, undistort_points
 from diar_ops.geometry.dlt import homography_dlt
 from diar_ops.geometry.normalize import normalize_homography
 from diar_ops.geometry.ransac import RansacHomography, ransac_homography
+from diar_ops.geometry.rectify import RectifyHomography, rectify_homography
 from diar_ops.geometry.refine import RefineHomography, refine_homography
 from diar_ops.geometry.refine_grid import RefineGrid, refine_grid
 from diar_ops.geometry.transform import TransformedPoints, transform_points
@@ -18,6 +19,7 @@ __all__ = [
     "BundleAdjustHomographies",
     "LocalContrast",
     "RansacHomography",
+    "RectifyHomography",
     "RefineGrid",
     "RefineHomography",
     "TransformedPoints",
@@ -31,6 +33,7 @@ __all__ = [
     "local_contrast",
     "normalize_homography",
     "ransac_homography",
+    "rectify_homography",
     "refine_grid",
     "refine_homography",
     "transform_points",

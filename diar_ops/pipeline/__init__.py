@@ -15,7 +15,9 @@ from diar_ops.pipeline.aggregators import AGGREGATORS, Aggregator, Consensus, Ti
 from diar_ops.pipeline.align import align_sequence
 from diar_ops.pipeline.canvas import Mosaic, mosaic_canvas
 from diar_ops.pipeline.options import AlignOptions
+from diar_ops.pipeline.outline import Outline, find_outline
 from diar_ops.pipeline.reconstruct import aligned_frames, reconstruct_sequence
+from diar_ops.pipeline.rectify import RectifiedCanvas, rectified_canvas
 from diar_ops.pipeline.settle import SettleFrames, settle_frames
 from diar_ops.pipeline.steps import find_bends, frame_sharpness, match_pairs, place_frames
 
@@ -29,8 +31,10 @@ __all__ = [
     "Descriptor",
     "Lens",
     "Mosaic",
+    "Outline",
     "PairMatcher",
     "Placement",
+    "RectifiedCanvas",
     "RefinedFrame",
     "SettleFrames",
     "TiePoints",
@@ -43,6 +47,7 @@ __all__ = [
     "choose_reference",
     "describe_images",
     "find_bends",
+    "find_outline",
     "frame_sharpness",
     "grid_displacement",
     "is_plausible",
@@ -51,6 +56,7 @@ __all__ = [
     "mosaic_canvas",
     "place_frames",
     "reconstruct_sequence",
+    "rectified_canvas",
     "resize_grid",
     "settle_frames",
     "verify_pairs",

@@ -12,17 +12,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from diar_ops._checks import check_device
 from diar_ops._errors import DiarError, OptionError
 from diar_ops._options import option
 from diar_ops._types import Alignment, Canvas, Reason, Reconstruction
-from diar_ops.data import Photo, find_photo, is_sequence, list_images, read_photos
+from diar_ops.data import Photo, find_photo, is_sequence, list_images, read_focal, read_photos
 from diar_ops.models import load_descriptor, load_pretrained
 from diar_ops.models.weights.load import SHIPPED_RESTORERS
 from diar_ops.models.weights.registry import RESTORERS
 from diar_ops.pipeline import AGGREGATORS, BENDS, align_sequence, aligned_frames, mosaic_canvas, reconstruct_sequence
+from diar_ops.results._crop import Crop, choose_crop, parse_crop
 from diar_ops.results.files import check_results_folder, telling_what_is_there, write_results
 from diar_ops.results.ground_truth import GroundTruth, read_ground_truth, score_against
 from diar_ops.results.report import render_report
@@ -46,6 +47,8 @@ class CleanOptions:
         canvas: What the picture shows: what the reference does, ``"reference"``, or all that any
             aligned photo does, ``"all"``, for a thing that was photographed in parts.
         bends: Whether to look for what is not quite flat, ``"auto"``, or not, ``"none"``.
+        crop: Whether the picture alone is shown, frontally and with its true proportions: ``"auto"``
+            where its outline is found, ``"none"``, or its corners in the reference, ``"x,y x,y x,y x,y"``.
         device: Where to compute.
         max_size: Longest side in pixels to which photos are shrunk first; None for full size.
         seed: Of the random sampling, in 64 bits.
@@ -54,7 +57,8 @@ class CleanOptions:
         overwrite: Whether to replace earlier results.
 
     Raises:
-        DiarError: The device cannot be used, the size is too small, or the seed does not fit.
+        DiarError: The device cannot be used, the size is too small, the crop is no crop, or the seed does
+            not fit.
     """
 
     reference: str = option(
@@ -96,6 +100,12 @@ class CleanOptions:
         "scroll that was photographed in parts",
         choices=CANVASES,
     )
+    crop: str = option(
+        "none",
+        "auto finds the picture's outline and shows it alone, frontally and with its true proportions, or keeps the "
+        "whole photo where none is found; or the picture's four corners in the reference photo, in pixels, in quotes",
+        "auto|none|'x,y x,y x,y x,y'",
+    )
     device: str = option("cpu", "where to compute: cpu, cuda, ...", "DEVICE")
     max_size: int | None = option(None, "shrink photos to this longest side first (default: full resolution)", "PIXELS")
     seed: int = option(0, "seed of the random sampling", "SEED")
@@ -113,6 +123,11 @@ class CleanOptions:
             raise OptionError(f"`max_size` must be 16 pixels or more, got {self.max_size}")
         if self.canvas not in CANVASES:
             raise OptionError(f"`canvas` must be one of {', '.join(CANVASES)}, got {self.canvas!r}")
+        parse_crop(self.crop)
+        if self.canvas == "all" and self.crop != "none":
+            raise OptionError(
+                "`crop` cuts a picture out of the reference's view, `canvas` all goes beyond it: choose one"
+            )
         if not -(2**63) <= self.seed < 2**63:
             raise OptionError(f"`seed` must fit into 64 bits, got {self.seed}")
 
@@ -141,6 +156,7 @@ class CleanResult(NamedTuple):
         alignment: How they lie over the reference.
         reconstruction: The clean picture and its weights.
         canvas: What it was made on; None: as the reference shows it.
+        corners: (4, 2), those of the picture in the reference, where it was cropped.
         scores: Comparison with the original; empty if there is none.
         timings: Seconds of each step, in order.
         skipped: A sentence of each file that could not be read.
@@ -154,6 +170,7 @@ class CleanResult(NamedTuple):
     scores: Mapping[str, Any]
     timings: Mapping[str, float]
     skipped: Sequence[str] = ()
+    corners: Tensor | None = None
 
     def document(self) -> dict[str, Any]:
         """Return the run as plain JSON data: folder, photos with verdicts, scores, seconds."""
@@ -233,7 +250,8 @@ def clean_photos(
             progress=progress,
         )
     _check_alignment(names, alignment, options.lens, listener)
-    canvas = _choose_canvas(options, alignment, loaded, notes, listener)
+    crop = _choose_crop(options, files, loaded, alignment, listener)
+    canvas = crop.canvas if options.canvas == "reference" else _choose_canvas(alignment, loaded, notes, listener)
     with _timed(timings, "reconstructing", listener) as progress:
         reconstruction = reconstruct_sequence(
             frames,
@@ -256,6 +274,8 @@ def clean_photos(
         alignment,
         reconstruction,
         canvas=canvas,
+        corners=crop.corners,
+        crop=crop.sentence,
         timings=timings,
         scores=scores,
         settings=settings,
@@ -269,12 +289,13 @@ def clean_photos(
             reconstruction,
             aligned_frames(frames, alignment, canvas=canvas, valid=valid, progress=progress),
             canvas=canvas,
+            corners=crop.corners,
             report=report,
             bit_depth=max(photo.bit_depth for photo in loaded),
             icc_profile=loaded[alignment.reference].icc_profile,
             overwrite=options.overwrite,
         )
-    return CleanResult(folder, names, alignment, reconstruction, canvas, scores, timings, skipped)
+    return CleanResult(folder, names, alignment, reconstruction, canvas, scores, timings, skipped, crop.corners)
 
 
 def _finite(value: Any) -> Any:
@@ -336,12 +357,8 @@ def _check_photos(photos: Sequence[Photo], skipped: Sequence[str], listener: Lis
         raise DiarError("one photo alone cannot be cleaned; give two or more of the same thing")
 
 
-def _choose_canvas(
-    options: CleanOptions, alignment: Alignment, photos: Sequence[Photo], notes: list[str], listener: Listener
-) -> Canvas | None:
-    """Return what the picture is made on; None: what the reference shows. What is given up for its size is noted."""
-    if options.canvas == "reference":
-        return None
+def _choose_canvas(alignment: Alignment, photos: Sequence[Photo], notes: list[str], listener: Listener) -> Canvas:
+    """Return the canvas of all photos. What is given up for its size is noted."""
     canvas, shrunk, cut = mosaic_canvas(alignment, [photo.size for photo in photos])
     height, width = canvas.size
     listener.info(f"the canvas of all photos has {width} x {height} pixels")
@@ -352,6 +369,27 @@ def _choose_canvas(
         notes.append(sentence)
         listener.warning(sentence)
     return canvas
+
+
+def _choose_crop(
+    options: CleanOptions, files: Sequence[Path], photos: Sequence[Photo], alignment: Alignment, listener: Listener
+) -> Crop:
+    """Return what the picture is cropped to, and tell it."""
+    if options.crop == "none":
+        return Crop("")
+    paths = iter(files)  # in the order of the photos, and those among them that could not be read
+    focal = [read_focal(next(path for path in paths if path.name == photo.name)) for photo in photos]
+    crop = choose_crop(
+        options.crop,
+        [photo.pixels for photo in photos],
+        [photo.valid for photo in photos],
+        alignment,
+        [photo.size for photo in photos],
+        focal,
+        options.device,
+    )
+    (listener.warning if crop.canvas is None else listener.info)(crop.sentence)
+    return crop
 
 
 def _check_alignment(names: Sequence[str], alignment: Alignment, lens: bool, listener: Listener) -> None:

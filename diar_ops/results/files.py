@@ -98,13 +98,16 @@ def telling_what_is_there(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def homographies_document(names: Sequence[str], alignment: Alignment, canvas: Canvas | None = None) -> dict[str, Any]:
+def homographies_document(
+    names: Sequence[str], alignment: Alignment, canvas: Canvas | None = None, corners: Tensor | None = None
+) -> dict[str, Any]:
     """Return the alignment as plain JSON data.
 
     Args:
         names: File names of the frames.
         alignment: Result of :func:`align_sequence`.
         canvas: What the picture was made on, if not the reference.
+        corners: (4, 2) of the picture in the reference, where it was cropped to them.
 
     Returns:
         ``{"reference": name, "size": [h, w], "distortion": k, "canvas": c, "frames": [{"file", "success",
@@ -115,7 +118,8 @@ def homographies_document(names: Sequence[str], alignment: Alignment, canvas: Ca
         ``bend`` is ``None``, or two lists of rows of control points, of the displacements to the
         right and down, in pixels of the reference: see ``grid`` of :func:`warp_homography`. ``c``
         is ``None`` where the picture is what the reference shows, or ``{"size": [h, w],
-        "homography_canvas_reference"}``, canvas ~ H @ reference.
+        "homography_canvas_reference", "corners"}``, canvas ~ H @ reference; ``corners`` are those of
+        a picture that was cropped, four (x, y) in the reference, else ``None``.
     """
     frames = []
     for t, name in enumerate(names):
@@ -136,7 +140,11 @@ def homographies_document(names: Sequence[str], alignment: Alignment, canvas: Ca
         "size": list(alignment.size),
         "distortion": alignment.distortion,
         "canvas": canvas
-        and {"size": list(canvas.size), "homography_canvas_reference": canvas.homography_canvas_reference.tolist()},
+        and {
+            "size": list(canvas.size),
+            "homography_canvas_reference": canvas.homography_canvas_reference.tolist(),
+            "corners": None if corners is None else corners.tolist(),
+        },
         "frames": frames,
     }
 
@@ -156,6 +164,7 @@ def write_results(
     aligned: Iterable[tuple[int, Tensor, Tensor]],
     *,
     canvas: Canvas | None = None,
+    corners: Tensor | None = None,
     report: str | None = None,
     bit_depth: int = 8,
     icc_profile: bytes | None = None,
@@ -175,6 +184,7 @@ def write_results(
         aligned: Yields (frame index, picture (3, H, W) in [0, 1], valid (1, H, W) bool), one at a
             time, so that only one full-size picture is in memory.
         canvas: What the pictures were made on, if not the reference.
+        corners: (4, 2) of the picture in the reference, where it was cropped to them.
         report: The HTML page, if there is one.
         bit_depth: Bits per channel of the pictures, 8 or 16.
         icc_profile: Colour profile of the pictures.
@@ -196,7 +206,7 @@ def write_results(
         if weights is not None:
             write_image(folder / "weights" / files[t], weights[t], bit_depth=8, overwrite=overwrite)
         written.add(files[t])
-    document = json.dumps(homographies_document(names, alignment, canvas), indent=2, ensure_ascii=False)
+    document = json.dumps(homographies_document(names, alignment, canvas, corners), indent=2, ensure_ascii=False)
     write_text_atomic(folder / _DOCUMENT, document + "\n", overwrite=overwrite)
     if report is not None:
         write_text_atomic(folder / _REPORT, report, overwrite=overwrite)

@@ -13,8 +13,10 @@ from torch import Tensor
 
 from diar_ops._checks import check_option, check_shapes
 from diar_ops._errors import ShapeError
-from diar_ops._pixels import image_size
+from diar_ops._pixels import image_size, resize_matrix
 from diar_ops._types import Alignment, Canvas, Reconstruction
+from diar_ops.geometry import transform_points
+from diar_ops.pipeline import Lens
 from diar_ops.results import formatting as words
 from diar_ops.results._cards import Spreads, frame_cards, spreads_of
 from diar_ops.results._flicker import EMPTY, flicker
@@ -37,6 +39,8 @@ def render_report(
     reconstruction: Reconstruction,
     *,
     canvas: Canvas | None = None,
+    corners: Tensor | None = None,
+    crop: str = "",
     title: str = "",
     timings: Mapping[str, float] | None = None,
     scores: Mapping[str, Any] | None = None,
@@ -55,6 +59,8 @@ def render_report(
         alignment: How the frames lie over the reference.
         reconstruction: The clean picture and its weights.
         canvas: What the picture was made on, if not the reference.
+        corners: (4, 2) of the picture in pixels of the reference, where it was cropped to them.
+        crop: A sentence about them, or why there are none.
         title: Headline; "A clean picture from T photos" if empty.
         timings: Seconds of each step, in order.
         scores: Comparison with a known original: any of ``psnr``, ``psnr_gain`` (after one global
@@ -94,6 +100,8 @@ def render_report(
         reference=names[alignment.reference],
         aligned=aligned,
         left_out=count - aligned,
+        crop=crop,
+        outline=None if corners is None else _outline(run, corners),
         count=count,
         flicker=flicker(run),
         cards=cards,
@@ -185,6 +193,21 @@ def _stats_of_scores(scores: Mapping[str, Any]) -> list[tuple[str, str]]:
         mean = float(errors[np.isfinite(errors)].mean())
         stats.append(("corner error, mean", words.pixels(mean)))
     return stats
+
+
+def _outline(run: FinishedRun, corners: Tensor) -> dict[str, Any]:
+    """Return the reference and the corners of the picture in it, as the photo shows them."""
+    reference = run.alignment.reference
+    photo = reduce_image(run.frames[reference], _MAP)
+    size, full = image_size(photo), run.alignment.size
+    sides = corners[:, None] + torch.linspace(0, 1, 17)[:, None] * (corners.roll(-1, 0) - corners)[:, None]
+    seen, _ = Lens(run.alignment.distortion, [full]).distort(sides.flatten(0, 1).double(), 0)
+    points, _ = transform_points(seen, resize_matrix(full, size))
+    return {
+        "photo": data_uri(photo),
+        "size": size,
+        "points": " ".join(f"{x:.1f},{y:.1f}" for x, y in (points + 0.5).tolist()),
+    }
 
 
 def _pictures(run: FinishedRun, colours: list[str]) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""How exactly the outline and the proportions of rendered pictures are found."""

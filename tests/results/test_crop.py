@@ -1,0 +1,101 @@
+"""The crop of a run: found or given, told, and written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from diar_ops import OptionError
+from diar_ops.data import read_focal, read_image
+from diar_ops.results import CleanOptions, Listener, clean_photos
+from diar_ops.results._crop import parse_crop
+from tests.harness import generator
+
+
+class Told(Listener):
+    """Remembers what was told."""
+
+    def __init__(self) -> None:
+        self.sentences: list[str] = []
+
+    def info(self, sentence: str) -> None:
+        self.sentences.append(sentence)
+
+    warning = info
+
+
+def photos(folder: Path, wall: float | None) -> Path:
+    """Three photos of a picture of 90 x 60 pixels at (40, 30), on a wall or all over."""
+    noise = torch.rand(1, 3, 40, 50, generator=generator("crop photos"), dtype=torch.float32)
+    plane = torch.nn.functional.interpolate(noise, (200, 250), mode="bicubic").clamp(0, 1)[0] * 0.7
+    if wall is not None:
+        outside = torch.ones(200, 250, dtype=torch.bool)
+        outside[40:100, 50:140] = False
+        plane[:, outside] = wall
+    folder.mkdir()
+    for i, (x, y) in enumerate([(10, 10), (4, 15), (17, 2)]):
+        pixels = (plane[:, y : y + 128, x : x + 180] * 255).byte().permute(1, 2, 0).numpy()
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+    return folder
+
+
+def run(tmp_path: Path, wall: float | None, crop: str) -> tuple[dict[str, object], Tensor, list[str], str]:
+    told = Told()
+    options = CleanOptions(reference="0.png", aggregator="median", crop=crop)
+    clean_photos([photos(tmp_path / "in", wall)], tmp_path / "out", options, listener=told)
+    document = json.loads((tmp_path / "out" / "homographies.json").read_text())
+    page = (tmp_path / "out" / "report.html").read_text()
+    return document, read_image(tmp_path / "out" / "clean.png").pixels, told.sentences, page
+
+
+@pytest.mark.parametrize("crop", ["auto", "129.5,29.5 39.5,89.5 39.5,29.5 129.5,89.5"])
+def test_picture_is_cropped_and_told(tmp_path: Path, crop: str) -> None:
+    document, picture, told, page = run(tmp_path, 0.9, crop)
+    canvas = document["canvas"]
+    assert isinstance(canvas, dict)
+    expected = torch.tensor([[39.5, 29.5], [129.5, 29.5], [129.5, 89.5], [39.5, 89.5]])
+    assert (torch.tensor(canvas["corners"]) - expected).abs().max() < 0.7
+    assert canvas["size"] == list(picture.shape[1:])
+    assert abs(picture.shape[1] - 60) <= 1
+    assert abs(picture.shape[2] - 90) <= 1
+    assert len(told) == 1
+    assert "times as wide as high, from its corners alone" in told[0]
+    assert told[0].split("; ")[-1] in page
+    assert "<polygon" in page
+
+
+def test_whole_photo_is_kept_where_nothing_is_found(tmp_path: Path) -> None:
+    document, picture, told, page = run(tmp_path, None, "auto")
+    assert document["canvas"] is None
+    assert picture.shape == (3, 128, 180)
+    assert "the whole photo is kept" in told[0]
+    assert told[0].split("; ")[-1] in page
+
+
+def test_corners_are_put_in_order() -> None:
+    corners = parse_crop("10,90 12,10 95,88 90,12")
+    assert corners is not None
+    assert corners.tolist() == [[12, 10], [90, 12], [95, 88], [10, 90]]
+
+
+@pytest.mark.parametrize("text", ["", "all", "1,2 3,4 5,6", "1,2 3,4 5,6 7,x", "1,2 3,4 5,6 7,inf", "1 2 3 4"])
+def test_other_crops_are_refused(text: str) -> None:
+    with pytest.raises(OptionError, match="four corners"):
+        CleanOptions(crop=text)
+
+
+def test_focal_length_of_exif(tmp_path: Path) -> None:
+    image, exif = Image.new("RGB", (8, 6)), Image.Exif()
+    image.save(tmp_path / "plain.jpg")
+    exif.get_ifd(0x8769)[0xA405] = 26
+    image.save(tmp_path / "phone.jpg", exif=exif)
+    assert read_focal(tmp_path / "plain.jpg") is None
+    assert read_focal(tmp_path / "missing.jpg") is None
+    focal = read_focal(tmp_path / "phone.jpg")
+    assert focal is not None
+    assert abs(focal - 0.6009) < 1e-3
