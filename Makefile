@@ -12,7 +12,7 @@ RENDER_PYTHON ?= python3.11
 RENDER_VENV   ?= .venv-render
 RENDER_STAMP  := $(RENDER_VENV)/.installed
 
-.PHONY: help demo test modes lint format bench weights render-env clean
+.PHONY: help demo app test modes lint format bench weights render-env clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -30,6 +30,9 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP) ## the bundled photos -> demo_out/clean.png and demo_out/report.html
 	$(BIN)/python examples/full_pipeline.py --out $(OUT) --overwrite
+
+app: $(STAMP) ## the page in the browser, on this machine alone
+	$(BIN)/diar-ops app
 
 test: $(STAMP) ## the test suite; make test ARGS='-k ransac' to choose
 	$(BIN)/python -m pytest -n auto $(ARGS)

@@ -14,7 +14,8 @@ def option(default: Any, text: str, metavar: str = "N", **metadata: Any) -> Any:
         default: Default value; a tuple where the option takes several values.
         text: One line of help.
         metavar: Placeholder of the value in the help of a program.
-        metadata: What else is known of it, such as ``choices``, the words that it may be.
+        metadata: What else is known of it: ``choices``, the words that it may be; ``offered``, those
+            to choose from where no files of the machine may be named.
     """
     return field(default=default, metadata={"help": text, "metavar": metavar, **metadata})
 
@@ -29,6 +30,7 @@ class Described(NamedTuple):
         help: Its help, the default included where it is not told already and not nothing.
         metavar: Placeholder of the value.
         choices: The words that it may be; empty if any.
+        offered: The words to choose from where no files may be named.
         several: Whether it is a tuple.
         optional: Whether it may be None.
     """
@@ -39,6 +41,7 @@ class Described(NamedTuple):
     help: str
     metavar: str
     choices: tuple[str, ...]
+    offered: tuple[str, ...]
     several: bool
     optional: bool
 
@@ -65,7 +68,8 @@ def described_options(owner: type) -> Iterator[Described]:
             default,
             text if known else f"{text} (default: {shown})",
             f.metadata.get("metavar", "N"),
-            tuple(f.metadata.get("choices") or ()),
+            tuple(f.metadata.get("choices", ())),
+            tuple(f.metadata.get("offered", f.metadata.get("choices", ()))),
             several,
             type(None) in parts,
         )

@@ -15,6 +15,7 @@ from diar_ops._version import __version__
 COMMANDS = {
     "batch": "Clean an archive: many sequences, on one machine or many.",
     "clean": "Turn several spoiled photos of one flat thing into one clean picture.",
+    "app": "Open the page: drop photos, see verdicts, get the picture, in a browser.",
     "info": "Tell versions, devices and weights.",
 }
 

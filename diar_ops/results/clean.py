@@ -72,6 +72,7 @@ class CleanOptions:
         "what photos are matched by: sift needs no weights; dual is trained and comes with the package; "
         "resnet18, resnet34 and resnet50 download theirs once; or a file of such weights",
         "sift|dual|NAME|FILE",
+        offered=("sift", "dual"),
     )
     aggregator: str = option(
         "diar",
@@ -81,6 +82,7 @@ class CleanOptions:
         "against reflections; rpca, intrinsic and networks other than these work on all photos in full at once "
         "and do not tell which gave what); or a file of weights that examples/train.py wrote",
         "NAME|FILE",
+        offered=(*SHIPPED_RESTORERS, *AGGREGATORS),
     )
     lens: bool = option(
         False,
@@ -140,6 +142,12 @@ class Listener:
 
     def warning(self, sentence: str) -> None:
         """Receive what is not as the user would have it."""
+
+    def photos(self, photos: Sequence[Photo]) -> None:
+        """Receive the photos that were read."""
+
+    def verdicts(self, names: Sequence[str], alignment: Alignment) -> None:
+        """Receive how the photos lie over the reference, as soon as it is known."""
 
     @contextmanager
     def step(self, name: str) -> Iterator[Callable[..., None]]:
@@ -230,6 +238,7 @@ def clean_photos(
     with _timed(timings, "reading photos", listener) as progress:
         loaded, notes = read_photos(files, max_size=options.max_size, progress=progress)
     _check_photos(loaded, notes, listener)
+    listener.photos(loaded)
     skipped = tuple(notes)
     names, frames, valid = zip(*((p.name, p.pixels, p.valid) for p in loaded), strict=True)
     reference = "auto" if options.reference == "auto" else find_photo(names, options.reference)
@@ -249,6 +258,7 @@ def clean_photos(
             generator=torch.Generator().manual_seed(options.seed),
             progress=progress,
         )
+    listener.verdicts(names, alignment)
     _check_alignment(names, alignment, options.lens, listener)
     crop = _choose_crop(options, files, loaded, alignment, listener)
     canvas = crop.canvas if options.canvas == "reference" else _choose_canvas(alignment, loaded, notes, listener)

@@ -1,0 +1,1 @@
+"""The page in the browser: ``diar-ops app``, on Gradio, behind the extra ``app``."""
