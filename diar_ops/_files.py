@@ -79,7 +79,10 @@ def describe_os_error(error: OSError) -> str:
 
 
 def write_text_atomic(path: str | PathLike[str], text: str, *, overwrite: bool = False) -> None:
-    """Write ``text`` as UTF-8 with plain newlines, whole or not at all.
+    r"""Write ``text`` as UTF-8 with plain newlines, whole or not at all.
+
+    What UTF-8 cannot hold, the bytes of a file name in another encoding, is written as ``\udcXX``,
+    which JSON reads back as it was.
 
     Args:
         path: The file to write.
@@ -90,7 +93,7 @@ def write_text_atomic(path: str | PathLike[str], text: str, *, overwrite: bool =
         OutputError: As :func:`atomic_path`.
     """
     with atomic_path(path, overwrite=overwrite) as temporary:
-        temporary.write_bytes(text.encode("utf-8"))
+        temporary.write_bytes(text.encode("utf-8", "backslashreplace"))
 
 
 def write_image(
@@ -99,6 +102,7 @@ def write_image(
     *,
     valid: Tensor | None = None,
     icc_profile: bytes | None = None,
+    exif: bytes | None = None,
     bit_depth: int | None = None,
     overwrite: bool = False,
 ) -> None:
@@ -110,6 +114,7 @@ def write_image(
             (values beyond are clamped, then rounded to the nearest level).
         valid: Optional (1, H, W) bool, written as alpha: opaque where True.
         icc_profile: Optional colour profile of the pixels, embedded as it is.
+        exif: Optional EXIF data, a TIFF header and its directories, embedded as they are.
         bit_depth: 8 or 16, for floating-point ``pixels`` only; 8 if None.
         overwrite: Replace an existing file.
 
@@ -120,8 +125,25 @@ def write_image(
         ImageError: ``pixels`` holds NaN.
         OutputError: As :func:`atomic_path`.
     """
-    op, path = "write_image", Path(path)
-    check_option(op, path.suffix.lower() == ".png", "a path that ends in .png", path.name)
+    path = Path(path)
+    check_option("write_image", path.suffix.lower() == ".png", "a path that ends in .png", path.name)
+    planes = image_planes(pixels, valid, bit_depth)
+    with atomic_path(path, overwrite=overwrite) as temporary:
+        temporary.write_bytes(_encode_png(planes, icc_profile, exif))
+
+
+def image_planes(pixels: Tensor, valid: Tensor | None = None, bit_depth: int | None = None) -> Any:
+    """Return pixels as image files store them: (H, W, 1 | 3 | 4) uint8 or uint16, alpha last.
+
+    Args:
+        pixels: As :func:`write_image` takes them.
+        valid: Optional (1, H, W) bool, alpha; a grey image becomes RGB with it.
+        bit_depth: 8 or 16, for floating-point ``pixels`` only; 8 if None.
+
+    Raises:
+        DiarError: As :func:`write_image`.
+    """
+    op = "write_image"
     sizes = check_shapes(op, pixels=(pixels, "C H W"), valid=(valid, "? 1 H W"))
     if sizes["C"] not in (1, 3) or 0 in sizes.values():
         raise ShapeError(f"{op}: pixels must have shape (1 or 3, H, W), got {list(pixels.shape)}")
@@ -132,8 +154,7 @@ def write_image(
         alpha = valid.detach().cpu().numpy().transpose(1, 2, 0) * np.iinfo(planes.dtype).max
         colour = np.broadcast_to(planes, (*planes.shape[:2], 3))
         planes = np.concatenate((colour, alpha.astype(planes.dtype)), axis=2)
-    with atomic_path(path, overwrite=overwrite) as temporary:
-        temporary.write_bytes(_encode_png(planes, icc_profile))
+    return planes
 
 
 def _to_integers(pixels: Tensor, bit_depth: int | None) -> Tensor:
@@ -154,7 +175,7 @@ def _to_integers(pixels: Tensor, bit_depth: int | None) -> Tensor:
     return pixels.float().clamp(0, 1).mul(FULL_SCALE[dtype]).round().to(torch.int32).to(dtype)
 
 
-def _encode_png(planes: Any, icc_profile: bytes | None) -> bytes:
+def _encode_png(planes: Any, icc_profile: bytes | None, exif: bytes | None) -> bytes:
     """Encode (H, W, 1 | 3 | 4) uint8 or uint16 in R, G, B, A order."""
     import cv2
 
@@ -164,13 +185,19 @@ def _encode_png(planes: Any, icc_profile: bytes | None) -> bytes:
     if not done:
         raise ImageError(f"write_image: cannot encode pixels of shape {list(planes.shape)} as PNG")
     data: bytes = encoded.tobytes()
-    if icc_profile is None:
-        return data
-    # OpenCV writes no profile: put an iCCP chunk right behind IHDR (8 bytes of signature, then
-    # 4 length, 4 type, 13 header, 4 checksum), where the PNG specification wants it.
-    body = b"iCCP" + b"ICC profile\0\0" + zlib.compress(icc_profile)
-    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
-    return data[:33] + chunk + data[33:]
+    # OpenCV writes neither: put them right behind IHDR (8 bytes of signature, then 4 length,
+    # 4 type, 13 header, 4 checksum), where the PNG specification wants the profile.
+    chunks = b""
+    if icc_profile is not None:
+        chunks += _chunk(b"iCCP" + b"ICC profile\0\0" + zlib.compress(icc_profile))
+    if exif is not None:
+        chunks += _chunk(b"eXIf" + exif)
+    return data[:33] + chunks + data[33:]
+
+
+def _chunk(body: bytes) -> bytes:
+    """Return a chunk of a PNG: its length, its type and data, its checksum."""
+    return struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
 
 
 def _refuse_existing(path: Path, overwrite: bool) -> None:

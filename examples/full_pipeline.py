@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Turn several spoiled photos of one flat thing into one clean picture.
 
-Give a folder (or files) of photos of the same painting, poster, page or facade. They are aligned
-to one of them, and the clean picture is put together from what the photos agree on. Photos that
-show something else, or cannot be aligned, are left out and named with the reason.
+Give a folder (or files) of photos of the same painting, poster, page or facade, or a video of it.
+They are aligned to one of them, and the clean picture is put together from what the photos agree
+on. Photos that show something else, or cannot be aligned, are left out and named with the reason.
 
 Without photos it runs on the bundled sequence and compares with the known original. Installed,
 the same job is the command `diar-ops clean`.
@@ -15,7 +15,7 @@ Examples:
   python examples/full_pipeline.py a.jpg b.jpg c.jpg --out result/ --reference b.jpg
 
 written to the output folder:
-  clean.png           the clean picture (16 bit if the photos are)
+  clean.png           the clean picture (16 bit if the photos are), or what --format says
   report.html         open this: before and after, which photo gave what, how far to trust it
   aligned/            each photo as seen from the reference; alpha marks what it shows
   weights/            the share of each photo in each pixel of the clean picture, where known

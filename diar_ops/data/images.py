@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import threading
 import warnings
 from collections.abc import Iterator
@@ -10,24 +9,35 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from diar_ops._errors import ImageError
+from diar_ops.data._images.decoded import Decoded
+from diar_ops.data._images.heif import decode_heif
+from diar_ops.data._images.jp2 import decode_jp2
+from diar_ops.data._images.jxl import decode_jxl
+from diar_ops.data._images.kinds import HEAD, Kind, kind_of
+from diar_ops.data._images.pillow import decode_with_pillow
+from diar_ops.data._images.raw import decode_raw
+from diar_ops.data._images.tiff import decode_tiff
 from diar_ops.data._listing import read_error
-from diar_ops.data.sixteen_bit import decode_sixteen, has_sixteen_bits, upright
+from diar_ops.data.profiles import profile_of
 
-if TYPE_CHECKING:
-    from PIL import Image
+#: A larger file is not read: no photo has so many bytes.
+MAX_BYTES = 2 * 10**9
 
-#: A larger picture is taken for a decompression bomb.
-MAX_PIXELS = 300_000_000
-
-_FORMATS = ("JPEG", "PNG", "TIFF", "WEBP")  # the JPEG reader takes phones' MPO files too
-_HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1", b"avif")
+_DECODERS = {
+    "pillow": decode_with_pillow,
+    "tiff": decode_tiff,
+    "raw": decode_raw,
+    "heif": decode_heif,
+    "jxl": decode_jxl,
+    "jp2": decode_jp2,
+}
 # Pillow's limits, warning filters and OpenCV's log level belong to the whole process.
 _LOCK = threading.Lock()
 
@@ -38,16 +48,24 @@ class Photo:
 
     Attributes:
         pixels: (3, H, W) uint8 or uint16, R, G, B; a grey photo holds the same plane three times.
-        name: File name without its folder.
+        name: File name without its folder; of a frame of a video, with its number.
         valid: (1, H, W) bool, False where the file's alpha says transparent (below one half);
             ``None`` if every pixel is opaque.
-        icc_profile: The colour profile of the file if it describes RGB.
+        icc_profile: The colour profile of the pixels; ``None`` for sRGB.
+        path: The file.
+        exif: What the camera wrote into the file, as EXIF has it.
+        notes: What is worth saying of it, each to stand behind its name and a colon.
+        number: Its place among all that :func:`read_photos` was given, what was skipped counted.
     """
 
     pixels: Tensor
     name: str
     valid: Tensor | None = None
     icc_profile: bytes | None = None
+    path: Path | None = None
+    exif: bytes | None = None
+    notes: tuple[str, ...] = ()
+    number: int | None = None
 
     @property
     def bit_depth(self) -> int:
@@ -61,10 +79,12 @@ class Photo:
 
 
 def read_image(path: str | PathLike[str]) -> Photo:
-    """Read one photo: JPEG, PNG, TIFF or WebP; grey, palette, RGB or CMYK; 8 or 16 bits.
+    """Read one photo of any kind: JPEG, PNG, TIFF, WebP, GIF, BMP, AVIF, HEIC, JPEG XL, raw, ...
 
-    The EXIF orientation is applied. Of a file with several pages or frames the first is read.
-    CMYK is converted to sRGB through its profile where it carries one.
+    What a file is, its first bytes say, not its ending. The EXIF orientation is applied. Of a file
+    with several pages or frames the first is read, and that is noted. Grey and CMYK photos are
+    converted to sRGB through their profile where they carry one. A picture of more than 150
+    megapixels is shrunk by a whole number while it is read, a JPEG however large it is.
 
     Args:
         path: The file.
@@ -74,107 +94,91 @@ def read_image(path: str | PathLike[str]) -> Photo:
 
     Raises:
         ImageError: The file is missing, unreadable, empty, no image, truncated, damaged, of more
-            than 300 megapixels, or in a depth or colour space that is not supported.
+            than 300 megapixels, or in a depth or colour space that is not supported; or a package
+            is not installed that it needs.
     """
     path = Path(path)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise read_error(path, error) from error
-    if not data:
-        raise ImageError(f"{path} is empty")
-    if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
-        raise ImageError(f"{path} is a HEIC or AVIF photo, which is not supported; save it as JPEG")
+    data = _bytes_of(path)
+    kind = kind_of(data[:HEAD], path.suffix)
+    _refuse_unreadable(path, kind, data)
+    assert kind is not None
     try:
         with _LOCK, _quiet_strict_decoders():
-            pixels, alpha, icc_profile = _decode(path, data)
+            decoded = _DECODERS[kind.reader](path, data)
+            icc_profile, said = profile_of(decoded.icc_profile, decoded.exif)
     except (ImageError, MemoryError):
         raise
     except Exception as error:
         # Decoders answer damaged bytes with anything from OSError to SyntaxError.
         raise ImageError(f"{path} is truncated or damaged ({_sentence(error)})") from error
-    valid = None
-    if alpha is not None:
-        opaque = alpha > np.iinfo(alpha.dtype).max / 2
-        valid = None if opaque.all() else torch.from_numpy(opaque[None].copy())
-    if icc_profile is not None and icc_profile[16:20] != b"RGB ":
-        icc_profile = None  # a grey or CMYK profile would mislabel the RGB pixels
-    planes = np.array(pixels.transpose(2, 0, 1), order="C")
-    return Photo(torch.from_numpy(planes), path.name, valid, icc_profile)
+    return Photo(
+        torch.from_numpy(np.array(decoded.pixels.transpose(2, 0, 1), order="C")),
+        path.name,
+        _valid(decoded),
+        icc_profile,
+        path,
+        decoded.exif,
+        decoded.notes + said,
+    )
 
 
-def _decode(path: Path, data: bytes) -> tuple[Any, Any, bytes | None]:
-    """Return pixels (H, W, 3), alpha (H, W) or None, both uint8 or uint16, and the profile."""
-    from PIL import Image, UnidentifiedImageError
-
+def _bytes_of(path: Path) -> bytes:
     try:
-        image = Image.open(io.BytesIO(data), formats=_FORMATS)
-    except UnidentifiedImageError as error:
-        raise ImageError(f"{path} is not a JPEG, PNG, TIFF or WebP image") from error
-    with image:
-        if image.width * image.height > MAX_PIXELS:
-            raise ImageError(
-                f"{path} has {image.width} x {image.height} pixels, more than the "
-                f"{MAX_PIXELS // 10**6} megapixels allowed"
-            )
-        icc_profile = image.info.get("icc_profile") or None
-        if has_sixteen_bits(path, image, data):
-            orientation = image.getexif().get(0x0112, 1)
-            pixels, alpha = decode_sixteen(path, image, data)
-            alpha = None if alpha is None else upright(alpha, orientation)
-            return upright(pixels, orientation), alpha, icc_profile
-        return *_decode_eight(path, image, icc_profile), icc_profile
+        if path.stat().st_size > MAX_BYTES:
+            raise ImageError(f"{path} has {path.stat().st_size / 1e9:.1f} GB, too much for a photo")
+        data = path.read_bytes()
+    except OSError as error:
+        raise read_error(path, error) from error
+    if not data:
+        raise ImageError(f"{path} is empty")
+    return data
 
 
-def _decode_eight(path: Path, image: Image.Image, icc_profile: bytes | None) -> tuple[Any, Any]:
-    """Return pixels (H, W, 3) uint8, and alpha (H, W) uint8 or None."""
-    from PIL import ImageOps
-
-    image = ImageOps.exif_transpose(image)
-    if image.mode in ("F", "I", "LAB", "HSV"):
-        raise ImageError(f"{path} holds {image.mode} pixels, which are not supported; save it as 8-bit or 16-bit RGB")
-    if image.mode == "CMYK":
-        image = _cmyk_to_srgb(image, icc_profile)
-    if image.has_transparency_data:
-        pixels = np.asarray(image.convert("RGBA"))
-        return pixels[..., :3], pixels[..., 3]
-    return np.asarray(image.convert("RGB")), None
+def _refuse_unreadable(path: Path, kind: Kind | None, data: bytes) -> None:
+    """Raise if nothing decodes such a file."""
+    if kind is None:
+        what = "only zeros" if not data.strip(b"\0") else "no picture of a known format (JPEG, PNG, TIFF, HEIC, ...)"
+        raise ImageError(f"{path} holds {what}")
+    if kind.reader == "video":
+        raise ImageError(f"{path} is a video, not a photo")
+    if not kind.reader:
+        raise ImageError(f"{path} is {kind.name}, which is not read; save it as PNG or TIFF")
 
 
-def _cmyk_to_srgb(image: Image.Image, icc_profile: bytes | None) -> Image.Image:
-    from PIL import ImageCms
-
-    if icc_profile is not None:
-        try:
-            source = ImageCms.ImageCmsProfile(io.BytesIO(icc_profile))
-            target = ImageCms.createProfile("sRGB")
-            converted = ImageCms.profileToProfile(image, source, target, outputMode="RGB")
-        except (ImageCms.PyCMSError, OSError):
-            pass  # a broken profile is no reason to lose the photo: convert without it
-        else:
-            assert converted is not None
-            return converted
-    return image.convert("RGB")
+def _valid(decoded: Decoded) -> Tensor | None:
+    if decoded.alpha is None:
+        return None
+    opaque = decoded.alpha > np.iinfo(decoded.alpha.dtype).max / 2
+    return None if opaque.all() else torch.from_numpy(opaque[None].copy())
 
 
 @contextmanager
 def _quiet_strict_decoders() -> Iterator[None]:
     """Decode strictly and without a word, whatever the process set; the caller holds the lock."""
     import cv2
-    from PIL import Image, ImageFile
+    from PIL import Image, ImageFile, PngImagePlugin
 
-    limit, lenient = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
+    # read_image has a limit of its own, with its own words; metadata beside sound pixels have none
+    # that matters.
+    ours: list[tuple[Any, str, Any]] = [
+        (Image, "MAX_IMAGE_PIXELS", None),
+        (ImageFile, "LOAD_TRUNCATED_IMAGES", False),
+        (PngImagePlugin, "MAX_TEXT_CHUNK", 2**28),
+        (PngImagePlugin, "MAX_TEXT_MEMORY", 2**29),
+    ]
+    theirs = [getattr(place, name) for place, name, _ in ours]
     log: Any = getattr(cv2.utils, "logging", cv2)  # OpenCV 4 has these two at its top
     level = log.getLogLevel()
     try:
-        Image.MAX_IMAGE_PIXELS = None  # read_image has a limit of its own, with its own words
-        ImageFile.LOAD_TRUNCATED_IMAGES = False
+        for place, name, value in ours:
+            setattr(place, name, value)
         log.setLogLevel(0)  # silent
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = limit, lenient
+        for (place, name, _), value in zip(ours, theirs, strict=True):
+            setattr(place, name, value)
         log.setLogLevel(level)
 
 

@@ -72,7 +72,7 @@ def frame_cards(run: FinishedRun, spreads: Spreads, corner_error: Sequence[float
         photo = reduce_image(frame, _LONGEST)
         card = FrameCard(
             name=name,
-            photo=data_uri(photo, quality=84),
+            photo=data_uri(photo, quality=84, icc_profile=run.icc_profile),
             size=image_size(photo),
             colour=colours[t],
             share=None if weights is None else float(weights[t].detach().sum(dtype=torch.float64)) / covered,

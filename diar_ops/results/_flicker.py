@@ -61,9 +61,9 @@ def flicker(run: FinishedRun) -> Flicker | None:
     stills = []
     for t, whole in zip(selected, wholes, strict=True):
         windows = [run.warp_window(t, (top, left, side, side)) for top, left in corners]
-        stills.append(_still(run.names[t], whole, [_fill_empty(*window) for window in windows]))
+        stills.append(_still(run.names[t], whole, [_fill_empty(*window) for window in windows], run.icc_profile))
     squares = [picture[:, top : top + side, left : left + side] for top, left in corners]
-    stills.append(_still("", clean, [reduce_image(square, side) for square in squares]))
+    stills.append(_still("", clean, [reduce_image(square, side) for square in squares], run.icc_profile))
     share = (100 * side / width, 100 * side / height)
     spots = [(100 * left / width, 100 * top / height, *share) for top, left in corners]
     return Flicker(stills, image_size(clean), 2 * side, spots)
@@ -86,9 +86,13 @@ def _whole(run: FinishedRun, index: int, size: tuple[int, int]) -> Tensor:
     return reduce_image(_fill_empty(*run.warp_reduced(index, reduced, double)), size)
 
 
-def _still(name: str, whole: Tensor, squares: list[Tensor]) -> Still:
+def _still(name: str, whole: Tensor, squares: list[Tensor], icc_profile: bytes | None) -> Still:
     rows = torch.cat(squares[:2], dim=2), torch.cat(squares[2:], dim=2)
-    return Still(name, data_uri(whole, quality=84), data_uri(torch.cat(rows, dim=1), quality=92))
+    return Still(
+        name,
+        data_uri(whole, quality=84, icc_profile=icc_profile),
+        data_uri(torch.cat(rows, dim=1), quality=92, icc_profile=icc_profile),
+    )
 
 
 def _fill_empty(image: Tensor, valid: Tensor) -> Tensor:

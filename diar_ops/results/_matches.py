@@ -83,7 +83,7 @@ def _draw(run: FinishedRun, label: str, pair: int) -> MatchDrawing:
         height, width = image_size(frame)
         shown_width = max(1, round(_HEIGHT * width / height))
         picture = reduce_image(frame, (_HEIGHT, shown_width))
-        pictures.append((data_uri(picture, quality=80), x, shown_width))
+        pictures.append((data_uri(picture, quality=80, icc_profile=run.icc_profile), x, shown_width))
         scale = torch.tensor([shown_width / width, _HEIGHT / height], dtype=torch.float64)
         # From pixels, whose centres are at integers, to an SVG, whose origin is a corner.
         ends.append((points[drawn] + 0.5) * scale + torch.tensor([x, 0]))

@@ -16,13 +16,14 @@ Window = tuple[int, int, int, int]
 
 
 class FinishedRun(NamedTuple):
-    """What a report is of: T frames (3, H, W) as loaded, their file names, and what came out on which canvas."""
+    """What a report is of: T frames (3, H, W) as loaded, their names, what came out, and on which canvas."""
 
     frames: Sequence[Tensor]
     names: Sequence[str]
     alignment: Alignment
     reconstruction: Reconstruction
     canvas: Canvas | None = None
+    icc_profile: bytes | None = None
 
     @property
     def size(self) -> tuple[int, int]:

@@ -18,14 +18,16 @@ from diar_ops._checks import check_device
 from diar_ops._errors import DiarError, OptionError
 from diar_ops._options import option
 from diar_ops._types import Alignment, Canvas, Reason, Reconstruction
-from diar_ops.data import Photo, find_photo, is_sequence, list_images, read_focal, read_photos
+from diar_ops.data import Photo, find_photo, is_sequence, list_media, read_focal, read_photos, say_notes
+from diar_ops.data.profiles import SRGB, shipped_profile
 from diar_ops.models import load_descriptor, load_pretrained
 from diar_ops.models.weights.load import SHIPPED_RESTORERS
 from diar_ops.models.weights.registry import RESTORERS
 from diar_ops.pipeline import AGGREGATORS, BENDS, align_sequence, aligned_frames, mosaic_canvas, reconstruct_sequence
 from diar_ops.results._crop import Crop, choose_crop, parse_crop
-from diar_ops.results.files import check_results_folder, telling_what_is_there, write_results
+from diar_ops.results.files import DOCUMENT, check_results_folder, picture_name, telling_what_is_there, write_results
 from diar_ops.results.ground_truth import GroundTruth, read_ground_truth, score_against
+from diar_ops.results.picture import FORMATS, picture_metadata
 from diar_ops.results.report import render_report
 
 #: What the picture may show.
@@ -39,7 +41,8 @@ class CleanOptions:
     Errors name fields in backquotes: the command makes flags of them, the page names of its parts.
 
     Attributes:
-        reference: Photo whose view the picture takes: a file name, a number from 0, or ``"auto"``.
+        reference: Photo whose view the picture takes: a file name, a path, a number from 0 among all
+            that is given, or ``"auto"``.
         descriptor: What photos are matched by: a name of :func:`load_descriptor`, or a file.
         aggregator: How a pixel is made from the photos: ``"diar"``, ``"diar-glass"``, a name of
             :data:`AGGREGATORS`, or a file with the weights of a network that restores.
@@ -51,9 +54,13 @@ class CleanOptions:
             where its outline is found, ``"none"``, or its corners in the reference, ``"x,y x,y x,y x,y"``.
         device: Where to compute.
         max_size: Longest side in pixels to which photos are shrunk first; None for full size.
+        frames: How many frames of a video are taken.
         seed: Of the random sampling, in 64 bits.
         ground_truth: The known original to compare with, see :func:`read_ground_truth`; None for
             that of the photos themselves, where they are one rendered sequence.
+        format: What the picture is written as: ``"png"``, ``"tiff"``, ``"jpg"`` or ``"webp"``.
+        keep_metadata: Whether the picture carries over what the reference's camera wrote, such as
+            place and owner.
         overwrite: Whether to replace earlier results.
 
     Raises:
@@ -63,9 +70,9 @@ class CleanOptions:
 
     reference: str = option(
         "auto",
-        "photo whose view the picture takes: a file name, a number from 0, or auto: the best-connected, "
-        "most frontal and sharpest one",
-        "NAME|INDEX",
+        "photo whose view the picture takes: a file name, a path, a number from 0 among all that is given, or auto: "
+        "the best-connected, most frontal and sharpest one",
+        "NAME|PATH|INDEX",
     )
     descriptor: str = option(
         "sift",
@@ -110,6 +117,7 @@ class CleanOptions:
     )
     device: str = option("cpu", "where to compute: cpu, cuda, ...", "DEVICE")
     max_size: int | None = option(None, "shrink photos to this longest side first (default: full resolution)", "PIXELS")
+    frames: int = option(12, "how many frames of a video are taken")
     seed: int = option(0, "seed of the random sampling", "SEED")
     ground_truth: str | None = option(
         None,
@@ -117,12 +125,24 @@ class CleanOptions:
         "is one brings its own",
         "DIR|FILE",
     )
+    format: str = option(
+        "png",
+        "what the clean picture is written as; png and tiff have 16 bits where the photos have",
+        choices=tuple(FORMATS),
+    )
+    keep_metadata: bool = option(
+        False, "carry over what the camera wrote into the reference: place, owner, camera (default: the date alone)"
+    )
     overwrite: bool = option(False, "replace earlier results in the output folder")
 
     def __post_init__(self) -> None:
         check_device("`device`", self.device)
         if self.max_size is not None and self.max_size < 16:
             raise OptionError(f"`max_size` must be 16 pixels or more, got {self.max_size}")
+        if self.frames < 1:
+            raise OptionError(f"`frames` must be 1 or more, got {self.frames}")
+        if self.format not in FORMATS:
+            raise OptionError(f"`format` must be one of {', '.join(FORMATS)}, got {self.format!r}")
         if self.canvas not in CANVASES:
             raise OptionError(f"`canvas` must be one of {', '.join(CANVASES)}, got {self.canvas!r}")
         parse_crop(self.crop)
@@ -168,6 +188,7 @@ class CleanResult(NamedTuple):
         scores: Comparison with the original; empty if there is none.
         timings: Seconds of each step, in order.
         skipped: A sentence of each file that could not be read.
+        picture: File name of the clean picture.
     """
 
     folder: Path
@@ -177,6 +198,7 @@ class CleanResult(NamedTuple):
     canvas: Canvas | None
     scores: Mapping[str, Any]
     timings: Mapping[str, float]
+    picture: str = "clean.png"
     skipped: Sequence[str] = ()
     corners: Tensor | None = None
 
@@ -201,7 +223,7 @@ class CleanResult(NamedTuple):
         return (
             f"{int(self.alignment.success.sum())} of {len(self.names)} photos aligned to "
             f"{self.names[self.alignment.reference]}{known}, {sum(self.timings.values()):.0f} s; "
-            f"see {self.folder / 'clean.png'} and {self.folder / 'report.html'}"
+            f"see {self.folder / self.picture} and {self.folder / 'report.html'}"
         )
 
 
@@ -219,7 +241,7 @@ def clean_photos(
     left out, and the listener is told why.
 
     Args:
-        photos: Files and folders, as :func:`list_images` takes them.
+        photos: Files and folders, as :func:`list_media` takes them.
         folder: Where the results go, see :func:`write_results`.
         options: The defaults if None.
         listener: Is told of progress and of what was left out.
@@ -232,16 +254,17 @@ def clean_photos(
         DiarError: Something is refused, as the sentence says, or a file cannot be written.
     """
     options, listener = options or CleanOptions(), listener or Listener()
-    files = list_images(photos)
+    files = list_media(photos)
     folder = _check_folder(folder, files, options.overwrite)
     timings: dict[str, float] = {}
     with _timed(timings, "reading photos", listener) as progress:
-        loaded, notes = read_photos(files, max_size=options.max_size, progress=progress)
+        loaded, notes = read_photos(files, max_size=options.max_size, frames=options.frames, progress=progress)
     _check_photos(loaded, notes, listener)
     listener.photos(loaded)
     skipped = tuple(notes)
+    notes += say_notes(loaded)
     names, frames, valid = zip(*((p.name, p.pixels, p.valid) for p in loaded), strict=True)
-    reference = "auto" if options.reference == "auto" else find_photo(names, options.reference)
+    reference = "auto" if options.reference == "auto" else find_photo(loaded, options.reference)
     descriptor = load_descriptor(options.descriptor, device=options.device)
     aggregator = _load_aggregator(options.aggregator, options.device)
     truth = _read_truth(options.ground_truth, photos, listener)
@@ -260,7 +283,7 @@ def clean_photos(
         )
     listener.verdicts(names, alignment)
     _check_alignment(names, alignment, options.lens, listener)
-    crop = _choose_crop(options, files, loaded, alignment, listener)
+    crop = _choose_crop(options, loaded, alignment, listener)
     canvas = crop.canvas if options.canvas == "reference" else _choose_canvas(alignment, loaded, notes, listener)
     with _timed(timings, "reconstructing", listener) as progress:
         reconstruction = reconstruct_sequence(
@@ -290,7 +313,10 @@ def clean_photos(
         scores=scores,
         settings=settings,
         warnings=notes,
+        icc_profile=loaded[0].icc_profile,
     )
+    used = [name for name, success in zip(names, alignment.success.tolist(), strict=True) if success]
+    shown = loaded[alignment.reference]
     with _timed(timings, "writing results", listener) as progress, telling_what_is_there(folder):
         write_results(
             folder,
@@ -302,10 +328,15 @@ def clean_photos(
             corners=crop.corners,
             report=report,
             bit_depth=max(photo.bit_depth for photo in loaded),
-            icc_profile=loaded[alignment.reference].icc_profile,
+            icc_profile=shown.icc_profile or shipped_profile(SRGB),
+            exif=picture_metadata(used, DOCUMENT, photo_exif=shown.exif, keep=options.keep_metadata),
+            picture_format=options.format,
             overwrite=options.overwrite,
         )
-    return CleanResult(folder, names, alignment, reconstruction, canvas, scores, timings, skipped, crop.corners)
+    picture = picture_name(options.format)
+    return CleanResult(
+        folder, names, alignment, reconstruction, canvas, scores, timings, picture, skipped, crop.corners
+    )
 
 
 def _finite(value: Any) -> Any:
@@ -363,6 +394,8 @@ def _read_truth(
 def _check_photos(photos: Sequence[Photo], skipped: Sequence[str], listener: Listener) -> None:
     for sentence in skipped:
         listener.warning(f"skipped: {sentence}")
+    for sentence in say_notes(photos):
+        listener.info(sentence)
     if len(photos) < 2:
         raise DiarError("one photo alone cannot be cleaned; give two or more of the same thing")
 
@@ -381,14 +414,11 @@ def _choose_canvas(alignment: Alignment, photos: Sequence[Photo], notes: list[st
     return canvas
 
 
-def _choose_crop(
-    options: CleanOptions, files: Sequence[Path], photos: Sequence[Photo], alignment: Alignment, listener: Listener
-) -> Crop:
+def _choose_crop(options: CleanOptions, photos: Sequence[Photo], alignment: Alignment, listener: Listener) -> Crop:
     """Return what the picture is cropped to, and tell it."""
     if options.crop == "none":
         return Crop("")
-    paths = iter(files)  # in the order of the photos, and those among them that could not be read
-    focal = [read_focal(next(path for path in paths if path.name == photo.name)) for photo in photos]
+    focal = [read_focal(photo.exif) for photo in photos]
     crop = choose_crop(
         options.crop,
         [photo.pixels for photo in photos],

@@ -7,7 +7,6 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,14 @@ from torch import Tensor
 from diar_ops._errors import OutputError
 from diar_ops._files import describe_os_error, write_image, write_text_atomic
 from diar_ops._types import Alignment, Canvas, Reason, Reconstruction
+from diar_ops.results.picture import FORMATS, write_picture
 
-_PICTURE, _DOCUMENT, _REPORT = "clean.png", "homographies.json", "report.html"
+DOCUMENT, _REPORT = "homographies.json", "report.html"
+
+
+def picture_name(picture_format: str) -> str:
+    """Return the file name of the clean picture in one of :data:`FORMATS`."""
+    return f"clean{FORMATS[picture_format]}"
 
 
 def output_names(names: Sequence[str]) -> list[str]:
@@ -70,7 +75,7 @@ def check_results_folder(folder: str | PathLike[str], *, overwrite: bool) -> Pat
     try:
         if folder.exists() and not folder.is_dir():
             raise OutputError(f"cannot write into {folder}: it is a file, not a folder")
-        for name in (_PICTURE, _DOCUMENT, _REPORT, "aligned", "weights"):
+        for name in (*map(picture_name, FORMATS), DOCUMENT, _REPORT, "aligned", "weights"):
             if not overwrite and (folder / name).exists():
                 raise OutputError(
                     f"{folder} already holds results ({name}); choose another folder or allow overwriting (`overwrite`)"
@@ -89,7 +94,11 @@ def telling_what_is_there(folder: Path) -> Iterator[None]:
     try:
         yield
     except OutputError as error:
-        there = [name for name in (_PICTURE, "aligned", "weights", _DOCUMENT, _REPORT) if (folder / name).exists()]
+        there = [
+            name
+            for name in (*map(picture_name, FORMATS), "aligned", "weights", DOCUMENT, _REPORT)
+            if (folder / name).exists()
+        ]
         if not there:
             raise
         raise OutputError(
@@ -168,6 +177,8 @@ def write_results(
     report: str | None = None,
     bit_depth: int = 8,
     icc_profile: bytes | None = None,
+    exif: bytes | None = None,
+    picture_format: str = "png",
     overwrite: bool = False,
 ) -> None:
     """Write ``clean.png``, ``aligned/``, ``weights/``, ``homographies.json`` and ``report.html``.
@@ -188,6 +199,9 @@ def write_results(
         report: The HTML page, if there is one.
         bit_depth: Bits per channel of the pictures, 8 or 16.
         icc_profile: Colour profile of the pictures.
+        exif: Metadata of the clean picture, see :func:`picture_metadata`.
+        picture_format: What the clean picture is written as, a name of :data:`FORMATS`, in place of
+            PNG; the others stay PNGs, which have what they need.
         overwrite: Whether earlier results may be replaced.
 
     Raises:
@@ -198,18 +212,25 @@ def write_results(
     earlier = _earlier_files(folder)
     written: set[str] = set()
     covered = reconstruction.coverage > 0
-    write_picture = partial(write_image, icc_profile=icc_profile, bit_depth=bit_depth, overwrite=overwrite)
-    write_picture(folder / _PICTURE, reconstruction.image, valid=None if bool(covered.all()) else covered)
+    looks: dict[str, Any] = {"icc_profile": icc_profile, "bit_depth": bit_depth, "overwrite": overwrite}
+    write_picture(
+        folder / picture_name(picture_format),
+        reconstruction.image,
+        valid=None if bool(covered.all()) else covered,
+        exif=exif,
+        **looks,
+    )
     weights = reconstruction.weights
     for t, picture, valid in aligned:
-        write_picture(folder / "aligned" / files[t], picture, valid=valid)
+        write_image(folder / "aligned" / files[t], picture, valid=valid, **looks)
         if weights is not None:
             write_image(folder / "weights" / files[t], weights[t], bit_depth=8, overwrite=overwrite)
         written.add(files[t])
     document = json.dumps(homographies_document(names, alignment, canvas, corners), indent=2, ensure_ascii=False)
-    write_text_atomic(folder / _DOCUMENT, document + "\n", overwrite=overwrite)
+    write_text_atomic(folder / DOCUMENT, document + "\n", overwrite=overwrite)
     if report is not None:
         write_text_atomic(folder / _REPORT, report, overwrite=overwrite)
+    _remove_stale(folder, {picture_name(name) for name in FORMATS if name != picture_format}, {})
     known = {_folded(name): name for name in written}
     _remove_stale(folder / "aligned", earlier - written, known)
     _remove_stale(
@@ -220,7 +241,7 @@ def write_results(
 def _earlier_files(folder: Path) -> set[str]:
     """Return the names of the pictures that an earlier run lists in its document."""
     try:
-        earlier = json.loads((folder / _DOCUMENT).read_text(encoding="utf-8"))
+        earlier = json.loads((folder / DOCUMENT).read_text(encoding="utf-8"))
         return set(output_names([str(frame["file"]) for frame in earlier["frames"]]))
     except (OSError, ValueError, KeyError, TypeError):
         return set()  # no earlier run, or not ours to judge

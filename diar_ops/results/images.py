@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 
 import numpy as np
 import torch
@@ -36,17 +37,12 @@ def reduce_image(image: Tensor, size: int | tuple[int, int]) -> Tensor:
     return reduced.div_(FULL_SCALE.get(dtype, 1.0)).nan_to_num_().clamp_(0, 1)
 
 
-def data_uri(image: Tensor, *, lossless: bool = False, quality: int = 88) -> str:
+def data_uri(image: Tensor, *, lossless: bool = False, quality: int = 88, icc_profile: bytes | None = None) -> str:
     """Encode (3, h, w) in [0, 1] as JPEG, (4, h, w) with alpha as WebP, or ``lossless`` as PNG."""
-    import cv2
+    from PIL import Image
 
-    pixels = to_bytes(image).movedim(0, -1).numpy()
-    pixels = np.ascontiguousarray(pixels[..., [2, 1, 0, 3][: len(image)]])  # OpenCV's B, G, R
-    if lossless:
-        kind, options = "png", [cv2.IMWRITE_PNG_COMPRESSION, 6]
-    elif len(image) == 4:
-        kind, options = "webp", [cv2.IMWRITE_WEBP_QUALITY, quality]
-    else:
-        kind, options = "jpeg", [cv2.IMWRITE_JPEG_QUALITY, quality]
-    _, encoded = cv2.imencode(f".{kind}", pixels, options)
-    return f"data:image/{kind};base64,{base64.b64encode(encoded.tobytes()).decode('ascii')}"
+    kind = "png" if lossless else "webp" if len(image) == 4 else "jpeg"
+    encoded = io.BytesIO()
+    pixels = np.ascontiguousarray(to_bytes(image).movedim(0, -1).numpy())
+    Image.fromarray(pixels).save(encoded, kind, quality=quality, icc_profile=icc_profile)
+    return f"data:image/{kind};base64,{base64.b64encode(encoded.getvalue()).decode('ascii')}"

@@ -47,6 +47,7 @@ def render_report(
     settings: Mapping[str, object] | None = None,
     warnings: Sequence[str] = (),
     created: datetime | None = None,
+    icc_profile: bytes | None = None,
 ) -> str:
     """Render the report of one reconstruction as one HTML page without external resources.
 
@@ -69,6 +70,7 @@ def render_report(
         settings: What was asked for, in order.
         warnings: One sentence each, such as files that were skipped and why.
         created: Date of the report; now if None.
+        icc_profile: Colour profile of the frames; sRGB if None.
 
     Returns:
         The page, to be written as UTF-8.
@@ -79,7 +81,7 @@ def render_report(
         DiarError: jinja2 is not installed.
     """
     op = "render_report"
-    run = FinishedRun(frames, names, alignment, reconstruction, canvas)
+    run = FinishedRun(frames, names, alignment, reconstruction, canvas, icc_profile)
     scores, timings = dict(scores or {}), dict(timings or {})
     _check_arguments(op, run, scores)
     count, aligned = len(frames), int(alignment.success.sum())
@@ -222,8 +224,8 @@ def _pictures(run: FinishedRun, colours: list[str]) -> dict[str, Any]:
     small = reduce_image(image, _MAP)
     counts = coverage_map(coverage, image_size(small), len(run.frames))
     return {
-        "before": data_uri(before),
-        "after": data_uri(after),
+        "before": data_uri(before, icc_profile=run.icc_profile),
+        "after": data_uri(after, icc_profile=run.icc_profile),
         "size": image_size(after),
         "sources": None if weights is None else data_uri(source_map(weights, small, colours)),
         "coverage": data_uri(counts, lossless=True),

@@ -12,7 +12,7 @@ import torch
 
 from diar_ops import OptionError
 from diar_ops._files import write_image
-from diar_ops.data import ImageError, find_photo, list_images, read_photos
+from diar_ops.data import ImageError, Photo, find_photo, list_images, read_photos
 from tests.harness import generator
 from tests.sequences import write_dataset, write_sequence
 
@@ -35,7 +35,7 @@ def test_broken_files_are_skipped_with_one_sentence_each(tmp_path: Path) -> None
     assert [photo.name for photo in loaded] == ["1.png", "4.png"]
     assert len(skipped) == 3
     for sentence, name, why in zip(
-        skipped, ("2.jpg", "3.png", "5.jpg"), ("is not a JPEG", "truncated", "empty"), strict=True
+        skipped, ("2.jpg", "3.png", "5.jpg"), ("no picture", "truncated", "empty"), strict=True
     ):
         assert name in sentence
         assert why in sentence
@@ -98,13 +98,60 @@ def test_max_size_is_checked(tmp_path: Path, max_size: int) -> None:
 
 def test_find_photo() -> None:
     names = ["b.jpg", "0", "a.jpg", "b.jpg"]
-    assert find_photo(names, "a.jpg") == 2
-    assert find_photo(names, "b.jpg") == 0
-    assert find_photo(names, "3") == 3
-    assert find_photo(names, "0") == 1, "a file of that name comes before a number"
+    photos = [Photo(torch.zeros(3, 1, 1, dtype=torch.uint8), name) for name in names]
+    assert find_photo(photos, "a.jpg") == 2
+    assert find_photo(photos, "b.jpg") == 0
+    assert find_photo(photos, "3") == 3
+    assert find_photo(photos, "0") == 1, "a file of that name comes before a number"
     for name in ("4", "-1", "c.jpg", "", "1.0", "\N{SUPERSCRIPT TWO}"):
-        with pytest.raises(OptionError, match="expected a file name or a number from 0 to 3"):
-            find_photo(names, name)
+        with pytest.raises(OptionError, match="expected a file name, a path or a number from 0 to 3"):
+            find_photo(photos, name)
+
+
+def test_a_photo_is_found_by_its_path_and_by_its_number_among_all(tmp_path: Path) -> None:
+    save(tmp_path / "0.png")
+    (tmp_path / "1.png").write_bytes(b"broken")
+    save(tmp_path / "2.png")
+    loaded, skipped = read_photos(tmp_path)
+    assert len(skipped) == 1
+    assert find_photo(loaded, str(tmp_path / "2.png")) == 1
+    assert find_photo(loaded, "2") == 1
+    with pytest.raises(OptionError, match="number 1 was skipped"):
+        find_photo(loaded, "1")
+
+
+def test_twins_count_once_and_namesakes_twice(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+    save(tmp_path / "a" / "1.png")
+    (tmp_path / "b" / "copy.png").write_bytes((tmp_path / "a" / "1.png").read_bytes())
+    save(tmp_path / "b" / "1.png", size=(31, 40))
+    loaded, (sentence,) = read_photos([tmp_path / "a", tmp_path / "b"])
+    assert [photo.path for photo in loaded] == [tmp_path / "a" / "1.png", tmp_path / "b" / "1.png"]
+    assert "copy.png shows pixel by pixel what" in sentence
+
+
+def test_what_looks_like_a_picture_is_never_passed_over(tmp_path: Path) -> None:
+    save(tmp_path / "a.png")
+    for name in ("notes.txt", "data.json", "setup.ini"):
+        (tmp_path / name).write_text("plain")
+    for name, data in {"b.CR2": b"x", "c.psd": b"8BPS\0\1", "d.pdf": b"%PDF-1.7", "e": b"gimp xcf v011"}.items():
+        (tmp_path / name).write_bytes(data)
+    save(tmp_path / "f.png").rename(tmp_path / "f.HEIC")
+    loaded, skipped = read_photos(tmp_path)
+    assert [photo.name for photo in loaded] == ["a.png", "f.HEIC"]
+    assert [next(name for name in ("b.CR2", "c.psd", "d.pdf", "/e ") if name in said) for said in skipped]
+    assert len(skipped) == 4
+
+
+def test_a_raw_photo_beside_its_jpeg_is_the_same_shot(tmp_path: Path) -> None:
+    save(tmp_path / "1.png")
+    (tmp_path / "1.dng").write_bytes(b"II*\0" + bytes(60))
+    (tmp_path / "1.mov").write_bytes(b"\0\0\0\x14ftypqt  " + bytes(60))
+    loaded, skipped = read_photos(tmp_path)
+    assert [photo.name for photo in loaded] == ["1.png"]
+    assert all("of the same shot as 1.png" in sentence for sentence in skipped)
+    assert len(skipped) == 2
 
 
 def test_list_counts_like_a_person(tmp_path: Path) -> None:
@@ -125,7 +172,7 @@ def test_list_takes_files_as_given_and_once(tmp_path: Path) -> None:
 
 
 def test_list_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ImageError, match=r"no photos in the folder .*looked for \.jpg"):
+    with pytest.raises(ImageError, match=r"no photos in the folder .*looked at its 0 files"):
         list_images(tmp_path)
     with pytest.raises(ImageError, match=r"missing does not exist$"):
         list_images(tmp_path / "missing")

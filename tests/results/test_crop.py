@@ -94,8 +94,8 @@ def test_focal_length_of_exif(tmp_path: Path) -> None:
     image.save(tmp_path / "plain.jpg")
     exif.get_ifd(0x8769)[0xA405] = 26
     image.save(tmp_path / "phone.jpg", exif=exif)
-    assert read_focal(tmp_path / "plain.jpg") is None
-    assert read_focal(tmp_path / "missing.jpg") is None
-    focal = read_focal(tmp_path / "phone.jpg")
+    assert read_focal(read_image(tmp_path / "plain.jpg").exif) is None
+    assert read_focal(b"no EXIF data") is None
+    focal = read_focal(read_image(tmp_path / "phone.jpg").exif)
     assert focal is not None
     assert abs(focal - 0.6009) < 1e-3

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -13,7 +17,7 @@ from diar_ops._files import write_image
 from diar_ops.data import read_image
 from tests import photos
 from tests.examples.full_pipeline.runs import NAMES, SIZE, clean, corners_off, frames_of, psnr, save
-from tests.scripts import Runner
+from tests.scripts import EXAMPLES, Runner, assert_one_error
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
@@ -148,3 +152,53 @@ def test_copies_give_the_photo_back(run: Runner, tmp_path: Path) -> None:
     assert result.out.startswith("10 of 10 photos")
     # Each copy is placed to some thousandths of a pixel: hardly a value changes by rounding.
     assert np.abs(clean(tmp_path / "out") - view / 255).max() < 2.5 / 255
+
+
+def test_names_that_nothing_can_spell(run: Runner, tmp_path: Path) -> None:
+    """A name in an old encoding, on a console that knows yet another one."""
+    folder = save(tmp_path / "photos", photos.sequence(SIZE, 3)[1])
+    odd = os.fsdecode(b"caf\xe9 \xe5\x9b\xbe.png")
+    (folder / "b.png").rename(folder / odd)
+    program = [sys.executable, EXAMPLES / "full_pipeline.py", folder, "--out", tmp_path / "out", "--reference", odd]
+    environment = {**os.environ, "PYTHONIOENCODING": "cp1252", "PYTHONPATH": str(EXAMPLES.parent)}
+    result = subprocess.run([*program, "--aggregator", "median"], capture_output=True, env=environment, check=False)
+    assert (result.returncode, result.stderr) == (0, b"")
+    assert b"3 of 3 photos aligned to caf\\udce9" in result.stdout
+    assert odd in frames_of(tmp_path / "out")
+    assert (tmp_path / "out" / "aligned" / odd).is_file()
+    assert (tmp_path / "out" / "report.html").is_file()
+
+
+def test_a_video_and_another_format(run: Runner, tmp_path: Path) -> None:
+    views = photos.sequence(SIZE, 3)[1]
+    folder = save(tmp_path / "photos", views)
+    with av.open(str(folder / "clip.mp4"), "w") as container:
+        stream = container.add_stream("mpeg4", rate=5)
+        stream.width, stream.height, stream.pix_fmt, stream.bit_rate = SIZE, SIZE, "yuv420p", 4_000_000
+        for view in views:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(view, format="rgb24")))
+        container.mux(stream.encode())
+    (folder / "b.png").write_bytes(b"broken")
+    (folder / "c.png").unlink()
+    out = tmp_path / "out"
+    options = ("--frames", "2", "--format", "tiff", "--reference", folder / "a.png", "--aggregator", "consensus")
+    result = run(folder, "--out", out, *options)
+    assert result.code == 0
+    assert result.out.startswith("3 of 3 photos aligned to a.png")
+    assert f"see {out / 'clean.tif'}" in result.out
+    assert "skipped" in result.err
+    names = [name for name in frames_of(out) if name.startswith("clip.mp4 #")]
+    assert len(names) == 2
+    assert all((out / "aligned" / f"{name}.png").is_file() for name in names)
+    with Image.open(out / "clean.tif") as image:
+        assert image.tag_v2[270] == f"Made of a.png, {', '.join(names)}; see homographies.json"
+
+
+@pytest.mark.parametrize(("option", "value"), [("--frames", "0"), ("--format", "bmp")])
+def test_wrong_values(run: Runner, tmp_path: Path, option: str, value: str) -> None:
+    folder = save(tmp_path / "photos", photos.sequence(SIZE, 3)[1])
+    if option == "--format":
+        with pytest.raises(SystemExit):
+            run(folder, "--out", tmp_path / "out", option, value)
+        return
+    assert_one_error(run(folder, "--out", tmp_path / "out", option, value), option, "1 or more")
