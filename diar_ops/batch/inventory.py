@@ -11,8 +11,8 @@ from pathlib import Path, PurePosixPath
 
 from diar_ops.batch.storage import FileState, Storage
 from diar_ops.data import DOCUMENT, is_sequence
+from diar_ops.data._images.kinds import kind_of_name
 from diar_ops.data._listing import natural_key
-from diar_ops.data.photos import SUFFIXES
 
 #: Bytes of a result's name: longer ones do not fit into file names with what is put around them.
 LONGEST = 150
@@ -56,8 +56,9 @@ def list_sequences(archive: Storage, files: Mapping[str, FileState]) -> list[Pho
 
 
 def is_photo(name: str) -> bool:
-    """Return whether a file is taken for a photo, by its name alone."""
-    return PurePosixPath(name).suffix.lower() in SUFFIXES
+    """Return whether a file is taken for a photo or a video, by its name alone."""
+    kind = kind_of_name(Path(name))
+    return kind is not None and kind.reader != ""
 
 
 def _rendered_folders(archive: Storage, files: Iterable[str]) -> set[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -102,7 +104,7 @@ def rectify_homography(
     longest = max(height, width)
     finite = corners.isfinite().all(-1).all(-1)
     points = torch.where(finite[:, None, None], corners, 0).to(dtype)
-    like = {"dtype": dtype, "device": corners.device}
+    like: dict[str, Any] = {"dtype": dtype, "device": corners.device}
     middle = constant([(width - 1) / 2, (height - 1) / 2], **like)
     centre = middle.expand(points.shape[0], 2) if principal_point is None else principal_point.to(dtype)
     G, convex = unit_square_homography(points)
@@ -212,4 +214,5 @@ def _frontal(homography_image_square: Tensor, extent: Tensor) -> Tensor:
     inverse = invert(homography_image_square)
     scaled = inverse[:, :2] * extent.flip(-1)[..., None] - 0.5 * inverse[:, 2:]
     frontal = torch.cat((scaled, inverse[:, 2:]), 1)
-    return frontal / torch.linalg.det(frontal).abs().pow(1 / 3)[:, None, None]
+    unit: Tensor = frontal / torch.linalg.det(frontal).abs().pow(1 / 3)[:, None, None]
+    return unit

@@ -30,16 +30,16 @@ class Told(Listener):
 
 
 def photos(folder: Path, wall: float | None) -> Path:
-    """Three photos of a picture of 90 x 60 pixels at (40, 30), on a wall or all over."""
-    noise = torch.rand(1, 3, 40, 50, generator=generator("crop photos"), dtype=torch.float32)
-    plane = torch.nn.functional.interpolate(noise, (200, 250), mode="bicubic").clamp(0, 1)[0] * 0.7
+    """Three photos of a picture of 240 x 160 pixels at (70, 50), on a wall or all over."""
+    noise = torch.rand(1, 3, 100, 130, generator=generator("crop photos"), dtype=torch.float32)
+    plane = torch.nn.functional.interpolate(noise, (300, 400), mode="bicubic").clamp(0, 1)[0] * 0.7
     if wall is not None:
-        outside = torch.ones(200, 250, dtype=torch.bool)
-        outside[40:100, 50:140] = False
+        outside = torch.ones(300, 400, dtype=torch.bool)
+        outside[60:220, 80:320] = False
         plane[:, outside] = wall
     folder.mkdir()
     for i, (x, y) in enumerate([(10, 10), (4, 15), (17, 2)]):
-        pixels = (plane[:, y : y + 128, x : x + 180] * 255).byte().permute(1, 2, 0).numpy()
+        pixels = (plane[:, y : y + 240, x : x + 340] * 255).byte().permute(1, 2, 0).numpy()
         Image.fromarray(pixels).save(folder / f"{i}.png")
     return folder
 
@@ -53,16 +53,16 @@ def run(tmp_path: Path, wall: float | None, crop: str) -> tuple[dict[str, object
     return document, read_image(tmp_path / "out" / "clean.png").pixels, told.sentences, page
 
 
-@pytest.mark.parametrize("crop", ["auto", "129.5,29.5 39.5,89.5 39.5,29.5 129.5,89.5"])
+@pytest.mark.parametrize("crop", ["auto", "309.5,49.5 69.5,209.5 69.5,49.5 309.5,209.5"])
 def test_picture_is_cropped_and_told(tmp_path: Path, crop: str) -> None:
     document, picture, told, page = run(tmp_path, 0.9, crop)
     canvas = document["canvas"]
     assert isinstance(canvas, dict)
-    expected = torch.tensor([[39.5, 29.5], [129.5, 29.5], [129.5, 89.5], [39.5, 89.5]])
+    expected = torch.tensor([[69.5, 49.5], [309.5, 49.5], [309.5, 209.5], [69.5, 209.5]])
     assert (torch.tensor(canvas["corners"]) - expected).abs().max() < 0.7
     assert canvas["size"] == list(picture.shape[1:])
-    assert abs(picture.shape[1] - 60) <= 1
-    assert abs(picture.shape[2] - 90) <= 1
+    assert abs(picture.shape[1] - 160) <= 1
+    assert abs(picture.shape[2] - 240) <= 1
     assert len(told) == 1
     assert "times as wide as high, from its corners alone" in told[0]
     assert told[0].split("; ")[-1] in page
@@ -72,7 +72,7 @@ def test_picture_is_cropped_and_told(tmp_path: Path, crop: str) -> None:
 def test_whole_photo_is_kept_where_nothing_is_found(tmp_path: Path) -> None:
     document, picture, told, page = run(tmp_path, None, "auto")
     assert document["canvas"] is None
-    assert picture.shape == (3, 128, 180)
+    assert picture.shape == (3, 240, 340)
     assert "the whole photo is kept" in told[0]
     assert told[0].split("; ")[-1] in page
 

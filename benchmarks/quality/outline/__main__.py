@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from diar_ops import Alignment, ProportionSource, align_sequence
 from diar_ops._files import write_text_atomic
-from diar_ops._pixels import resize_matrix
+from diar_ops._pixels import image_size, resize_matrix
 from diar_ops.data import SequenceDataset
 from diar_ops.geometry import transform_points
 from diar_ops.pipeline import find_outline, rectified_canvas
@@ -82,7 +82,7 @@ def main(argv: list[str] | None = None) -> int:
         picture = tuple(document["picture"]["size"])
         frames, H = square_pixels(item["frames"], item["homography_frame_label"], picture)
         reference = index % len(frames)
-        row = measure(frames, H, tuple(item["label"].shape[-2:]), reference, not options.true_homographies)
+        row = measure(frames, H, image_size(item["label"]), reference, not options.true_homographies)
         if "proportion" in row:
             row["proportion"] = round((row["proportion"] + 100) * picture[0] / picture[1] - 100, 3)
         rows.append({"sequence": item["name"], **row})

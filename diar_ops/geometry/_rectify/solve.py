@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -61,7 +61,7 @@ def solve_proportion(
     """
     batch, count = quads.shape[:2]
     kept = usable[..., None].to(quads)
-    like = {"dtype": quads.dtype, "device": quads.device}
+    like: dict[str, Any] = {"dtype": quads.dtype, "device": quads.device}
     eye, pair = torch.eye(count, **like), torch.eye(2, **like)
     spread = torch.ones_like(eye[:, :1]) if shared else eye  # from focal lengths to views
     # The image's own is known; those of the others where they share it.
@@ -76,8 +76,8 @@ def solve_proportion(
         residual, slope = side_residuals(quads, views)
         moved = side_residuals(jitters, views[:, None].expand(jitters.shape[:3]))[0]
         own = (moved[:, :8] - moved[:, 8:]) * (0.5 * sigma) * kept[:, None]  # [B, 8, N, 2]
-        own = own.flatten(2)
-        each = (own.unflatten(-1, (count, 2))[..., :, None] * own.unflatten(-1, (count, 2))[..., None, :]).sum(1)
+        by_view, own = own, own.flatten(2)
+        each = (by_view[..., :, None] * by_view[..., None, :]).sum(1)
         alone = pair * (1 - kept[..., None])
         blocks = VIEW_SIGMA**2 * each + alone  # [B, N, 2, 2]
         covariance = own.mT @ own + (blocks[:, :, None] * eye[:, :, None, None]).transpose(2, 3).reshape(
@@ -126,15 +126,18 @@ def _start(quads: Tensor, kept: Tensor, spread: Tensor, centre: Tensor, scatter:
         cosine = side_residuals(quads[..., None, :, :], grid.expand(*quads.shape[:2], number))[0][..., 0]
         cost = (cosine / 0.02).square() * kept  # [B, N, G]
         cost = spread.mT @ cost + ((grid - centre[..., None]) / scatter[..., None]).square()
-        return grid[cost.argmin(-1)]
+        best: Tensor = grid[cost.argmin(-1)]
+    return best
 
 
 def _solve(jacobian: Tensor, weight: Tensor, prior: Tensor, pull: Tensor, residual: Tensor) -> Tensor:
     weighted = jacobian.mT @ weight
     normal = weighted @ jacobian + torch.diag_embed(prior)
     right = pull - (weighted @ residual[..., None])[..., 0]
-    return torch.linalg.solve_ex(normal, right[..., None]).result[..., 0]
+    step: Tensor = torch.linalg.solve_ex(normal, right[..., None]).result[..., 0]
+    return step
 
 
 def _first_sigma(normal: Tensor, prior: Tensor) -> Tensor:
-    return torch.linalg.inv_ex(normal + torch.diag_embed(prior)).inverse[:, 0, 0].clamp_min(0).sqrt()
+    sigma: Tensor = torch.linalg.inv_ex(normal + torch.diag_embed(prior)).inverse[:, 0, 0].clamp_min(0).sqrt()
+    return sigma
