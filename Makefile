@@ -7,12 +7,13 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 OUT    ?= demo_out
 RUNS   ?= runs
+DOCS   ?= docs_out
 # Blender's package needs a Python 3.11 of its own.
 RENDER_PYTHON ?= python3.11
 RENDER_VENV   ?= .venv-render
 RENDER_STAMP  := $(RENDER_VENV)/.installed
 
-.PHONY: help demo app test modes lint format bench weights render-env clean
+.PHONY: help demo app docs test modes lint format bench weights render-env clean
 .DEFAULT_GOAL := help
 
 help: ## show this list
@@ -33,6 +34,9 @@ demo: $(STAMP) ## the bundled photos -> demo_out/clean.png and demo_out/report.h
 
 app: $(STAMP) ## the page in the browser, on this machine alone
 	$(BIN)/diar-ops app
+
+docs: $(STAMP) ## the site -> docs_out/index.html; warnings are errors
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --doctree-dir $(DOCS)/.doctrees docs $(DOCS)
 
 test: $(STAMP) ## the test suite; make test ARGS='-k ransac' to choose
 	$(BIN)/python -m pytest -n auto $(ARGS)
@@ -73,4 +77,4 @@ $(RENDER_STAMP): constraints-render.txt
 	@touch $@
 
 clean: ## remove the environment and everything that was generated
-	rm -rf $(VENV) $(RENDER_VENV) demo_out diar_out bench_out comparison .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .benchmarks .hypothesis
+	rm -rf $(VENV) $(RENDER_VENV) docs_out demo_out diar_out bench_out comparison .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .benchmarks .hypothesis

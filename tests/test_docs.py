@@ -12,12 +12,18 @@ BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 DOCUMENTS = (
+    "README.md",
     "docs/archives.md",
     "docs/conventions.md",
     "docs/data.md",
     "docs/networks.md",
+    "docs/ops/aggregate.md",
+    "docs/ops/geometry.md",
+    "docs/ops/matching.md",
+    "docs/ops/pipeline.md",
+    "docs/ops/scene.md",
     "docs/pipeline.md",
-    "README.md",
+    "docs/research.md",
 )
 
 

@@ -56,8 +56,8 @@ def soft_minimum_aggregate(
     disagree, the darker ones are right. The weights are one number per frame and pixel, softmax
     over T of
 
-    .. math:: -\frac{1}{\tau} \Big(\bar x_t - 2 \log \min(1, n_t / n)\Big), \qquad
-        n_t = \sum_s \exp \Big(-\frac{1}{2 \sigma^2 C} \sum_c (x_{tc} - x_{sc})^2\Big)
+    .. math:: -\frac{1}{\tau} \Bigl(\bar x_t - 2 \log \min(1, n_t / n)\Bigr), \qquad
+        n_t = \sum_s \exp \Bigl(-\frac{1}{2 \sigma^2 C} \sum_c (x_{tc} - x_{sc})^2\Bigr)
 
     with the mean :math:`\bar x_t` over the channels, the temperature :math:`\tau`, the tolerance
     :math:`\sigma`, and n the larger of 2 and ``support`` times the number of frames that count. So

@@ -38,11 +38,11 @@ class LightKind(IntEnum):
 class ObjectKind(IntEnum):
     """The shape of an object, in its local coordinates, where its half sizes are 1."""
 
-    SPHERE = 0  #: x^2 + y^2 + z^2 <= 1
-    BOX = 1  #: max(|x|, |y|, |z|) <= 1
-    CYLINDER = 2  #: x^2 + y^2 <= 1, |z| <= 1
-    DISC = 3  #: z = 0, hole^2 <= x^2 + y^2 <= 1
-    CARD = 4  #: z = 0, max(|x|, |y|) <= 1 + sum_k a_k cos(k phi) + b_k sin(k phi)
+    SPHERE = 0  #: ``x^2 + y^2 + z^2 <= 1``
+    BOX = 1  #: ``max(|x|, |y|, |z|) <= 1``
+    CYLINDER = 2  #: ``x^2 + y^2 <= 1, |z| <= 1``
+    DISC = 3  #: ``z = 0, hole^2 <= x^2 + y^2 <= 1``
+    CARD = 4  #: ``z = 0, max(|x|, |y|) <= 1 + sum_k a_k cos(k phi) + b_k sin(k phi)``
 
 
 class Finish(IntEnum):
