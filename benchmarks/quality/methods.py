@@ -108,7 +108,7 @@ def _network(word: str) -> Method:
             f"unknown method {requested}: expected one of {names}, a classical one followed by "
             f"{EXPOSURE}, or the path of a weights file; networks may be followed by {SETTLED}"
         )
-    if name.removesuffix(EXPOSURE) in CLASSICAL or (name == "diar" and path != shipped):
+    if name.removesuffix(EXPOSURE) in CLASSICAL or (name in SHIPPED_RESTORERS and path != shipped):
         raise OptionError(f"{path} cannot be called {name}, which is another method: NAME={path}")
     network = load_pretrained(path)
     if type(network) not in {known.network for known in RESTORERS.values()}:

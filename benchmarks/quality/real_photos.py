@@ -5,7 +5,7 @@ Each folder of photos is aligned once and reconstructed by both methods. There i
 with: the measures below tell what an eye looks for.
 
 written to the output folder:
-  NAME.png    best single photo | before | after, in full, and two squares where both differ most
+  NAME.png    best single photo | before | after, in full, and up to two squares where both differ most
   real.csv    a line per sequence and method, see :data:`HEADS`
 
 Examples:
@@ -132,15 +132,17 @@ def strip(best: Tensor, before: Tensor, after: Tensor) -> Tensor:
     height, width = fit_size(image_size(best), SHOWN)
     rows = [_row(F.interpolate(pictures, (height, width), mode="bilinear", antialias=True), 3 * SHOWN)]
     side = min(SQUARE, *image_size(best))
-    difference = F.avg_pool2d((after - before).abs().mean(dim=0)[None], side, stride=max(1, side // 8))[0]
+    step = max(1, side // 8)
+    difference = F.avg_pool2d((after - before).abs().mean(dim=0)[None], side, stride=step)[0]
     for _ in range(2):
-        place = int(difference.argmax())
-        row, column = divmod(place, difference.shape[1])
-        top, left = (x * max(1, side // 8) for x in (row, column))
+        row, column = divmod(int(difference.argmax()), difference.shape[1])
+        if difference[row, column] < 0:
+            break  # a small picture has room for one square only
+        top, left = row * step, column * step
         crops = pictures[..., top : top + side, left : left + side]
         rows.append(_row(F.interpolate(crops, (SHOWN, SHOWN), mode="nearest"), 3 * SHOWN))
-        near = slice(max(0, row - 7), row + 8), slice(max(0, column - 7), column + 8)
-        difference[near] = -1  # the next square does not overlap
+        apart = -(-side // step)
+        difference[max(0, row - apart + 1) : row + apart, max(0, column - apart + 1) : column + apart] = -1
     return to_bytes(torch.cat(rows, dim=1))
 
 

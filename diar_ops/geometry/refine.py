@@ -8,16 +8,15 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from diar_ops._checks import check_option, full_precision, is_integer, widest_dtype
-from diar_ops._pixels import constant
+from diar_ops._checks import check_option, full_precision, is_integer
 from diar_ops._types import Matches, RefinedHomography
-from diar_ops.geometry._matrix3 import determinant, invert, scale_to_unit
+from diar_ops.geometry._matrix3 import invert
 from diar_ops.geometry._operator import define_operator
 from diar_ops.geometry._refine.blocks import BLOCK
 from diar_ops.geometry._refine.checks import batch_of, check_levels, check_pair, describer
 from diar_ops.geometry._refine.gauss_newton import Features, ImagePair, needs_antialias, refine_on_level
 from diar_ops.geometry._refine.judge import judge
-from diar_ops.geometry._refine.pyramid import build_pyramids, first_level
+from diar_ops.geometry._refine.pyramid import build_pyramids, first_level, level_matrix, start_estimates
 
 #: A step shorter than this, in pixels of a level, is the last one there; on the finest level, and
 #: on others, where the next one goes on.
@@ -105,9 +104,8 @@ def _refine(
     """Do what :func:`refine_homography` says, with checked arguments."""
     op = "refine_homography"
     batch = batch_of(op, image_src, image_dst, homography_dst_src)
-    H, usable = scale_to_unit(homography_dst_src.to(widest_dtype(image_src.device)))
-    H, initial = H.expand(batch, 3, 3), H.expand(batch, 3, 3)
-    usable = (usable & determinant(H.detach())[1]).expand(batch)
+    initial, usable = start_estimates(homography_dst_src, batch)
+    H = initial
 
     # Local contrast is that of the mean of the channels, which is warped in a third of the time.
     describe = describer(op, features)
@@ -119,9 +117,7 @@ def _refine(
     iterations = torch.zeros(batch, dtype=torch.int64, device=H.device)
     for level in reversed(range(len(pyramid))):
         pair = ImagePair(*pyramid[level], describe, antialias)
-        size = 2**-level
-        offset = 0.5 * size - 0.5  # pixel centres are at integers
-        shrink = constant([[size, 0, offset], [0, size, offset], [0, 0, 1]], dtype=H.dtype, device=H.device)
+        shrink = level_matrix(level, H)
         result = refine_on_level(
             pair,
             shrink @ H @ invert(shrink),

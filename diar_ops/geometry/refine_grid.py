@@ -16,18 +16,16 @@ from diar_ops._checks import (
     is_finite,
     is_integer,
     read_number,
-    widest_dtype,
 )
 from diar_ops._errors import ShapeError
 from diar_ops._module import OpModule
-from diar_ops._pixels import constant
 from diar_ops._types import RefinedGrid
-from diar_ops.geometry._matrix3 import determinant, invert, scale_to_unit
+from diar_ops.geometry._matrix3 import invert
 from diar_ops.geometry._operator import define_operator
 from diar_ops.geometry._refine.blocks import Blocks, block_weights
 from diar_ops.geometry._refine.checks import batch_of, check_levels, check_pair, describer
 from diar_ops.geometry._refine.gauss_newton import Features, ImagePair, needs_antialias
-from diar_ops.geometry._refine.pyramid import MaskedLevel, build_pyramids, first_level
+from diar_ops.geometry._refine.pyramid import MaskedLevel, build_pyramids, first_level, level_matrix, start_estimates
 from diar_ops.geometry._refine_grid.judge import judge
 from diar_ops.geometry._refine_grid.search import CostVolume
 from diar_ops.geometry._refine_grid.solve import GridFrame, solve_grid
@@ -163,9 +161,7 @@ def _refine(
     """Do what :func:`refine_grid` says, with checked arguments."""
     op, cells = "refine_grid", (rows, columns)
     batch = batch_of(op, image_src, image_dst, homography_dst_src)
-    H, usable = scale_to_unit(homography_dst_src.to(widest_dtype(image_src.device)))
-    H = H.expand(batch, 3, 3)
-    usable = (usable & determinant(H.detach())[1]).expand(batch)
+    H, usable = start_estimates(homography_dst_src, batch)
     grey = features is None
     source, destination = (
         first_level(image, valid, grey=grey) for image, valid in ((image_src, valid_src), (image_dst, valid_dst))
@@ -223,9 +219,7 @@ class _BentPair:
     ) -> None:
         self.pair, self.scale = pair, 2.0**-level
         self.smoothness, self.shapes = smoothness, shapes
-        offset = 0.5 * self.scale - 0.5  # pixel centres are at integers
-        values = [[self.scale, 0, offset], [0, self.scale, offset], [0, 0, 1]]
-        shrink = constant(values, dtype=homography.dtype, device=homography.device)
+        shrink = level_matrix(level, homography)
         self.homography = shrink @ homography @ invert(shrink)
         self.span = (size[0] * self.scale, size[1] * self.scale)
         self.frame = GridFrame.over(pair.size, self.span, cells, smoothness, homography.device, shapes=shapes)

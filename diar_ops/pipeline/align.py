@@ -12,7 +12,7 @@ from diar_ops._checks import check_generator, check_option, eager, full_precisio
 from diar_ops._types import Alignment, PairMatches, Reason
 from diar_ops.geometry.bundle import DISTORTIONS
 from diar_ops.pipeline._align.bends import BENDS, bend_frames
-from diar_ops.pipeline._align.cycles import refuse_open_cycles
+from diar_ops.pipeline._align.cycles import refuse_contradicted
 from diar_ops.pipeline._align.graph import chain_pairs, choose_reference
 from diar_ops.pipeline._align.judge import judge_frames
 from diar_ops.pipeline._align.match import Descriptor, PairMatcher, as_descriptor, choose_matcher, choose_view_matcher
@@ -49,8 +49,8 @@ def align_sequence(
        connected component is tried again rotated, in steps of 30 degrees, then by simulated views
        (foreshortened, turned, enlarged: by the trained descriptor unless one is given), and then
        on copies twice as large. What stands still in most photos while the rest moves (captions,
-       dirt) is hidden from all steps; pairs that open cycles over three frames which others close
-       are refused.
+       dirt) is hidden from all steps; pairs that contradict where the others have their frames are
+       refused.
     2. The verified pairs form a graph. The reference is given, or it is the best-connected, most
        complete, most frontal and sharpest frame. Each frame reaches it along the most reliable
        path, directly or through other frames.
@@ -157,7 +157,7 @@ def align_sequence(
                 generator=generator,
                 progress=progress,
             )
-            pairs = refuse_open_cycles(pairs, sequence.sizes)
+            pairs = refuse_contradicted(pairs, sequence.sizes)
         if reference == "auto":
             sharpness = torch.tensor([0.0 if c is None else sharpness_of(c.image) for c in copies], dtype=torch.float32)
             reference = choose_reference(pairs, sharpness, torch.tensor(sequence.sizes, dtype=torch.float64))

@@ -11,7 +11,7 @@ import torch
 from diar_ops._pixels import image_size
 from diar_ops._types import Alignment, Reason
 from diar_ops.results import formatting as words
-from diar_ops.results._maps import bend_map, difference_map, frame_colours
+from diar_ops.results._maps import bend_map, bent_part, difference_map, frame_colours
 from diar_ops.results._run import FinishedRun
 from diar_ops.results.images import data_uri, reduce_image
 
@@ -94,10 +94,12 @@ def frame_cards(run: FinishedRun, spreads: Spreads, corner_error: Sequence[float
         bend = ""
         displacement = run.displacement(t, image_size(clean))
         if displacement is not None:
-            length = displacement.norm(dim=0)
-            facts.append(("not flat: moves by, mean", words.pixels(float(length.mean()))))
-            facts.append(("not flat: moves by, most", words.pixels(float(length.max()))))
-            bend = data_uri(bend_map(displacement, clean))
+            bent = bent_part(displacement, valid)
+            length = bent.norm(dim=0)[valid[0]]
+            if len(length):
+                facts.append(("not flat: moves by, mean", words.pixels(float(length.mean()))))
+                facts.append(("not flat: moves by, most", words.pixels(float(length.max()))))
+            bend = data_uri(bend_map(bent, clean))
         status = "reference" if t == alignment.reference else "aligned"
         cards.append(card._replace(status=status, facts=facts, difference=data_uri(difference), bend=bend))
     return cards

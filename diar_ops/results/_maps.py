@@ -50,6 +50,25 @@ def difference_map(warped: Tensor, valid: Tensor, clean: Tensor) -> tuple[Tensor
     return torch.cat((tinted, valid.float())), share
 
 
+def bent_part(displacement: Tensor, valid: Tensor) -> Tensor:
+    """Return what the affine map that explains displacements best leaves of them.
+
+    A grid may also mend what the homography is off: that bends nothing.
+
+    Args:
+        displacement: (2, h, w) pixels.
+        valid: (1, h, w) bool, where the frame shows something; the rest is extrapolated, has no say, and is 0.
+    """
+    y, x = (torch.linspace(-1, 1, n, dtype=displacement.dtype) for n in image_size(displacement))
+    y, x = torch.meshgrid(y, x, indexing="ij")
+    affine = torch.stack([torch.ones_like(x), x, y]) * valid
+    flat = affine.flatten(1)
+    normal = flat @ flat.mT + 1e-9 * torch.eye(3, dtype=x.dtype)
+    factors = torch.linalg.solve(normal, flat @ displacement.flatten(1).mT)
+    left: Tensor = displacement * valid - torch.einsum("fhw,fc->chw", affine, factors)
+    return left
+
+
 def bend_map(displacement: Tensor, picture: Tensor) -> Tensor:
     """Colour how far pixels are displaced, and where to: hue by direction, strength by length.
 

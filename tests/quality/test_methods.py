@@ -12,6 +12,7 @@ from torch import Tensor
 from benchmarks.quality.methods import CLASSICAL, DEFAULT_METHODS, compensate_exposure, resolve_methods
 from diar_ops import DeepResidualSets, DeepResidualSetsConfig, OptionError, WeightsError, save_pretrained
 from diar_ops.colour import linear_to_srgb, srgb_to_linear
+from diar_ops.models.weights.load import SHIPPED_RESTORERS
 from tests.harness import assert_close, generator
 
 SIZE = (48, 40)
@@ -127,6 +128,9 @@ def test_bad_names_are_one_sentence(weights: Path, tmp_path: Path) -> None:
         resolve_methods([str(weights), f"sets={weights}"])
     with pytest.raises(OptionError, match="cannot be called median"):
         resolve_methods([f"median={weights}"])
+    for shipped in SHIPPED_RESTORERS:
+        with pytest.raises(OptionError, match=f"cannot be called {shipped}, which is another method"):
+            resolve_methods([f"{shipped}={weights}"])
     broken = tmp_path / "broken.safetensors"
     broken.write_bytes(b"no weights")
     with pytest.raises(WeightsError):

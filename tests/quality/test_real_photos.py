@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.quality.real_photos import HEADS, Photos, colour_cast, ghost_share, main, strip
+from benchmarks.quality.real_photos import HEADS, SHOWN, SQUARE, Photos, colour_cast, ghost_share, main, strip
 from diar_ops._files import write_image
-from diar_ops._pixels import to_bytes
+from diar_ops._pixels import fit_size, to_bytes
 from tests import photos
 from tests.harness import generator
 
@@ -48,6 +48,18 @@ def test_strip_shows_three_pictures_in_three_rows() -> None:
     sheet = strip(given.frames[0, 0], given.frames[0, 1], picture[0])
     assert sheet.dtype == torch.uint8
     assert sheet.shape[2] == 3 * 480
+
+
+@pytest.mark.parametrize(("width", "squares"), [(SQUARE - 20, 1), (2 * SQUARE - 20, 1), (2 * SQUARE + 60, 2)])
+def test_squares_do_not_overlap(width: int, squares: int) -> None:
+    """A second one is shown only where there is room beside the first, in which all differs."""
+    before = torch.zeros(3, SQUARE, width)
+    after = before.clone()
+    after[:, :, 20:SQUARE] = 0.5  # in the first place only
+    sheet = strip(before, before, after)
+    shown = fit_size((SQUARE, width), SHOWN)[0] + 8
+    assert sheet.shape[1] == shown + squares * (SHOWN + 8)
+    assert not (sheet[:, shown + SHOWN + 8 :] == 128).any()
 
 
 def test_program(tmp_path: Path) -> None:

@@ -51,6 +51,20 @@ def test_difference_map_hides_what_lies_behind_the_horizon() -> None:
     assert tinted[3, 10, 5] == 1
 
 
+def test_the_bent_part_is_what_no_affine_map_explains() -> None:
+    y, x = torch.meshgrid(torch.linspace(-1, 1, 40), torch.linspace(-1, 1, 60), indexing="ij")
+    affine = torch.stack([3 + 2 * x - y, 5 * y - 4])
+    valid = (x < 0.5)[None]
+    assert maps.bent_part(affine, valid).abs().max() < 1e-4
+    curl = torch.stack([torch.zeros_like(x), 2 * torch.cos(6 * x)])
+    curl = maps.bent_part(curl, valid)
+    # What lies where nothing is shown has no say.
+    astray = torch.where(valid, affine + curl, 1000.0)
+    assert torch.allclose(maps.bent_part(astray, valid), curl, atol=1e-4)
+    assert 1 < curl.norm(dim=0).max() < 4
+    assert (curl[:, ~valid[0]] == 0).all()
+
+
 def test_frame_colours_are_distinct() -> None:
     assert len(set(maps.frame_colours(50))) == 50
     assert all(re.fullmatch("#[0-9a-f]{6}", colour) for colour in maps.frame_colours(50))

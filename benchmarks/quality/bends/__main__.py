@@ -28,35 +28,29 @@ from benchmarks.quality.bends.methods import METHODS
 from benchmarks.quality.bends.scores import BENDS, bends_tables, score_sequence
 from benchmarks.quality.bends.sequences import SETS, BentPhotos, render_bent_photos
 from benchmarks.quality.plan import Plan, Task
+from benchmarks.quality.program import program_parser, run_program
 from benchmarks.quality.record import settings_record
 from benchmarks.quality.result_tables import tables_markdown
 from benchmarks.quality.rows import Row, RowKey
 from benchmarks.quality.run import complete_results
-from diar_ops._errors import DiarError
 from diar_ops._files import write_text_atomic
 from diar_ops.engines import select_engine
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the measurement and return the exit code."""
-    options = _parser().parse_args(argv)
-    try:
-        print(measure_bends(options))
-    except DiarError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return run_program(measure_bends, _parser(), argv)
 
 
-def measure_bends(options: argparse.Namespace) -> str:
-    """Compute what is asked for, and return the tables.
+def measure_bends(options: argparse.Namespace) -> None:
+    """Compute what is asked for, and print the tables.
 
     Raises:
         DiarError: An option is wrong, or a file cannot be read or written.
     """
     tasks = [
         Task((name, number), tuple(RowKey(name, f"{number:03d}", options.frames, method) for method in options.methods))
-        for number in range(options.sequences)
+        for number in range(options.first, options.first + options.sequences)
         for name in options.sets
     ]
     record = settings_record(
@@ -78,7 +72,7 @@ def measure_bends(options: argparse.Namespace) -> str:
     )
     text = tables_markdown(bends_tables(rows))
     write_text_atomic(options.out / "bends.md", text + "\n", overwrite=True)
-    return text
+    print(text)
 
 
 def _begin(folder: Path, textures: Path | None, frames: int, size: int) -> Callable[[Task[tuple[str, int]]], list[Row]]:
@@ -99,14 +93,11 @@ def _begin(folder: Path, textures: Path | None, frames: int, size: int) -> Calla
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.quality.bends",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = program_parser("bends", __doc__)
     parser.add_argument("out", type=Path, help="folder of the results")
     parser.add_argument("--textures", type=Path, help="folder of pictures (default: procedural ones)")
     parser.add_argument("--sequences", type=int, default=20, help="of each set (default: 20)")
+    parser.add_argument("--first", type=int, default=0, help="number of the first of them (default: 0)")
     parser.add_argument("--frames", type=int, default=11, help="of each sequence, the last one foreign (default: 11)")
     parser.add_argument("--size", type=int, default=256, help="longer side of the frames (default: 256)")
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), help="default: both")

@@ -25,24 +25,16 @@ import torch
 from benchmarks.quality.hard_views.methods import METHODS
 from benchmarks.quality.hard_views.pairs import render_pair
 from benchmarks.quality.hard_views.table import PairResult, format_table, read_rows, write_rows
+from benchmarks.quality.program import program_parser, run_program
 from benchmarks.quality.run import progress_bar
-from diar_ops._errors import DiarError
 from diar_ops._files import write_text_atomic
 from diar_ops._pixels import to_unit
 from diar_ops.data import list_images, read_image
-from diar_ops.engines import one_thread
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the comparison and return the exit code."""
-    options = _parser().parse_args(argv)
-    try:
-        with one_thread():
-            compare(options)
-    except DiarError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return run_program(compare, _parser(), argv)
 
 
 def compare(options: argparse.Namespace) -> None:
@@ -78,11 +70,7 @@ def compare(options: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.quality.hard_views",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = program_parser("hard_views", __doc__)
     add = parser.add_argument
     add("out", type=Path, metavar="OUT", help="folder of the results")
     add("--paintings", type=Path, required=True, metavar="DIR", help="pictures to render")

@@ -20,9 +20,8 @@ from pathlib import Path
 import torch
 
 from benchmarks.quality.lookalikes.sequences import FAMILIES, FOREIGN, OWN, make_sequence
+from benchmarks.quality.program import program_parser, run_program
 from diar_ops import Reason, align_sequence, corner_error
-from diar_ops._errors import DiarError
-from diar_ops.engines import one_thread
 
 HEADS = ("family", "number", "seed", "photo", "truth", "success", "reason", "error", "seconds")
 #: A photo is laid wrongly from this error on, in pixels.
@@ -30,22 +29,24 @@ WRONG = 3.0
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Align the sequences that are not done yet, print the table and return the exit code."""
-    options = _parser().parse_args(argv)
-    try:
-        with one_thread():
-            path = options.out / "lookalikes.csv"
-            options.out.mkdir(parents=True, exist_ok=True)
-            done = {(row["family"], int(row["number"]), int(row["seed"])) for row in read_rows(path)}
-            for number in range(options.sequences):
-                family = options.families[number % len(options.families)]
-                if (family, number, options.seed) not in done:
-                    append_rows(path, score_sequence(family, number, options.seed, options.paintings))
-            print(table(read_rows(path)))
-    except DiarError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    """Run the comparison and return the exit code."""
+    return run_program(compare, _parser(), argv)
+
+
+def compare(options: argparse.Namespace) -> None:
+    """Align the sequences that are not done yet, and print the table.
+
+    Raises:
+        DiarError: A picture cannot be read.
+    """
+    path = options.out / "lookalikes.csv"
+    options.out.mkdir(parents=True, exist_ok=True)
+    done = {(row["family"], int(row["number"]), int(row["seed"])) for row in read_rows(path)}
+    for number in range(options.sequences):
+        family = options.families[number % len(options.families)]
+        if (family, number, options.seed) not in done:
+            append_rows(path, score_sequence(family, number, options.seed, options.paintings))
+    print(table(read_rows(path)))
 
 
 def score_sequence(family: str, number: int, seed: int, paintings: Path | None) -> list[dict[str, object]]:
@@ -116,11 +117,7 @@ def table(rows: Sequence[dict[str, str]]) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.quality.lookalikes",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = program_parser("lookalikes", __doc__)
     add = parser.add_argument
     add("out", type=Path, metavar="OUT", help="folder of the table")
     add("--paintings", type=Path, metavar="DIR", help="images to photograph (default: procedural pictures)")

@@ -29,13 +29,14 @@ from benchmarks.quality.paper_order.plan import NETWORKS, SEEDS, STEPS, TORCH_SE
 from benchmarks.quality.paper_order.rendered_sets import render_set
 from benchmarks.quality.paper_order.report import report_order
 from benchmarks.quality.paper_order.turns import run_folder, train_by_turns, weights_file
+from benchmarks.quality.program import program_parser, run_program
 from benchmarks.quality.record import read_results
 from benchmarks.quality.run import progress_bar
 from benchmarks.quality.training_curves import read_curves
-from diar_ops._errors import DiarError, OptionError
+from diar_ops._errors import OptionError
 from diar_ops._files import write_text_atomic
 from diar_ops.data import SequenceDataset, list_images
-from diar_ops.engines import one_thread, select_engine
+from diar_ops.engines import select_engine
 
 PARTS = ("train", "render", "evaluate", "attention", "report")
 #: The set on which it is shown where networks look: much is covered there.
@@ -44,14 +45,7 @@ LOOKED_AT = "order-crowded"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the study, or parts of it, and return the exit code."""
-    options = _parser().parse_args(argv)
-    try:
-        # With one thread sums have one order, and runs repeat bit for bit.
-        with one_thread():
-            return run_study(options)
-    except DiarError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    return run_program(run_study, _parser(), argv)
 
 
 def run_study(options: argparse.Namespace) -> int:
@@ -105,11 +99,7 @@ def _finished_weights(runs: Path, seeds: Sequence[int], steps: int) -> dict[str,
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.quality.paper_order",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = program_parser("paper_order", __doc__)
     add = parser.add_argument
     add("out", type=Path, metavar="OUT", help="folder of the study")
     add("--paintings", type=Path, required=True, metavar="DIR", help="has train/ to train on, and val/")

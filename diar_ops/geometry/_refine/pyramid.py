@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from diar_ops._checks import solve_dtype
+from diar_ops._checks import solve_dtype, widest_dtype
+from diar_ops._pixels import constant
+from diar_ops.geometry._matrix3 import determinant, scale_to_unit
 
 #: Shorter side of the coarsest level of the destination, in pixels, at least; of the source, half.
 _MIN_SIDE = 48
@@ -52,3 +54,16 @@ def build_pyramids(
             break
         pyramid.append((source.half(), destination.half()))
     return pyramid
+
+
+def level_matrix(level: int, like: Tensor) -> Tensor:
+    """Return (3, 3) ``homography_level_image`` of a level of the pyramid; pixel centres are at integers."""
+    scale = 2.0**-level
+    offset = 0.5 * scale - 0.5
+    return constant([[scale, 0, offset], [0, scale, offset], [0, 0, 1]], dtype=like.dtype, device=like.device)
+
+
+def start_estimates(homography: Tensor, batch: int) -> tuple[Tensor, Tensor]:
+    """Return homographies (B, 3, 3) of unit length in the dtype to solve in, and (B,) which can be inverted."""
+    H, usable = scale_to_unit(homography.to(widest_dtype(homography.device)))
+    return H.expand(batch, 3, 3), (usable & determinant(H.detach())[1]).expand(batch)

@@ -8,6 +8,7 @@ from torch import Tensor
 from diar_ops._types import RefinedGrid
 from diar_ops.geometry._boxes import box_sum
 from diar_ops.geometry._refine.blocks import Blocks, block_weights, correlation, displacement, textured
+from diar_ops.geometry._refine_grid.prior import monomials
 from diar_ops.geometry._refine_grid.solve import GridFrame, information, solve_grid
 
 #: Correlation from which on a block agrees, and blocks that must: as of a homography.
@@ -101,11 +102,7 @@ def _bent_share(one: Tensor, two: Tensor, agrees: Tensor, frame: GridFrame) -> T
     """
     mean, half_difference = (one + two) / 2, (one - two).norm(dim=-1) / 2
     noise = _median_over(half_difference, agrees)
-    y, x = (
-        torch.arange(len(basis), dtype=basis.dtype, device=basis.device) for basis in (frame.by_row, frame.by_column)
-    )
-    x, y = ((x / len(x) - 0.5).repeat(len(y)), (y / len(y) - 0.5).repeat_interleave(len(x)))
-    affine = torch.stack((torch.ones_like(x), x, y), -1)
+    affine = monomials((len(frame.by_row), len(frame.by_column)), 1, frame.by_row)
     ridge = 1e-6 * torch.eye(3, dtype=affine.dtype, device=affine.device)
     weight = agrees.to(affine.dtype)
     left = mean

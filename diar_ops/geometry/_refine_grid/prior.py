@@ -65,7 +65,7 @@ class Prior(NamedTuple):
             second.append((unit[2:] - 2 * unit[1:-1] + unit[:-2]) / pixels**2)
         scale = share**0.5 * longest / _CURVATURE
         down = (scale * second[0], scale * 2**0.5 * first[0], scale * eye[0])
-        free = monomials(cells, 1, like)
+        free = monomials((cells[0] + EXTRA, cells[1] + EXTRA), 1, like)
         if shapes is not None:
             flat = shapes.detach().to(like).nan_to_num(0, 0, 0).flatten(1).mT
             free = torch.cat((free, flat / flat.square().mean(0).sqrt().clamp_min(1e-12)), -1)
@@ -90,8 +90,8 @@ class Prior(NamedTuple):
         return left
 
 
-def monomials(cells: tuple[int, int], degree: int, like: Tensor) -> Tensor:
-    """Return (K, F), control points of displacements that are the monomials of the place up to a degree."""
-    y, x = (torch.linspace(-1, 1, number + EXTRA, dtype=like.dtype, device=like.device) for number in cells)
+def monomials(places: tuple[int, int], degree: int, like: Tensor) -> Tensor:
+    """Return (rows * columns, F), the monomials up to a degree of places (rows, columns) from -1 to 1."""
+    y, x = (torch.linspace(-1, 1, number, dtype=like.dtype, device=like.device) for number in places)
     x, y = x.repeat(len(y)), y.repeat_interleave(len(x))
     return torch.stack([x ** (total - k) * y**k for total in range(degree + 1) for k in range(total + 1)], -1)

@@ -28,8 +28,8 @@ def judge_frames(
     - PIXELS_DISAGREE: a path leads there, but refined on the pixels, the frame does not agree with
       its anchor (:data:`refine.RELIABILITY_BOUNDS`), or no camera makes the refined homography, or
       what agrees would agree of another picture of that layout, too (:func:`contest.contest`).
-    - AMBIGUOUS: it fits elsewhere about as well (:func:`contest.contest`); or the pair with the most
-      matches opens cycles that others close (:func:`cycles.refuse_open_cycles`).
+    - AMBIGUOUS: it fits elsewhere about as well (:func:`contest.contest`); or other pairs contradict
+      the pair with the most matches (:func:`cycles.refuse_contradicted`).
 
     Args:
         pairs: The matched pairs, verified or not.

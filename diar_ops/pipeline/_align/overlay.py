@@ -18,6 +18,8 @@ BLOCK, STRIDE = 8, 4
 STILL, MOSTLY_STILL = 0.6, 0.3
 #: Where more than this share of the texture stands still, the camera does: all of it is the scene.
 LARGEST_SHARE = 0.5
+#: Unless it is a bar: nearly all of it within this share of the photo along an edge.
+BAR, NEARLY_ALL = 0.35, 0.96
 #: Photos that are compared, at most, and at least: two photos of one place agree by chance here and there.
 MOST_PHOTOS, LEAST_PHOTOS = 8, 3
 #: Standard deviation of brightness in a block, below which there is nothing to see.
@@ -78,9 +80,17 @@ def find_overlay(copies: Sequence[WorkingCopy]) -> Tensor | None:
     # One block among others that move agrees by chance.
     around = F.avg_pool2d(still[None, None].float(), 3, 1, 1)[0, 0]
     still = still & (around > LEAST_AROUND)
-    if not 0 < int(still.sum()) <= LARGEST_SHARE * int(textured.sum()):
+    most = int(still.sum()) > LARGEST_SHARE * int(textured.sum())
+    if not still.any() or (most and not _is_bar(still)):
         return None
     return _cover(still, copies[0].size)
+
+
+def _is_bar(still: Tensor) -> bool:
+    """Return whether blocks (h', w') lie along an edge, as a caption under a dark picture does."""
+    shares = (still.sum(dim) / still.sum() for dim in (0, 1))
+    ends = [part for share in shares for part in (share, share.flip(0))]
+    return any(float(end[: round(BAR * len(end))].sum()) >= NEARLY_ALL for end in ends)
 
 
 def _means(planes: Tensor) -> Tensor:

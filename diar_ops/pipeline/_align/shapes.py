@@ -88,7 +88,7 @@ def _factors(rows: Tensor, weight: Tensor, basis: Tensor) -> Tensor:
 
 def _own(found: RefinedGrid) -> Tensor:
     """Return (K, 6), what each photo's displacement may be beside the shapes."""
-    rows, columns = found.certainty.shape[-2:]
+    rows, columns = found.grid.shape[-2:]
     return monomials((rows, columns), 2, found.grid.double())
 
 

@@ -45,6 +45,29 @@ def test_a_caption_is_found_and_little_else() -> None:
     assert overlay[..., : TOP - 12, :].float().mean() < 0.02
 
 
+def test_a_caption_with_most_of_the_texture_is_found_along_any_edge() -> None:
+    """Of a dark picture, little beside the caption can be seen."""
+    scene = [photo.clone() for photo in moving(5, 7)]
+    for photo in scene:
+        photo[:, :72] *= 0.02
+    overlay = find(under_caption(scene))
+    assert overlay is not None
+    assert overlay[..., TOP:, :].float().mean() > 0.9
+    assert overlay[..., : TOP - 12, :].float().mean() < 0.02
+    turned = find([photo.mT for photo in under_caption(scene)])
+    assert turned is not None
+    assert torch.equal(turned, overlay.mT)
+
+
+def test_what_stands_still_in_the_middle_is_the_scene() -> None:
+    """More than half of the texture, and no bar: the camera stands still, and things pass along its edges."""
+    scene = moving(5, 7)
+    still = noise("still", *SIZE)
+    for photo in scene:
+        photo[:, :76, 20:108] = still[:, :76, 20:108]
+    assert find(scene) is None
+
+
 def test_a_camera_that_stands_still_hides_nothing() -> None:
     assert find(under_caption(moving(5, 0))) is None
 
