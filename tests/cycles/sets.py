@@ -32,6 +32,12 @@ def alive(faults):
     return [number for number in numbers if runs(number)]
 
 
+def unfinished(folder):
+    """Which processes still run that write a temporary folder of :func:`atomic_folder` there."""
+    numbers = [path.name.split("-")[3] for path in folder.glob(".diar-tmp-*")]
+    return [number for number in numbers if Path(f"/proc/{number}").exists()]
+
+
 def wait_until(condition, seconds=20):
     for _ in range(seconds * 50):
         if condition():

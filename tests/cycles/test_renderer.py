@@ -11,7 +11,7 @@ import pytest
 
 from diar_ops import OutputError
 from diar_ops.cycles import _renderer, sequence
-from tests.cycles.sets import alive, contents, wait_until
+from tests.cycles.sets import alive, contents, unfinished, wait_until
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "render_dataset.py"
 
@@ -86,7 +86,7 @@ def test_kill_and_resume(render, pictures, fake, tmp_path, faults):
     wait_until(lambda: list(out.glob(".diar-tmp-*/0*.png")))
     process.kill()
     process.communicate()
-    wait_until(lambda: not alive(faults))
+    wait_until(lambda: not alive(faults) and not unfinished(out))
     assert list(out.glob(".diar-tmp-*"))
     (faults / "slow").unlink()
     result, _ = render()
