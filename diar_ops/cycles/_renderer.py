@@ -96,7 +96,7 @@ class _Report:
         self._total = settings.sequences * settings.frames
         self._done = self._total - len(todo) * settings.frames
         self._begun: Counter[int] = Counter()  # frames of sequences that are not done
-        self._move(0)
+        progress(self._done, self._total)
 
     def add_frame(self, task: int, _: Any) -> None:
         self._begun[task] += 1
@@ -117,7 +117,8 @@ class _Report:
 
     def _move(self, frames: int) -> None:
         self._done += frames
-        self._progress(self._done, self._total)
+        if frames:
+            self._progress(self._done, self._total)
 
     def _say(self, sentence: str) -> None:
         if sentence not in self._notes:
