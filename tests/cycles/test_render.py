@@ -81,7 +81,7 @@ def test_the_folder_of_the_pictures_is_refused(render, pictures):
 
 def test_a_second_run_in_the_same_folder_is_refused(render, tmp_path):
     pytest.importorskip("fcntl")
-    with locked_folder(tmp_path / "out"), pytest.raises(OutputError, match="another run is"):
+    with locked_folder(tmp_path / "out"), pytest.raises(OutputError, match="another run works in"):
         render()
 
 
