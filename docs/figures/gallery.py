@@ -16,7 +16,7 @@ from torch import Tensor
 
 from diar_ops import align_sequence, photograph, psnr, reconstruct_sequence, render_planar_scene, sample_planar_scene
 from diar_ops.data import list_images, read_image
-from diar_ops.scene import BendRanges, CameraRanges, SceneRanges
+from diar_ops.scene import CameraRanges, SceneRanges
 
 SIZE = (256, 256)
 
@@ -36,13 +36,12 @@ def shoot(
     ranges: SceneRanges | None = None,
     camera: CameraRanges | None = None,
     glass: float = 0.0,
-    bends: BendRanges | None = None,
 ) -> Shot:
     """Render photos of a painting from random cameras."""
     generator = torch.Generator().manual_seed(seed)
     picture = read_image(path).pixels[None].float() / 255
     scene = sample_planar_scene(
-        frames=frames, size=SIZE, picture_size=SIZE, generator=generator, ranges=ranges, glass=glass, bends=bends
+        frames=frames, size=SIZE, picture_size=SIZE, generator=generator, ranges=ranges, glass=glass
     )
     square = torch.nn.functional.interpolate(picture, (512, 512), mode="bilinear", antialias=True)
     rendered = render_planar_scene(square, scene)
@@ -50,9 +49,9 @@ def shoot(
     return Shot(photos, rendered.label[0])
 
 
-def clean(shot: Shot, *, aggregator: str = "diar", bends: str = "none") -> tuple[Tensor, str]:
+def clean(shot: Shot, *, aggregator: str = "diar") -> tuple[Tensor, str]:
     """Return the clean picture and a line about it."""
-    alignment = align_sequence(shot.photos, reference=0, bends=bends)
+    alignment = align_sequence(shot.photos, reference=0)
     image = reconstruct_sequence(shot.photos, alignment, aggregator=aggregator).image
     refused = int((~alignment.success).sum())
     score = psnr(image[None], shot.label[None]).item()
@@ -77,13 +76,6 @@ def glass(paths: Sequence[Path]) -> list[tuple[Tensor, str]]:
     return row(shot, [clean(shot), clean(shot, aggregator="diar-glass")])
 
 
-def bends(paths: Sequence[Path]) -> list[tuple[Tensor, str]]:
-    """Clean a bent painting as if flat, and by its bends."""
-    shot = shoot(paths[5], 5, bends=BendRanges(share=1.0, displacement=(4.0, 4.0)))
-    flat, bent = clean(shot), clean(shot, bends="auto")
-    return row(shot, [(flat[0], flat[1].replace("diar", "as flat")), (bent[0], bent[1].replace("diar", "bends"))])
-
-
 def two_photos(paths: Sequence[Path]) -> list[tuple[Tensor, str]]:
     """Clean the first painting from two of its photos."""
     whole = shoot(paths[0], 0)
@@ -104,7 +96,7 @@ def noise(paths: Sequence[Path]) -> list[tuple[Tensor, str]]:
     return row(shot, [clean(shot)])
 
 
-FIGURES = (paintings, glass, bends, two_photos, crowded, noise)
+FIGURES = (paintings, glass, two_photos, crowded, noise)
 
 
 def make(folder: Path, out: Path, names: Sequence[str] = ()) -> None:
