@@ -118,3 +118,18 @@ def corner_error(page: dict[str, Any]) -> Figure:
     title = f"corners {page['pixels_apart']:.1f} pixels apart in the mean, matrices {page['as_matrices']:.1f}"
     axes.set(ylim=(560, -40), aspect="equal", title=title)
     return figure
+
+
+def rectify_homography(page: dict[str, Any]) -> Figure:
+    """Draw the rectangle as it is seen, and as it is found."""
+    figure, axes = canvas(2, width=5.6, aspect=0.75)
+    seen, found = page["corners"][0], page["rectified"]
+    frontal = page["transform_points"](seen, found.homography[0]).points
+    for place, corners, title in (
+        (axes[0], seen, "seen"),
+        (axes[1], frontal, f"proportion {found.proportion.item():.2f} ± {found.proportion_sigma.item() * 100:.1g} %"),
+    ):
+        place.plot(*torch.cat([corners, corners[:1]]).mT, "o-", color=BLUE)
+        place.set(aspect="equal", title=title)
+        place.invert_yaxis()
+    return figure
