@@ -214,5 +214,5 @@ def _frontal(homography_image_square: Tensor, extent: Tensor) -> Tensor:
     inverse = invert(homography_image_square)
     scaled = inverse[:, :2] * extent.flip(-1)[..., None] - 0.5 * inverse[:, 2:]
     frontal = torch.cat((scaled, inverse[:, 2:]), 1)
-    unit: Tensor = frontal / torch.linalg.det(frontal).abs().pow(1 / 3)[:, None, None]
-    return unit
+    scaled_to_unit: Tensor = frontal / torch.linalg.det(frontal).abs().pow(1 / 3)[:, None, None]
+    return scaled_to_unit

@@ -76,8 +76,8 @@ def solve_proportion(
         residual, slope = side_residuals(quads, views)
         moved = side_residuals(jitters, views[:, None].expand(jitters.shape[:3]))[0]
         own = (moved[:, :8] - moved[:, 8:]) * (0.5 * sigma) * kept[:, None]  # [B, 8, N, 2]
-        by_view, own = own, own.flatten(2)
-        each = (by_view[..., :, None] * by_view[..., None, :]).sum(1)
+        each = (own[..., :, None] * own[..., None, :]).sum(1)
+        own = own.flatten(2)
         alone = pair * (1 - kept[..., None])
         blocks = VIEW_SIGMA**2 * each + alone  # [B, N, 2, 2]
         covariance = own.mT @ own + (blocks[:, :, None] * eye[:, :, None, None]).transpose(2, 3).reshape(
@@ -126,8 +126,7 @@ def _start(quads: Tensor, kept: Tensor, spread: Tensor, centre: Tensor, scatter:
         cosine = side_residuals(quads[..., None, :, :], grid.expand(*quads.shape[:2], number))[0][..., 0]
         cost = (cosine / 0.02).square() * kept  # [B, N, G]
         cost = spread.mT @ cost + ((grid - centre[..., None]) / scatter[..., None]).square()
-        best: Tensor = grid[cost.argmin(-1)]
-    return best
+        return grid[cost.argmin(-1)]
 
 
 def _solve(jacobian: Tensor, weight: Tensor, prior: Tensor, pull: Tensor, residual: Tensor) -> Tensor:
@@ -139,5 +138,5 @@ def _solve(jacobian: Tensor, weight: Tensor, prior: Tensor, pull: Tensor, residu
 
 
 def _first_sigma(normal: Tensor, prior: Tensor) -> Tensor:
-    sigma: Tensor = torch.linalg.inv_ex(normal + torch.diag_embed(prior)).inverse[:, 0, 0].clamp_min(0).sqrt()
-    return sigma
+    covariance: Tensor = torch.linalg.inv_ex(normal + torch.diag_embed(prior)).inverse
+    return covariance[:, 0, 0].clamp_min(0).sqrt()

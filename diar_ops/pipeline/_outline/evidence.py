@@ -66,7 +66,7 @@ def edge_evidence(sequence: AlignedSequence, longest: int) -> EdgeEvidence:
     inner = F.pad(valid[0].float(), (_RIM,) * 4)
     inner = -F.max_pool2d(-inner, 2 * _RIM + 1, 1) > 0
     median = median_aggregate(gradient.flatten(1, 2)[None], inner[None])[0]
-    return EdgeEvidence(median.reshape(2, 3, *median.shape[1:]), inner.any(0)[0], shift @ resize_matrix(full, small))
+    return EdgeEvidence(median.view(2, 3, *median.shape[1:]), inner.any(0)[0], shift @ resize_matrix(full, small))
 
 
 def _seen_box(sequence: AlignedSequence) -> tuple[Tensor, Tensor]:
@@ -91,8 +91,8 @@ def _gradient(images: Tensor) -> Tensor:
     slope = x * smooth / (x * x * smooth).sum()
     kernels = torch.stack((smooth[:, None] * slope, slope[:, None] * smooth))[:, None].to(images)
     single = F.pad(images.flatten(0, 1)[:, None], (_RIM,) * 4, mode="replicate")
-    found = F.conv2d(single, kernels)
-    return found.reshape(*images.shape[:2], *found.shape[1:]).transpose(1, 2)
+    found: Tensor = F.conv2d(single, kernels).view(*images.shape[:2], 2, *images.shape[2:]).transpose(1, 2)
+    return found
 
 
 def sample(image: Tensor, points: Tensor) -> Tensor:

@@ -34,8 +34,7 @@ def _fit_once(corners: Tensor, evidence: EdgeEvidence) -> Tensor:
     offset = torch.arange(-_REACH, _REACH + _STEP / 2, _STEP, dtype=corners.dtype)
     points = start[:, None] + t[:, None] * edge[:, None]
     points = points[:, :, None] + offset[:, None] * normal[:, None, None]  # [4, P, O, 2]
-    found = sample(evidence.gradient.flatten(0, 1), points).to(corners)
-    found = found.reshape(*found.shape[:-1], 2, 3)
+    found = sample(evidence.gradient.flatten(0, 1), points).to(corners).view(*points.shape[:3], 2, 3)
     across = (found * normal[:, None, None, :, None]).sum(-2)  # [4, P, O, 3]
     colour = across[:, :, abs(offset) <= 1].mean((1, 2))
     colour = colour / colour.norm(dim=-1, keepdim=True).clamp_min(1e-6)

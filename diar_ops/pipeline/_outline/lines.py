@@ -52,8 +52,7 @@ def find_lines(evidence: EdgeEvidence) -> Lines:
     layers = evidence.gradient.flatten(0, 1)
     edge = torch.zeros(points.shape[:2])
     for offset in range(-_REACH, _REACH + 1):
-        found = sample(layers, points + offset * normal[:, None])
-        found = found.reshape(*found.shape[:-1], 2, 3)
+        found = sample(layers, points + offset * normal[:, None]).view(*points.shape[:2], 2, 3)
         across = (found * normal[:, None, :, None]).sum(-2).norm(dim=-1)
         whole = found.flatten(2).norm(dim=-1)
         edge = torch.maximum(edge, torch.where(across > _ACROSS * whole, across, 0))
