@@ -77,7 +77,7 @@ def rectify_homography(
 
     Example:
         >>> K = torch.tensor([[800.0, 0.0, 319.5], [0.0, 800.0, 239.5], [0.0, 0.0, 1.0]])
-        >>> c, s = math.cos(0.5), math.sin(0.5)  # tilted by 29 degrees
+        >>> c, s = 0.8776, 0.4794  # tilted by 29 degrees
         >>> R = torch.tensor([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])
         >>> H = homography_from_camera(K, R, torch.tensor([-1.2, -1.0, 6.0]))
         >>> picture = torch.tensor([[0.0, 0.0], [3.0, 0.0], [3.0, 2.0], [0.0, 2.0]])
