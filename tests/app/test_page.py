@@ -105,7 +105,7 @@ def test_a_bad_file_is_named_and_the_rest_goes_on(browser: Browser, server: Serv
     assert "1 of them cannot be read" in page.inner_text("#status")
     page.click('.photo[data-verdict="not read"]')
     told = page.inner_text('.photo[data-verdict="not read"] p')
-    assert "is not a JPEG" in told
+    assert "holds no picture of a known format" in told
     assert str(server.folder) not in told, "nobody learns where things lie on the server"
     page.click("#clean")
     page.wait_for_selector("#status .wrong")

@@ -47,7 +47,7 @@ def test_nothing_aligns(run: Runner, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("no_long_work")
 def test_reference_that_is_none(run: Runner, good: Path, tmp_path: Path, asked: str) -> None:
     result = run(good, "--out", tmp_path / "out", f"--reference={asked}")
-    assert_one_error(result, asked, "a file name or a number from 0 to 2")
+    assert_one_error(result, asked, "a file name, a path or a number from 0 to 2")
 
 
 @pytest.mark.parametrize(
