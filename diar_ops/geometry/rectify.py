@@ -81,9 +81,8 @@ def rectify_homography(
         >>> R = torch.tensor([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])
         >>> H = homography_from_camera(K, R, torch.tensor([-1.2, -1.0, 6.0]))
         >>> picture = torch.tensor([[0.0, 0.0], [3.0, 0.0], [3.0, 2.0], [0.0, 2.0]])
-        >>> found = rectify_homography(
-        ...     transform_points(picture, H).points[None], focal=torch.tensor([800.0]), size=(480, 640)
-        ... )
+        >>> corners = transform_points(picture, H).points[None]
+        >>> found = rectify_homography(corners, focal=torch.tensor([800.0]), size=(480, 640))
         >>> found.proportion.round(decimals=3)
         tensor([1.5000])
     """
