@@ -28,8 +28,8 @@ _FAR = 100.0
 def undistort_points(points: Tensor, distortion: Tensor, *, size: tuple[int, int]) -> TransformedPoints:
     """Remove the lens distortion from points: photo to ideal pinhole photo.
 
-    The division model: with d the offset from the centre c of the image and r its length over half its
-    diagonal, ``undistorted = c + d / (1 + k r^2)``. Straight lines of the scene are straight in
+    The division model: with d the offset from the centre c of the image and r its length over half
+    its diagonal, ``undistorted = c + d / (1 + k r^2)``. Straight lines of the scene are straight in
     undistorted coordinates. k < 0 is a barrel, as most phones have; the corners (r = 1) move by
     k times half the diagonal, nearly.
 

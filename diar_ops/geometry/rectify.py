@@ -27,6 +27,8 @@ from diar_ops.geometry._rectify.solve import solve_proportion
 _TELLING = 1.4
 # Step of the numerical derivatives by the corners, in shares of the image's longest side.
 _JITTER = 1e-4
+# Logarithm of what no picture is, so many times as long as wide.
+_MOST_LOG_PROPORTION = 7.0
 
 
 @full_precision
@@ -68,8 +70,8 @@ def rectify_homography(
     Returns:
         :class:`Rectification` in the dtype of ``corners``. Differentiable with respect to
         corners, homographies, focal lengths and principal points. An item without success holds
-        the identity, with the reason ``NOT_FINITE``, or ``COLLINEAR`` where the corners are not
-        those of a convex quadrilateral.
+        the identity, with the reason ``COLLINEAR`` where the corners are not those of a convex
+        quadrilateral, else ``NOT_FINITE``: they, or what the solver made of them, are no numbers.
 
     Raises:
         ShapeError, DtypeError, DeviceError: The tensors do not fit together.
@@ -81,8 +83,11 @@ def rectify_homography(
         >>> R = torch.tensor([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])
         >>> H = homography_from_camera(K, R, torch.tensor([-1.2, -1.0, 6.0]))
         >>> picture = torch.tensor([[0.0, 0.0], [3.0, 0.0], [3.0, 2.0], [0.0, 2.0]])
-        >>> corners = transform_points(picture, H).points[None]
-        >>> found = rectify_homography(corners, focal=torch.tensor([800.0]), size=(480, 640))
+        >>> found = rectify_homography(
+        ...     transform_points(picture, H).points[None],
+        ...     focal=torch.tensor([800.0]),
+        ...     size=(480, 640),
+        ... )
         >>> found.proportion.round(decimals=3)
         tensor([1.5000])
     """
@@ -126,8 +131,10 @@ def rectify_homography(
         views, moved_views, usable, log_focal, known, corner_sigma / longest / _JITTER, shared=shared_focal
     )
 
-    success = finite & convex & found.sigma.isfinite()
-    proportion = found.log_proportion.exp()
+    solved = found.sigma.isfinite() & found.log_proportion.isfinite() & found.log_focal.isfinite()
+    solved = solved & (found.log_proportion.abs() < _MOST_LOG_PROPORTION)
+    success = finite & convex & solved
+    proportion = torch.where(success, found.log_proportion, 0).exp()
     sides = (points.roll(-1, -2) - points).norm(dim=-1)  # top, right, bottom, left
     tall = torch.maximum(sides[:, 1::2].amax(-1), sides[:, ::2].amax(-1) / proportion)
     extent = torch.stack((tall, tall * proportion), -1)
@@ -137,7 +144,7 @@ def rectify_homography(
     source = torch.full_like(found.sigma, ProportionSource.CORNERS, dtype=torch.int64)
     source = torch.where(found.sigma_unknown > _TELLING * found.sigma_alone, int(ProportionSource.FOCAL), source)
     source = torch.where(found.sigma_alone > _TELLING * found.sigma, int(ProportionSource.VIEWS), source)
-    reason = torch.where(finite, int(Reason.COLLINEAR), int(Reason.NOT_FINITE))
+    reason = torch.where(finite & ~convex, int(Reason.COLLINEAR), int(Reason.NOT_FINITE))
     return Rectification(
         homography=torch.where(success[:, None, None], homography, identity).to(result),
         size=torch.where(success[:, None], extent, 0).to(result),

@@ -70,9 +70,9 @@ def reconstruct_sequence(
     frames, nothing changes. Weights are of the frames so filled in.
 
     On a canvas, photos may show parts of the picture only. Where one of them shows less than half
-    of what all show, their light is evened out by all overlaps at once, a smooth factor per photo and
-    channel, before they are aggregated; a network then gives the weights, which fall towards the
-    borders of the photos, so that no seam is seen. Haze is left as it is.
+    of what all show, their light is evened out by all overlaps at once, a smooth factor per photo
+    and channel, before they are aggregated; a network then gives the weights, which fall towards
+    the borders of the photos, so that no seam is seen. Haze is left as it is.
 
     Works in tiles and strips, so that memory stays bounded for photos of any size, but for
     aggregators that need the whole picture (:class:`Aggregator` has how one says so).

@@ -91,13 +91,15 @@ def solve_proportion(
 
     focal = _start(quads, kept, spread, centre, scatter)
     proportion = torch.zeros_like(focal[:, :1])
+    low, high = _FOCAL_GRID[0] - 1, _FOCAL_GRID[1] + 1
     for _ in range(_STEPS):
         residual, jacobian, weight = at(focal)
         residual = residual + jacobian[..., 0] * proportion
         pull = torch.cat((-proportion, centre - focal), 1) * prior
         step = _solve(jacobian, weight, prior, pull, residual)
         proportion = proportion + step[:, :1]
-        focal = focal + step[:, 1:].clamp(-0.5, 0.5)
+        # No lens is far beyond the grid; a solution that runs away breaks down.
+        focal = (focal + step[:, 1:].clamp(-0.5, 0.5)).clamp(low, high)
     residual, jacobian, weight = at(focal)
     residual = residual + jacobian[..., 0] * proportion
     normal = jacobian.mT @ weight @ jacobian
