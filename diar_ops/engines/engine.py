@@ -82,7 +82,7 @@ class Engine(ABC):
     ) -> Iterator[tuple[int, ResultT | Failure]]:
         """Yield the index and the result of each task as soon as it is there.
 
-        Closing the iterator stops all workers: consume it under :func:`contextlib.closing`.
+        Closing the iterator stops all workers: consume it under ``contextlib.closing``.
 
         Args:
             begin: See :data:`Begin`.
