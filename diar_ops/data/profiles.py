@@ -21,7 +21,7 @@ _EXIF_IFD, _INTEROPERABILITY_IFD, _COLOUR_SPACE = 0x8769, 0xA005, 0xA001
 @lru_cache
 def shipped_profile(name: str) -> bytes:
     """Return a profile that comes with the package: ``"srgb"``, ``"display_p3"`` or ``"adobe_rgb"``."""
-    return (resources.files(__package__) / "profiles" / f"{name}.icc").read_bytes()
+    return (resources.files(__package__) / "icc" / f"{name}.icc").read_bytes()
 
 
 def profile_of(icc_profile: bytes | None, exif: bytes | None) -> tuple[bytes | None, tuple[str, ...]]:
