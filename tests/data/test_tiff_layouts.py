@@ -99,6 +99,15 @@ def test_what_cannot_be_read_is_refused_in_true_words(tmp_path: Path) -> None:
         read_image(tmp_path / "a.tif")
 
 
+@pytest.mark.parametrize("tag", [322, 277], ids=["tiles", "samples"])
+def test_a_file_that_lies_about_its_size(tmp_path: Path, tag: int) -> None:
+    tifffile.imwrite(tmp_path / "a.tif", smooth(), photometric="rgb", tile=(16, 16), compression="zlib")
+    with tifffile.TiffFile(tmp_path / "a.tif", mode="r+") as file:
+        file.pages[0].tags[tag].overwrite(2**15 if tag == 277 else 2**28)
+    with pytest.raises(ImageError, match="damaged"):
+        read_image(tmp_path / "a.tif")
+
+
 @pytest.mark.parametrize("mode", ["1", "L", "P", "CMYK"])
 def test_what_pillow_reads_in_eight_bits(tmp_path: Path, mode: str) -> None:
     image = Image.fromarray(smooth()).convert(mode)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from diar_ops._errors import ImageError
+from diar_ops.data._images import decoded
 from diar_ops.data._images.decoded import (
     Decoded,
     package,
@@ -79,6 +80,8 @@ def _pixels(path: Path, page: Any, length: int) -> tuple[Any, Any]:
     ends = [offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True)]
     if not ends or max(ends) > length or 0 in page.databytecounts:
         raise ImageError(f"{path} is truncated")
+    if page.tilewidth * page.tilelength > decoded.MAX_PIXELS or page.size > 8 * decoded.MAX_PIXELS:
+        raise ImageError(f"{path} says that it is made of more than can be: it is damaged")
     if page.imagedepth > 1:
         raise ImageError(f"{path} is a volume, not a picture")
     array = page.asarray()
