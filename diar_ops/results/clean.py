@@ -27,7 +27,7 @@ from diar_ops.pipeline import AGGREGATORS, BENDS, align_sequence, aligned_frames
 from diar_ops.results._crop import Crop, choose_crop, parse_crop
 from diar_ops.results.files import DOCUMENT, check_results_folder, picture_name, telling_what_is_there, write_results
 from diar_ops.results.ground_truth import GroundTruth, read_ground_truth, score_against
-from diar_ops.results.picture import FORMATS, picture_metadata
+from diar_ops.results.picture import FORMATS, check_picture_format, picture_metadata
 from diar_ops.results.report import render_report
 
 #: What the picture may show.
@@ -285,6 +285,7 @@ def clean_photos(
     _check_alignment(names, alignment, options.lens, listener)
     crop = _choose_crop(options, loaded, alignment, listener)
     canvas = crop.canvas if options.canvas == "reference" else _choose_canvas(alignment, loaded, notes, listener)
+    check_picture_format(options.format, alignment.size if canvas is None else canvas.size)
     with _timed(timings, "reconstructing", listener) as progress:
         reconstruction = reconstruct_sequence(
             frames,

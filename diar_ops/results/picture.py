@@ -68,6 +68,21 @@ def picture_metadata(
     return ours.tobytes().removeprefix(b"Exif\0\0")
 
 
+def check_picture_format(picture_format: str, size: tuple[int, int]) -> None:
+    """Make sure that a picture of ``size`` (h, w) can be written in a format, before the long work.
+
+    Raises:
+        OutputError: The format cannot hold so many pixels, or the package that writes it is missing.
+    """
+    longest = max(size)
+    if longest > _LONGEST.get(picture_format, longest):
+        raise OutputError(
+            f"{picture_format} holds at most {_LONGEST[picture_format]} pixels a side, not {longest}; use png or tiff"
+        )
+    if picture_format == "tiff":
+        _tifffile()
+
+
 def write_picture(
     path: str | PathLike[str],
     pixels: Tensor,
@@ -104,9 +119,7 @@ def write_picture(
             path, pixels, valid=valid, icc_profile=icc_profile, exif=exif, bit_depth=bit_depth, overwrite=overwrite
         )
         return
-    longest = max(pixels.shape[-2:])
-    if longest > _LONGEST.get(kind, longest):
-        raise OutputError(f"cannot write {path}: {kind} holds at most {_LONGEST[kind]} pixels a side; use png or tiff")
+    check_picture_format(kind, (pixels.shape[-2], pixels.shape[-1]))
     planes = image_planes(pixels, None if kind == "jpg" else valid, bit_depth if kind == "tiff" else 8)
     with atomic_path(path, overwrite=overwrite) as temporary:
         (_write_tiff if kind == "tiff" else _write_lossy)(temporary, planes, icc_profile, exif)
@@ -121,12 +134,8 @@ def _write_lossy(path: Path, planes: Any, icc_profile: bytes | None, exif: bytes
 
 
 def _write_tiff(path: Path, planes: Any, icc_profile: bytes | None, exif: bytes | None) -> None:
-    try:
-        import tifffile
-    except ImportError as error:
-        raise OutputError("writing TIFF needs tifffile: pip install 'diar-ops[photos]'") from error
     texts = [(tag, 2, 0, text.encode(), True) for tag, text in _texts(exif).items()]
-    tifffile.imwrite(
+    _tifffile().imwrite(
         path,
         planes,
         photometric="rgb",
@@ -139,6 +148,14 @@ def _write_tiff(path: Path, planes: Any, icc_profile: bytes | None, exif: bytes 
         software=False,
         extratags=texts,
     )
+
+
+def _tifffile() -> Any:
+    try:
+        import tifffile
+    except ImportError as error:
+        raise OutputError("writing TIFF needs tifffile: pip install 'diar-ops[photos]'") from error
+    return tifffile
 
 
 def _texts(exif: bytes | None) -> dict[int, str]:

@@ -15,8 +15,10 @@ from PIL import Image, ImageCms
 
 from diar_ops._files import write_image
 from diar_ops.data import read_image
+from diar_ops.results import clean as clean_module
+from diar_ops.results import picture as picture_module
 from tests import photos
-from tests.examples.full_pipeline.runs import NAMES, SIZE, clean, corners_off, frames_of, psnr, save
+from tests.examples.full_pipeline.runs import NAMES, SIZE, clean, corners_off, frames_of, psnr, refuse_to_align, save
 from tests.scripts import EXAMPLES, Runner, assert_one_error
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -205,3 +207,13 @@ def test_wrong_values(run: Runner, tmp_path: Path, option: str, value: str) -> N
             run(folder, "--out", tmp_path / "out", option, value)
         return
     assert_one_error(run(folder, "--out", tmp_path / "out", option, value), option, "1 or more")
+
+
+def test_a_format_that_cannot_hold_the_picture_is_refused_before_the_long_work(
+    run: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = save(tmp_path / "photos", photos.sequence(SIZE, 3)[1])
+    monkeypatch.setattr(clean_module, "reconstruct_sequence", refuse_to_align)
+    monkeypatch.setitem(picture_module._LONGEST, "webp", SIZE - 1)
+    result = run(folder, "--out", tmp_path / "out", "--format", "webp")
+    assert_one_error(result, f"webp holds at most {SIZE - 1} pixels a side, not {SIZE}; use png or tiff")
