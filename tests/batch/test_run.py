@@ -38,7 +38,7 @@ def test_each_folder_is_a_sequence(archive: Path, cleaned: Path) -> None:
     reasons = {record.key: record.reasons for record in result.records}
     assert reasons["a"] == []
     assert "one photo alone" in reasons["b"][0]
-    assert reasons["b/ü & <c>"][0].startswith("skipped: b/ü & <c>/broken.jpg is ")
+    assert reasons["b/ü & <c>"][0].startswith("skipped: b/ü & <c>/broken.jpg holds no picture")
     assert "1 refused, 1 doubtful, 1 good; 0 worked on now" in result.summary()
 
 

@@ -56,7 +56,7 @@ def test_an_object_store(archive: Path, cleaned: Path, bucket: str, tmp_path: Pa
     result = run(f"{bucket}/photos", out)
     assert result.done == 3
     # Files are named as in the archive, not as the copies for the time of the work.
-    assert result.records[-1].reasons[0].startswith("skipped: b/ü & <c>/broken.jpg is ")
+    assert result.records[-1].reasons[0].startswith("skipped: b/ü & <c>/broken.jpg holds no picture")
     there = download(out, tmp_path / "there")
     assert results(there) == results(cleaned)
     for name in ("index.html", "manifest.csv", "manifest.sqlite", "records/a.json", "thumbnails/a.jpg"):

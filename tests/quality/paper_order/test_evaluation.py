@@ -24,6 +24,7 @@ from benchmarks.quality.record import read_results
 from diar_ops._errors import OptionError
 from diar_ops._files import write_image
 from diar_ops.data import SequenceDataset, list_images
+from diar_ops.engines import LocalEngine
 from diar_ops.metrics import psnr
 from diar_ops.models import DIAR, DeepResidualSets, DeepResidualSetsConfig, DIARConfig, save_pretrained
 from diar_ops.scene.flags import FrameFlag
@@ -127,7 +128,7 @@ def test_misaligned_sets_and_single_pictures_are_refused(tmp_path: Path) -> None
 
 def test_from_weights_to_the_outcome(tmp_path: Path, rendered: Path, weights: dict[str, Path]) -> None:
     assert trained_steps(weights["softmax-2-0"]) == 7
-    rows = evaluate_networks(tmp_path, [rendered], weights)
+    rows = evaluate_networks(tmp_path, [rendered], weights, LocalEngine(0))
     assert len(rows) == 2 * len(CONDITIONS) * len(weights)
     assert all(math.isnan(row.values["psnr_lit"]) == ("+" in row.set) for row in rows)
     stored = read_results(tmp_path, ORDER)
