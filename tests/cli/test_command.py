@@ -92,6 +92,7 @@ def test_one_object_for_programs(command: Runner, good: Path, tmp_path: Path) ->
     assert result.code == 0
     told = json.loads(result.out)
     assert told["folder"] == str(tmp_path / "out")
+    assert told["picture"] == "clean.png"
     assert told["reference"] == "a.png"
     assert [(photo["file"], photo["aligned"], photo["reason"]) for photo in told["photos"]] == [
         (name, True, "OK") for name in ("a.png", "b.png", "c.png")
