@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import MISSING, field, fields
 from typing import Any, NamedTuple, get_args, get_type_hints
 
@@ -18,6 +19,11 @@ def option(default: Any, text: str, metavar: str = "N", **metadata: Any) -> Any:
             to choose from where no files of the machine may be named.
     """
     return field(default=default, metadata={"help": text, "metavar": metavar, **metadata})
+
+
+def flag_of(name: str) -> str:
+    """Return what an option is called on a command line."""
+    return f"--{name.replace('_', '-')}"
 
 
 class Described(NamedTuple):
@@ -48,7 +54,7 @@ class Described(NamedTuple):
     @property
     def flag(self) -> str:
         """The option on a command line."""
-        return f"--{self.name.replace('_', '-')}"
+        return flag_of(self.name)
 
 
 def described_options(owner: type) -> Iterator[Described]:
@@ -73,3 +79,8 @@ def described_options(owner: type) -> Iterator[Described]:
             several,
             type(None) in parts,
         )
+
+
+def spell_options(sentence: str, spell: Callable[[str], str]) -> str:
+    """Return a sentence of the library, its `options` in backquotes spelled as a program calls them."""
+    return re.sub(r"`([a-z]+(?:_[a-z]+)*)`", lambda found: spell(found[1]), sentence)

@@ -112,7 +112,7 @@ def _finished(session: Session) -> list[Any]:
     assert session.result is not None
     out, names = session.result.folder, session.result.names
     before = out / "aligned" / output_names(names)[session.result.alignment.reference]
-    clean = next(out.glob("clean.*"))
+    clean = out / session.result.picture
     files = clean, out / "report.html", session.archive
     return [
         told(session.result.summary().partition("; see ")[0]),

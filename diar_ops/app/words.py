@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from html import escape
 
+from diar_ops._options import spell_options
 from diar_ops.app.session import Card, Step
 
 _MARKS = {"waiting": "·", "aligned": "✓", "left out": "✕", "not read": "✕"}
@@ -67,4 +67,4 @@ def title(name: str) -> str:
 
 def name_titles(sentence: str) -> str:
     """Return a sentence of the library with its `options` named as on the page."""
-    return re.sub(r"`([a-z]+(?:_[a-z]+)*)`", lambda found: f"“{title(found[1])}”", sentence)
+    return spell_options(sentence, lambda name: f"“{title(name)}”")

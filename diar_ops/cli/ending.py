@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import sys
 from collections.abc import Callable
 from contextlib import suppress
 
 from diar_ops._errors import DiarError
+from diar_ops._options import flag_of, spell_options
 
 #: After Ctrl-C, as shells have it.
 STOPPED = 130
@@ -42,7 +42,7 @@ def say(text: str, *, error: bool = False) -> None:
 
 def name_flags(sentence: str) -> str:
     """Return a sentence of the library with its `options` named as on a command line."""
-    return re.sub(r"`([a-z]+(?:_[a-z]+)*)`", lambda found: f"--{found[1].replace('_', '-')}", sentence)
+    return spell_options(sentence, flag_of)
 
 
 def exit_code(
