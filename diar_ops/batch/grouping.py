@@ -8,10 +8,11 @@ from os import PathLike
 from pathlib import Path, PurePosixPath
 
 from diar_ops._errors import DiarError
-from diar_ops.batch.inventory import PhotoSequence, is_photo
+from diar_ops.batch.inventory import PhotoSequence
 from diar_ops.batch.options import BatchOptions
 from diar_ops.batch.storage import FileState, Storage
 from diar_ops.batch.times import read_time, split_by_time
+from diar_ops.data import is_photo_name
 from diar_ops.data._listing import natural_key
 from diar_ops.engines import Engine, Failure, LocalEngine
 from diar_ops.results import Listener
@@ -69,7 +70,9 @@ def group_archive(
     Returns:
         The sequences, named after their first photos; and photos that no other one belongs to.
     """
-    names = sorted(filter(is_photo, files), key=lambda name: [natural_key(Path(p)) for p in PurePosixPath(name).parts])
+    names = sorted(
+        filter(is_photo_name, files), key=lambda name: [natural_key(Path(p)) for p in PurePosixPath(name).parts]
+    )
     state = {"gap": options.gap, "files": {name: list(files[name]) for name in names}}
     groups = _read_groups(out, state)
     if groups is None:

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from diar_ops.batch.storage import FileState, Storage
-from diar_ops.data import DOCUMENT, is_sequence
-from diar_ops.data._images.kinds import kind_of_name
+from diar_ops.data import DOCUMENT, is_photo_name, is_sequence
 from diar_ops.data._listing import natural_key
 
 #: Bytes of a result's name: longer ones do not fit into file names with what is put around them.
@@ -44,7 +43,7 @@ def list_sequences(archive: Storage, files: Mapping[str, FileState]) -> list[Pho
     folders: dict[str, dict[str, FileState]] = {}
     for name, state in files.items():
         inside = next((str(parent) for parent in PurePosixPath(name).parents if str(parent) in rendered), None)
-        if inside is not None or is_photo(name):
+        if inside is not None or is_photo_name(name):
             folders.setdefault(str(PurePosixPath(name).parent) if inside is None else inside, {})[name] = state
     # The sheet of a rendered set lies beside its sequences, and shows them all.
     sets = {str(PurePosixPath(folder).parent) for folder in rendered}
@@ -53,12 +52,6 @@ def list_sequences(archive: Storage, files: Mapping[str, FileState]) -> list[Pho
         for folder in sorted(folders, key=lambda folder: [natural_key(Path(p)) for p in PurePosixPath(folder).parts])
         if folder not in sets or f"{folder}/dataset.json".removeprefix("./") not in files
     ]
-
-
-def is_photo(name: str) -> bool:
-    """Return whether a file is taken for a photo or a video, by its name alone."""
-    kind = kind_of_name(Path(name))
-    return kind is not None and kind.reader != ""
 
 
 def _rendered_folders(archive: Storage, files: Iterable[str]) -> set[str]:

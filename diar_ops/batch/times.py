@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from os import PathLike
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from PIL import Image
+from diar_ops.data import read_exif
 
 _EXIF, _ORIGINAL, _DIGITIZED, _SUBSECONDS = 0x8769, 0x9003, 0x9004, 0x9291
 
@@ -16,27 +14,13 @@ _EXIF, _ORIGINAL, _DIGITIZED, _SUBSECONDS = 0x8769, 0x9003, 0x9004, 0x9291
 def read_time(path: str | PathLike[str]) -> datetime | None:
     """Return the time of a photo by the clock of its camera; None where it is not told."""
     try:
-        exif = _read_exif(path).get_ifd(_EXIF)
+        exif = read_exif(path).get_ifd(_EXIF)
         text = str(exif.get(_ORIGINAL) or exif.get(_DIGITIZED) or "").strip("\0 ")
         fraction = str(exif.get(_SUBSECONDS) or "").strip("\0 ")
         time = datetime.strptime(text, "%Y:%m:%d %H:%M:%S")
     except Exception:  # decoders answer damaged bytes with anything; without a time it is still a photo
         return None
     return time + timedelta(seconds=float(f"0.{fraction}")) if fraction.isdecimal() else time
-
-
-def _read_exif(path: str | PathLike[str]) -> Image.Exif:
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(path) as image:
-            return image.getexif()
-    except UnidentifiedImageError:
-        import pillow_heif  # phones' photos, that Pillow alone does not know
-
-        exif = Image.Exif()
-        exif.load(pillow_heif.open_heif(path).info.get("exif") or b"")
-        return exif
 
 
 def split_by_time(times: Sequence[datetime | None], gap: float) -> list[list[int]]:

@@ -2,11 +2,12 @@
 
 from diar_ops._errors import ImageError
 from diar_ops.data.dataset import SequenceDataset, SequenceItem
+from diar_ops.data.exif import read_exif
 from diar_ops.data.focal import read_focal
 from diar_ops.data.images import Photo, read_image
 from diar_ops.data.masks import read_flags, read_mask, write_flags, write_mask
 from diar_ops.data.one_profile import to_one_profile
-from diar_ops.data.photos import find_photo, list_images, list_media, read_photos, say_notes
+from diar_ops.data.photos import find_photo, is_photo_name, list_images, list_media, read_photos, say_notes
 from diar_ops.data.sequence_reader import (
     RenderedFrame,
     RenderedSequence,
@@ -29,9 +30,11 @@ __all__ = [
     "find_photo",
     "format_document",
     "frame_names",
+    "is_photo_name",
     "is_sequence",
     "list_images",
     "list_media",
+    "read_exif",
     "read_flags",
     "read_focal",
     "read_image",

@@ -60,6 +60,12 @@ def list_media(paths: Paths) -> list[Path]:
     return _list(paths, lambda kind: True)
 
 
+def is_photo_name(name: str | PathLike[str]) -> bool:
+    """Return whether a file is taken for a photo or a video, by its name alone."""
+    kind = kind_of_name(Path(name))
+    return kind is not None and kind.reader != ""
+
+
 def _list(paths: Paths, wanted: Callable[[Kind], bool]) -> list[Path]:
     several = [paths] if isinstance(paths, (str, PathLike)) else list(paths)
     if not several:

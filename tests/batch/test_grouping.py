@@ -4,6 +4,7 @@ import random
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import pillow_heif
 import pytest
 from PIL import Image
 
@@ -59,6 +60,10 @@ def test_time_of_a_photo(tmp_path: Path) -> None:
     write_time(path, NOON)
     assert read_time(path) == NOON + timedelta(milliseconds=250)
     assert read_time(tmp_path / "nowhere.jpg") is None
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0x9003] = NOON.strftime("%Y:%m:%d %H:%M:%S")
+    pillow_heif.from_pillow(Image.new("RGB", (64, 48))).save(tmp_path / "phone.heic", exif=exif.tobytes())
+    assert read_time(tmp_path / "phone.heic") == NOON
 
 
 def test_pauses_part_photos() -> None:
