@@ -31,8 +31,8 @@ from torch.nn import functional as F
 
 from benchmarks.quality.mosaic.parts import Parts, photograph_parts
 from benchmarks.quality.mosaic.scores import MosaicScores, frame_errors, score_mosaic
+from benchmarks.quality.program import program_parser, run_program
 from diar_ops import align_sequence, reconstruct_sequence
-from diar_ops._errors import DiarError
 from diar_ops._files import write_image, write_text_atomic
 from diar_ops._pixels import fit_size, image_size, image_to_float
 from diar_ops.data import list_images, read_image
@@ -88,37 +88,31 @@ def measure(name: str, picture: Tensor, folder: Path, aggregators: Sequence[str]
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the measurement and return the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.quality.mosaic",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = program_parser("mosaic", __doc__)
     parser.add_argument("--textures", type=Path, required=True, help="folder of large pictures")
     parser.add_argument("--pictures", type=int, default=3, help="how many of them (default: 3)")
     parser.add_argument("--size", type=int, default=1200, help="their longer side in pixels (default: 1200)")
     parser.add_argument("--aggregators", nargs="+", default=["diar", "median"], help="of ours (default: diar median)")
     parser.add_argument("--seed", type=int, default=0, help="of views and light (default: 0)")
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
-    options = parser.parse_args(argv)
-    try:
-        rows: list[dict[str, object]] = []
-        for file in list_images([options.textures])[: options.pictures]:
-            whole = image_to_float(read_image(file).pixels)[None]
-            size = fit_size(image_size(whole), options.size, enlarge=True)
-            picture = 0.05 + 0.85 * F.interpolate(whole, size, mode="bilinear", antialias=True)[0]
-            rows += measure(file.stem, picture, options.out / file.stem, options.aggregators, options.seed)
-        text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        write_text_atomic(options.out / "mosaic.csv", text.getvalue(), overwrite=True)
-        lines = [COLUMNS, ["---"] * len(COLUMNS), *(row.values() for row in rows)]
-        table = "".join("| " + " | ".join(map(str, line)) + " |\n" for line in lines)
-        write_text_atomic(options.out / "mosaic.md", table, overwrite=True)
-    except DiarError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return run_program(_run, parser, argv)
+
+
+def _run(options: argparse.Namespace) -> None:
+    rows: list[dict[str, object]] = []
+    for file in list_images([options.textures])[: options.pictures]:
+        whole = image_to_float(read_image(file).pixels)[None]
+        size = fit_size(image_size(whole), options.size, enlarge=True)
+        picture = 0.05 + 0.85 * F.interpolate(whole, size, mode="bilinear", antialias=True)[0]
+        rows += measure(file.stem, picture, options.out / file.stem, options.aggregators, options.seed)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text_atomic(options.out / "mosaic.csv", text.getvalue(), overwrite=True)
+    lines = [COLUMNS, ["---"] * len(COLUMNS), *(row.values() for row in rows)]
+    table = "".join("| " + " | ".join(map(str, line)) + " |\n" for line in lines)
+    write_text_atomic(options.out / "mosaic.md", table, overwrite=True)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from benchmarks.quality.program import program_parser, run_program
 from diar_ops import Alignment, ProportionSource, align_sequence
 from diar_ops._files import write_text_atomic
 from diar_ops._pixels import image_size, resize_matrix
@@ -68,13 +70,16 @@ def measure(frames: Tensor, homography_frame_label: Tensor, label: tuple[int, in
     return row
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the measurement and return the exit code."""
+    parser = program_parser("outline", __doc__)
     parser.add_argument("sets", nargs="+", metavar="SETS", help="folders of rendered sequences")
     parser.add_argument("--out", required=True, metavar="DIR", help="where outline.csv goes")
     parser.add_argument("--true-homographies", action="store_true", help="take the known homographies, align nothing")
-    options = parser.parse_args(argv)
+    return run_program(_run, parser, argv)
+
+
+def _run(options: argparse.Namespace) -> None:
     dataset = SequenceDataset(options.sets)
     rows = []
     for index in range(len(dataset)):
@@ -103,7 +108,6 @@ def main(argv: list[str] | None = None) -> int:
             f"{title}: {len(chosen)} sequences, {sum(r['found'] for r in chosen)} found, corners within 1 % in {good}, "
             f"proportions within 1 % in {exact}, wrong by more than 3 % in {wrong}"
         )
-    return 0
 
 
 if __name__ == "__main__":
