@@ -112,8 +112,15 @@ def view(
 def sequence(size: int = 192, count: int = 4) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
     """Return the picture, ``count`` spoiled photos of it, and (count, 3, 3) frame ~ H @ picture.
 
-    The first photo is frontal: its homography is the identity.
+    The first photo is frontal: its homography is the identity. All are copies, to be changed at will.
     """
+    image, views, H = _sequence(size, count)
+    return image.copy(), [view.copy() for view in views], H.copy()
+
+
+@cache
+def _sequence(size: int, count: int) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
+    """Drawn once: most tests of whole pipelines begin with these photos."""
     image = picture("poster", size)
     H = np.stack([homography(name, size) for name in list(CORNERS)[:count]])
     near, far, radius = size // 4, 3 * (size // 4), size // 8

@@ -69,6 +69,7 @@ def test_workers_change_nothing(run: Runner, tmp_path: Path) -> None:
         assert (one / name).read_bytes() == (two / name).read_bytes()
 
 
+@pytest.mark.usefixtures("no_plots")
 def test_what_is_done_is_not_done_again(run: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out, computed = tmp_path / "out", []
     original = cells_module.score_cell
@@ -96,6 +97,7 @@ def test_what_is_done_is_not_done_again(run: Runner, tmp_path: Path, monkeypatch
     assert len(rows_of(out)) == 2 * 2 * (count + 2 * len(FACTORS["tilt"].levels))
 
 
+@pytest.mark.usefixtures("no_plots")
 def test_ctrl_c_keeps_what_is_done(run: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out, original, computed = tmp_path / "out", cells_module.score_cell, []
 
@@ -116,6 +118,7 @@ def test_ctrl_c_keeps_what_is_done(run: Runner, tmp_path: Path, monkeypatch: pyt
     assert len(rows_of(out)) == len(FACTORS["noise"].levels) * 2 * 2
 
 
+@pytest.mark.usefixtures("no_plots")
 def test_other_results_are_not_mixed(run: Runner, tmp_path: Path) -> None:
     out, folder = tmp_path / "out", tmp_path / "pictures"
     for k, picture in enumerate(choose_pictures([], 7, (64, 64))):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -32,7 +34,13 @@ def moved_corners(name: str, pixels: float, count: int = 1) -> Tensor:
 
 
 def pair(name: str, pixels: float = 6.0) -> tuple[Tensor, Tensor, Tensor]:
-    """Return source, destination (1, 3, h, w) and the true homography."""
+    """Return source, destination (1, 3, h, w) and the true homography; copies."""
+    source, destination, truth = _pair(name, pixels)
+    return source.clone(), destination.clone(), truth.clone()
+
+
+@lru_cache(maxsize=8)
+def _pair(name: str, pixels: float) -> tuple[Tensor, Tensor, Tensor]:
     larger = texture(name, 1, 3, SIZE[0] + 60, SIZE[1] + 60)
     shift = torch.tensor([[1.0, 0, -30], [0, 1, -30], [0, 0, 1]], dtype=torch.float64)[None]
     truth = moved_corners(name + " truth", pixels)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import pytest
 import torch
 from hypothesis import given
@@ -27,7 +29,13 @@ EYE = torch.eye(3, dtype=torch.float64)
 
 
 def jittered(pixels: float, count: int = 6, name: str = "jitter") -> tuple[Tensor, Tensor]:
-    """Frames (1, T, 3, SIZE, SIZE) of one picture off their place, and frame ~ H @ picture."""
+    """Frames (1, T, 3, SIZE, SIZE) of one picture off their place, and frame ~ H @ picture; copies."""
+    frames, H = _jittered(pixels, count, name)
+    return frames.clone(), H.clone()
+
+
+@lru_cache(maxsize=8)
+def _jittered(pixels: float, count: int, name: str) -> tuple[Tensor, Tensor]:
     seeded = generator(name)
     image = photos.picture("settled", SIZE)
     H = torch.stack([random_homography(pixels, (SIZE, SIZE), seeded) for _ in range(count)])
