@@ -32,6 +32,22 @@ def unfold_symmetric(entries: Tensor) -> Tensor:
     return torch.stack((a, b, c, b, d, e, c, e, f), -1).reshape(*a.shape, 3, 3)
 
 
+def normal_matrix(moments: Tensor) -> Tensor:
+    """Return (..., 9, 9) from moments (..., 4, 9) of ``s s^T`` with weights 1, -x, -y, x^2 + y^2.
+
+    The Jacobian of a residual pair is ``[s, 0, -x s; 0, s, -y s] / w`` with ``s = (x, y, 1)`` of
+    the source.
+    """
+    diagonal, in_x, in_y, square = moments.reshape(*moments.shape[:-1], 3, 3).unbind(-3)
+    zero = torch.zeros_like(diagonal)
+    rows = [
+        torch.cat([diagonal, zero, in_x], -1),
+        torch.cat([zero, diagonal, in_y], -1),
+        torch.cat([in_x, in_y, square], -1),
+    ]
+    return torch.cat(rows, -2)
+
+
 def determinant(matrix: Tensor) -> tuple[Tensor, Tensor]:
     """Return the determinant (...,) of (..., 3, 3) and whether it is more than rounding noise.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -51,10 +52,16 @@ def ransac_homography(
     with a few points, and the best are scored on all points by their truncated squared residuals
     (MSAC: Torr & Zisserman, MLESAC, CVIU 2000) and optimised locally (Chum, Matas & Kittler,
     Locally optimized RANSAC, DAGM 2003). An item stops at the end of
-    the first round (192, 1024, 4096, 8192 samples, and so on) after which a better sample is
-    unlikely enough. The winner is refitted to the reprojection error in the destination under
-    Tukey's biweight, and then has to show that its support is not chance (Moisan & Stival, IJCV
-    2004).
+    the first round (1024, 2048, 4096, 8192 samples, and so on) after which a better sample is
+    unlikely enough. Where the first round does not suffice, some samples of the others (every
+    second, after 8192 or with ``score`` every fourth) prefer correspondences whose neighbours in
+    both images agree (after Leordeanu & Hebert, A spectral technique for correspondence problems,
+    ICCV 2005). What they find ends the search, too, once it is more than chance and eight times as
+    many guided samples are drawn as find inliers of its weight: of two planes, the one whose
+    correspondences are sparse may then be missed.
+
+    The winner is refitted to the reprojection error in the destination under Tukey's biweight, and
+    then has to show that its support is not chance (Moisan & Stival, IJCV 2004).
 
     A few correspondences that lie absurdly far from all others cost nothing but themselves. A GPU
     waits once a round.
@@ -178,7 +185,9 @@ def _estimate(
         generator = torch.Generator(device).manual_seed(0)
     # Drawn first: how much the search draws depends on the other items of the batch.
     draws = torch.rand(3, LINE_PROPOSALS, generator=generator, dtype=torch.float32, device=generator.device)
+    draws = draws.to(device)
     data = normalize_matches(points_src, points_dst, valid, score, weights)
+    judge = partial(judge_support, draws=draws, threshold=threshold, independence=independence)
     best = search(
         data.points.to(torch.float32),
         data.number,
@@ -186,26 +195,20 @@ def _estimate(
         confidence=confidence,
         max_iterations=max_iterations,
         ordered=score is not None,
+        is_success=lambda support, items: judge(support, data.items(items), has_input=True) == Reason.OK,
         generator=generator,
     )
     reach = _FINAL_REACH * threshold * data.unit.dst_scale
     h = refit(best.homography.to(data.points.dtype), data, reach)
     homography, regular = to_pixels(h, data.unit)
     support = find_inliers(homography, data, threshold) & regular[:, None]
-    reason = judge_support(
-        support,
-        data,
-        draws.to(device),
-        threshold=threshold,
-        independence=independence,
-        has_input=points_src.shape[1] > 0 if valid is None else valid.any(-1),
-    )
+    reason = judge(support, data, has_input=points_src.shape[1] > 0 if valid is None else valid.any(-1))
     success = reason == Reason.OK
     inliers = torch.zeros(points_src.shape[:2], dtype=torch.bool, device=device)
     inliers = inliers.scatter(1, data.order, support & success[:, None])
     identity = torch.eye(3, dtype=h.dtype, device=device)
     homography = torch.where(success[:, None, None], homography, identity)
-    return h, homography, inliers, reason, best.drawn, *data.unit
+    return h, homography, inliers, reason, best.drawn, *(x.clone() for x in data.unit)
 
 
 @_estimate.register_fake

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from diar_ops.geometry._minimal import corner_areas, four_point_homography, orientation_margin
+from diar_ops.geometry._minimal import Corners, corner_areas, four_point_homography, orientation_margin
+from diar_ops.geometry._partition import chosen_first
+from diar_ops.geometry._ransac.guide import Guide
 
 #: Samples whose temporaries stay in a core's cache.
 _SAMPLES_PER_CHUNK = 1 << 15
@@ -33,7 +35,9 @@ def pool_sizes(count: Tensor, start: int, end: int) -> Tensor:
     return first * (n / first) ** growth
 
 
-def generate(points: Tensor, count: Tensor, uniform: Tensor, pool: Tensor | None) -> Iterator[tuple[Tensor, Tensor]]:
+def generate(
+    points: Tensor, count: Tensor, uniform: Tensor, pool: Tensor | None, guide: Guide | None, every: int
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield homographies (B, P, 9) of minimal samples, chunk by chunk, and (B, P) which are real.
 
     Args:
@@ -41,15 +45,19 @@ def generate(points: Tensor, count: Tensor, uniform: Tensor, pool: Tensor | None
         count: (B,) how many of the points are usable, the first ones of each item.
         uniform: (M, 4) random numbers in [0, 1) that choose the points of M samples.
         pool: Optional (B, M) from how many of the first points each sample is drawn.
+        guide: Optional; every so many samples, the last one is drawn by it.
+        every: That number.
     """
     batch = count.shape[0]
     n = count[:, None].to(torch.float32)
     last = (count - 1)[:, None]
-    step = max(_SAMPLES_PER_CHUNK // batch, 128)
+    step = max(_SAMPLES_PER_CHUNK // batch, 128) // every * every
     for start in range(0, uniform.shape[0], step):
         chunk = uniform[start : start + step].T.contiguous()  # [4, M]
         limit = n[:, None] if pool is None else pool[:, None, start : start + step]
         index = (chunk * limit).long().minimum(last[:, None])  # [B, 4, M]
+        if guide is not None:
+            index[..., every - 1 :: every] = guide.draw(chunk[:, every - 1 :: every])
         yield _solve_samples(points, index)
 
 
@@ -63,15 +71,9 @@ def _solve_samples(points: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
     sampled = points.gather(2, index.flatten(1)[:, None].expand(-1, 4, -1))
     areas = corner_areas(sampled.view(batch, 2, 2, 4, number)).areas
     sound = orientation_margin(areas[:, 0], areas[:, 1]) > _MIN_AREAS  # [B, M]
-    rank = sound.cumsum(-1)
-    total = rank[:, -1:]
-    # A GPU solves all: it would have to wait for the number.
-    width = int(total.max()) if index.device.type == "cpu" else number
-    column = torch.where(sound, rank - 1, width)
-    numbers = torch.arange(number, device=index.device).expand(batch, -1)
-    kept = torch.zeros(batch, width + 1, dtype=torch.int64, device=index.device)
-    kept = kept.scatter_(1, column, numbers)[:, :width]
+    kept, real = chosen_first(sound)
+    width = kept.shape[1]
     sampled = sampled.view(batch, 16, number).gather(2, kept[:, None].expand(-1, 16, -1))
-    src, dst = (corner_areas(side) for side in sampled.view(batch, 2, 2, 4, width).unbind(1))
-    real = torch.arange(width, device=index.device) < total
+    both = corner_areas(sampled.view(batch, 2, 2, 4, width))
+    src, dst = (Corners(*(field[:, side] for field in both)) for side in range(2))
     return four_point_homography(src, dst).mT.contiguous(), real

@@ -12,15 +12,17 @@ import torch
 from torch import Tensor
 
 from diar_ops._checks import widest_dtype
-from diar_ops.geometry._matrix3 import unfold_symmetric
+from diar_ops.geometry._matrix3 import normal_matrix
+from diar_ops.geometry._partition import chosen_first
 from diar_ops.geometry._ransac.normalize import NormalizedMatches
 
 #: Smallest depth, for homographies of unit norm, at which a point is projected.
 _MIN_DEPTH = 1e-4
 #: Reach of the local optimisation, step by step, in thresholds.
 _LOCAL_REACH = (3.0, 1.5)
-#: Steps of the final refit.
-_FINAL_STEPS = 4
+#: Steps of the final refit, how many more for those whose last one was longer than this, and the
+#: square of the distance in reaches up to which points may come within reach in them.
+_FINAL_STEPS, _MORE_STEPS, _SETTLED, _FINAL_RANGE = 3, 5, 1e-6, 9.0
 
 
 def refine_locally(h: Tensor, points: Tensor, threshold: Tensor) -> Tensor:
@@ -33,109 +35,113 @@ def refine_locally(h: Tensor, points: Tensor, threshold: Tensor) -> Tensor:
 
     Source: Chum, Matas & Kittler, Locally optimized RANSAC, DAGM 2003.
     """
-    monomials = _source_monomials(points)
+    homogeneous, monomials = _source_monomials(points)
     wide = widest_dtype(h.device)
     for reach in _LOCAL_REACH:
-        scale = (reach * threshold)[:, None, None]
-        h, _ = _gauss_newton_step(h, points, monomials, scale, wide)
+        h = _gauss_newton_step(h, points, homogeneous, monomials, (reach * threshold)[:, None, None], wide)
     return h
 
 
 def refit(h: Tensor, data: NormalizedMatches, reach: Tensor) -> Tensor:
     """Return ``h`` (B, 9) at the minimum of the robust cost next to it, or as it was."""
-    monomials = _source_monomials(data.points)
-    scale = reach[:, None, None]
-    start = current = h[:, None]
-    costs = []
-    for _ in range(_FINAL_STEPS + 1):
-        previous = current
-        current, cost = _gauss_newton_step(
-            current, data.points, monomials, scale, data.points.dtype, data.weight[:, None]
-        )
-        costs.append(cost)
-    return torch.where((costs[-1] <= costs[0])[..., None], previous, start).squeeze(1)
+    points, weight, on_cpu = data.points, data.weight, h.device.type == "cpu"
+    if on_cpu:  # a GPU would have to wait for their number
+        kept, real = chosen_first(_square_residuals(h, points) < (_FINAL_RANGE * reach.square())[:, None])
+        points, weight = points.gather(2, kept[:, None].expand(-1, 4, -1)), weight.gather(1, kept) * real
+    fixed = (points, *_source_monomials(points), reach[:, None, None], weight[:, None])
+
+    def descend(start: Tensor, steps: int, items: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        at, homogeneous, monomials, scale, prior = fixed if items is None else (x[items] for x in fixed)
+        current = previous = start[:, None]
+        for _ in range(steps):
+            previous = current
+            current = _gauss_newton_step(current, at, homogeneous, monomials, scale, at.dtype, prior)
+        return current[:, 0], (current - previous).abs().amax((1, 2))
+
+    found, moved = descend(h, _FINAL_STEPS if on_cpu else _FINAL_STEPS + _MORE_STEPS)
+    unsettled = (moved > _SETTLED).nonzero().squeeze(-1) if on_cpu else h.new_empty(0)
+    if unsettled.numel():
+        found = found.index_copy(0, unsettled, descend(found[unsettled], _MORE_STEPS, unsettled)[0])
+
+    def gain(x: Tensor) -> Tensor:
+        near = (1.0 - _square_residuals(x, points) / reach.square()[:, None]).clamp_min_(0.0)
+        return (weight * near**3).sum(-1)
+
+    return torch.where((gain(found) >= gain(h))[:, None], found, h)
 
 
-def _source_monomials(points: Tensor) -> Tensor:
-    """Return (B, 6, N) x^2, xy, x, y^2, y, 1 of the source of ``points`` (B, 4, N)."""
-    x, y = points[:, 0], points[:, 1]
-    return torch.stack([x * x, x * y, x, y * y, y, torch.ones_like(x)], 1)
+def _square_residuals(h: Tensor, points: Tensor) -> Tensor:
+    """Return squared reprojection errors (B, N) of ``points`` (B, 4, N) under ``h`` (B, 9)."""
+    h = h.view(-1, 3, 3)
+    u, v, w = torch.baddbmm(h[..., 2:], h[..., :2], points[:, :2]).unbind(1)
+    inverse = w.clamp_min(_MIN_DEPTH).reciprocal_()
+    return (u * inverse - points[:, 2]).square_().add_((v * inverse - points[:, 3]).square_())
 
 
-def _normal_matrix(moments: Tensor) -> Tensor:
-    """Return (..., 9, 9), unfolded from moments (..., 4, 6).
-
-    The Jacobian of a residual pair is ``[s, 0, -x s; 0, s, -y s] / w`` with ``s = (x, y, 1)`` of
-    the source: all blocks are moments of ``s s^T`` with weights 1, x, y, x^2 + y^2.
-    """
-    diagonal, in_x, in_y, square = unfold_symmetric(moments).unbind(-3)
-    zero = torch.zeros_like(diagonal)
-    rows = [
-        torch.cat([diagonal, zero, -in_x], -1),
-        torch.cat([zero, diagonal, -in_y], -1),
-        torch.cat([-in_x, -in_y, square], -1),
-    ]
-    return torch.cat(rows, -2)
+def _source_monomials(points: Tensor) -> tuple[Tensor, Tensor]:
+    """Return s = (x, y, 1) (B, 3, N) of the source of ``points`` (B, 4, N), and s s^T (B, 9, N)."""
+    homogeneous = torch.cat([points[:, :2], torch.ones_like(points[:, :1])], 1)
+    return homogeneous, (homogeneous[:, :, None] * homogeneous[:, None]).flatten(1, 2)
 
 
 def _gauss_newton_step(
-    h: Tensor, points: Tensor, monomials: Tensor, reach: Tensor, wide: torch.dtype, prior: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    """Return improved homographies (B, L, 9) of unit norm, and the costs (B, L) before the step.
+    h: Tensor,
+    points: Tensor,
+    homogeneous: Tensor,
+    monomials: Tensor,
+    reach: Tensor,
+    wide: torch.dtype,
+    prior: Tensor | None = None,
+) -> Tensor:
+    """Return improved homographies (B, L, 9) of unit norm.
 
     Args:
         h: (B, L, 9) homographies of unit norm.
-        points: (B, 4, N) x, y, x', y'; those that do not count lie out of reach.
-        monomials: (B, 6, N) x^2, xy, x, y^2, y, 1 of the source.
+        points: (B, 4, N) x, y, x', y'; those that do not count lie out of reach, or have no weight.
+        homogeneous: (B, 3, N) s = (x, y, 1) of the source.
+        monomials: (B, 9, N) s s^T.
         reach: (B, 1, 1) residual beyond which a point has no weight.
         wide: Dtype to solve the normal equations in.
         prior: Optional (B, 1, N) weights of the points.
     """
-    homogeneous = torch.stack((monomials[:, 2], monomials[:, 4], monomials[:, 5]), 1)
     (size, count), number = h.shape[:2], points.shape[2]
     projected = torch.bmm(h.reshape(size, 3 * count, 3), homogeneous)
-    u, v, w = projected.view(size, count, 3, number).unbind(2)  # (B, L, N)
-    # Behind the camera residuals become huge, and weights 0, but nothing becomes infinite.
-    inverse = w.clamp_min(_MIN_DEPTH).reciprocal_()
-    x, y = u * inverse, v * inverse
-    rx, ry = x - points[:, 2:3], y - points[:, 3:4]
-    square = (rx * rx).addcmul_(ry, ry)
-    near = (1.0 - square / reach.square()).clamp_min_(0.0)
+    x, y, w = projected.view(size, count, 3, number).unbind(2)  # (B, L, N)
+    # Behind the camera residuals become huge, and weights 0, but nothing becomes infinite. Written
+    # in place: this is most of the memory traffic of the whole estimator.
+    inverse = w.clamp_min_(_MIN_DEPTH).reciprocal_()
+    x.mul_(inverse)
+    y.mul_(inverse)
+    factors = h.new_empty(size, count, 7, number)  # of the gradient, and of the moments
+    rx, ry, last, one, in_x, in_y, square = factors.unbind(2)
+    torch.sub(x, points[:, 2:3], out=rx)
+    torch.sub(y, points[:, 3:4], out=ry)
+    near = torch.mul(rx, rx, out=last).addcmul_(ry, ry).div_(-reach.square()).add_(1.0).clamp_min_(0.0)
     weight = near * near
-    cost = 1.0 - weight * near
     if prior is not None:
-        cost, weight = cost * prior, weight * prior
+        weight.mul_(prior)
     weight.mul_(inverse)
-    # Written in place: these are most of the memory traffic of the whole estimator.
-    pull = weight.new_empty(size, count, 3, number)
-    torch.mul(rx, weight, out=pull[:, :, 0])
-    torch.mul(ry, weight, out=pull[:, :, 1])
-    torch.mul(x, pull[:, :, 0], out=pull[:, :, 2])
-    pull[:, :, 2].addcmul_(y, pull[:, :, 1]).neg_()
-    lever = weight.new_empty(size, count, 4, number)
-    torch.mul(weight, inverse, out=lever[:, :, 0])
-    torch.mul(x, lever[:, :, 0], out=lever[:, :, 1])
-    torch.mul(y, lever[:, :, 0], out=lever[:, :, 2])
-    torch.mul(x, lever[:, :, 1], out=lever[:, :, 3])
-    lever[:, :, 3].addcmul_(y, lever[:, :, 2])
-    gradient = torch.bmm(pull.view(size, 3 * count, number), homogeneous.mT)
-    moments = torch.bmm(lever.view(size, 4 * count, number), monomials.mT)
-    gradient = gradient.view(size, count, 9).to(wide)
-    moments = moments.view(size, count, 4, 6).to(wide)
-
-    normal = _normal_matrix(moments)
-    trace = normal.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None]
-    trace = torch.where(trace > 0, trace, 1.0)
+    rx.mul_(weight)
+    ry.mul_(weight)
+    torch.mul(x, rx, out=last).addcmul_(y, ry).neg_()
+    torch.mul(weight, inverse, out=one)
+    torch.mul(x.neg_(), one, out=in_x)
+    torch.mul(y.neg_(), one, out=in_y)
+    torch.mul(x, in_x, out=square).addcmul_(y, in_y)
+    sums = torch.bmm(factors.view(size, 7 * count, number), monomials.mT).view(size, count, 7, 9).to(wide)
+    gradient = sums[:, :, :3, 2::3].flatten(-2)  # by s, the last column of s s^T
+    normal = normal_matrix(sums[:, :, 3:])
     # The scale of h is free: its direction gets stiffness of its own, and a trace of damping keeps
     # badly spread points solvable.
+    trace = normal.diagonal(dim1=-2, dim2=-1).sum(-1, keepdim=True).clamp_min_(torch.finfo(wide).tiny ** 0.5)
     wide_h = h.to(wide)
-    normal = normal + trace * (
-        wide_h[..., None] * wide_h[..., None, :] + 1e-12 * torch.eye(9, dtype=wide, device=h.device)
-    )
+    normal.addcmul_((trace * wide_h)[..., None], wide_h[..., None, :])
+    normal.diagonal(dim1=-2, dim2=-1).add_(trace, alpha=1e-12)
     step = torch.linalg.solve_ex(normal, gradient[..., None])[0].squeeze(-1)
-    moved = wide_h - step.nan_to_num(0.0, 0.0, 0.0)
-    moved = moved / moved.norm(dim=-1, keepdim=True)
-    return moved.to(h.dtype), cost.sum(-1)
+    moved = wide_h - step.nan_to_num_(0.0, 0.0, 0.0)
+    moved = moved / torch.linalg.vector_norm(moved, dim=-1, keepdim=True)
+    improved: Tensor = moved.to(h.dtype)
+    return improved
 
 
 class _Residuals(NamedTuple):

@@ -44,9 +44,9 @@ class PackedMatches(NamedTuple):
         rows_v = torch.cat([scaled, -points[:, 3:4] * scaled], 1)
         return cls(points, rows_u, rows_v, homogeneous)
 
-    def columns(self, index: Tensor) -> PackedMatches:
-        """Return the correspondences ``index`` (B, S) of each item."""
-        return PackedMatches(*(x.gather(2, index[:, None].expand(-1, x.shape[1], -1)) for x in self))
+    def every(self, step: int) -> PackedMatches:
+        """Return every so many-th correspondence of each item."""
+        return PackedMatches(*(x[..., ::step].contiguous() for x in self))
 
     def items(self, index: Tensor) -> PackedMatches:
         """Return the batch items ``index``."""

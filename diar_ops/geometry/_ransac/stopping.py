@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 #: Hypotheses drawn per item up to the end of each round; later rounds are as long as the last.
-_ROUND_ENDS = (192, 1024, 4096, 8192)
+_ROUND_ENDS = (1024, 2048, 4096, 8192)
 
 
 def hypotheses_needed(inliers: Tensor, count: Tensor, confidence: float) -> Tensor:
@@ -27,21 +27,12 @@ def hypotheses_needed(inliers: Tensor, count: Tensor, confidence: float) -> Tens
     equation 4.18.
     """
     k, n = inliers.to(torch.float32), count.to(torch.float32)
-    only_inliers = (k * (k - 1) * (k - 2) * (k - 3) / n**4).clamp(1e-12, 1.0 - 1e-6)
-    return math.log(1.0 - confidence) / torch.log1p(-only_inliers)
+    return samples_needed(k * (k - 1) * (k - 2) * (k - 3) / n**4, confidence)
 
 
-def is_unfinished(inliers: Tensor, count: Tensor, drawn: int, *, confidence: float, ordered: bool) -> Tensor:
-    """Return (B,) bool, the items that need more than the ``drawn`` hypotheses.
-
-    Asked at the end of each round (:func:`round_ends`) only, so that no item draws fewer than the
-    first round does.
-
-    Of ``ordered`` correspondences every other sample prefers the first ones: the rule counts only
-    the others, which are drawn from all.
-    """
-    drawn_from_all = drawn // 2 if ordered else drawn
-    return hypotheses_needed(inliers, count, confidence) > drawn_from_all
+def samples_needed(probability: Tensor, confidence: float) -> Tensor:
+    """Return how many draws hold one of ``probability`` at least with probability ``confidence``."""
+    return math.log(1.0 - confidence) / torch.log1p(-probability.clamp(1e-12, 1.0 - 1e-6))
 
 
 def round_ends(max_iterations: int) -> list[int]:

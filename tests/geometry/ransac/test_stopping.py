@@ -48,7 +48,31 @@ def test_misleading_scores_cost_only_time() -> None:
 def test_stops_early() -> None:
     easy = ransac_homography(*pairs("easy", 2, 200, 0.2)[:2])
     hard = ransac_homography(*pairs("hard", 2, 200, 0.8)[:2])
-    assert (easy.iterations < 300).all()
-    assert (hard.iterations > 1000).all()
+    hopeless = ransac_homography(*pairs("hopeless", 2, 200, 1.0)[:2], max_iterations=20_000)
+    assert (hopeless.iterations == 20_000).all()
+    assert (easy.iterations == round_ends(100_000)[0]).all()
+    assert (hard.iterations > easy.iterations).all()
     capped = ransac_homography(*pairs("hard", 2, 200, 0.8)[:2], max_iterations=77)
     assert (capped.iterations == 77).all()
+
+
+@pytest.mark.parametrize(("outliers", "plain"), [(0.9, 69_000), (0.95, 1_100_000)])
+def test_neighbours_find_rare_inliers_early(outliers: float, plain: int) -> None:
+    """Long before plain sampling does."""
+    src, dst, truth, true = pairs("neighbours", 16, 2000, outliers)
+    result = ransac_homography(src, dst, max_iterations=plain // 3)
+    assert result.success.all()
+    assert (corner_error(result.homography, truth, size=(SIZE, SIZE)) < 3).all()
+    assert (result.inliers & true).sum() >= 0.98 * true.sum()
+    assert (result.iterations < plain // 4).all()
+
+
+def test_neighbours_do_not_hide_the_larger_plane() -> None:
+    """A small patch, full of matches, beside a sparse plane that has twice as many."""
+    src, dst, truth, true = pairs("two planes", 16, 600, 0.6)
+    patch = (~true).cumsum(-1).le(120) & ~true
+    inside = 200 + 60 * torch.rand(src.shape, generator=generator("patch"), dtype=F64)
+    src = torch.where(patch[..., None], inside, src)
+    dst = torch.where(patch[..., None], inside.flip(-1) + 90, dst)
+    result = ransac_homography(src, dst)
+    assert (corner_error(result.homography, truth, size=(SIZE, SIZE)) < 3).all()
