@@ -13,6 +13,7 @@ from numbers import Real
 from operator import index
 from typing import Any, ParamSpec, TypeGuard, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -255,9 +256,13 @@ def check_broadcast(op: str, /, **leading: Sequence[int] | None) -> tuple[int, .
         **leading: ``argument_name=leading_sizes``; ``None`` is skipped.
     """
     present = {name: tuple(sizes) for name, sizes in leading.items() if sizes is not None}
+    # torch's own imports sympy, which takes half as long as importing torch.
+    broadcast: Callable[..., Sequence[int]] = (
+        torch.broadcast_shapes if torch.compiler.is_compiling() else np.broadcast_shapes
+    )
     try:
-        return tuple(torch.broadcast_shapes(*present.values()))  # type: ignore[no-untyped-call]
-    except RuntimeError as error:
+        return tuple(broadcast(*present.values()))
+    except (RuntimeError, ValueError) as error:
         listed = ", ".join(f"{list(sizes)} of {name}" for name, sizes in present.items())
         raise ShapeError(f"{op}: the leading sizes must broadcast, got {listed}") from error
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from diar_ops._boxes import box_sum
 from diar_ops._checks import check_bool, check_floating, check_shapes, full_precision, solve_dtype
 from diar_ops._errors import ShapeError
 
@@ -70,14 +70,15 @@ def relative_sharpness(image: Tensor, photos: Tensor, valid: Tensor | None = Non
     grey = torch.where(usable, torch.where(usable[:, :, None], photos, 0).to(dtype).mean(dim=2), 0)
     mask = usable.to(dtype)
     own = torch.where(usable, picture, 0)  # [B, T, H, W], where the photo shows it
-    one, other = _Detail(own, mask), _Detail(grey, mask)
-    product = _mean(one.around * other.around, mask, WINDOW)
+    means = _Means(mask)
+    one, other = _Detail(own, means), _Detail(grey, means)
+    product = means(one.around * other.around, WINDOW)
     alike = product > ALIKE * (one.energy * other.energy + 1e-12).sqrt()
     texture = (one.energy + 1e-12).sqrt() / one.level + (other.energy + 1e-12).sqrt() / other.level
     count = mask.sum((2, 3), keepdim=True).clamp_min(1)
     textured = texture > (texture * mask).sum((2, 3), keepdim=True) / count
     # Whole windows only: what ends at a border has an edge there.
-    whole = F.avg_pool2d(mask.flatten(0, 1)[:, None], WINDOW, 1, WINDOW // 2).view_as(mask) > 1 - 1e-4
+    whole = means.counts[WINDOW] > WINDOW**2 - 0.5
     counts = alike & textured & whole
     sums = [torch.where(counts, detail.fine.abs() / detail.level, 0).sum((2, 3)) for detail in (one, other)]
     known = (counts.sum((2, 3)) >= LEAST_PIXELS) & (sums[1] > 0)
@@ -89,18 +90,21 @@ def relative_sharpness(image: Tensor, photos: Tensor, valid: Tensor | None = Non
 class _Detail:
     """Local means, deviations and energy of grey pictures (B, T, H, W)."""
 
-    def __init__(self, grey: Tensor, mask: Tensor) -> None:
-        self.fine = grey - _mean(grey, mask, 3)
-        mean = _mean(grey, mask, WINDOW)
+    def __init__(self, grey: Tensor, means: _Means) -> None:
+        near, mean = means(grey, 3), means(grey, WINDOW)
+        self.fine = grey - near
         self.level = mean.clamp_min(0) + DARK
         # Smoothed, so that a soft picture shows the same as a sharp photo.
-        self.around = (_mean(grey, mask, 3) - mean) * mask
-        self.energy = _mean(self.around.square(), mask, WINDOW)
+        self.around = (near - mean) * means.mask
+        self.energy = means(self.around.square(), WINDOW)
 
 
-def _mean(values: Tensor, mask: Tensor, side: int) -> Tensor:
-    """Return means over ``side`` x ``side`` pixels of those that count."""
-    planes = torch.stack((values * mask, mask)).flatten(0, 2)[:, None]
-    total, count = F.avg_pool2d(planes, side, stride=1, padding=side // 2).view(2, *mask.shape)
-    mean: Tensor = total / count.clamp_min(1e-6)
-    return mean
+class _Means:
+    """Means of the pixels that count in squares around each, ``mask`` (B, T, H, W) 1 where they do."""
+
+    def __init__(self, mask: Tensor) -> None:
+        self.mask = mask
+        self.counts = {side: box_sum(mask, side) for side in (3, WINDOW)}
+
+    def __call__(self, values: Tensor, side: int) -> Tensor:
+        return box_sum(values * self.mask, side) / self.counts[side].clamp_min(0.5)

@@ -11,6 +11,7 @@ from pathlib import Path
 from diar_ops._checks import check_option
 from diar_ops._errors import ImageError, OptionError
 from diar_ops._pixels import image_size, shrink_alike, shrink_valid
+from diar_ops._threads import map_threads
 from diar_ops.data._images.kinds import Kind, kind_of_file, kind_of_name
 from diar_ops.data._listing import natural_key, read_error
 from diar_ops.data.images import Photo, read_image
@@ -130,19 +131,26 @@ def read_photos(
     photos: list[Photo] = []
     skipped: list[str] = []
     seen: dict[bytes, Photo] = {}
-    for index, file in enumerate(files):
+
+    def read(file: Path) -> list[tuple[Photo, bytes]] | ImageError:
+        if file in aside:
+            return ImageError(aside[file])
         try:
-            if file in aside:
-                raise ImageError(aside[file])
-            for photo in _read(file, frames):
-                shrunk = replace(_shrink(photo, max_size), number=len(photos) + len(skipped))
-                twin = seen.setdefault(_digest(shrunk), shrunk)
-                if twin is shrunk:
-                    photos.append(shrunk)
+            shrunk = [_shrink(photo, max_size) for photo in _read(file, frames)]
+        except ImageError as error:
+            return error
+        return [(photo, _digest(photo)) for photo in shrunk]
+
+    for index, (file, found) in enumerate(zip(files, map_threads(read, files), strict=True)):
+        if isinstance(found, ImageError):
+            skipped.append(str(found))
+        else:
+            for photo, digest in found:
+                twin = seen.setdefault(digest, photo)
+                if twin is photo:
+                    photos.append(replace(photo, number=len(photos) + len(skipped)))
                 else:
                     skipped.append(f"{file} shows pixel by pixel what {twin.path} shows, which is counted once")
-        except ImageError as error:
-            skipped.append(str(error))
         if progress is not None:
             progress(index + 1, len(files))
     if not photos:

@@ -14,7 +14,6 @@ from torch import Tensor
 from diar_ops._errors import ImageError
 from diar_ops.data._listing import natural_key
 from diar_ops.data.sequence_writer import DOCUMENT, PANE_VERSION, SEQUENCE_FORMAT, VERSION
-from diar_ops.scene.sample import KINDS
 
 #: How far, in pixels, a corner of the label may be from itself after both directions.
 INVERSE_TOLERANCE = 1e-3
@@ -169,6 +168,8 @@ def check_sequence_document(document: Any, path: str | PathLike[str] = DOCUMENT)
     known = version is not True and version in (VERSION, PANE_VERSION)
     fields.require(known, "version", f"{VERSION} or {PANE_VERSION}", version)
     kind = document.get("kind")
+    from diar_ops.scene.sample import KINDS  # only here: whoever reads photos does not wait for the renderer
+
     kinds = " or ".join(f'"{known}"' for known in KINDS)
     fields.require(kind is None or kind in KINDS, "kind", kinds, kind)
     label = fields.require_type(document.get("label"), dict, "label", "an object")

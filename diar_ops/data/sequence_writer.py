@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from diar_ops.scene import PlanarScene, scene_homography, scene_to_document
+if TYPE_CHECKING:
+    from diar_ops.scene import PlanarScene
 
 SEQUENCE_FORMAT = "diar_ops sequence"
 DATASET_FORMAT = "diar_ops dataset"
@@ -76,6 +77,9 @@ def sequence_document(
         The document, with exact homographies in both directions; :func:`format_document` makes
         text of it.
     """
+    # Only here: whoever reads photos does not wait for the renderer.
+    from diar_ops.scene import scene_homography, scene_to_document
+
     described = scene_to_document(scene, item)
     homographies = scene_homography(scene)[item].cpu()
     inverses = torch.linalg.inv(homographies)

@@ -12,8 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-_Library: Any = torch.library.Library  # whose methods have no types
-_LIBRARY = _Library("diar_ops", "FRAGMENT")
+from diar_ops._custom_op import LIBRARY
 
 
 def define_operator(
@@ -32,8 +31,8 @@ def define_operator(
         fake: Returns empty tensors like those of ``kernel``.
     """
     results = ", ".join(["Tensor"] * outputs)
-    _LIBRARY.define(f"{name}({arguments}) -> ({results})", tags=(torch.Tag.pt2_compliant_tag,))
-    _LIBRARY.define(
+    LIBRARY.define(f"{name}({arguments}) -> ({results})", tags=(torch.Tag.pt2_compliant_tag,))
+    LIBRARY.define(
         f"{name}_backward(Tensor?[] slopes, bool[] wanted, {arguments}) -> Tensor[]",
         tags=(torch.Tag.pt2_compliant_tag,),
     )
@@ -67,10 +66,10 @@ def define_operator(
         found = iter(getattr(torch.ops.diar_ops, f"{name}_backward")(list(slopes), wanted, *given))
         return tuple(next(found) if w else None for w in wanted)
 
-    _LIBRARY.impl(name, kernel, "CompositeExplicitAutograd")
-    _LIBRARY.impl(f"{name}_backward", differentiate, "CompositeExplicitAutograd")
-    torch.library.register_fake(f"diar_ops::{name}", fake, lib=_LIBRARY)
-    torch.library.register_fake(f"diar_ops::{name}_backward", fake_gradients, lib=_LIBRARY)
-    torch.library.register_autograd(f"diar_ops::{name}", backward, setup_context=remember, lib=_LIBRARY)
+    LIBRARY.impl(name, kernel, "CompositeExplicitAutograd")
+    LIBRARY.impl(f"{name}_backward", differentiate, "CompositeExplicitAutograd")
+    torch.library.register_fake(f"diar_ops::{name}", fake, lib=LIBRARY)
+    torch.library.register_fake(f"diar_ops::{name}_backward", fake_gradients, lib=LIBRARY)
+    torch.library.register_autograd(f"diar_ops::{name}", backward, setup_context=remember, lib=LIBRARY)
     operator: Callable[..., Any] = getattr(torch.ops.diar_ops, name)
     return operator

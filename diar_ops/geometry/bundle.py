@@ -19,6 +19,7 @@ from diar_ops._checks import (
     is_number,
     widest_dtype,
 )
+from diar_ops._custom_op import custom_op
 from diar_ops._errors import DtypeError, OptionError, ShapeError
 from diar_ops._module import OpModule
 from diar_ops._types import BundleAdjustment
@@ -157,9 +158,8 @@ def bundle_adjust_homographies(
     )
 
 
-@torch.library.custom_op(
-    "diar_ops::bundle_adjust_homographies",
-    mutates_args=(),
+@custom_op(
+    "bundle_adjust_homographies",
     schema="(Tensor frames, Tensor points0, Tensor points1, Tensor initial, Tensor sizes, Tensor valid, "
     "Tensor? weights, Tensor reference, bool with_lens, float? scale, bool correlated, int max_iterations) -> "
     f"({', '.join(['Tensor'] * 13)})",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from diar_ops._boxes import box_sum
 from diar_ops._checks import (
     check_bool,
     check_floating,
@@ -17,7 +18,6 @@ from diar_ops._checks import (
 )
 from diar_ops._errors import ShapeError
 from diar_ops._module import OpModule
-from diar_ops.geometry._boxes import box_sum
 
 #: Beyond this no value belongs to an image, and squares would spoil the sums around it.
 LARGEST = 1e3

@@ -19,6 +19,7 @@ from diar_ops._checks import (
     is_number,
     widest_dtype,
 )
+from diar_ops._custom_op import custom_op
 from diar_ops._errors import DtypeError
 from diar_ops._module import OpModule
 from diar_ops._types import HomographyEstimate, Reason
@@ -155,9 +156,8 @@ def ransac_homography(
     )
 
 
-@torch.library.custom_op(
-    "diar_ops::ransac_homography",
-    mutates_args=(),
+@custom_op(
+    "ransac_homography",
     schema="(Tensor points_src, Tensor points_dst, Tensor? valid, Tensor? score, Tensor? weights, float threshold, "
     "float confidence, int max_iterations, float independence, Generator? generator) -> "
     "(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",

@@ -128,7 +128,7 @@ def rectify_homography(
     known = log_focal.isfinite() & (log_focal > 0)
     log_focal = (torch.where(known, log_focal, longest) / longest).log()
     found = solve_proportion(
-        views, moved_views, usable, log_focal, known, corner_sigma / longest / _JITTER, shared=shared_focal
+        views, moved_views, usable, log_focal, known, corner_sigma / longest / _JITTER, shared_focal
     )
 
     solved = found.sigma.isfinite() & found.log_proportion.isfinite() & found.log_focal.isfinite()

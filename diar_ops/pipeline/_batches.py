@@ -1,10 +1,15 @@
-"""Items of equal size go through a step together, as many as memory allows."""
+"""Items of equal size go through a step together, as many as memory allows; on a CPU, side by side."""
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import TypeVar
 
 import torch
+
+from diar_ops._threads import map_threads
+
+Result = TypeVar("Result")
 
 #: Elements of an intermediate result that may be in memory at a time.
 MOST_ELEMENTS = 2**27
@@ -29,3 +34,11 @@ def batches(keys: Sequence[Hashable], elements: Sequence[int], device: torch.dev
         step = max(1, budget // max(1, *(elements[i] for i in group)))
         for start in range(0, len(group), step):
             yield group[start : start + step]
+
+
+def map_batches(
+    function: Callable[[list[int]], Result], keys: Sequence[Hashable], elements: Sequence[int], device: torch.device
+) -> Iterator[tuple[list[int], Result]]:
+    """Yield :func:`batches`, and ``function`` of each; see :func:`map_threads`."""
+    groups = list(batches(keys, elements, device))
+    yield from zip(groups, map_threads(function, groups, device), strict=True)

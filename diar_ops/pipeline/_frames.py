@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from threading import Lock
 from typing import NamedTuple, TypeAlias
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from diar_ops._checks import check_bool, check_device, check_has_values, check_no_gradient, check_option, check_shapes
 from diar_ops._errors import DtypeError, ShapeError
 from diar_ops._pixels import FULL_SCALE, image_size, resize_matrix, shrink, shrink_valid
+from diar_ops._threads import map_threads
 from diar_ops.geometry import warp_homography
 from diar_ops.pipeline._lens import undistorted_border
 
@@ -57,6 +59,13 @@ def host_generator(generator: torch.Generator | None) -> torch.Generator:
     Wherever the frames are: their results shall not hang on the device.
     """
     return torch.Generator().manual_seed(0) if generator is None else generator
+
+
+def split_generator(generator: torch.Generator | None, count: int) -> list[torch.Generator]:
+    """Return ``count`` sources of randomness of a source: what one draws does not hang on the others."""
+    generator = host_generator(generator)
+    seeds = torch.randint(2**63 - 1, (count,), generator=generator, device=generator.device)
+    return [torch.Generator(generator.device).manual_seed(seed) for seed in seeds.tolist()]
 
 
 def silent(step: str, done: int, total: int) -> None:
@@ -142,10 +151,11 @@ class PreparedFrames(NamedTuple):
 
     def copies(self, longest: int) -> list[WorkingCopy | None]:
         """Return a working copy of each frame, ``None`` of those that are not finite."""
-        return [
-            working_copy(*frame, longest, self.device) if usable else None
-            for frame, usable in zip(self.frames, self.finite, strict=True)
-        ]
+
+        def copy(t: int) -> WorkingCopy | None:
+            return working_copy(*self.frames[t], longest, self.device) if self.finite[t] else None
+
+        return list(map_threads(copy, range(len(self.frames)), self.device))
 
 
 def prepare_frames(
@@ -172,9 +182,11 @@ class WorkingCopies:
     def __init__(self, frames: Sequence[Frame], longest: int, device: torch.device, distortion: float = 0.0) -> None:
         self.frames, self.longest, self.device, self.distortion = frames, longest, device, distortion
         self._kept = lru_cache(COPIES)(self._make)
+        self._locks = [Lock() for _ in frames]
 
     def __getitem__(self, t: int) -> WorkingCopy:
-        return self._kept(t)
+        with self._locks[t]:  # not made twice by threads that ask for it at the same time
+            return self._kept(t)
 
     def _make(self, t: int) -> WorkingCopy:
         return working_copy(*self.frames[t], self.longest, self.device, self.distortion)

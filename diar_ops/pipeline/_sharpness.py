@@ -9,6 +9,7 @@ lacks in an octave is added to it from the frames that are sharp there and show 
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -55,6 +56,14 @@ class Sharpness(NamedTuple):
         """How far each frame is filled, (T, ny, nx) in [0, 1]."""
         return ((SHARP - self.transfer[0]) / (SHARP - SOFT)).clamp(0, 1)
 
+    def is_filled(self, rows: tuple[int, int], columns: tuple[int, int]) -> bool:
+        """Return whether a frame lacks anything between two rows and two columns."""
+        near = []
+        for centres, ends in ((self.rows, rows), (self.columns, columns)):
+            low, high = torch.searchsorted(centres, torch.tensor(ends, device=centres.device).to(centres)).tolist()
+            near.append(slice(max(0, low - 1), high + 1))
+        return bool((self.filling[:, near[0], near[1]] > 0).any())
+
     def at(self, octave: int, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
         """Return transfer and filling (T, 1, h, w), interpolated at pixels."""
         maps = torch.stack((self.transfer[octave], self.filling), dim=1)
@@ -76,11 +85,29 @@ class SharedDetail:
 
     def warp(self, window: tuple[int, int, int, int], gain: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return what :meth:`AlignedSequence.warp` does, with all frames as sharp as the sharpest."""
-        octaves, full = len(self.sharpness.transfer), self.sequence.size
-        step = 2**octaves
+        if self.sequence.whole is None or gain is not None:
+            return self._fill(window, gain)
+        top, left, height, width = window
+        frames, valid = self._whole
+        rows, columns = slice(top, top + height), slice(left, left + width)
+        return frames[..., rows, columns], valid[..., rows, columns]
+
+    @cached_property
+    def _whole(self) -> tuple[Tensor, Tensor]:
+        return self._fill((0, 0, *self.sequence.size), None)
+
+    @property
+    def margin(self) -> int:
+        """Pixels around a window that are worked on with it."""
+        return 0 if self.sequence.whole is not None else 4 * 2 ** len(self.sharpness.transfer)
+
+    def _fill(self, window: tuple[int, int, int, int], gain: Tensor | None) -> tuple[Tensor, Tensor]:
+        full, step = self.sequence.size, 2 ** len(self.sharpness.transfer)
         top, left, height, width = window
         first, begin = (max(0, start - 4 * step) // step * step for start in (top, left))
         last, end = min(full[0], top + height + 4 * step), min(full[1], left + width + 4 * step)
+        if not self.sharpness.is_filled((first, last - 1), (begin, end - 1)):
+            return self.sequence.warp(window, gain)
         frames, valid = self.sequence.warp((first, begin, last - first, end - begin), gain)
         lit = frames if gain is not None else _expose(frames, self.gain)
         missing = missing_detail(lit[0], valid[0], self.sharpness, (first, begin))[None]
@@ -138,8 +165,8 @@ def survey_sharpness(sequence: AlignedSequence, gain: Tensor) -> Sharpness:
 def _warp_tiles(sequence: AlignedSequence, windows: list[tuple[int, int, int, int]]) -> tuple[Tensor, Tensor]:
     """Warp the used frames onto n windows of one size, (n, T', 3, h, w) and valid (n, T', 1, h, w)."""
     alignment = sequence.alignment
-    # Else what is bent would look blurred, and what is lit differently would look different.
-    if alignment.grid is not None or sequence.light is not None:
+    # Without the first two, what is bent would look blurred, and what is lit differently would look different.
+    if alignment.grid is not None or sequence.light is not None or sequence.whole is not None:
         frames, valid = zip(*map(sequence.warp, windows), strict=True)
         return torch.cat(frames), torch.cat(valid)
     parts = [

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
 
 from diar_ops._pixels import image_size, resize_matrix, shrink_alike, shrink_valid, to_unit
+from diar_ops._threads import map_threads
 from diar_ops._types import Alignment, Canvas
 from diar_ops.colour import linear_to_srgb, srgb_to_linear
 from diar_ops.geometry import distort_points, transform_points, warp_homography
@@ -32,6 +33,7 @@ class AlignedSequence(NamedTuple):
         device: Where they are warped.
         canvas: What they are warped onto; ``None``: the reference.
         light: Of photos of parts; ``None``: colours are untouched.
+        whole: By frame, what :meth:`warp_whole` keeps of it: (1, 3, H, W) and valid.
     """
 
     frames: list[Tensor]
@@ -41,6 +43,12 @@ class AlignedSequence(NamedTuple):
     device: torch.device
     canvas: Canvas | None = None
     light: EvenLight | None = None
+    whole: Mapping[int, tuple[Tensor, Tensor]] | None = None
+
+    @property
+    def margin(self) -> int:
+        """Pixels around a window that are worked on with it."""
+        return 0
 
     @property
     def size(self) -> tuple[int, int]:
@@ -49,25 +57,35 @@ class AlignedSequence(NamedTuple):
 
     def warp(self, window: tuple[int, int, int, int], gain: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return a window of the used frames (1, T, 3, h, w) and valid (1, T, 1, h, w)."""
-        parts = [
-            warp_frame(
-                self.frames[t],
-                self.alignment.homography_reference_frame[t],
-                window,
-                valid=self.valid[t],
-                gain=None if gain is None else gain[t],
-                distortion=self.alignment.distortion,
-                grid=None if self.alignment.grid is None else self.alignment.grid[t],
-                size=self.alignment.size,
-                canvas=self.canvas,
-                device=self.device,
-            )
-            for t in self.used
-        ]
+        if self.whole is not None and gain is None:
+            rows, columns = slice(window[0], window[0] + window[2]), slice(window[1], window[1] + window[3])
+            parts = [(self.whole[t][0][..., rows, columns], self.whole[t][1][..., rows, columns]) for t in self.used]
+        else:
+            parts = list(map_threads(lambda t: self._warp_frame(t, window, gain), self.used, self.device))
         frames, valid = torch.stack([p[0] for p in parts], 1), torch.stack([p[1] for p in parts], 1)
         if self.light is not None:
             frames = self.light.apply(frames, self.used, window, self.size)
         return frames, valid
+
+    def _warp_frame(self, t: int, window: tuple[int, int, int, int], gain: Tensor | None) -> tuple[Tensor, Tensor]:
+        return warp_frame(
+            self.frames[t],
+            self.alignment.homography_reference_frame[t],
+            window,
+            valid=self.valid[t],
+            gain=None if gain is None else gain[t],
+            distortion=self.alignment.distortion,
+            grid=None if self.alignment.grid is None else self.alignment.grid[t],
+            size=self.alignment.size,
+            canvas=self.canvas,
+            device=self.device,
+        )
+
+    def warp_whole(self) -> AlignedSequence:
+        """Return the sequence with the whole of each used frame warped once, for any number of windows."""
+        window = (0, 0, *self.size)
+        warped = map_threads(lambda t: self._warp_frame(t, window, None), self.used, self.device)
+        return self._replace(whole=dict(zip(self.used, warped, strict=True)))
 
     def only(self, t: int) -> AlignedSequence:
         """Return the sequence with frame ``t`` as the only one that is used."""
@@ -78,9 +96,11 @@ class AlignedSequence(NamedTuple):
         resize = resize_matrix(self.size, size)
         frames, valid = list(self.frames), list(self.valid)
         homography = self.alignment.homography_reference_frame.clone()
-        for t in self.used:
+        # Rounded to their own dtype: fifty copies must fit into memory.
+        copies = map_threads(lambda t: shrink_alike(self.frames[t], longest), self.used, self.device)
+        for t, copy in zip(self.used, copies, strict=True):
             frame, mask = self.frames[t], self.valid[t]
-            frames[t] = shrink_alike(frame, longest)  # fifty copies must fit into memory
+            frames[t] = copy
             small = image_size(frames[t])
             if mask is not None and small != image_size(frame):
                 valid[t] = shrink_valid(mask[None], small)[0]
@@ -90,11 +110,11 @@ class AlignedSequence(NamedTuple):
         if self.canvas is not None:
             alignment = self.alignment._replace(homography_reference_frame=homography)
             canvas = Canvas(resize @ self.canvas.homography_canvas_reference, size)
-            return self._replace(frames=frames, valid=valid, alignment=alignment, canvas=canvas)
+            return self._replace(frames=frames, valid=valid, alignment=alignment, canvas=canvas, whole=None)
         grid = self.alignment.grid
         grid = None if grid is None else resize_grid(grid, self.alignment.size, size)
         alignment = self.alignment._replace(homography_reference_frame=homography, size=size, grid=grid)
-        return self._replace(frames=frames, valid=valid, alignment=alignment)
+        return self._replace(frames=frames, valid=valid, alignment=alignment, whole=None)
 
 
 def warp_frame(

@@ -34,6 +34,10 @@ _LARGE_WEIGHTS = 2**28
 _MOST_PARTS = 4.0
 # Pixels that one strip holds over all frames; about 200 bytes each at the peak.
 _STRIP_PIXELS = 2_000_000
+# Pictures of so many pixels over all frames are warped once and kept: 13 bytes each, twice.
+_WHOLE_PIXELS = 4_000_000
+# The same of windows with a margin, of which more is in memory at a time: about 60 bytes each.
+_FILLED_PIXELS = 16_000_000
 # Strips that overlap begin at multiples of so many rows: a multiple of networks' strides and windows.
 _STRIP_STEP = 64
 
@@ -157,12 +161,12 @@ def reconstruct_sequence(
         if compensate or not isinstance(resolved, PlugIn):
             sequence = sequence._replace(light=even_light(sequence))
         if isinstance(resolved, PlugIn):
-            restore, gain = _plug_in_windows(op, resolved, sequence, compensate)
+            restore, gain, margin = _plug_in_windows(op, resolved, sequence, compensate)
             whole = math.isinf(resolved.reach)
         else:
-            restore, gain = _tiled_windows(resolved, sequence, working_size, progress)
+            restore, gain, margin = _tiled_windows(resolved, sequence, working_size, progress)
             whole = False
-        return _in_strips(sequence, restore, gain, progress, whole=whole)
+        return _in_windows(sequence, restore, gain, progress, margin=margin, whole=whole)
 
 
 class _Window(NamedTuple):
@@ -183,36 +187,51 @@ class _Window(NamedTuple):
 _Restore: TypeAlias = Callable[[tuple[int, int, int, int]], _Window]
 
 
-def _in_strips(
-    sequence: AlignedSequence, restore: _Restore, gain: Tensor, progress: Progress, *, whole: bool
+def _in_windows(
+    sequence: AlignedSequence, restore: _Restore, gain: Tensor, progress: Progress, *, margin: int, whole: bool
 ) -> Reconstruction:
-    """Restore the picture strip by strip, or at once."""
+    """Restore the picture window by window, or at once."""
     (height, width), used = sequence.size, sequence.used
     image = torch.zeros(3, height, width, dtype=torch.float32)
     coverage = torch.zeros(1, height, width, dtype=torch.int64)
     count = len(sequence.frames)
     half = count * height * width >= _LARGE_WEIGHTS
     weights: Tensor | None = None
-    rows = height if whole else max(1, min(height, math.ceil(_STRIP_PIXELS / (width * len(used)))))
-    for top in range(0, height, rows):
-        bottom = min(height, top + rows)
-        window = restore((top, 0, bottom - top, width))
-        image[:, top:bottom] = window.image[0].clamp(0, 1)
-        coverage[:, top:bottom] = window.valid[0].sum(dim=0)
+    boxes = [(0, 0, height, width)] if whole else _windows(sequence.size, len(used), margin)
+    for done, (top, left, high, wide) in enumerate(boxes):
+        window, rows, columns = restore((top, left, high, wide)), slice(top, top + high), slice(left, left + wide)
+        image[:, rows, columns] = window.image[0].clamp(0, 1)
+        coverage[:, rows, columns] = window.valid[0].sum(dim=0)
         if window.weights is not None:
             if weights is None:
                 weights = torch.zeros(count, 1, height, width, dtype=torch.float16 if half else torch.float32)
-            weights[used, :, top:bottom] = window.weights[0].mean(dim=1, keepdim=True).to(weights)
-        progress("putting together", bottom, height)
+            weights[used, :, rows, columns] = window.weights[0].mean(dim=1, keepdim=True).to(weights)
+        progress("putting together", done + 1, len(boxes))
     if sequence.light is not None:
         gain = gain * sequence.light.mean()
     return Reconstruction(image, coverage, weights, gain)
 
 
+def _windows(size: tuple[int, int], frames: int, margin: int) -> list[tuple[int, int, int, int]]:
+    """Cut a picture into windows (top, left, height, width): strips; about squares where a margin is worked on, too."""
+    height, width = size
+    rows, columns = max(1, min(height, math.ceil(_STRIP_PIXELS / (width * frames)))), width
+    if margin and height * width * frames > _FILLED_PIXELS:
+        side = max(margin, math.isqrt(_FILLED_PIXELS // frames) - 2 * margin)
+        rows, columns = (math.ceil(n / math.ceil(n / side)) for n in size)
+    elif margin:
+        rows = height
+    return [
+        (top, left, min(rows, height - top), min(columns, width - left))
+        for top in range(0, height, rows)
+        for left in range(0, width, columns)
+    ]
+
+
 def _plug_in_windows(
     op: str, aggregate: PlugIn, sequence: AlignedSequence, compensate: bool
-) -> tuple[_Restore, Tensor]:
-    """Return how an aggregator restores windows, and the exposure gains."""
+) -> tuple[_Restore, Tensor, int]:
+    """Return how an aggregator restores windows, the exposure gains, and what margin windows have."""
     full = sequence.size
     exposure = _exposure(sequence)
     gain = exposure if compensate else torch.ones_like(exposure)
@@ -230,17 +249,20 @@ def _plug_in_windows(
         rows = slice(top - first, top - first + height)
         return _Window(image[..., rows, :], None if weights is None else weights[..., rows, :], valid[..., rows, :])
 
-    return restore, gain
+    # What reaches beyond its window needs whole rows.
+    return restore, gain, 0 if aggregate.reach else shared.margin
 
 
 def _tiled_windows(
     network: TiledNetwork, sequence: AlignedSequence, working_size: int, progress: Progress
-) -> tuple[_Restore, Tensor]:
-    """Return how a network that sees whole frames restores windows, and the mean gains."""
+) -> tuple[_Restore, Tensor, int]:
+    """Return how a network that sees whole frames restores windows, the mean gains, and what margin windows have."""
     full, used = sequence.size, sequence.used
     if sequence.light is not None:
         working_size = round(working_size * min(_MOST_PARTS, sequence.light.parts(used)))
     size = fit_size(full, working_size)
+    if size == full and len(used) * math.prod(full) <= _WHOLE_PIXELS:
+        sequence = sequence.warp_whole()
     working = sequence if size == full else sequence.resized(size, 2 * working_size)
     frame_warpers = [working.only(t).warp for t in used]
     exposure = _exposure(sequence)
@@ -260,7 +282,7 @@ def _tiled_windows(
             image = (frames * weights).sum(1)  # the light of parts is told by all overlaps, not by what most show
         return _Window(image, weights, valid)
 
-    return restore, gain
+    return restore, gain, shared.margin
 
 
 def _exposure(sequence: AlignedSequence) -> Tensor:

@@ -17,6 +17,7 @@ from diar_ops._checks import (
     solve_dtype,
     widest_dtype,
 )
+from diar_ops._custom_op import custom_op
 from diar_ops._errors import ShapeError
 from diar_ops._pixels import resize_matrix
 from diar_ops.aggregate import median_aggregate
@@ -79,37 +80,53 @@ def settle_frames(frames: Tensor, valid: Tensor | None = None, *, longest: int =
         raise ShapeError(f"{op}: frames must have at least one channel, got {list(frames.shape)}")
     B, T = frames.shape[:2]
     size = (frames.shape[-2], frames.shape[-1])
-    wide = widest_dtype(frames.device)
-    eye = torch.eye(3, dtype=wide, device=frames.device)
     shrink = max(1, round(max(size) / longest))
     if B == 0 or T < 3 or min(size) // shrink < _LEAST_SIZE:
-        return eye.repeat(B, T, 1, 1)
+        return torch.eye(3, dtype=widest_dtype(frames.device), device=frames.device).repeat(B, T, 1, 1)
     usable = frames.isfinite().all(2, keepdim=True)
     usable = usable if valid is None else usable & valid
     with torch.no_grad():
-        frames = torch.where(usable, frames, 0).to(solve_dtype(frames.dtype)).flatten(0, 1)
-        whole = F.avg_pool2d(usable.flatten(0, 1).to(frames.dtype), shrink) == 1
-        contrast, contrast_valid = local_contrast(F.avg_pool2d(frames, shrink), whole)
-        small = (contrast.shape[-2], contrast.shape[-1])
-        H = eye.repeat(B * T, 1, 1)
-        for _ in range(_ROUNDS):
-            warped = warp_homography(contrast, H.to(contrast.dtype), contrast_valid, size=small)
-            warped_valid = warped.valid.reshape(B, T, 1, *small)
-            median = median_aggregate(warped.image.reshape(B, T, 1, *small), warped_valid)
-            refined = refine_homography(
-                contrast,
-                median.repeat_interleave(T, 0),
-                H,
-                contrast_valid,
-                warped_valid.any(1).repeat_interleave(T, 0),
-                levels=1,
-                max_iterations=_STEPS,
-                features="images",
-            )
-            near = corner_error(refined.homography, eye, size=small) < _MOST_MOVE * max(small)
-            fits = refined.success & near & (refined.agreement >= _LEAST_AGREEMENT)
-            H = torch.where(fits[:, None, None], refined.homography, eye)
-        return _remove_common_motion(H.reshape(B, T, 3, 3), fits.reshape(B, T), size, small, shrink)
+        frames = torch.where(usable, frames, 0).to(solve_dtype(frames.dtype))
+        return (_operator if torch.compiler.is_compiling() else _settle)(frames, usable, shrink)
+
+
+def _settle(frames: Tensor, usable: Tensor, shrink: int) -> Tensor:
+    """Settle frames (B, T, C, H, W), 0 where not usable, on copies ``shrink`` times as small."""
+    B, T = frames.shape[:2]
+    size = (frames.shape[-2], frames.shape[-1])
+    eye = torch.eye(3, dtype=widest_dtype(frames.device), device=frames.device)
+    frames = frames.flatten(0, 1)
+    whole = F.avg_pool2d(usable.flatten(0, 1).to(frames.dtype), shrink) == 1
+    contrast, contrast_valid = local_contrast(F.avg_pool2d(frames, shrink), whole)
+    small = (contrast.shape[-2], contrast.shape[-1])
+    H = eye.repeat(B * T, 1, 1)
+    for _ in range(_ROUNDS):
+        warped = warp_homography(contrast, H.to(contrast.dtype), contrast_valid, size=small)
+        warped_valid = warped.valid.reshape(B, T, 1, *small)
+        median = median_aggregate(warped.image.reshape(B, T, 1, *small), warped_valid)
+        refined = refine_homography(
+            contrast,
+            median.repeat_interleave(T, 0),
+            H,
+            contrast_valid,
+            warped_valid.any(1).repeat_interleave(T, 0),
+            levels=1,
+            max_iterations=_STEPS,
+            features="images",
+        )
+        near = corner_error(refined.homography, eye, size=small) < _MOST_MOVE * max(small)
+        fits = refined.success & near & (refined.agreement >= _LEAST_AGREEMENT)
+        H = torch.where(fits[:, None, None], refined.homography, eye)
+    return _remove_common_motion(H.reshape(B, T, 3, 3), fits.reshape(B, T), size, small, shrink)
+
+
+#: One node of a compiled graph: traced, its rounds take minutes.
+_operator = custom_op("settle_frames")(_settle)
+
+
+@_operator.register_fake
+def _fake(frames: Tensor, usable: Tensor, shrink: int) -> Tensor:
+    return frames.new_empty(*frames.shape[:2], 3, 3, dtype=widest_dtype(frames.device))
 
 
 def _remove_common_motion(

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from diar_ops._pixels import image_size
+from diar_ops._threads import map_threads
 from diar_ops._types import Alignment, Reason
 from diar_ops.results import formatting as words
 from diar_ops.results._maps import bend_map, bent_part, difference_map, frame_colours
@@ -67,8 +68,9 @@ def frame_cards(run: FinishedRun, spreads: Spreads, corner_error: Sequence[float
     clean = reduce_image(reconstruction.image, _LONGEST)
     covered = max(1, int((reconstruction.coverage > 0).sum()))
     weights = reconstruction.weights
-    cards = []
-    for t, (frame, name) in enumerate(zip(run.frames, run.names, strict=True)):
+
+    def card_of(t: int) -> FrameCard:
+        frame, name = run.frames[t], run.names[t]
         photo = reduce_image(frame, _LONGEST)
         card = FrameCard(
             name=name,
@@ -79,8 +81,7 @@ def frame_cards(run: FinishedRun, spreads: Spreads, corner_error: Sequence[float
             spread=spreads.per_frame[t],
         )
         if not alignment.success[t]:
-            cards.append(card._replace(reason=_explain(int(alignment.reason[t]))))
-            continue
+            return card._replace(reason=_explain(int(alignment.reason[t])))
         warped, valid = run.warp_reduced(t, photo, image_size(clean))
         difference, differing = difference_map(warped, valid, clean)
         facts = [
@@ -101,8 +102,9 @@ def frame_cards(run: FinishedRun, spreads: Spreads, corner_error: Sequence[float
                 facts.append(("not flat: moves by, most", words.pixels(float(length.max()))))
             bend = data_uri(bend_map(bent, clean))
         status = "reference" if t == alignment.reference else "aligned"
-        cards.append(card._replace(status=status, facts=facts, difference=data_uri(difference), bend=bend))
-    return cards
+        return card._replace(status=status, facts=facts, difference=data_uri(difference), bend=bend)
+
+    return list(map_threads(card_of, range(len(run.frames))))
 
 
 def _explain(code: int) -> str:

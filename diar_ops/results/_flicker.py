@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from diar_ops._pixels import image_size
+from diar_ops._threads import map_threads
 from diar_ops._types import Alignment
 from diar_ops.results._run import FinishedRun
 from diar_ops.results.images import data_uri, reduce_image
@@ -56,12 +57,15 @@ def flicker(run: FinishedRun) -> Flicker | None:
     height, width = run.size
     side = max(1, min(_DETAIL, height // 2, width // 2))
     clean = reduce_image(picture, _WHOLE)
-    wholes = [_whole(run, t, image_size(clean)) for t in selected]
+    wholes = list(map_threads(lambda t: _whole(run, t, image_size(clean)), selected))
     corners = _textured_squares(clean, wholes, coverage, side)
-    stills = []
-    for t, whole in zip(selected, wholes, strict=True):
+
+    def still(item: tuple[int, Tensor]) -> Still:
+        t, whole = item
         windows = [run.warp_window(t, (top, left, side, side)) for top, left in corners]
-        stills.append(_still(run.names[t], whole, [_fill_empty(*window) for window in windows], run.icc_profile))
+        return _still(run.names[t], whole, [_fill_empty(*window) for window in windows], run.icc_profile)
+
+    stills = list(map_threads(still, zip(selected, wholes, strict=True)))
     squares = [picture[:, top : top + side, left : left + side] for top, left in corners]
     stills.append(_still("", clean, [reduce_image(square, side) for square in squares], run.icc_profile))
     share = (100 * side / width, 100 * side / height)

@@ -159,20 +159,21 @@ def clean_photos(
         notes.append(f"not compared with the original: {error}")
         listener.warning(notes[-1])
     shown = loaded[alignment.reference]
-    report = render_report(
-        frames,
-        names,
-        alignment,
-        reconstruction,
-        canvas=canvas,
-        corners=crop.corners,
-        crop=crop.sentence,
-        timings=timings,
-        scores=scores,
-        settings=settings,
-        warnings=notes,
-        icc_profile=shown.icc_profile,
-    )
+    with _timed(timings, "drawing the report", listener):
+        report = render_report(
+            frames,
+            names,
+            alignment,
+            reconstruction,
+            canvas=canvas,
+            corners=crop.corners,
+            crop=crop.sentence,
+            timings=dict(timings),
+            scores=scores,
+            settings=settings,
+            warnings=notes,
+            icc_profile=shown.icc_profile,
+        )
     used = [name for name, success in zip(names, alignment.success.tolist(), strict=True) if success]
     with _timed(timings, "writing results", listener) as progress, telling_what_is_there(folder):
         write_results(

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from diar_ops._errors import OutputError
 from diar_ops._files import describe_os_error, write_image, write_text_atomic
+from diar_ops._threads import map_threads
 from diar_ops._types import Alignment, Canvas, Reason, Reconstruction
 from diar_ops.results.picture import FORMATS, write_picture
 
@@ -193,7 +194,7 @@ def write_results(
         alignment: How the frames lie over the reference.
         reconstruction: The clean picture and its weights.
         aligned: Yields (frame index, picture (3, H, W) in [0, 1], valid (1, H, W) bool), one at a
-            time, so that only one full-size picture is in memory.
+            time, so that no more full-size pictures are in memory than there are cores.
         canvas: What the pictures were made on, if not the reference.
         corners: (4, 2) of the picture in the reference, where it was cropped to them.
         report: The HTML page, if there is one.
@@ -210,7 +211,6 @@ def write_results(
     folder = check_results_folder(folder, overwrite=overwrite)
     files = output_names(names)
     earlier = _earlier_files(folder)
-    written: set[str] = set()
     covered = reconstruction.coverage > 0
     looks: dict[str, Any] = {"icc_profile": icc_profile, "bit_depth": bit_depth, "overwrite": overwrite}
     write_picture(
@@ -221,11 +221,15 @@ def write_results(
         **looks,
     )
     weights = reconstruction.weights
-    for t, picture, valid in aligned:
+
+    def write(item: tuple[int, Tensor, Tensor]) -> str:
+        t, picture, valid = item
         write_image(folder / "aligned" / files[t], picture, valid=valid, **looks)
         if weights is not None:
             write_image(folder / "weights" / files[t], weights[t], bit_depth=8, overwrite=overwrite)
-        written.add(files[t])
+        return files[t]
+
+    written = set(map_threads(write, aligned))
     document = json.dumps(homographies_document(names, alignment, canvas, corners), indent=2, ensure_ascii=False)
     write_text_atomic(folder / DOCUMENT, document + "\n", overwrite=overwrite)
     if report is not None:

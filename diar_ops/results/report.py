@@ -14,6 +14,7 @@ from torch import Tensor
 from diar_ops._checks import check_option, check_shapes
 from diar_ops._errors import ShapeError
 from diar_ops._pixels import image_size, resize_matrix
+from diar_ops._threads import map_threads
 from diar_ops._types import Alignment, Canvas, Reconstruction
 from diar_ops.geometry import transform_points
 from diar_ops.pipeline import Lens
@@ -175,10 +176,12 @@ def _sharpness(run: FinishedRun) -> float:
         return math.nan
     top, left = ((n - m) // 2 for n, m in zip(run.size, (height, width), strict=True))
     clean = run.reconstruction.image[None, :, top : top + height, left : left + width].detach().float().cpu()
-    ratios = [math.nan]
-    for t in run.alignment.success.nonzero().flatten().tolist():  # one by one, in little memory
+
+    def compare(t: int) -> float:
         photo, valid = run.warp_window(t, (top, left, height, width))
-        ratios.append(float(relative_sharpness(clean, photo[None, None], valid[None, None])))
+        return float(relative_sharpness(clean, photo[None, None], valid[None, None]))
+
+    ratios = map_threads(compare, run.alignment.success.nonzero().flatten().tolist())
     return min((ratio for ratio in ratios if math.isfinite(ratio)), default=math.nan)
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from diar_ops._batching import call_in_batch, register_batching
+from diar_ops._custom_op import custom_op
 
 #: Most conjugate gradient steps of a weighted problem; masks of rendered frames take about 20.
 MAX_STEPS = 200
@@ -23,7 +24,7 @@ def divergence(across: Tensor, down: Tensor) -> Tensor:
     return x + pad(down, (0, 0, 1, 0)) - pad(down, (0, 0, 0, 1))
 
 
-@torch.library.custom_op("diar_ops::solve_poisson", mutates_args=())
+@custom_op("solve_poisson")
 def _solve(right: Tensor, weight_across: Tensor | None, weight_down: Tensor | None, tolerance: float) -> Tensor:
     if right.numel() == 0:
         return torch.zeros_like(right)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from diar_ops._batching import register_batching
+from diar_ops._custom_op import custom_op
 
 #: Elements of a chunk: the four buffers that an iteration touches stay in the cache of the cores.
 CHUNK_ELEMENTS = 2**16
@@ -22,7 +23,7 @@ LOOK_EVERY = 8
 EXACT_PENALTY = 1e2
 
 
-@torch.library.custom_op("diar_ops::low_rank_part", mutates_args=())
+@custom_op("low_rank_part")
 def low_rank_part(
     data: Tensor, observed: Tensor | None, sparsity: float, tolerance: float, max_iterations: int
 ) -> Tensor:

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from diar_ops._checks import is_exporting, under_transform
+from diar_ops._custom_op import custom_op
 from diar_ops.aggregate._swin.windows import (
     Region,
     cut_map,
@@ -154,7 +155,7 @@ def _chunk_mask(bias: Tensor, keys: Tensor | None) -> tuple[Tensor, Tensor | Non
     return _mask(bias[None], flat), flat.any(-1, keepdim=True)
 
 
-@torch.library.custom_op("diar_ops::window_attention", mutates_args=())
+@custom_op("window_attention")
 def _attend(
     qkv: Tensor, table: Tensor, usable: Tensor | None, t: int, h: int, w: int, shift: bool, heads: int
 ) -> Tensor:
@@ -177,7 +178,7 @@ def _(qkv: Tensor, *_: object) -> Tensor:
     return qkv.new_empty(*qkv.shape[:-1], qkv.shape[-1] // 3)
 
 
-@torch.library.custom_op("diar_ops::window_attention_backward", mutates_args=())
+@custom_op("window_attention_backward")
 def _attend_backward(
     grad: Tensor, qkv: Tensor, table: Tensor, usable: Tensor | None, t: int, h: int, w: int, shift: bool, heads: int
 ) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from diar_ops._pixels import constant
+from diar_ops.geometry._operator import define_operator
 from diar_ops.geometry._rectify.quads import side_residuals
 
 #: Where focal lengths lie that nobody knows, as log of the longest side: 17 to 75 mm on 36 mm in two of three.
@@ -41,7 +42,7 @@ class Proportion(NamedTuple):
 
 
 def solve_proportion(
-    quads: Tensor, jitters: Tensor, usable: Tensor, log_focal: Tensor, known: Tensor, sigma: float, *, shared: bool
+    quads: Tensor, jitters: Tensor, usable: Tensor, log_focal: Tensor, known: Tensor, sigma: float, shared: bool
 ) -> Proportion:
     """Fit one proportion and the focal lengths to quadrilaterals of one rectangle.
 
@@ -59,6 +60,13 @@ def solve_proportion(
         sigma: Standard deviation of the corners, in the quads' unit, over that small step.
         shared: Whether all views have one focal length.
     """
+    arguments = (quads, jitters, usable, log_focal, known, sigma, shared)
+    return Proportion(*(_operator(*arguments) if torch.compiler.is_compiling() else _solve_proportion(*arguments)))
+
+
+def _solve_proportion(
+    quads: Tensor, jitters: Tensor, usable: Tensor, log_focal: Tensor, known: Tensor, sigma: float, shared: bool
+) -> Proportion:
     batch, count = quads.shape[:2]
     kept = usable[..., None].to(quads)
     like: dict[str, Any] = {"dtype": quads.dtype, "device": quads.device}
@@ -118,6 +126,15 @@ def solve_proportion(
         _first_sigma(own_normal, prior[:, :2]),
         _first_sigma(own_normal, unknown.expand(batch, 2)),
     )
+
+
+_operator = define_operator(
+    "solve_proportion",
+    "Tensor quads, Tensor jitters, Tensor usable, Tensor log_focal, Tensor known, float sigma, bool shared",
+    len(Proportion._fields),
+    _solve_proportion,
+    lambda quads, *others: tuple(quads.new_empty(quads.shape[0]) for _ in Proportion._fields),
+)
 
 
 def _start(quads: Tensor, kept: Tensor, spread: Tensor, centre: Tensor, scatter: Tensor) -> Tensor:

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from diar_ops._boxes import box_sum
 from diar_ops._checks import widest_dtype
 from diar_ops._pixels import constant, image_gradient
-from diar_ops.geometry._boxes import box_sum
 
 #: Side of a block, in pixels of a level.
 BLOCK = 6

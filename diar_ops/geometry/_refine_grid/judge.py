@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from diar_ops._boxes import box_sum
 from diar_ops._types import RefinedGrid
-from diar_ops.geometry._boxes import box_sum
 from diar_ops.geometry._refine.blocks import Blocks, block_weights, correlation, displacement, textured
 from diar_ops.geometry._refine_grid.prior import monomials
 from diar_ops.geometry._refine_grid.solve import GridFrame, information, solve_grid

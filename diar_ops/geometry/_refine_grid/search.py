@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from diar_ops.geometry._boxes import box_sum
+from diar_ops._boxes import box_sum
 from diar_ops.geometry._refine_grid.solve import GridFrame, solve_step
 from diar_ops.geometry._spline import EXTRA
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from diar_ops._batching import call_in_batch, register_batching
+from diar_ops._custom_op import custom_op
 from diar_ops.matching._mutual_nearest.nearest import augment, tiles
 
 _Slices = tuple[slice, slice]
@@ -25,7 +26,7 @@ def _tile_slices(set0: Tensor, set1: Tensor) -> Iterator[tuple[_Slices, _Slices]
         yield (items, slice(i, i + tr)), (items, slice(j, j + tc))
 
 
-@torch.library.custom_op("diar_ops::dual_logsumexp", mutates_args=())
+@custom_op("dual_logsumexp")
 def _dual_logsumexp(set0: Tensor, set1: Tensor) -> tuple[Tensor, Tensor]:
     lse0, lse1 = (x.new_full(x.shape[:2], -torch.inf) for x in (set0, set1))
     for rows, columns in _tile_slices(set0, set1):
@@ -40,7 +41,7 @@ def _(set0: Tensor, set1: Tensor) -> tuple[Tensor, Tensor]:
     return set0.new_empty(set0.shape[:2]), set1.new_empty(set1.shape[:2])
 
 
-@torch.library.custom_op("diar_ops::dual_logsumexp_backward", mutates_args=())
+@custom_op("dual_logsumexp_backward")
 def _backward(
     grad0: Tensor, grad1: Tensor, set0: Tensor, set1: Tensor, lse0: Tensor, lse1: Tensor
 ) -> tuple[Tensor, Tensor]:

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from diar_ops._batching import register_batching
+from diar_ops._custom_op import custom_op
 
 #: Elements of one tile. On a CPU 16 MiB of float32 stay in the last cache, and each tile is large
 #: enough that threads rarely wait for each other; a GPU wants to be filled.
@@ -60,7 +61,7 @@ def _whole_groups(size: int) -> int:
     return max(GROUP, size // GROUP * GROUP)
 
 
-@torch.library.custom_op("diar_ops::nearest_both_ways", mutates_args=())
+@custom_op("nearest_both_ways")
 def _nearest_both_ways(
     unit0: Tensor, bias0: Tensor, unit1: Tensor, bias1: Tensor, second: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:

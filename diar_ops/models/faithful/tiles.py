@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
+from diar_ops._threads import map_threads
 from diar_ops._types import Restored
 from diar_ops.models.faithful.estimates import Evidence, Light
 from diar_ops.models.faithful.light import whole_view
@@ -124,11 +125,10 @@ def gather_light(
     network: _Network, warpers: Sequence[Warper], size: tuple[int, int], progress: Callable[[int, int], None]
 ) -> Light:
     """Estimate the light of frames of (height, width), each of which has a warper of its own."""
-    parts = []
-    for done, warper in enumerate(warpers):
-        parts.append(whole_view(*warper((0, 0, *size))))
-        progress(done + 1, len(warpers))
-    weight = next(network.parameters())
+    parts, weight = [], next(network.parameters())
+    for part in map_threads(lambda warper: whole_view(*warper((0, 0, *size))), warpers, weight.device):
+        parts.append(part)
+        progress(len(parts), len(warpers))
     frames = torch.cat([part.frames for part in parts], dim=1)
     valid = torch.cat([part.valid for part in parts], dim=1).to(weight.device)
     return _moved(network.estimate_light(frames.to(weight), valid), frames.device)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
+from heapq import heappop, heappush
 
 import torch
 from torch import Tensor
@@ -47,7 +49,7 @@ def choose_reference(pairs: PairMatches, sharpness: Tensor, sizes: Tensor) -> in
             perspectives[t].append(perspective(H_other_t, sizes[t]))
             content[t].append(points[inliers[p]].to(torch.float64))
     scores = {}
-    for t in largest_component(index, number, count):
+    for t in largest_component(index, count):
         reach = chain_to_reference(index, homographies, number, count, t)
         inside = [_share_inside(torch.cat(content[s]), H, sizes[t]) for s, H in reach.items() if s != t and content[s]]
         connection = float((support[t] / support.max().clamp_min(1)).sqrt())
@@ -80,39 +82,32 @@ def chain_to_reference(
     The path maximises reliability: each pair costs the inverse of its support, so that one strong
     detour beats a weak direct pair.
     """
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import dijkstra
-
-    if len(index) == 0:
-        return {reference: torch.eye(3, dtype=torch.float64)}
-    step = {}
-    for (i, j), H in zip(index.tolist(), homography_j_i, strict=True):
-        step[j, i] = H
-        step[i, j] = torch.linalg.inv(H)
-    cost = 1.0 / inliers.to(torch.float64).numpy()
-    graph = coo_matrix((cost, (index[:, 0].numpy(), index[:, 1].numpy())), shape=(count, count))
-    distance, previous = dijkstra(graph.tocsr(), directed=False, indices=reference, return_predecessors=True)
+    step: dict[tuple[int, int], Tensor] = {}
+    costs: dict[int, dict[int, float]] = defaultdict(dict)
+    for (i, j), H, number in zip(index.tolist(), homography_j_i, inliers.tolist(), strict=True):
+        step[j, i], step[i, j] = H, torch.linalg.inv(H)
+        costs[i][j] = costs[j][i] = 1 / number
     chained: dict[int, Tensor] = {}
-    for t in sorted(range(count), key=lambda t: distance[t]):
-        if t == reference:
-            chained[t] = torch.eye(3, dtype=torch.float64)
-        elif distance[t] < float("inf"):
-            parent = int(previous[t])
-            chained[t] = chained[parent] @ step[parent, t]
+    queue = [(0.0, reference, reference)]  # Dijkstra's: cost to a frame, the frame, the one before it
+    while queue:
+        cost, t, before = heappop(queue)
+        if t in chained:
+            continue
+        chained[t] = torch.eye(3, dtype=torch.float64) if t == before else chained[before] @ step[before, t]
+        for u in costs[t].keys() - chained.keys():
+            heappush(queue, (cost + costs[t][u], u, t))
     return chained
 
 
-def largest_component(index: Tensor, inliers: Tensor, count: int) -> list[int]:
-    """Return the connected frames with the most support, or all frames if no pair is verified."""
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
+def largest_component(index: Tensor, count: int) -> list[int]:
+    """Return the largest group of connected frames, or all frames if no pair is verified."""
     if len(index) == 0:
         return list(range(count))
-    graph = coo_matrix((inliers.numpy(), (index[:, 0].numpy(), index[:, 1].numpy())), shape=(count, count))
-    _, label = connected_components(graph, directed=False)
+    label = list(range(count))
+    for i, j in index.tolist():
+        label = [label[i] if name == label[j] else name for name in label]
     groups: dict[int, list[int]] = {}
-    for t, group in enumerate(label.tolist()):
+    for t, group in enumerate(label):
         groups.setdefault(group, []).append(t)
     return max(groups.values(), key=len)
 

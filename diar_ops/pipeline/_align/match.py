@@ -16,7 +16,7 @@ from diar_ops._errors import DtypeError
 from diar_ops._types import FeatureMap, Matches
 from diar_ops.matching import DenseDescriptor, DenseSIFT, image_pyramid, level_features, match_pyramid
 from diar_ops.models import load_descriptor
-from diar_ops.pipeline._batches import batches
+from diar_ops.pipeline._batches import map_batches
 from diar_ops.pipeline._frames import WorkingCopy, hide_invalid
 from diar_ops.pipeline.options import AlignOptions
 
@@ -159,9 +159,13 @@ class DescriptorMatcher(NamedTuple):
     def prepare(self, copies: Sequence[WorkingCopy]) -> Iterator[tuple[int, Levels]]:
         """Yield the feature maps of each copy."""
         elements = [_ELEMENTS_PER_PIXEL * copy.image[:, 0].numel() for copy in copies]
-        for group in batches([copy.size for copy in copies], elements, _device(copy.image for copy in copies)):
+        device = _device(copy.image for copy in copies)
+
+        def describe(group: list[int]) -> list[FeatureMap]:
             images = torch.cat([hide_invalid(copies[i].image, copies[i].valid) for i in group])
-            levels = describe_images(images, self.descriptor, scales=self.scales)
+            return describe_images(images, self.descriptor, scales=self.scales)
+
+        for group, levels in map_batches(describe, [copy.size for copy in copies], elements, device):
             for row, i in enumerate(group):
                 yield i, [_rows(level, slice(row, row + 1)) for level in levels]
 
@@ -170,11 +174,15 @@ class DescriptorMatcher(NamedTuple):
         keys = [tuple(_cells_of(level) for levels in pair for level in levels) for pair in pairs]
         cells = [[sum(x.descriptors[:, 0].numel() for x in levels) for levels in pair] for pair in pairs]
         elements = [count0 * count1 for count0, count1 in cells]
-        for group in batches(keys, elements, _device(pair[0][0].descriptors for pair in pairs)):
+        device = _device(pair[0][0].descriptors for pair in pairs)
+
+        def match(group: list[int]) -> Matches:
             stacked = [
                 [_stacked(maps) for maps in zip(*(pairs[i][side] for i in group), strict=True)] for side in (0, 1)
             ]
-            matches = match_pyramid(*stacked, subpixel=True, max_matches=self.max_matches)
+            return match_pyramid(*stacked, subpixel=True, max_matches=self.max_matches)
+
+        for group, matches in map_batches(match, keys, elements, device):
             for row, i in enumerate(group):
                 yield i, Matches(*(field[row : row + 1] for field in matches))
 

@@ -265,8 +265,7 @@ def _outside_largest_component(pairs: PairMatches, copies: Sequence[WorkingCopy 
     verified = pairs.estimate.success
     component: list[int] = []
     if verified.any():
-        support = pairs.estimate.inliers.sum(dim=1)
-        component = largest_component(pairs.frames[verified], support[verified], len(copies))
+        component = largest_component(pairs.frames[verified], len(copies))
     return [t for t, c in enumerate(copies) if c is not None and t not in component]
 
 

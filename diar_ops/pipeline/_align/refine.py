@@ -18,7 +18,7 @@ from diar_ops.pipeline._align.match import Descriptor
 from diar_ops.pipeline._align.oriented import differ_in_size, refine_on_smaller
 from diar_ops.pipeline._align.rivals import Look, look_at
 from diar_ops.pipeline._align.verify import INDEPENDENCE_CELLS
-from diar_ops.pipeline._batches import batches
+from diar_ops.pipeline._batches import map_batches
 from diar_ops.pipeline._frames import WorkingCopies, WorkingCopy, hide_invalid, host_generator, smaller_copy
 
 #: Of the distances that Alignment.spread reports.
@@ -132,7 +132,8 @@ def refine_pairs(
     """
     keys = [(copies.kind(pair.frame0), copies.kind(pair.frame1)) for pair in pairs]
     elements = [ELEMENTS_PER_PIXEL * (copies.pixels(pair.frame0) + copies.pixels(pair.frame1)) for pair in pairs]
-    for group in batches(keys, elements, copies.device):
+
+    def refine(group: list[int]) -> list[RefinedHomography]:
         copies0, copies1 = [copies[pairs[i].frame0] for i in group], [copies[pairs[i].frame1] for i in group]
         H = torch.stack(
             [
@@ -142,15 +143,18 @@ def refine_pairs(
         )
         unequal = [differ_in_size(h, *sides) for h, *sides in zip(H, copies0, copies1, strict=True)]
         if any(unequal):
-            for k, i in enumerate(group):
-                refine = refine_on_smaller if unequal[k] else _refine_pixels
-                yield i, refine(copies0[k], copies1[k], H[k], levels=levels, max_iterations=max_iterations)
-            continue
+            return [
+                (refine_on_smaller if differ else _refine_pixels)(*pair, levels=levels, max_iterations=max_iterations)
+                for differ, *pair in zip(unequal, copies0, copies1, H, strict=True)
+            ]
         (image0, valid0), (image1, valid1) = _stack(copies0), _stack(copies1)
         refined = refine_homography(
             image0, image1, H.to(copies.device), valid0, valid1, levels=levels, max_iterations=max_iterations
         )
-        yield from zip(group, _split(refined), strict=True)
+        return _split(refined)
+
+    for group, refined in map_batches(refine, keys, elements, copies.device):
+        yield from zip(group, refined, strict=True)
 
 
 def _stack(copies: Sequence[WorkingCopy]) -> tuple[Tensor, Tensor | None]:

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from diar_ops._pixels import image_size
+from diar_ops._threads import map_threads
 from diar_ops._types import PairMatches, RefinedHomography
 from diar_ops.pipeline._align.graph import shared_share
 from diar_ops.pipeline._align.match import Descriptor
 from diar_ops.pipeline._align.refine import Anchor, PairOfFrames, RefinedFrame, refine_frame, refine_pairs
-from diar_ops.pipeline._frames import Progress, WorkingCopies, WorkingCopy, silent
+from diar_ops.pipeline._frames import Progress, WorkingCopies, WorkingCopy, silent, split_generator
 
 #: Placed frames that a refused one is tried over, those with most support.
 _ANCHORS = 2
@@ -58,15 +59,19 @@ def refine_frames(
     tried: set[tuple[int, int]] = set()
 
     def refine_over_reference(members: list[int]) -> None:
-        # In order, whatever goes together: what is random in one frame hangs on what was drawn before.
-        waiting, done = {}, 0
-        for index, straight in refine_pairs([PairOfFrames(t, reference, initial[t]) for t in members], copies):
-            waiting[index] = straight
-            while done in waiting:
-                t = members[done]
-                refined[t] = _refine_either_way_up(copies[t], anchor, initial[t], generator, waiting.pop(done))
-                done += 1
-                progress("refining", len(refined), len(others))
+        straight: dict[int, RefinedHomography] = {}
+        if copies.device.type != "cpu":  # together; on a CPU each frame goes its whole way alone
+            pairs_of_frames = [PairOfFrames(t, reference, initial[t]) for t in members]
+            straight = {members[i]: found for i, found in refine_pairs(pairs_of_frames, copies)}
+
+        def refine(item: tuple[int, torch.Generator]) -> RefinedFrame:
+            t, drawn = item
+            return _refine_either_way_up(copies[t], anchor, initial[t], drawn, straight.get(t))
+
+        items = zip(members, split_generator(generator, len(members)), strict=True)
+        for t, frame in zip(members, map_threads(refine, items, copies.device), strict=True):
+            refined[t] = frame
+            progress("refining", len(refined), len(others))
 
     for members in ([t for t in others if t not in far], sorted(far)):
         refine_over_reference([t for t in members if t not in refined])
@@ -109,7 +114,7 @@ def _refine_either_way_up(
     anchor: Anchor,
     homography_anchor_frame: Tensor,
     generator: torch.Generator | None,
-    straight: RefinedHomography,
+    straight: RefinedHomography | None,
 ) -> RefinedFrame:
     """Refine a frame; where that fails, upside down: lines of text and tiles match both ways."""
     result = refine_frame(copy, anchor, homography_anchor_frame, generator, straight)

@@ -168,9 +168,9 @@ def _propose(photo: Look, anchor: Look) -> list[tuple[int, int, float]]:
 
 def _fast_length(least: int) -> int:
     """Return a length of at least so many numbers whose transform is fast."""
-    from scipy.fft import next_fast_len
+    import cv2
 
-    return int(next_fast_len(least, real=True))
+    return int(cv2.getOptimalDFTSize(least))
 
 
 def _shift(plane: Tensor, x: int, y: int) -> Tensor:

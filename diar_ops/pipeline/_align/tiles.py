@@ -14,7 +14,7 @@ from diar_ops.geometry import refine_homography, transform_points
 from diar_ops.pipeline._align.adjust import AdjustedFrames
 from diar_ops.pipeline._align.refine import ELEMENTS_PER_PIXEL, RELIABILITY_BOUNDS
 from diar_ops.pipeline._align.tie_points import TiePoints
-from diar_ops.pipeline._batches import batches
+from diar_ops.pipeline._batches import map_batches
 from diar_ops.pipeline._frames import Frame, Progress
 from diar_ops.pipeline._warp import warp_windows
 
@@ -52,14 +52,16 @@ def refine_in_tiles(
     size_of = [image_size(frame.image) for frame in frames]
     places = [_tile_corners(adjusted.lens.undistort(t.points1, t.frame1).points, size_of[t.frame1]) for t in ties]
     elements = [ELEMENTS_PER_PIXEL * TILE * TILE * len(corners) for corners in places]
-    done = 0
-    for group in batches([None] * len(ties), elements, device):
+
+    def refine(group: list[int]) -> dict[int, TiePoints | None]:
         tiled = [i for i in group if places[i]]
         cut = [_cut_pair(ties[i], frames, adjusted, places[i], device) for i in tiled]
-        for i, tile_matches in zip(tiled, _refine_tiles(cut), strict=True):
-            result = _tie_points(ties[i], tile_matches, places[i], adjusted)
-            if result is not None:
-                refined[i] = result
+        found = zip(tiled, _refine_tiles(cut), strict=True)
+        return {i: _tie_points(ties[i], tile_matches, places[i], adjusted) for i, tile_matches in found}
+
+    done = 0
+    for group, results in map_batches(refine, [None] * len(ties), elements, device):
+        refined |= {i: result for i, result in results.items() if result is not None}
         done += len(group)
         progress("looking closer", done, len(ties))
     return [refined[i] for i in sorted(refined)]

@@ -1,4 +1,4 @@
-"""Sums over squares of pixels, shared by local_contrast and refine_homography."""
+"""Sums over squares of pixels."""
 
 from __future__ import annotations
 
