@@ -22,13 +22,14 @@ from diar_ops._module import OpModule
 from diar_ops._types import RefinedGrid
 from diar_ops.geometry._matrix3 import invert
 from diar_ops.geometry._operator import define_operator
-from diar_ops.geometry._refine.blocks import Blocks, block_weights
+from diar_ops.geometry._refine.blocks import Blocks, block_weights, correlation
 from diar_ops.geometry._refine.checks import batch_of, check_levels, check_pair, describer
 from diar_ops.geometry._refine.gauss_newton import Features, ImagePair, needs_antialias
 from diar_ops.geometry._refine.pyramid import MaskedLevel, build_pyramids, first_level, level_matrix, start_estimates
-from diar_ops.geometry._refine_grid.judge import judge
+from diar_ops.geometry._refine_grid.judge import MIN_CORRELATION, judge
 from diar_ops.geometry._refine_grid.search import CostVolume
 from diar_ops.geometry._refine_grid.solve import GridFrame, solve_grid
+from diar_ops.geometry._refine_grid.support import Support
 from diar_ops.geometry._spline import EXTRA
 
 #: A step whose displacements are shorter, in pixels of a level in the root of their mean square, is
@@ -67,6 +68,13 @@ def refine_grid(
     bends steeply, as at the edge of a raised frame, and leaves its affine part free, since the
     homography may be one that fits a part of the picture only: where nothing is seen, the field
     goes on smoothly and falls to what a homography would leave.
+
+    What stands beside a picture lies at another depth, and is no part of its bend. A grid that
+    stretches, shears or turns a cell by more than 35 % against a quadratic map, or takes it by more
+    than 4.5 % of the diagonal away from one, is torn: then only the cells count that hang together
+    with those where the homography fits best, that change by less than 20 %, and that are displaced
+    by 2 % of the diagonal at most. It is refined again on these alone, and falls to zero within two
+    cells beyond. So what surrounds the picture is laid as the homography lays it.
 
     The grid is the identity (all zeros, ``success`` False) unless it is more than noise and worth
     its while: the displacements that two halves of the pixels find alone correlate by at least 0.7;
@@ -184,13 +192,20 @@ def _refine(
         grid, after, steps = _steps(bent, grid, usable, max_iterations if level else max_iterations - tracked)
         iterations = iterations + steps
     before = bent.compare(torch.zeros_like(grid))
+    torn = bent.tear(grid, after)
+    # A GPU does not wait for the answer: no step is taken of others.
+    if grid.device.type != "cpu" or read_number(torn.any()):
+        grid, again, steps = _steps(bent, grid, usable & torn, max_iterations)
+        after, before, iterations = after.where(torn, again), bent.frame.inside(before), iterations + steps
     if tracked:
         pair = ImagePair(source, destination, describe, antialias)
         live = _BentPair(pair, H, 0, destination.size, cells, smoothness, shapes)
+        live.frame = bent.frame
         for _ in range(tracked):
             grid = grid + live.step(live.compare(grid), grid)
         iterations = iterations + tracked * usable
         after = bent.compare(grid.detach())
+    grid = bent.cut(grid)
     return judge(grid, after, before, bent.frame, iterations, usable, homography_dst_src.dtype)
 
 
@@ -226,7 +241,24 @@ class _BentPair:
 
     def compare(self, grid: Tensor) -> Blocks:
         """Return the sums over blocks under grids (B, 2, rows + 3, columns + 3)."""
-        return self.pair.compare(self.homography, **self._bend(grid * self.scale))
+        return self.frame.inside(self.pair.compare(self.homography, **self._bend(grid * self.scale)))
+
+    def tear(self, grid: Tensor, blocks: Blocks) -> Tensor:
+        """Return the items (B,) bool whose grid tears; from now on it ends where it does. On the finest level only.
+
+        Args:
+            grid: As found.
+            blocks: Under it.
+        """
+        alike = torch.where(correlation(blocks) > MIN_CORRELATION, blocks.power, 0)
+        agrees, texture = (self.frame.in_cells(x.detach()) for x in (alike, blocks.power))
+        support = Support.of(grid, agrees, texture, self.span)
+        self.frame = self.frame._replace(support=support)
+        return support.torn
+
+    def cut(self, grid: Tensor) -> Tensor:
+        """Return grids that end where they tear."""
+        return grid if self.frame.support is None else self.frame.support.cut(grid)
 
     def search(self, grid: Tensor, *, far: bool) -> Tensor:
         """Return grids found by trying displacements of whole pixels, as they were where that fits no better."""
@@ -237,7 +269,7 @@ class _BentPair:
         return volume.fit(points, self.span, self.smoothness, self.shapes).to(grid) / self.scale
 
     def _bend(self, points: Tensor) -> dict[str, Any]:
-        return {"grid": points.to(self.pair.source.image.dtype), "grid_size": self.span}
+        return {"grid": self.cut(points).to(self.pair.source.image.dtype), "grid_size": self.span}
 
     def step(self, blocks: Blocks, grid: Tensor) -> Tensor:
         """Return the step of the grid that blocks under it ask for."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -174,6 +175,35 @@ class TestRefineGrid(OpTests):
         found = refine_grid(source.clamp(0, 1), destination.clamp(0, 1), EYE)
         assert found.success
         assert off(found.grid, field).median() < 0.15
+
+    @pytest.mark.parametrize("parallax", [8, 12, 16])
+    def test_oracle_ends_where_the_picture_does(self, parallax: int) -> None:
+        """Beside a bent picture stands what is farther away, and moves by other pixels between the photos."""
+        source, destination, field = bent_pair("grid picture", 2.0)
+        room = texture("grid beside", 1, 3, SIZE[0], 100)
+        one, two = (
+            torch.cat((image, room[..., left : left + 58]), -1)
+            for image, left in ((source, 0), (destination, parallax))
+        )
+        found = refine_grid(noisy(one, "one"), noisy(two, "two"), EYE, cells=(10, 16))
+        assert found.success
+        rows, columns = (torch.arange(n, dtype=torch.float64) for n in one.shape[-2:])
+        moved = DisplacementGrid(found.grid, (one.shape[-2], one.shape[-1])).at(rows, columns)[0]
+        inside = (moved[..., : SIZE[1]] - field).norm(dim=0)[6:-6, 6:-14]
+        assert inside.median() < 0.08
+        assert inside.quantile(0.95) < 0.2
+        assert found.grid.norm(dim=1).max() <= 0.02 * math.hypot(*one.shape[-2:])
+        assert (moved[..., -15:] == 0).all()
+        assert (found.certainty[0, :, -5:] == 0).all()
+
+    def test_cardinality_a_torn_item_leaves_the_others(self) -> None:
+        source, destination, _ = bent_pair("grid untorn", 2.0)
+        torn = destination.clone()
+        torn[..., 100:] = destination[..., 100:].roll(12, -2)
+        one, two = torch.cat((source, source)), torch.cat((torn, destination))
+        both, alone = refine_grid(one, two, EYE), refine_grid(source, destination, EYE)
+        torch.testing.assert_close(both.grid[1], alone.grid[0], rtol=0, atol=1e-9)
+        assert both.grid[0].norm(dim=0).max() <= 0.02 * math.hypot(*SIZE)
 
     def test_oracle_nothing_seen_is_affine(self) -> None:
         source, destination, field = bent_pair("grid half seen", 2.0)

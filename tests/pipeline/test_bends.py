@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -78,6 +80,29 @@ def test_flat_sequences_are_as_without(bent: list[Tensor]) -> None:
     with_bends, without = (align_sequence(flat, reference=0, bends=bends) for bends in ("auto", "none"))
     assert with_bends.grid is None
     assert torch.equal(with_bends.homography_reference_frame, without.homography_reference_frame)
+
+
+def test_what_stands_beside_the_picture_stays() -> None:
+    """The picture is bent by up to 2 pixels, and the room beside it lies deeper."""
+    source, destination, field = bent_pair("bent beside", 2.0)
+    room = texture("bent room", 1, 3, SIZE[0], 100)
+    shots = ((destination, 0), (source, 12), (0.8 * source, 16), (0.9 * source, 14))
+    frames = [torch.cat((image, room[..., left : left + 50]), -1)[0].float() for image, left in shots]
+    alignment = align_sequence(frames, reference=0, bends="auto")
+    assert alignment.success.all()
+    assert alignment.grid is not None
+    size = alignment.size
+    assert alignment.grid.norm(dim=1).max() <= 0.021 * math.hypot(*size)
+    y, x = torch.meshgrid(*(torch.arange(n, dtype=torch.float64) for n in size), indexing="ij")
+    points = torch.stack((x, y, torch.ones_like(x)), -1)
+    for t in range(1, 4):
+        moved = grid_displacement(alignment.grid[t].double(), size)
+        assert moved[..., -25:].norm(dim=0).mean() < 2  # of 12 to 16 that the room has moved
+        laid = torch.cat((points[..., :2] + moved.movedim(0, -1), points[..., 2:]), -1)
+        seen = laid @ torch.linalg.inv(alignment.homography_reference_frame[t]).mT
+        true = points[:, : SIZE[1], :2] + field.movedim(0, -1)
+        error = (seen[..., :2] / seen[..., 2:])[:, : SIZE[1]] - true
+        assert error.norm(dim=-1)[6:-6, 6:-20].median() < 0.1
 
 
 def test_none_looks_for_none(bent: list[Tensor]) -> None:

@@ -12,7 +12,7 @@ from diar_ops.geometry._refine_grid.prior import monomials
 from diar_ops.geometry._refine_grid.solve import GridFrame, information, solve_grid
 
 #: Correlation from which on a block agrees, and blocks that must: as of a homography.
-_MIN_CORRELATION, _MIN_BLOCKS = 0.6, 8
+MIN_CORRELATION, _MIN_BLOCKS = 0.6, 8
 #: Side of the squares of blocks of which every other one belongs to the same half.
 _PATCH = 2
 #: By how much the mean correlation may fall: interpolation between pixels blurs.
@@ -124,7 +124,7 @@ def _median_over(values: Tensor, of: Tensor) -> Tensor:
 
 def _agreeing(blocks: Blocks) -> Tensor:
     """Return (B, n) bool, the textured blocks that look alike."""
-    return textured(blocks) & blocks.known & (correlation(blocks) > _MIN_CORRELATION)
+    return textured(blocks) & blocks.known & (correlation(blocks) > MIN_CORRELATION)
 
 
 def _agreement(blocks: Blocks, agrees: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from diar_ops._checks import widest_dtype
 from diar_ops.geometry._refine.blocks import BLOCK, Blocks, displacement, textured
 from diar_ops.geometry._refine_grid.prior import Prior
+from diar_ops.geometry._refine_grid.support import Support
 from diar_ops.geometry._spline import EXTRA, spline_basis
 
 #: Variance of a block's motion relative to that of independent pixels: blocks beside each other
@@ -29,11 +30,14 @@ class GridFrame(NamedTuple):
         by_row: (rows of blocks, rows + 3) weights of the control points.
         by_column: (columns of blocks, columns + 3).
         prior: What is expected of the control points.
+        support: Where the grids hold; ``None`` for everywhere. Where they do not, control points are
+            those before they are cut off.
     """
 
     by_row: Tensor
     by_column: Tensor
     prior: Prior
+    support: Support | None = None
 
     @classmethod
     def over(
@@ -60,15 +64,34 @@ class GridFrame(NamedTuple):
         grid = self.by_row @ points.to(self.by_row) @ self.by_column.mT
         return grid.flatten(2).mT
 
-    def certainty(self, tensor: Tensor) -> Tensor:
-        """Return (B, rows, columns) from what blocks know, see :attr:`RefinedGrid.certainty`."""
+    def inside(self, blocks: Blocks) -> Blocks:
+        """Return blocks of which those where the grids do not hold know nothing."""
+        if self.support is None:
+            return blocks
+        rows, columns = self._cells()
+        held = (rows @ self.support.cells.to(rows) @ columns.mT).flatten(1).to(blocks.tensor)
+        tensor, pull = blocks.tensor * held[..., None, None], blocks.pull * held[..., None]
+        return blocks._replace(tensor=tensor, pull=pull, known=blocks.known & (held > 0))
+
+    def in_cells(self, values: Tensor) -> Tensor:
+        """Return (B, rows, columns), the sums over the cells of values (B, n) of blocks."""
+        rows, columns = self._cells()
+        return rows.mT @ values.reshape(len(values), len(rows), len(columns)).to(rows) @ columns
+
+    def _cells(self) -> tuple[Tensor, Tensor]:
+        """Return (rows of blocks, rows) and (columns of blocks, columns), 1 where a block's centre lies."""
         inside = []
         for basis in (self.by_row, self.by_column):
-            # A block counts where its centre lies: between the two middle ones of its four points.
+            # Between the two middle ones of its four points.
             cell = basis.unfold(1, 2, 1).sum(-1)[:, 1:-1].argmax(1)
             ordinal = torch.arange(basis.shape[1] - EXTRA, device=basis.device)
             inside.append((cell[:, None] == ordinal).to(basis.dtype))
         rows, columns = inside
+        return rows, columns
+
+    def certainty(self, tensor: Tensor) -> Tensor:
+        """Return (B, rows, columns) from what blocks know, see :attr:`RefinedGrid.certainty`."""
+        rows, columns = self._cells()
         grid = tensor.reshape(len(tensor), len(rows), len(columns), 4).permute(0, 3, 1, 2)
         xx, xy, _, yy = (rows.mT @ grid @ columns).unbind(1)
         half = (xx + yy) / 2
@@ -124,10 +147,16 @@ def solve_step(tensor: Tensor, push: Tensor, points: Tensor, frame: GridFrame) -
     normal = pairs[0].mT @ tensor @ pairs[1]  # [B, 4, rows * rows, columns * columns]
     normal = normal.reshape(batch, 2, 2, rows, rows, columns, columns)
     normal = normal.permute(0, 1, 3, 5, 2, 4, 6).reshape(batch, 2 * count, 2 * count)
+    if frame.support is not None:
+        held = frame.support.points.to(normal).flatten(1).repeat(1, 2)
+        normal = normal * held[:, :, None] * held[:, None, :]
     prior = frame.prior.at(points.to(normal))
     normal = normal + torch.stack((F.pad(prior, (0, count)), F.pad(prior, (count, 0))), 1).flatten(1, 2)
     push = push.reshape(batch, h, w, 2).permute(0, 3, 1, 2)
-    right = (frame.by_row.mT @ push @ frame.by_column).reshape(batch, 2, count)
+    right = frame.by_row.mT @ push @ frame.by_column
+    if frame.support is not None:
+        right = right * frame.support.points.to(right)
+    right = right.reshape(batch, 2, count)
     right = right - points.to(right).reshape(batch, 2, count) @ prior
     factor, _ = torch.linalg.cholesky_ex(normal)
     step = torch.cholesky_solve(right.reshape(batch, 2 * count, 1), factor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import cached_property
 
@@ -29,6 +30,9 @@ _CELLS, _LEAST_CELLS = 16, 4
 #: Rounds in which all frames are looked at jointly; how much smoother what their shapes do not
 #: explain is; and by how much less of the texture may agree with shapes: of the frame's own noise.
 _JOINT_ROUNDS, _JOINT_SMOOTHNESS, _AGREEMENT_NOISE = 2, 10.0, 0.02
+#: If the grids of so large a share of the frames end somewhere, the scene is deep, and those that do
+#: not end are bounded by this share of the diagonal.
+_DEEP, _LONGEST = 0.5, 0.021
 #: Of a frame that agrees only under its grid: the least reliability of the grid.
 _LEAST_RELIABILITY = 0.95
 
@@ -112,16 +116,30 @@ def _find_grids(
         return RefinedGrid(*(torch.cat(field)[order] for field in zip(*parts, strict=True)))
 
     found = search(0)
+    ending = _ends(found)
+    deep = bool(ending.any()) and float(ending[found.success].double().mean()) >= _DEEP
     for number in range(1, 1 + _JOINT_ROUNDS):
         shapes = common_shapes(found)
         if shapes is None:
             break
         joint = search(number * len(others), predict_grids(found, shapes), shapes)
         better = joint.success & ~(found.success & (joint.agreement < found.agreement - _AGREEMENT_NOISE))
+        if deep:
+            # What shapes say of a frame runs on into what stands beside the picture.
+            better = better & (_ends(joint) | ~_ends(found))
         pairs = zip(found, joint, strict=True)
         found = RefinedGrid(*(torch.where(better.reshape(-1, *(1,) * (x.ndim - 1)), y, x) for x, y in pairs))
+    if deep:
+        within = found.grid.norm(dim=1).flatten(1).amax(1) <= _LONGEST * math.hypot(*target.small)
+        kept = found.success & (within | _ends(found))
+        found = found._replace(success=kept, grid=torch.where(kept[:, None, None, None], found.grid, 0))
     progress("looking for bends", count, count)
     return found
+
+
+def _ends(found: RefinedGrid) -> Tensor:
+    """Return (T,) bool, the grids that end somewhere: there they are exactly zero."""
+    return found.success & (found.grid == 0).all(1).flatten(1).any(1)
 
 
 class _Target:
