@@ -36,8 +36,8 @@ _MOST_PARTS = 4.0
 _STRIP_PIXELS = 2_000_000
 # Pictures of so many pixels over all frames are warped once and kept: 13 bytes each, twice.
 _WHOLE_PIXELS = 4_000_000
-# The same of windows with a margin, of which more is in memory at a time: about 60 bytes each.
-_FILLED_PIXELS = 16_000_000
+# The same of windows with a margin, and of windows with their margins, about 60 bytes each.
+_SQUARE_PIXELS, _FILLED_PIXELS = 4_000_000, 16_000_000
 # Strips that overlap begin at multiples of so many rows: a multiple of networks' strides and windows.
 _STRIP_STEP = 64
 
@@ -216,11 +216,10 @@ def _windows(size: tuple[int, int], frames: int, margin: int) -> list[tuple[int,
     """Cut a picture into windows (top, left, height, width): strips; about squares where a margin is worked on, too."""
     height, width = size
     rows, columns = max(1, min(height, math.ceil(_STRIP_PIXELS / (width * frames)))), width
-    if margin and height * width * frames > _FILLED_PIXELS:
-        side = max(margin, math.isqrt(_FILLED_PIXELS // frames) - 2 * margin)
+    if margin:
+        side, around = (math.isqrt(pixels // frames) for pixels in (_SQUARE_PIXELS, _FILLED_PIXELS))
+        side = max(margin, min(side, around - 2 * margin))
         rows, columns = (math.ceil(n / math.ceil(n / side)) for n in size)
-    elif margin:
-        rows = height
     return [
         (top, left, min(rows, height - top), min(columns, width - left))
         for top in range(0, height, rows)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from diar_ops import Alignment, reconstruct_sequence, relative_sharpness, ssim
-from diar_ops.pipeline import AGGREGATORS
+from diar_ops.pipeline import AGGREGATORS, reconstruct
 from diar_ops.pipeline._sharpness import SharedDetail, share_detail, survey_sharpness
 from diar_ops.pipeline._warp import AlignedSequence
 from tests.harness import assert_close, generator
@@ -124,6 +124,27 @@ def test_windows_do_not_show() -> None:
     part, valid = shared.warp((20, 33, 41, 50))
     assert valid.all()
     assert_close(part, whole[..., 20:61, 33:83], atol=2e-3)
+
+
+def test_squares_with_their_margins_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    photos = photos_of(picture(5), (0, 2, 0, 0), 5)
+    whole = reconstruct_sequence(photos, aligned(4), aggregator="mean")
+    monkeypatch.setattr(reconstruct, "_SQUARE_PIXELS", 1)  # as small as the margin lets them be
+    steps: list[tuple[str, int, int]] = []
+    squares = reconstruct_sequence(photos, aligned(4), aggregator="mean", progress=lambda *step: steps.append(step))
+    assert steps == [("putting together", done, 4) for done in (1, 2, 3, 4)]
+    assert torch.equal(squares.coverage, whole.coverage)
+    assert_close(squares.image, whole.image, atol=2e-3)
+    assert (squares.image - whole.image).abs().mean() < 1e-5
+
+
+def test_what_no_frame_lacks_is_not_filled() -> None:
+    soft = share_detail(sequence(photos_of(picture(6), (0, 2, 0), 6)), torch.ones(3, 3))
+    assert isinstance(soft, SharedDetail)
+    everywhere = [(0, size - 1) for size in SIZE]
+    assert soft.sharpness.is_filled(*everywhere)
+    sharp = soft.sharpness._replace(transfer=torch.ones_like(soft.sharpness.transfer))
+    assert not sharp.is_filled(*everywhere)
 
 
 def test_a_blurred_frame_that_is_alone_is_kept() -> None:
