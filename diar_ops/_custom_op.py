@@ -9,7 +9,7 @@ import torch
 
 _Library: Any = torch.library.Library  # whose methods have no types
 #: All operators of the library: ``torch.ops.diar_ops``.
-LIBRARY = _Library("diar_ops", "FRAGMENT")
+_LIBRARY = _Library("diar_ops", "FRAGMENT")
 
 
 class CustomOp:
@@ -28,8 +28,8 @@ class CustomOp:
     def __init__(self, name: str, function: Callable[..., Any], schema: str | None = None) -> None:
         self._name = f"diar_ops::{name}"
         schema = schema or torch.library.infer_schema(function, mutates_args=())
-        LIBRARY.define(name + schema, tags=(torch.Tag.pt2_compliant_tag,))
-        LIBRARY.impl(name, function, "CompositeExplicitAutograd")
+        _LIBRARY.define(name + schema, tags=(torch.Tag.pt2_compliant_tag,))
+        _LIBRARY.impl(name, function, "CompositeExplicitAutograd")
         self._operator = getattr(torch.ops.diar_ops, name)
 
     def __call__(self, *args: Any) -> Any:
@@ -37,16 +37,16 @@ class CustomOp:
 
     def register_fake(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Say which empty tensors stand for the results while a graph is traced; a decorator."""
-        torch.library.register_fake(self._name, function, lib=LIBRARY)
+        torch.library.register_fake(self._name, function, lib=_LIBRARY)
         return function
 
     def register_autograd(self, backward: Callable[..., Any], *, setup_context: Callable[..., Any]) -> None:
         """Give it a gradient, as :func:`torch.library.register_autograd`."""
-        torch.library.register_autograd(self._name, backward, setup_context=setup_context, lib=LIBRARY)
+        torch.library.register_autograd(self._name, backward, setup_context=setup_context, lib=_LIBRARY)
 
     def register_vmap(self, function: Callable[..., Any]) -> None:
         """Give it a batching rule, as :func:`torch.library.register_vmap`."""
-        torch.library.register_vmap(self._name, function, lib=LIBRARY)
+        torch.library.register_vmap(self._name, function, lib=_LIBRARY)
 
 
 def custom_op(name: str, schema: str | None = None) -> Callable[[Callable[..., Any]], CustomOp]:

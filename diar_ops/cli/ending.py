@@ -66,7 +66,6 @@ def exit_code(
         nothing of it.
     """
     set_up_process()
-    gc.freeze()  # what is loaded stays: no search, at the end neither, has to go through it
     gc.set_threshold(*_WORKING)
     try:
         if text := run():

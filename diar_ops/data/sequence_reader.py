@@ -154,6 +154,8 @@ def check_sequence_document(document: Any, path: str | PathLike[str] = DOCUMENT)
     Raises:
         ImageError: A field is missing or not as stated; one sentence names it.
     """
+    from diar_ops.scene.sample import KINDS  # only here: whoever reads photos does not wait for the renderer
+
     fields = _FieldChecker(Path(path))
     folder = fields.path.parent
     if not isinstance(document, dict) or document.get("format") != SEQUENCE_FORMAT:
@@ -168,8 +170,6 @@ def check_sequence_document(document: Any, path: str | PathLike[str] = DOCUMENT)
     known = version is not True and version in (VERSION, PANE_VERSION)
     fields.require(known, "version", f"{VERSION} or {PANE_VERSION}", version)
     kind = document.get("kind")
-    from diar_ops.scene.sample import KINDS  # only here: whoever reads photos does not wait for the renderer
-
     kinds = " or ".join(f'"{known}"' for known in KINDS)
     fields.require(kind is None or kind in KINDS, "kind", kinds, kind)
     label = fields.require_type(document.get("label"), dict, "label", "an object")

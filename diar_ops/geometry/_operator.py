@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diar_ops._custom_op import LIBRARY
+from diar_ops._custom_op import CustomOp
 
 
 def define_operator(
     name: str, arguments: str, outputs: int, kernel: Callable[..., Any], fake: Callable[..., Any]
-) -> Callable[..., Any]:
+) -> CustomOp:
     """Define the operator ``diar_ops::name``, differentiable as the function that computes it is.
 
     Its gradient runs ``kernel`` again and differentiates that: the graph around it keeps the
@@ -30,12 +30,6 @@ def define_operator(
         kernel: Computes the operator: a tensor, or several.
         fake: Returns empty tensors like those of ``kernel``.
     """
-    results = ", ".join(["Tensor"] * outputs)
-    LIBRARY.define(f"{name}({arguments}) -> ({results})", tags=(torch.Tag.pt2_compliant_tag,))
-    LIBRARY.define(
-        f"{name}_backward(Tensor?[] slopes, bool[] wanted, {arguments}) -> Tensor[]",
-        tags=(torch.Tag.pt2_compliant_tag,),
-    )
 
     # Without a kernel for autograd of its own, autograd works inside of an operator.
     def differentiate(slopes: list[Tensor | None], wanted: list[bool], *given: Any) -> list[Tensor]:
@@ -63,13 +57,15 @@ def define_operator(
         saved = iter(ctx.saved_tensors)
         given = [next(saved) if other is None else other[0] for other in ctx.others]
         wanted = list(ctx.needs_input_grad)
-        found = iter(getattr(torch.ops.diar_ops, f"{name}_backward")(list(slopes), wanted, *given))
+        found = iter(gradients(list(slopes), wanted, *given))
         return tuple(next(found) if w else None for w in wanted)
 
-    LIBRARY.impl(name, kernel, "CompositeExplicitAutograd")
-    LIBRARY.impl(f"{name}_backward", differentiate, "CompositeExplicitAutograd")
-    torch.library.register_fake(f"diar_ops::{name}", fake, lib=LIBRARY)
-    torch.library.register_fake(f"diar_ops::{name}_backward", fake_gradients, lib=LIBRARY)
-    torch.library.register_autograd(f"diar_ops::{name}", backward, setup_context=remember, lib=LIBRARY)
-    operator: Callable[..., Any] = getattr(torch.ops.diar_ops, name)
+    results = ", ".join(["Tensor"] * outputs)
+    operator = CustomOp(name, kernel, f"({arguments}) -> ({results})")
+    gradients = CustomOp(
+        f"{name}_backward", differentiate, f"(Tensor?[] slopes, bool[] wanted, {arguments}) -> Tensor[]"
+    )
+    operator.register_fake(fake)
+    gradients.register_fake(fake_gradients)
+    operator.register_autograd(backward, setup_context=remember)
     return operator

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from diar_ops.aggregate import median_aggregate
-from diar_ops.pipeline._warp import AlignedSequence, warp_windows
+from diar_ops.pipeline._warp import AlignedSequence, warp_windows, window_slices
 
 #: Octaves that are filled in pictures of up to 1024 pixels; of larger ones an octave more per octave.
 OCTAVES, OCTAVES_SIZE = 4, 1024
@@ -87,10 +87,9 @@ class SharedDetail:
         """Return what :meth:`AlignedSequence.warp` does, with all frames as sharp as the sharpest."""
         if self.sequence.whole is None or gain is not None:
             return self._fill(window, gain)
-        top, left, height, width = window
         frames, valid = self._whole
-        rows, columns = slice(top, top + height), slice(left, left + width)
-        return frames[..., rows, columns], valid[..., rows, columns]
+        part = (..., *window_slices(window))
+        return frames[part], valid[part]
 
     @cached_property
     def _whole(self) -> tuple[Tensor, Tensor]:
@@ -112,8 +111,8 @@ class SharedDetail:
         lit = frames if gain is not None else _expose(frames, self.gain)
         missing = missing_detail(lit[0], valid[0], self.sharpness, (first, begin))[None]
         frames = frames + (missing if gain is not None else missing / _contrast(self.gain, frames))
-        rows, columns = slice(top - first, top - first + height), slice(left - begin, left - begin + width)
-        return frames[..., rows, columns], valid[..., rows, columns]
+        part = (..., *window_slices((top - first, left - begin, height, width)))
+        return frames[part], valid[part]
 
 
 def share_detail(sequence: AlignedSequence, gain: Tensor) -> AlignedSequence | SharedDetail:

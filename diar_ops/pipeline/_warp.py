@@ -22,6 +22,12 @@ from diar_ops.pipeline._light_fields import EvenLight
 Box: TypeAlias = tuple[int, int, int, int]
 
 
+def window_slices(window: tuple[int, int, int, int]) -> tuple[slice, slice]:
+    """Return rows and columns of a window (top, left, height, width)."""
+    top, left, height, width = window
+    return slice(top, top + height), slice(left, left + width)
+
+
 class AlignedSequence(NamedTuple):
     """Frames, their alignment, and which of them are used.
 
@@ -58,8 +64,8 @@ class AlignedSequence(NamedTuple):
     def warp(self, window: tuple[int, int, int, int], gain: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return a window of the used frames (1, T, 3, h, w) and valid (1, T, 1, h, w)."""
         if self.whole is not None and gain is None:
-            rows, columns = slice(window[0], window[0] + window[2]), slice(window[1], window[1] + window[3])
-            parts = [(self.whole[t][0][..., rows, columns], self.whole[t][1][..., rows, columns]) for t in self.used]
+            part = (..., *window_slices(window))
+            parts = [(self.whole[t][0][part], self.whole[t][1][part]) for t in self.used]
         else:
             parts = list(map_threads(lambda t: self._warp_frame(t, window, gain), self.used, self.device))
         frames, valid = torch.stack([p[0] for p in parts], 1), torch.stack([p[1] for p in parts], 1)
@@ -100,8 +106,7 @@ class AlignedSequence(NamedTuple):
         copies = map_threads(lambda t: shrink_alike(self.frames[t], longest), self.used, self.device)
         for t, copy in zip(self.used, copies, strict=True):
             frame, mask = self.frames[t], self.valid[t]
-            frames[t] = copy
-            small = image_size(frames[t])
+            frames[t], small = copy, image_size(copy)
             if mask is not None and small != image_size(frame):
                 valid[t] = shrink_valid(mask[None], small)[0]
             homography_frame_small = torch.linalg.inv(resize_matrix(image_size(frame), small))

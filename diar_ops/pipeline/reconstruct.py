@@ -19,7 +19,7 @@ from diar_ops.pipeline._even_light import even_light, fade_out
 from diar_ops.pipeline._frames import Frames, Progress, check_frames
 from diar_ops.pipeline._plug_in import PlugIn, resolve_aggregator
 from diar_ops.pipeline._sharpness import share_detail
-from diar_ops.pipeline._warp import AlignedSequence, warp_frame
+from diar_ops.pipeline._warp import AlignedSequence, warp_frame, window_slices
 from diar_ops.pipeline.aggregators import Aggregator, TiledNetwork
 from diar_ops.pipeline.canvas import check_canvas
 from diar_ops.pipeline.settle import settle_frames
@@ -34,10 +34,10 @@ _LARGE_WEIGHTS = 2**28
 _MOST_PARTS = 4.0
 # Pixels that one strip holds over all frames; about 200 bytes each at the peak.
 _STRIP_PIXELS = 2_000_000
+# The same of a square that is worked on with a margin; and of both together, about 60 bytes each.
+_SQUARE_PIXELS, _FILLED_PIXELS = 4_000_000, 16_000_000
 # Pictures of so many pixels over all frames are warped once and kept: 13 bytes each, twice.
 _WHOLE_PIXELS = 4_000_000
-# The same of windows with a margin, and of windows with their margins, about 60 bytes each.
-_SQUARE_PIXELS, _FILLED_PIXELS = 4_000_000, 16_000_000
 # Strips that overlap begin at multiples of so many rows: a multiple of networks' strides and windows.
 _STRIP_STEP = 64
 
@@ -198,14 +198,14 @@ def _in_windows(
     half = count * height * width >= _LARGE_WEIGHTS
     weights: Tensor | None = None
     boxes = [(0, 0, height, width)] if whole else _windows(sequence.size, len(used), margin)
-    for done, (top, left, high, wide) in enumerate(boxes):
-        window, rows, columns = restore((top, left, high, wide)), slice(top, top + high), slice(left, left + wide)
-        image[:, rows, columns] = window.image[0].clamp(0, 1)
-        coverage[:, rows, columns] = window.valid[0].sum(dim=0)
+    for done, box in enumerate(boxes):
+        window, part = restore(box), (..., *window_slices(box))
+        image[part] = window.image[0].clamp(0, 1)
+        coverage[part] = window.valid[0].sum(dim=0)
         if window.weights is not None:
             if weights is None:
                 weights = torch.zeros(count, 1, height, width, dtype=torch.float16 if half else torch.float32)
-            weights[used, :, rows, columns] = window.weights[0].mean(dim=1, keepdim=True).to(weights)
+            weights[(used, *part)] = window.weights[0].mean(dim=1, keepdim=True).to(weights)
         progress("putting together", done + 1, len(boxes))
     if sequence.light is not None:
         gain = gain * sequence.light.mean()

@@ -49,7 +49,7 @@ def choose_reference(pairs: PairMatches, sharpness: Tensor, sizes: Tensor) -> in
             perspectives[t].append(perspective(H_other_t, sizes[t]))
             content[t].append(points[inliers[p]].to(torch.float64))
     scores = {}
-    for t in largest_component(index, count):
+    for t in largest_component(index[number > 0], count):
         reach = chain_to_reference(index, homographies, number, count, t)
         inside = [_share_inside(torch.cat(content[s]), H, sizes[t]) for s, H in reach.items() if s != t and content[s]]
         connection = float((support[t] / support.max().clamp_min(1)).sqrt())
@@ -80,11 +80,13 @@ def chain_to_reference(
     """Return ``homography_reference_frame`` (float64) of every frame that a path reaches.
 
     The path maximises reliability: each pair costs the inverse of its support, so that one strong
-    detour beats a weak direct pair.
+    detour beats a weak direct pair. One without support is no step of any path.
     """
     step: dict[tuple[int, int], Tensor] = {}
     costs: dict[int, dict[int, float]] = defaultdict(dict)
-    for (i, j), H, number in zip(index.tolist(), homography_j_i, inliers.tolist(), strict=True):
+    supported = inliers > 0
+    pairs = zip(index[supported].tolist(), homography_j_i[supported], inliers[supported].tolist(), strict=True)
+    for (i, j), H, number in pairs:
         step[j, i], step[i, j] = H, torch.linalg.inv(H)
         costs[i][j] = costs[j][i] = 1 / number
     chained: dict[int, Tensor] = {}

@@ -262,7 +262,7 @@ def _lone_and_hubs(pairs: PairMatches, copies: Sequence[WorkingCopy | None], cou
 
 def _outside_largest_component(pairs: PairMatches, copies: Sequence[WorkingCopy | None]) -> list[int]:
     """Return the usable frames outside the largest component: all if no pair is verified."""
-    verified = pairs.estimate.success
+    verified = pairs.estimate.success & pairs.estimate.inliers.any(dim=1)
     component: list[int] = []
     if verified.any():
         component = largest_component(pairs.frames[verified], len(copies))

@@ -148,6 +148,15 @@ def test_only_the_largest_component_may_lead() -> None:
     assert choose_reference(pairs, torch.tensor([9.0, 9.0, 1.0, 1.0, 1.0]), sizes) == 3
 
 
+def test_a_pair_without_support_ties_nothing() -> None:
+    index, number = torch.tensor([(0, 1), (1, 2), (0, 2)]), torch.tensor([50, 0, 0])
+    assert chain_to_reference(index, EYE.expand(3, 3, 3), number, 3, 0).keys() == {0, 1}
+    pairs = verified(index.tolist(), EYE.repeat(3, 1, 1), number.tolist())
+    pairs = pairs._replace(estimate=pairs.estimate._replace(success=torch.ones(3, dtype=torch.bool)))
+    sharpness = torch.tensor([1.0, 1.0, 9.0])
+    assert choose_reference(pairs, sharpness, SIZES) in (0, 1)
+
+
 def test_without_any_pair_some_frame_leads() -> None:
     pairs = verified(ALL, EYE.repeat(3, 1, 1), [0, 0, 0])
     assert choose_reference(pairs, torch.ones(3), SIZES) in range(3)
