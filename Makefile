@@ -54,7 +54,7 @@ format: $(STAMP) ## apply ruff's fixes and formatting
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(STAMP) ## speed against the peers; writes bench_out/ and prints the ratio table
+bench: $(STAMP) ## speed against the peers and the last release -> bench_out/; ARGS=--full adds large photos
 	$(BIN)/python -m pytest benchmarks/ $(ARGS)
 
 weights: $(STAMP) ## train the weights of diar-glass from nothing: make weights PICTURES=paintings/ (two hours)

@@ -23,9 +23,13 @@ A benchmark file needs nothing from here but three conventions::
 - A measurement whose ``extra_info`` holds a ``growth`` is one point of a table of growth instead,
   see ``scaling.py``.
 
+- What takes minutes alone is marked ``full``, and measured with ``--full`` only.
+
 ``--bench-out DIR`` (default ``bench_out``) receives ``benchmarks.json`` (the machine data, every
-number and, as ``scaling``, the growth) and ``benchmarks.md`` (the tables, to be pasted at the end
-of ``docs/performance.md``). ``--benchmark-json PATH`` moves the former.
+number and, as ``scaling``, the growth), ``benchmarks.png`` and ``.svg`` (one page of plots) and
+``benchmarks.md`` (the tables, to be pasted at the end of ``docs/performance.md``), which begins
+with every ratio beside that of the last release, see ``last_release.py``. ``--benchmark-json PATH``
+moves the first.
 """
 
 from __future__ import annotations
@@ -41,24 +45,36 @@ from typing import Any
 import pytest
 import torch
 
+from benchmarks.last_release import change_table, changes, read_release, verdict
+from benchmarks.page import draw_page
 from benchmarks.scaling import growth_rows, growth_tables
 from benchmarks.tables import machine_line, ratio_tables
 
 PEERS = ("torch", "numpy", "kornia", "opencv-python-headless", "scipy", "diar-ops")
 TABLES = pytest.StashKey[str]()
+VERDICT = pytest.StashKey[str]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("diar_ops benchmarks")
     group.addoption("--bench-out", default="bench_out", help="folder of the JSON and the tables")
     group.addoption("--bench-device", default="cpu", help="device of the torch methods")
+    group.addoption("--full", action="store_true", help="measure what takes minutes alone, too: large photos")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "full: takes minutes; measured with --full only")
     if not config.option.benchmark_json and not config.getoption("collectonly"):
         folder = Path(config.getoption("--bench-out"))
         folder.mkdir(parents=True, exist_ok=True)
         config.option.benchmark_json = str(folder / "benchmarks.json")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--full"):
+        for item in items:
+            if item.get_closest_marker("full"):
+                item.add_marker(pytest.mark.skip(reason="takes minutes: measured with --full only"))
 
 
 def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict[str, Any]) -> None:
@@ -79,17 +95,20 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: di
 def pytest_benchmark_update_json(config: pytest.Config, benchmarks: list[Any], output_json: dict[str, Any]) -> None:
     timers = sorted({record["options"]["timer"] for record in output_json["benchmarks"]})
     output_json["machine_info"]["timer"] = ", ".join(timers)
+    for record in output_json["benchmarks"]:
+        record["stats"].pop("data", None)  # each round: most of the file, and nothing reads it
     output_json["scaling"] = growth_rows(output_json["benchmarks"])
-    parts = [
-        machine_line(output_json["machine_info"]),
-        growth_tables(output_json["scaling"]),
-        ratio_tables(output_json),
-    ]
+    compared = changes(output_json, read_release(), torch.device(config.getoption("--bench-device")).type)
+    machine = machine_line(output_json["machine_info"])
+    parts = [machine, change_table(compared), growth_tables(output_json["scaling"]), ratio_tables(output_json)]
     text = "\n\n".join(filter(None, parts))
     config.stash[TABLES] = text
+    config.stash[VERDICT] = verdict(compared)
     folder = Path(config.getoption("--bench-out"))
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "benchmarks.md").write_text(f"{text}\n", encoding="utf-8")
+    if compared or output_json["scaling"]:
+        draw_page(folder / "benchmarks", compared, output_json["scaling"], machine)
 
 
 @pytest.hookimpl(trylast=True)
@@ -98,6 +117,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if text:
         terminalreporter.section("tables")
         terminalreporter.write_line(text)
+        terminalreporter.section("against the last release")
+        terminalreporter.write_line(config.stash[VERDICT])
 
 
 @pytest.fixture

@@ -38,22 +38,31 @@ def _without(tokens: list[str], part: list[str]) -> list[str]:
     return tokens
 
 
-def ratio_tables(output_json: dict[str, Any]) -> str:
-    """Return one Markdown table per case: median, IQR, ratio to ours, extra numbers."""
+def cases_of(output_json: dict[str, Any]) -> dict[str, list[tuple[str, dict[str, Any]]]]:
+    """Return the methods of each case with what was measured of them; points of growth are left out."""
     cases: dict[str, list[tuple[str, dict[str, Any]]]] = {}
     for record in output_json["benchmarks"]:
-        if "growth" in record["extra_info"]:
-            continue
-        method, case = method_and_case(record)
-        cases.setdefault(case, []).append((method, record))
-    return "\n\n".join(_table(case, rows) for case, rows in cases.items())
+        if "growth" not in record["extra_info"]:
+            method, case = method_and_case(record)
+            cases.setdefault(case, []).append((method, record))
+    return cases
+
+
+def is_peer(method: str) -> bool:
+    """Return whether a method is neither ours nor a part or a variant of it."""
+    return not method.startswith("ours")
+
+
+def ratio_tables(output_json: dict[str, Any]) -> str:
+    """Return one Markdown table per case: median, IQR, ratio to ours, extra numbers."""
+    return "\n\n".join(_table(case, rows) for case, rows in cases_of(output_json).items())
 
 
 def _table(case: str, rows: list[tuple[str, dict[str, Any]]]) -> str:
-    ours = next((_cost(r) for method, r in rows if method == "ours"), None)
+    ours = next((cost(r) for method, r in rows if method == "ours"), None)
     extra = list(dict.fromkeys(key for _, r in rows for key in r["extra_info"]))
     lines = []
-    for method, record in sorted(rows, key=lambda row: _cost(row[1])):
+    for method, record in sorted(rows, key=lambda row: cost(row[1])):
         stats = record["stats"]
         lines.append(
             [
@@ -61,7 +70,7 @@ def _table(case: str, rows: list[tuple[str, dict[str, Any]]]) -> str:
                 f"{1e3 * stats['median']:.4g}",
                 f"{1e3 * stats['iqr']:.2g}",
                 str(stats["rounds"]),
-                _ratio(method, _cost(record) / ours) if ours else "",
+                _ratio(method, cost(record) / ours) if ours else "",
                 *(_cell(record["extra_info"].get(key, "")) for key in extra),
             ]
         )
@@ -86,11 +95,11 @@ def markdown_table(header: list[str], rows: list[list[str]], *, words: int = 1) 
 
 def _ratio(method: str, ratio: float) -> str:
     """Return the ratio to two digits, bold where a peer is faster."""
-    lost = ratio < 1 and not method.startswith(("ours", "bare "))
+    lost = ratio < 1 and is_peer(method) and not method.startswith("bare ")
     return f"**{ratio:.2f}**" if lost else f"{ratio:.2f}"
 
 
-def _cost(record: dict[str, Any]) -> float:
+def cost(record: dict[str, Any]) -> float:
     """Return the time that is compared: per pair where methods were given different numbers."""
     return float(record["extra_info"].get("ms per pair", 1e3 * record["stats"]["median"]))
 

@@ -77,6 +77,7 @@ def errors(alignment: Alignment, H: Tensor, k: float) -> Tensor:
     return torch.where(alignment.success[1:], off.norm(dim=-1).mean(-1), torch.inf)
 
 
+@pytest.mark.full
 @pytest.mark.benchmark(group="photos of 12 megapixels")
 @pytest.mark.parametrize("k", [0.0, -0.06], ids=["straight", "bent"])
 @pytest.mark.parametrize("count", [4, 8])

@@ -1,8 +1,11 @@
-"""The whole job, from the command's start to its end, on one core and on more of them.
+"""The whole job, from the command's start to its end: on one core and on more of them, and its memory.
 
 ``diar-ops clean`` on the bundled ten photos of 512 px, in a process of its own that may use so many
 cores. A column for each step, in seconds; "start and end" is what is no step: loading torch and the
 library, the comparison with the original, and leaving.
+
+And the same job on photos of other numbers and sizes, with the peak of the process's memory in each
+step; photos of 12 megapixels with ``--full`` only.
 """
 
 from __future__ import annotations
@@ -12,10 +15,15 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
+from torch import Tensor
+
+from benchmarks.memory_of_steps import can_measure
 
 PHOTOS = Path(__file__).parents[1] / "examples" / "demo_sequence"
 COMMAND = [
@@ -56,3 +64,47 @@ def test_whole_job(benchmark: Any, tmp_path: Path, method: str) -> None:
     benchmark(clean)
     for step in spent[0]:
         benchmark.extra_info[f"{step} s"] = sorted(part[step] for part in spent)[len(spent) // 2]
+
+
+@pytest.fixture
+def photo_files(tmp_path: Path, count: int, size: str) -> list[str]:
+    """Return the paths of JPEGs of a poster, of so many pixels in a row, or of 12 megapixels."""
+    paths = [tmp_path / f"{i:02}.jpg" for i in range(count)]
+    for path, photo in zip(paths, _photos(count, size), strict=True):
+        Image.fromarray(photo.permute(1, 2, 0).numpy()).save(path, quality=92)
+    return [str(path) for path in paths]
+
+
+def _photos(count: int, size: str) -> Sequence[Tensor]:
+    if size == "12 megapixels":
+        from benchmarks.test_large_photos import scene
+
+        return scene(count, 0.0)[0]
+    from benchmarks.test_scaling import photos
+
+    return photos(max(count, 2), int(size.split()[0]))[:count]
+
+
+@pytest.mark.benchmark(group="memory of the whole job")
+@pytest.mark.parametrize(
+    ("method", "count", "size"),
+    [
+        pytest.param(
+            f"ours, {count} of {size}",
+            count,
+            size,
+            id=f"{count} of {size}",
+            marks=[pytest.mark.full] if size == "12 megapixels" else [],
+        )
+        for size, counts in {"512 px": (4, 8, 16), "1024 px": (4, 8), "2048 px": (4,), "12 megapixels": (4, 10)}.items()
+        for count in counts
+    ],
+)
+def test_memory_of_steps(benchmark: Any, tmp_path: Path, photo_files: list[str], method: str) -> None:
+    if not can_measure():
+        pytest.skip("this system does not tell the peak of a process's memory")
+    command = [sys.executable, "-m", "benchmarks.memory_of_steps", *photo_files, str(tmp_path / "out")]
+    done: list[subprocess.CompletedProcess[bytes]] = []
+    benchmark.pedantic(lambda: done.append(subprocess.run(command, check=True, capture_output=True)), rounds=1)
+    for step, (_, peak) in json.loads(done[0].stdout).items():
+        benchmark.extra_info[f"{step} MiB"] = round(peak)

@@ -20,6 +20,7 @@ from diar_ops._checks import (
     is_finite,
     is_number,
     solve_dtype,
+    under_transform,
 )
 from diar_ops._errors import ShapeError
 from diar_ops._module import OpModule
@@ -197,8 +198,8 @@ def _warp(
     )
     inputs = (image, matrix, distortion, grid, homography_grid_dst)
     needs_grad = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in inputs)
-    eager_cpu = image.device.type == "cpu" and not torch.compiler.is_compiling()
-    if needs_grad or batch == 0 or not eager_cpu:
+    in_bands = image.device.type == "cpu" and not torch.compiler.is_compiling() and not under_transform()
+    if needs_grad or batch == 0 or not in_bands:
         return warp_rows(plan, rows)
     return warp_bands(plan, rows)
 

@@ -15,7 +15,7 @@ from diar_ops._checks import check_bool, check_floating, check_option, check_sha
 from diar_ops._errors import DtypeError
 from diar_ops._module import OpModule
 from diar_ops._types import FeatureMap, Matches
-from diar_ops.matching._unit import unit_descriptors
+from diar_ops.matching._unit import pick_descriptors, unit_descriptors
 from diar_ops.matching.mutual_nearest import NearestPairs, check_match_options, mutual_nearest
 
 
@@ -180,11 +180,9 @@ def _peak_shift(cells0: _Cells, cells1: _Cells, index0: Tensor, index1: Tensor) 
     match: least squares over all nine where they exist and the quadratic has a maximum, else
     axis by axis, else none.
     """
-    channels = cells0.descriptors.shape[2]
     all1, usable1 = unit_descriptors(cells1.descriptors, 2)
     usable1 = usable1 if cells1.valid is None else usable1 & cells1.valid
-    expanded = index0.unsqueeze(2).expand(-1, -1, channels)
-    query, _ = unit_descriptors(cells0.descriptors.gather(1, expanded), 2)
+    query, _ = unit_descriptors(pick_descriptors(cells0.descriptors, index0), 2)
     width, inner = cells1.width[index1], cells1.inner[index1]
     last = cells1.points.shape[0] - 1
     values, exists = [], []
@@ -196,8 +194,7 @@ def _peak_shift(cells0: _Cells, cells1: _Cells, index0: Tensor, index1: Tensor) 
                 usable = usable & inner[..., 0]
             if dy != 0:
                 usable = usable & inner[..., 1]
-            gathered = all1.gather(1, neighbour.unsqueeze(2).expand(-1, -1, channels))
-            values.append((query * gathered).sum(2))
+            values.append((query * pick_descriptors(all1, neighbour)).sum(2))
             exists.append(usable)
     return _quadratic_peak(torch.stack(values, -1), torch.stack(exists, -1))
 

@@ -21,7 +21,7 @@ from diar_ops._errors import DtypeError
 from diar_ops._module import OpModule
 from diar_ops.matching._mutual_nearest.dual_softmax import dual_logsumexp
 from diar_ops.matching._mutual_nearest.nearest import Nearest, nearest_both_ways
-from diar_ops.matching._unit import unit_descriptors
+from diar_ops.matching._unit import pick_descriptors, unit_descriptors
 
 
 class NearestPairs(NamedTuple):
@@ -130,8 +130,7 @@ def mutual_nearest(
     index1 = nearest.index0
     mutual = nearest.index1.gather(1, index1) == torch.arange(sizes["N"], device=index1.device)
     valid = mutual & usable0 & usable1.gather(1, index1)
-    partner = unit1.gather(1, index1.unsqueeze(2).expand(-1, -1, sizes["C"]))
-    score = (unit0 * partner).sum(2)
+    score = (unit0 * pick_descriptors(unit1, index1)).sum(2)
     if temperature is not None:
         logit = 2 / temperature * score - lse0 - lse1.gather(1, index1)
         # Rounding may lift the logarithm of a probability above 0.

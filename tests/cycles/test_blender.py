@@ -1,6 +1,7 @@
 """The real Blender: pixels, radiometry, materials. Skipped where it is not installed."""
 
 import hashlib
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -82,18 +83,18 @@ def test_same_seed_same_pixels_with_any_number_of_workers_and_after_a_kill(blend
     assert len(pixels(tmp_path / "one")) == 3 * (1 + 2 + 4)
 
     # Blender is killed in the middle of the first sequence; a second run finishes the set.
-    killed = []
-
     def kill(done, total):
-        if done == 1 and not killed:
-            killed.extend(psutil.Process().children())
-            for child in killed:
+        for child in psutil.Process().children():  # the others are helpers of multiprocessing
+            if done == 1 and any("blender_scene" in word for word in child.cmdline()):
                 child.kill()
 
     notes = []
     few = replace(SETTINGS, sequences=1)
-    render_dataset(folder, tmp_path / "three", few, blender=blender, progress=kill, note=notes.append)
-    assert killed
+    for _ in range(5):  # where other programs keep this one waiting, Blender may have finished before it is killed
+        shutil.rmtree(tmp_path / "three", ignore_errors=True)
+        render_dataset(folder, tmp_path / "three", few, blender=blender, progress=kill, note=notes.append)
+        if notes:
+            break
     assert "signal 9" in notes[0]
     result = render_dataset(folder, tmp_path / "three", SETTINGS, blender=blender)
     assert (result.finished, result.already) == ([1, 2], 1)

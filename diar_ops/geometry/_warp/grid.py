@@ -32,6 +32,27 @@ class SamplingGrid(NamedTuple):
     straight: Tensor
 
 
+class Workspace(NamedTuple):
+    """Memory that all bands of a warp fill in turn: taking it anew for each costs as much as the arithmetic.
+
+    Attributes:
+        projected: (B, 3, h, w) for as many rows as the largest band has.
+        grid: (B, h, w, 2).
+    """
+
+    projected: Tensor
+    grid: Tensor
+
+    @classmethod
+    def of(cls, matrix: Tensor, height: int, width: int) -> Workspace:
+        """Return the workspace of bands of ``height`` rows at most."""
+        return cls(*(matrix.new_empty(len(matrix), *shape) for shape in ((3, height, width), (height, width, 2))))
+
+    def rows(self, count: int) -> Workspace:
+        """Return the part for a band of ``count`` rows."""
+        return Workspace(self.projected[:, :, :count], self.grid[:, :count])
+
+
 def sampling_matrix(
     homography_dst_src: Tensor,
     front: Tensor | None,
@@ -74,16 +95,20 @@ def sampling_grid(
     columns: Tensor,
     lens: PhotoLens | None = None,
     bend: DisplacementGrid | ProjectedGrid | None = None,
+    work: Workspace | None = None,
 ) -> SamplingGrid:
     """Evaluate ``matrix`` (B, 3, 3) at the centred pixel positions ``rows`` x ``columns``.
 
     With the ``lens`` of the source the matrix leads to undistorted positions, which it distorts.
-    A ``bend`` displaces the pixels first; it counts positions from the middle pixel, too.
+    A ``bend`` displaces the pixels first; it counts positions from the middle pixel, too. The result
+    lies in ``work``, where it is given; it then is not differentiable.
     """
     eps = eps_of(matrix.dtype)
     along_columns = matrix[:, :, 0, None] * columns  # [B, 3, w]
     along_rows = matrix[:, :, 1, None] * rows + matrix[:, :, 2, None]  # [B, 3, h]
-    projected = along_columns[:, :, None, :] + along_rows[:, :, :, None]  # [B, 3, h, w]
+    work = None if work is None else work.rows(len(rows))
+    out = None if work is None else work.projected
+    projected = torch.add(along_columns[:, :, None, :], along_rows[:, :, :, None], out=out)  # [B, 3, h, w]
     if bend is not None:
         projected = projected + bend.shift(matrix, rows, columns)
     x, y, w = projected.unbind(1)
@@ -96,7 +121,11 @@ def sampling_grid(
     ahead = w.detach() > noise
     # Invalid pixels need a finite position only. 1e-12: the gradient divides by its square.
     w = torch.maximum(w, noise.clamp(min=1e-12))
-    straight = torch.stack((x / w, y / w), dim=-1)
+    if work is None:
+        straight = torch.stack((x / w, y / w), dim=-1)
+    else:
+        straight = work.grid
+        torch.div(projected[:, :2], w[:, None], out=straight.movedim(-1, 1))
     if lens is None:
         return SamplingGrid(straight, w, inside & ahead, straight)
     distorted, exists = lens.distort(straight)

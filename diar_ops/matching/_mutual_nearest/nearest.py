@@ -16,11 +16,12 @@ from torch.nn import functional as F
 from diar_ops._batching import register_batching
 from diar_ops._custom_op import custom_op
 
-#: Elements of one tile. On a CPU 16 MiB of float32 stay in the last cache, and each tile is large
+#: Elements of one tile. On a CPU 4 MiB of float32 stay in the cache, and each tile is large
 #: enough that threads rarely wait for each other; a GPU wants to be filled.
-TILE_CPU, TILE_GPU = 2**22, 2**24
-#: Width of the groups of the two-stage argmax; tiles are cut to multiples of it.
-GROUP = 32
+TILE_CPU, TILE_GPU = 2**20, 2**24
+#: Width of the groups of the two-stage argmax, along a row and down a column; tiles are cut to multiples of both.
+ROW_GROUP, COLUMN_GROUP = 64, 32
+GROUP = max(ROW_GROUP, COLUMN_GROUP)
 
 
 class Nearest(NamedTuple):
@@ -66,7 +67,10 @@ def _nearest_both_ways(
     unit0: Tensor, bias0: Tensor, unit1: Tensor, bias1: Tensor, second: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     B, N, M = unit0.shape[0], unit0.shape[1], unit1.shape[1]
-    set0, set1 = augment(unit0, bias0, unit1, bias1, multiple=GROUP)
+    if unit0.device.type == "cpu" and not (N % GROUP or M % GROUP or bias0.any() or bias1.any()):
+        set0, set1 = unit0, unit1  # two more channels than a multiple of 8 make the product a fifth slower
+    else:
+        set0, set1 = augment(unit0, bias0, unit1, bias1, multiple=GROUP)
     rows, columns = set0.shape[1], set1.shape[1]
     run0, run1 = _Running(B, rows, second, set0), _Running(B, columns, second, set0)
     tb, tr, tc = tiles(B, rows, columns, set0.device)
@@ -135,28 +139,38 @@ class _Running:
 
 
 # On a CPU torch's argmax is scalar code, 10 to 30 times slower than amax. So amax shrinks each
-# line to one number per group of neighbours, and argmax sees only those and the winning group.
-# Both steps return the first of equal values.
+# line to one number per group of neighbours, and only those and the winning group are looked at
+# again. Both steps take the first of equal values.
 def _row_maxima(tile: Tensor) -> tuple[Tensor, Tensor]:
     if tile.device.type != "cpu":
         value, index = tile.max(2)
         return value, index
-    grouped = tile.view(*tile.shape[:2], -1, GROUP)  # [b, r, groups, GROUP]
-    group = grouped.amax(3).argmax(2, keepdim=True)  # [b, r, 1]
-    winner = grouped.gather(2, group.unsqueeze(3).expand(-1, -1, -1, GROUP)).squeeze(2)
-    value, index = winner.max(2)
-    return value, index + GROUP * group.squeeze(2)
+    grouped = tile.view(-1, tile.shape[2] // ROW_GROUP, ROW_GROUP)  # [b * r, groups, ROW_GROUP]
+    _, group = _first_of_largest(grouped.amax(2), 1)
+    place = torch.arange(len(group), device=tile.device) * grouped.shape[1] + group
+    value, index = _first_of_largest(grouped.view(-1, ROW_GROUP).index_select(0, place), 1)
+    return value.view(tile.shape[:2]), (index + ROW_GROUP * group).view(tile.shape[:2])
 
 
 def _column_maxima(tile: Tensor) -> tuple[Tensor, Tensor]:
     if tile.device.type != "cpu":
         value, index = tile.max(1)
         return value, index
-    grouped = tile.view(tile.shape[0], -1, GROUP, tile.shape[2])  # [b, groups, GROUP, c]
-    group = grouped.amax(2).argmax(1, keepdim=True)  # [b, 1, c]
-    winner = grouped.gather(1, group.unsqueeze(2).expand(-1, -1, GROUP, -1)).squeeze(1)
-    value, index = winner.transpose(1, 2).contiguous().max(2)
-    return value, index + GROUP * group.squeeze(1)
+    grouped = tile.view(tile.shape[0], -1, COLUMN_GROUP, tile.shape[2])  # [b, groups, COLUMN_GROUP, c]
+    _, group = _first_of_largest(grouped.amax(2), 1)  # [b, c]
+    winner = grouped.gather(1, group[:, None, None].expand(-1, 1, COLUMN_GROUP, -1)).squeeze(1)
+    value, index = _first_of_largest(winner, 1)
+    return value, index + COLUMN_GROUP * group
+
+
+def _first_of_largest(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """Return the largest values along a short ``dim``, and their first positions: 0 where all are -inf."""
+    value, size = x.amax(dim, keepdim=True), x.shape[dim]
+    position = torch.arange(size, dtype=x.dtype, device=x.device)
+    position = position.view([size if d == dim else 1 for d in range(x.ndim)])
+    # Arithmetic, since comparing and choosing between broadcast tensors takes five times as long.
+    first = (value - x).sign_().mul_(size).add_(position).amin(dim)
+    return value.squeeze(dim), first.nan_to_num(0).long()
 
 
 def nearest_both_ways(unit0: Tensor, bias0: Tensor, unit1: Tensor, bias1: Tensor, *, second: bool = False) -> Nearest:

@@ -17,7 +17,8 @@ from tests.matching.descriptor_sets import full_matrix, random_sets
 def small_tiles(monkeypatch):
     """Shrink the tiles, so that small sets cross many tile borders."""
     monkeypatch.setattr(search, "TILE_CPU", 64 * 128)
-    monkeypatch.setattr(search, "GROUP", 8)
+    for name in ("ROW_GROUP", "COLUMN_GROUP", "GROUP"):
+        monkeypatch.setattr(search, name, 8)
 
 
 @pytest.mark.parametrize(("N", "M"), [(64, 128), (200, 300), (700, 70), (9, 600)])
@@ -33,8 +34,20 @@ def test_full_matrix_over_many_tiles(N, M, small_tiles):
         assert_close(pairs.score[item], torch.from_numpy(np.where(mutual, score, 0)))
 
 
-def test_ties_across_tiles(small_tiles):
-    a, b = torch.ones(1, 300, 4), torch.ones(1, 500, 4)
+@pytest.mark.parametrize(("N", "M"), [(128, 192), (64, 640), (128, 190)])
+def test_without_a_mask(N, M):
+    """Whole groups take the descriptors as they are, others are padded: both are exact."""
+    a, b = random_sets("whole groups", (2, N, 16), (2, M, 16))
+    pairs = mutual_nearest(a, b)
+    for item in range(2):
+        partner, _, mutual = full_matrix(a[item], b[item], torch.ones(N).bool(), torch.ones(M).bool())
+        assert (pairs.index1[item].numpy() == partner).all()
+        assert (pairs.valid[item].numpy() == mutual).all()
+
+
+@pytest.mark.parametrize(("N", "M"), [(300, 500), (256, 512)])
+def test_ties_across_tiles(N, M, small_tiles):
+    a, b = torch.ones(1, N, 4), torch.ones(1, M, 4)
     pairs = mutual_nearest(a, b)
     assert (pairs.index1 == 0).all()
     assert pairs.valid[0].nonzero().tolist() == [[0]]
