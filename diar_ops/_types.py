@@ -222,6 +222,31 @@ class Rectification(NamedTuple):
     reason: Tensor
 
 
+class FrontalView(NamedTuple):
+    """Frontal views of planes.
+
+    Attributes:
+        homography: (B, 3, 3) ``homography_frontal_image``, frontal ~ H @ image, both in pixels,
+            ``|det H| = 1``. The principal point keeps its place, and its neighbourhood its size;
+            the image is turned as little as can be. The identity without success.
+        tilt: (B,) angle between the optical axis and the plane's normal, in radians.
+        sigma: (B,) standard deviation of the normal's direction where it is least certain, in
+            radians; as large as the angle to a second normal that explains the views as well.
+            Infinite without success.
+        focal: (B,) focal length of the image that explains the views best, in pixels; where nothing
+            tells it, that of a usual camera. 0 without success.
+        success: (B,) bool.
+        reason: (B,) int64 holding :class:`Reason` values.
+    """
+
+    homography: Tensor
+    tilt: Tensor
+    sigma: Tensor
+    focal: Tensor
+    success: Tensor
+    reason: Tensor
+
+
 class RefinedGrid(NamedTuple):
     """Smooth displacements that remain between two images after a homography, and what they rest on.
 

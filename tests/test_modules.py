@@ -103,6 +103,10 @@ MODULES: dict[str, tuple[Callable[[], nn.Module], Callable[[], tuple[Any, ...]]]
     "MatchLocal": (diar_ops.MatchLocal, feature_maps),
     "MatchPyramid": (diar_ops.MatchPyramid, lambda: tuple([m] for m in feature_maps())),
     "RansacHomography": (diar_ops.RansacHomography, points),
+    "FrontalHomography": (
+        lambda: diar_ops.FrontalHomography(size=(48, 56)),
+        lambda: (torch.tensor([[[[1.0, 0.1, 2.0], [0.1, 0.9, -1.0], [1e-3, 2e-3, 1.0]]]]),),
+    ),
     "RectifyHomography": (
         lambda: diar_ops.RectifyHomography(size=(48, 56)),
         lambda: (torch.tensor([[[5.0, 4.0], [50.0, 8.0], [44.0, 40.0], [9.0, 36.0]]]),),

@@ -7,6 +7,7 @@ from diar_ops.geometry.corner import corner_error
 from diar_ops.geometry.distance import homography_distance
 from diar_ops.geometry.distortion import distort_points, undistort_points
 from diar_ops.geometry.dlt import homography_dlt
+from diar_ops.geometry.frontal import FrontalHomography, frontal_homography
 from diar_ops.geometry.normalize import normalize_homography
 from diar_ops.geometry.ransac import RansacHomography, ransac_homography
 from diar_ops.geometry.rectify import RectifyHomography, rectify_homography
@@ -17,6 +18,7 @@ from diar_ops.geometry.warp import WarpHomography, warp_homography
 
 __all__ = [
     "BundleAdjustHomographies",
+    "FrontalHomography",
     "LocalContrast",
     "RansacHomography",
     "RectifyHomography",
@@ -27,6 +29,7 @@ __all__ = [
     "bundle_adjust_homographies",
     "corner_error",
     "distort_points",
+    "frontal_homography",
     "homography_distance",
     "homography_dlt",
     "homography_from_camera",

@@ -17,11 +17,11 @@ from diar_ops._checks import (
     widest_dtype,
 )
 from diar_ops._module import OpModule
-from diar_ops._pixels import constant
 from diar_ops._types import ProportionSource, Reason, Rectification
 from diar_ops.geometry._matrix3 import invert
 from diar_ops.geometry._rectify.quads import unit_square_homography
 from diar_ops.geometry._rectify.solve import solve_proportion
+from diar_ops.geometry._rectify.views import around, image_centre, known_focal
 
 # By so much less certain has the proportion to be without a source for that source to be named.
 _TELLING = 1.4
@@ -109,8 +109,7 @@ def rectify_homography(
     finite = corners.isfinite().all(-1).all(-1)
     points = torch.where(finite[:, None, None], corners, 0).to(dtype)
     like: dict[str, Any] = {"dtype": dtype, "device": corners.device}
-    middle = constant([(width - 1) / 2, (height - 1) / 2], **like)
-    centre = middle.expand(points.shape[0], 2) if principal_point is None else principal_point.to(dtype)
+    centre = image_centre(principal_point, points.shape[0], size, dtype, corners.device)
     G, convex = unit_square_homography(points)
 
     # Seen from the principal point, the longest side being 1.
@@ -120,13 +119,11 @@ def rectify_homography(
     views, usable = quad[:, None], (finite & convex)[:, None]
     moved_views = moved[:, :, None]
     if homography_view_image is not None:
-        H = _around(homography_view_image.to(dtype), centre, longest)
+        H = around(homography_view_image.to(dtype), centre, longest)
         seen, fits = _map_quads(quad[:, None], H)
         views, usable = torch.cat((views, seen), 1), torch.cat((usable, fits & usable), 1)
         moved_views = torch.cat((moved_views, _map_quads(moved[:, :, None], H[:, None])[0]), 2)
-    log_focal = quad.new_zeros(quad.shape[0]) if focal is None else focal.to(dtype)
-    known = log_focal.isfinite() & (log_focal > 0)
-    log_focal = (torch.where(known, log_focal, longest) / longest).log()
+    log_focal, known = known_focal(focal, quad[:, 0, 0], longest)
     found = solve_proportion(
         views, moved_views, usable, log_focal, known, corner_sigma / longest / _JITTER, shared_focal
     )
@@ -189,16 +186,6 @@ class RectifyHomography(OpModule):
 
 def _check_sigma(op: str, corner_sigma: float) -> None:
     check_option(op, is_finite(corner_sigma) and corner_sigma > 0, "corner_sigma > 0", corner_sigma)
-
-
-def _around(homography: Tensor, centre: Tensor, longest: int) -> Tensor:
-    """Return (B, V, 3, 3) between pixels as between coordinates around ``centre`` (B, 2), in shares of ``longest``."""
-    shift = centre[:, None, :, None]
-    last = homography[..., 2:, :]
-    linear = homography[..., :2, :] - shift * last
-    rows = torch.cat((linear / longest, last), -2)
-    ahead = (rows[..., :2] * shift.mT).sum(-1, keepdim=True) + rows[..., 2:]
-    return torch.cat((rows[..., :2] * longest, ahead), -1)
 
 
 def _map_quads(quads: Tensor, homography: Tensor) -> tuple[Tensor, Tensor]:

@@ -17,7 +17,7 @@ from diar_ops.pipeline.canvas import Mosaic, mosaic_canvas
 from diar_ops.pipeline.options import AlignOptions
 from diar_ops.pipeline.outline import Outline, find_outline
 from diar_ops.pipeline.reconstruct import aligned_frames, reconstruct_sequence
-from diar_ops.pipeline.rectify import RectifiedCanvas, rectified_canvas
+from diar_ops.pipeline.rectify import RectifiedCanvas, frontal_view, rectified_canvas
 from diar_ops.pipeline.settle import SettleFrames, settle_frames
 from diar_ops.pipeline.steps import find_bends, frame_sharpness, match_pairs, place_frames
 
@@ -49,6 +49,7 @@ __all__ = [
     "find_bends",
     "find_outline",
     "frame_sharpness",
+    "frontal_view",
     "grid_displacement",
     "is_plausible",
     "judge_frames",

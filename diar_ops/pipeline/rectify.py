@@ -1,4 +1,4 @@
-"""The canvas that shows a picture frontally, with its true proportions."""
+"""How a picture is seen frontally: alone, with its true proportions, or as the photos' views tell."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch import Tensor
 
 from diar_ops._checks import check_option, check_shapes
 from diar_ops._errors import DiarError
-from diar_ops._types import Alignment, Canvas, Reason, Rectification
-from diar_ops.geometry import rectify_homography
+from diar_ops._types import Alignment, Canvas, FrontalView, Reason, Rectification
+from diar_ops.geometry import frontal_homography, rectify_homography
 
 #: Pixels of a rectified picture, at most, as a multiple of the reference's.
 _MOST_PIXELS = 2.0
@@ -65,20 +65,9 @@ def rectified_canvas(
     """
     op = "rectified_canvas"
     check_shapes(op, corners=(corners, "4 2"))
-    check_option(op, len(sizes) == len(alignment.success), f"{len(alignment.success)} sizes", len(sizes))
-    reference, size = alignment.reference, alignment.size
-    used = [t for t in alignment.success.nonzero().flatten().tolist() if t != reference]
-    views = [_as_in_reference(sizes[t], size) @ torch.linalg.inv(_double(alignment, t)) for t in used]
-    known = [None] * len(sizes) if focal is None else list(focal)
-    own = known[reference]
-    alike = {known[t] for t in (*used, reference)}
-    found = rectify_homography(
-        corners.to("cpu", torch.float64)[None],
-        torch.stack(views)[None] if views else None,
-        torch.tensor([math.nan if own is None else own * math.hypot(*size)], dtype=torch.float64),
-        size=size,
-        shared_focal=len(alike) == 1 and own is not None,
-    )
+    size = alignment.size
+    views, own, shared = _views(op, alignment, sizes, focal)
+    found = rectify_homography(corners.to("cpu", torch.float64)[None], views, own, size=size, shared_focal=shared)
     if not bool(found.success[0]):
         raise DiarError(f"{op}: {_WHY[Reason(int(found.reason[0]))]}")
     extent = found.size[0]
@@ -88,6 +77,51 @@ def rectified_canvas(
     for axis, (new, old) in enumerate(((width, float(extent[1])), (height, float(extent[0])))):
         whole[axis, axis], whole[axis, 2] = new / old, 0.5 * new / old - 0.5
     return RectifiedCanvas(Canvas(whole @ found.homography[0], (height, width)), found)
+
+
+def frontal_view(
+    alignment: Alignment, sizes: Sequence[tuple[int, int]], *, focal: Sequence[float | None] | None = None
+) -> FrontalView:
+    """Return how the picture is seen frontally, as far as the aligned photos tell, whatever it shows.
+
+    Args:
+        alignment: Of the photos.
+        sizes: (height, width) of the T photos.
+        focal: Focal length of each photo, in shares of its diagonal; ``None`` where it is not
+            known. They count as in :func:`rectified_canvas`.
+
+    Returns:
+        Of :func:`frontal_homography`, B = 1, on the CPU in float64: ``homography`` maps pixels of
+        the reference, as ``mosaic_canvas(homography_view_reference=)`` takes it. Photos that were
+        all taken in one direction tell nothing: then ``sigma`` is large.
+
+    Raises:
+        OptionError: The arguments do not fit together.
+
+    Example:
+        >>> alignment = Alignment.from_homographies(torch.eye(3).repeat(2, 1, 1), [(120, 160)] * 2)
+        >>> bool(frontal_view(alignment, [(120, 160)] * 2).sigma < 0.1)  # the same view twice
+        False
+    """
+    views, own, shared = _views("frontal_view", alignment, sizes, focal)
+    if views is None:
+        views = torch.empty(1, 0, 3, 3, dtype=torch.float64)
+    return frontal_homography(views, own, size=alignment.size, shared_focal=shared)
+
+
+def _views(
+    op: str, alignment: Alignment, sizes: Sequence[tuple[int, int]], focal: Sequence[float | None] | None
+) -> tuple[Tensor | None, Tensor, bool]:
+    """Return other views (1, V, 3, 3), the focal length (1,) of the reference in pixels, and whether all have it."""
+    check_option(op, len(sizes) == len(alignment.success), f"{len(alignment.success)} sizes", len(sizes))
+    reference, size = alignment.reference, alignment.size
+    used = [t for t in alignment.success.nonzero().flatten().tolist() if t != reference]
+    views = [_as_in_reference(sizes[t], size) @ torch.linalg.inv(_double(alignment, t)) for t in used]
+    known = [None] * len(sizes) if focal is None else list(focal)
+    own = known[reference]
+    alike = {known[t] for t in (*used, reference)}
+    length = torch.tensor([math.nan if own is None else own * math.hypot(*size)], dtype=torch.float64)
+    return torch.stack(views)[None] if views else None, length, len(alike) == 1 and own is not None
 
 
 _WHY = {

@@ -20,7 +20,14 @@ from diar_ops.data.profiles import SRGB, shipped_profile
 from diar_ops.models import load_descriptor, load_pretrained
 from diar_ops.models.weights.load import SHIPPED_RESTORERS
 from diar_ops.models.weights.registry import RESTORERS
-from diar_ops.pipeline import AGGREGATORS, align_sequence, aligned_frames, mosaic_canvas, reconstruct_sequence
+from diar_ops.pipeline import (
+    AGGREGATORS,
+    align_sequence,
+    aligned_frames,
+    frontal_view,
+    mosaic_canvas,
+    reconstruct_sequence,
+)
 from diar_ops.results._crop import Crop, choose_crop
 from diar_ops.results.files import DOCUMENT, check_results_folder, picture_name, telling_what_is_there, write_results
 from diar_ops.results.ground_truth import GroundTruth, read_ground_truth, score_against
@@ -28,6 +35,9 @@ from diar_ops.results.listener import Listener
 from diar_ops.results.options import CleanOptions
 from diar_ops.results.picture import check_picture_format, picture_metadata
 from diar_ops.results.report import render_report
+
+#: Standard deviation in degrees up to which a plane's normal is known well enough to show it frontally.
+_SURE_NORMAL = 1.5
 
 
 class CleanResult(NamedTuple):
@@ -259,10 +269,20 @@ def _check_photos(photos: Sequence[Photo], skipped: Sequence[str], said: Sequenc
 
 
 def _choose_canvas(alignment: Alignment, photos: Sequence[Photo], notes: list[str], listener: Listener) -> Canvas:
-    """Return the canvas of all photos. What is given up for its size is noted."""
-    canvas, shrunk, cut = mosaic_canvas(alignment, [photo.size for photo in photos])
+    """Return the canvas of all photos, frontal where they tell how. What is given up for its size is noted."""
+    sizes = [photo.size for photo in photos]
+    frontal = frontal_view(alignment, sizes, focal=[read_focal(photo.exif) for photo in photos])
+    tilt, sigma = (math.degrees(float(angle[0])) for angle in (frontal.tilt, frontal.sigma))
+    is_sure = sigma < _SURE_NORMAL
+    view = frontal.homography[0] if is_sure else None
+    canvas, shrunk, cut = mosaic_canvas(alignment, sizes, homography_view_reference=view)
     height, width = canvas.size
-    listener.info(f"the canvas of all photos has {width} x {height} pixels")
+    how = (
+        f"frontally; the reference is tilted by {tilt:.1f} degrees, ± {sigma:.1f}"
+        if is_sure
+        else "as the reference does"
+    )
+    listener.info(f"the canvas of all photos has {width} x {height} pixels and shows the picture {how}")
     sentences = [f"{photos[t].name} runs towards the horizon: only its nearer part is in the picture" for t in cut]
     if shrunk < 1:
         sentences.append(f"the canvas of all photos is too large and was shrunk to {100 * shrunk:.0f} % of its sides")

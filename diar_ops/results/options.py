@@ -30,7 +30,8 @@ class CleanOptions:
             :data:`AGGREGATORS`, or a file with the weights of a network that restores.
         lens: Whether to estimate the lens and to straighten the picture.
         canvas: What the picture shows: what the reference does, ``"reference"``, or all that any
-            aligned photo does, ``"all"``, for a thing that was photographed in parts.
+            aligned photo does, ``"all"``, for a thing that was photographed in parts, seen
+            frontally where the photos tell how.
         bends: Whether to look for what is not quite flat, ``"auto"``, or not, ``"none"``.
         crop: Whether the picture alone is shown, frontally and with its true proportions: ``"auto"``
             where its outline is found, ``"none"``, or its corners in the reference, ``"x,y x,y x,y x,y"``.
@@ -87,8 +88,8 @@ class CleanOptions:
     )
     canvas: str = option(
         "reference",
-        "what the picture shows: what the reference does, or all that any aligned photo does, for a facade or a "
-        "scroll that was photographed in parts",
+        "what the picture shows: what the reference does, or all that any aligned photo does, frontally where the "
+        "photos tell how: for a facade or a scroll that was photographed in parts",
         choices=CANVASES,
     )
     crop: str = option(

@@ -120,6 +120,22 @@ def corner_error(page: dict[str, Any]) -> Figure:
     return figure
 
 
+def frontal_homography(page: dict[str, Any]) -> Figure:
+    """Draw a square of the plane as the image and its views see it, and as it is found."""
+    figure, axes = canvas(4, width=8.4, aspect=0.75)
+    tile, transform = page["tile"], page["transform_points"]
+    found = page["frontal"]
+    seen = [transform(tile, H).points for H in (page["tilted"], *page["turned"])]
+    titles = ("image", "a view", "another", f"frontal: tilted by {found.tilt.rad2deg().item():.1f} degrees")
+    for place, corners, title in zip(
+        axes, (*seen, transform(seen[0], found.homography[0]).points), titles, strict=True
+    ):
+        place.plot(*torch.cat([corners, corners[:1]]).mT, "o-", color=BLUE)
+        place.set(aspect="equal", title=title)
+        place.invert_yaxis()
+    return figure
+
+
 def rectify_homography(page: dict[str, Any]) -> Figure:
     """Draw the rectangle as it is seen, and as it is found."""
     figure, axes = canvas(2, width=5.6, aspect=0.75)
