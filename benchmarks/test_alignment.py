@@ -50,4 +50,4 @@ def test_alignment(
     error = torch.where(alignment.success, error, torch.inf)[1:].sort().values
     benchmark.extra_info["median error px"] = float(error.quantile(0.5, interpolation="lower"))
     benchmark.extra_info["worst error px"] = float(error[-1])
-    benchmark.pedantic(align, (frames,), rounds=3)
+    benchmark.pedantic(align, (frames,), rounds=1 if method == "SIFT low contrast" else 3)

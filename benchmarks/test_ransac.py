@@ -21,7 +21,7 @@ from torch import Tensor
 from diar_ops import corner_error, homography_dlt, ransac_homography
 
 PAIRS, PAIRS_OF_SLOW, SIZE = 32, 4, 512
-SLOW = {"opencv_ransac"}
+SLOW = {"opencv_ransac", "kornia"}
 THRESHOLD, CONFIDENCE, NOISE = 2.0, 0.999, 0.5
 
 

