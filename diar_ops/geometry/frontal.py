@@ -17,6 +17,7 @@ from diar_ops._checks import (
 from diar_ops._module import OpModule
 from diar_ops._pixels import constant
 from diar_ops._types import FrontalView, Reason
+from diar_ops.geometry._matrix3 import invert
 from diar_ops.geometry._rectify.plane import solve_plane, turn_to
 from diar_ops.geometry._rectify.views import around, image_centre, known_focal
 
@@ -108,7 +109,7 @@ def frontal_homography(
     frontal = _recentred(normal, length)
     # Back to pixels of the image, around whose principal point nothing moves.
     to_unit = torch.cat((eye[:2] - centre[..., None] * eye[2], longest * eye[2:].expand(batch, 1, 3)), 1)
-    homography = torch.linalg.inv_ex(to_unit).inverse @ frontal @ to_unit
+    homography = invert(to_unit) @ frontal @ to_unit
     homography = homography / torch.linalg.det(homography).abs().pow(1 / 3)[:, None, None]
     result = homography_view_image.dtype
     tilt = torch.atan2(normal[:, :2].norm(dim=-1), normal[:, 2])

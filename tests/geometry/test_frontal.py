@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
 from diar_ops import DtypeError, OptionError, Reason, ShapeError, frontal_homography, homography_dlt, transform_points
@@ -113,7 +115,7 @@ class TestFrontalHomography(OpTests):
         assert 0.6 < deviation.square().mean().sqrt() < 1.6
         assert deviation.max() < 7
 
-    def test_one_view_leaves_two_normals(self) -> None:
+    def test_property_one_view_leaves_two_normals(self) -> None:
         """Both explain two views of known focal length: sigma is the angle between them."""
         scene = rectangles("frontal two", 60, 1, shared=True, tilt=0.5)
         found = frontal_homography(scene.homography_view_image, scene.focal[:, 0], size=SIZE, shared_focal=True)
@@ -121,13 +123,13 @@ class TestFrontalHomography(OpTests):
         assert wrong.any()
         assert (found.sigma[wrong] > 0.1).all()
 
-    def test_views_in_one_direction_tell_nothing(self) -> None:
+    def test_property_views_in_one_direction_tell_nothing(self) -> None:
         shift = torch.eye(3).double().repeat(1, 3, 1, 1)
         shift[0, :, 0, 2] = torch.tensor([100.0, 200.0, -150.0])
         found = frontal_homography(shift, size=SIZE)
         assert found.sigma > 0.3
 
-    def test_the_middle_stays_and_keeps_its_size(self) -> None:
+    def test_property_the_middle_stays_and_keeps_its_size(self) -> None:
         scene = rectangles("frontal middle", 20, 5, tilt=0.5)
         found = frontal_homography(scene.homography_view_image, scene.focal[:, 0], size=SIZE)
         middle = torch.tensor([(SIZE[1] - 1) / 2, (SIZE[0] - 1) / 2]).double()
@@ -137,7 +139,25 @@ class TestFrontalHomography(OpTests):
         u, v = ((seen[:, i] - seen[:, 0]) / 0.01 for i in (1, 2))
         assert_close(u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0], torch.ones(20).double(), rtol=1e-3, atol=0)
 
-    def test_views_that_are_not_finite_are_left_out(self) -> None:
+    @given(st.integers(0, 100), st.sampled_from([0.5, 3.0]), st.permutations(range(5)))
+    def test_property_scale_and_order(self, seed: int, scale: float, order: list[int]) -> None:
+        """Images of another size, and views in another order: the same plane."""
+        scene = rectangles(f"frontal scale {seed}", 2, 5, shared=True, tilt=0.4)
+        first = frontal_homography(scene.homography_view_image, scene.focal[:, 0], size=SIZE, shared_focal=True)
+        larger = torch.tensor([[scale, 0, (scale - 1) / 2], [0, scale, (scale - 1) / 2], [0, 0, 1]]).double()
+        second = frontal_homography(
+            larger @ scene.homography_view_image[:, order] @ larger.inverse(),
+            scene.focal[:, 0] * scale,
+            size=(int(SIZE[0] * scale), int(SIZE[1] * scale)),
+            view_sigma=0.3 * scale,
+            shared_focal=True,
+        )
+        assert_close(second.tilt, first.tilt, rtol=0, atol=1e-5)
+        assert_close(second.sigma, first.sigma, rtol=1e-3, atol=0)
+        back = larger.inverse() @ second.homography @ larger
+        assert_close(back / back[:, 2:, 2:], first.homography / first.homography[:, 2:, 2:], rtol=1e-4, atol=1e-4)
+
+    def test_nan_views_are_left_out(self) -> None:
         scene = rectangles("frontal finite", 2, 4, tilt=0.4)
         views = scene.homography_view_image.clone()
         views[0, 1], views[1] = torch.nan, torch.inf

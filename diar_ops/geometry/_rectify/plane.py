@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from diar_ops._pixels import constant
+from diar_ops.geometry._matrix3 import invert
 from diar_ops.geometry._operator import define_operator
 from diar_ops.geometry._rectify.quads import unit_square_homography
 from diar_ops.geometry._rectify.solve import KNOWN_FOCAL_SIGMA, UNKNOWN_FOCAL, UNKNOWN_FOCAL_SIGMA
@@ -117,7 +118,7 @@ class _Problem:
         self.like: dict[str, Any] = {"dtype": homography.dtype, "device": homography.device}
         quad = constant([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5]], **self.like) * sides
         moved = quad + _JITTER * torch.eye(8, **self.like).view(8, 4, 2)
-        jitters = unit_square_homography(moved)[0] @ torch.linalg.inv(unit_square_homography(quad)[0])
+        jitters = unit_square_homography(moved)[0] @ invert(unit_square_homography(quad)[0])
         # Homographies as found, and with each coordinate of a view's corners moved.
         self.views = torch.cat((homography[:, :, None], jitters @ homography[:, :, None]), 2)  # [B, V, 9, 3, 3]
         self.kept = usable.to(homography)
