@@ -34,9 +34,13 @@ moves the first.
 
 from __future__ import annotations
 
+import os
+
+# As our programs have it, and before torch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 import ctypes
 import gc
-import os
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path

@@ -69,6 +69,8 @@ def _draw_ratios(axes: Axes, rows: list[Change]) -> None:
 
 
 def _draw_growth(axes: Axes, rows: list[dict[str, Any]], quantity: str) -> None:
+    from matplotlib.ticker import NullFormatter
+
     for row in rows:
         exponent = row["time"]["exponent"]
         words = "" if math.isnan(exponent) else f" ({exponent:.1f})"
@@ -77,4 +79,6 @@ def _draw_growth(axes: Axes, rows: list[dict[str, Any]], quantity: str) -> None:
     axes.set(xscale="log", yscale="log")
     axes.set_title(f"s against {quantity}", fontsize="x-small")
     axes.tick_params(labelsize="xx-small")
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_minor_formatter(NullFormatter())
     axes.legend(fontsize="xx-small", frameon=False)
