@@ -99,8 +99,9 @@ def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: di
 def pytest_benchmark_update_json(config: pytest.Config, benchmarks: list[Any], output_json: dict[str, Any]) -> None:
     timers = sorted({record["options"]["timer"] for record in output_json["benchmarks"]})
     output_json["machine_info"]["timer"] = ", ".join(timers)
-    for record in output_json["benchmarks"]:
-        record["stats"].pop("data", None)  # each round: most of the file, and nothing reads it
+    for record in output_json["benchmarks"]:  # the rest is most of the file, and nothing reads it
+        record.pop("options")
+        record["stats"] = {key: record["stats"][key] for key in ("min", "median", "iqr", "rounds")}
     output_json["scaling"] = growth_rows(output_json["benchmarks"])
     compared = changes(output_json, read_release(), torch.device(config.getoption("--bench-device")).type)
     machine = machine_line(output_json["machine_info"])

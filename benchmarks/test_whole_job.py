@@ -67,10 +67,11 @@ def test_whole_job(benchmark: Any, tmp_path: Path, method: str) -> None:
 
 
 @pytest.fixture
-def photo_files(tmp_path: Path, count: int, size: str) -> list[str]:
+def photo_files(tmp_path: Path, method: str) -> list[str]:
     """Return the paths of JPEGs of a poster, of so many pixels in a row, or of 12 megapixels."""
-    paths = [tmp_path / f"{i:02}.jpg" for i in range(count)]
-    for path, photo in zip(paths, _photos(count, size), strict=True):
+    count, size = method.removeprefix("ours, ").split(" of ")
+    paths = [tmp_path / f"{i:02}.jpg" for i in range(int(count))]
+    for path, photo in zip(paths, _photos(len(paths), size), strict=True):
         Image.fromarray(photo.permute(1, 2, 0).numpy()).save(path, quality=92)
     return [str(path) for path in paths]
 
@@ -82,23 +83,17 @@ def _photos(count: int, size: str) -> Sequence[Tensor]:
         return scene(count, 0.0)[0]
     from benchmarks.test_scaling import photos
 
-    return photos(max(count, 2), int(size.split()[0]))[:count]
+    return photos(count, int(size.split()[0]))
+
+
+SMALL = ["4 of 512 px", "16 of 512 px", "4 of 1024 px", "4 of 2048 px"]
+LARGE = ["4 of 12 megapixels", "10 of 12 megapixels"]
 
 
 @pytest.mark.benchmark(group="memory of the whole job")
 @pytest.mark.parametrize(
-    ("method", "count", "size"),
-    [
-        pytest.param(
-            f"ours, {count} of {size}",
-            count,
-            size,
-            id=f"{count} of {size}",
-            marks=[pytest.mark.full] if size == "12 megapixels" else [],
-        )
-        for size, counts in {"512 px": (4, 16), "1024 px": (4,), "2048 px": (4,), "12 megapixels": (4, 10)}.items()
-        for count in counts
-    ],
+    "method",
+    [f"ours, {case}" for case in SMALL] + [pytest.param(f"ours, {case}", marks=pytest.mark.full) for case in LARGE],
 )
 def test_memory_of_steps(benchmark: Any, tmp_path: Path, photo_files: list[str], method: str) -> None:
     if not can_measure():

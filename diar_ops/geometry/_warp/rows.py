@@ -19,8 +19,8 @@ from diar_ops.geometry.distortion import PhotoLens
 _ASSUMED_SHRINK = 4.0
 #: Share of holes in a sample from which on it is invalid: above what rounding gives.
 _HOLE_SHARE = 1e-3
-#: Output pixels that are worked on at a time: few enough to stay in the processor's cache, and enough for
-#: two threads, which wait for each other after every op.
+#: Output pixels that one thread works on at a time, which stay in the processor's cache. Several threads,
+#: which wait for each other after every op, get four times as many.
 _CHUNK_PIXELS = 2**18
 
 
@@ -47,7 +47,8 @@ def warp_bands(plan: WarpPlan, rows: Tensor) -> Warped:
         plan.matrix.new_empty((batch, channels, *shape), dtype=plan.dtype),
         plan.matrix.new_empty((batch, 1, *shape), dtype=torch.bool),
     )
-    height = max(1, _CHUNK_PIXELS // (batch * width))
+    pixels = _CHUNK_PIXELS if torch.get_num_threads() == 1 else 4 * _CHUNK_PIXELS
+    height = max(1, pixels // (batch * width))
     work = Workspace.of(plan.matrix, min(height, len(rows)), width)
     start = 0
     for band in torch.split(rows, height):
