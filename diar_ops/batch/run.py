@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing, nullcontext
@@ -24,6 +25,8 @@ from diar_ops.engines import Failure
 from diar_ops.results import CleanOptions, Listener
 
 _SETTINGS = "settings.json"
+#: Seconds from one writing of the manifest to the next, at least, while the batch runs.
+_REFRESH = 60.0
 
 
 class BatchResult(NamedTuple):
@@ -107,6 +110,7 @@ def clean_folders(
             _digest(settings),
             {"photos": root, **settings},
         )
+        overview = _Overview(target, run, root)
         try:
             with listener.step("cleaning") as progress:
                 progress(0, len(tasks))
@@ -119,12 +123,12 @@ def clean_folders(
                 with closing(results):  # type: ignore[type-var]
                     for done, (index, result) in enumerate(results, 1):
                         run.add(tasks[index], result, listener)
+                        overview.refresh()
                         progress(done, len(tasks))
         except OutputError as error:
             raise OutputError(f"{error}; finished sequences stay, and the same command goes on from there") from error
         finally:
-            write_manifest(target, run.records)
-            write_pages(target, run.records, root)
+            overview.write()
     return BatchResult(out, run.records, len(tasks))
 
 
@@ -189,6 +193,27 @@ class _Run:
         return Record(
             sequence.key, self.names[sequence.key], verdict, settings=self.settings, inputs=describe_inputs(sequence)
         )
+
+
+class _Overview:
+    """The manifest and the pages of a batch, which tell while it runs how far it is."""
+
+    def __init__(self, out: Storage, run: _Run, root: str) -> None:
+        self.out, self.run, self.root = out, run, root
+        self.due = time.monotonic() + _REFRESH
+
+    def refresh(self) -> None:
+        """Write them anew once in a while: a twentieth of the time at most goes into it."""
+        start = time.monotonic()
+        if start >= self.due:
+            self.write()
+            end = time.monotonic()
+            self.due = end + max(_REFRESH, 19 * (end - start))
+
+    def write(self) -> None:
+        """Write them."""
+        write_manifest(self.out, self.run.records)
+        write_pages(self.out, self.run.records, self.root)
 
 
 def _settings_of(options: CleanOptions) -> dict[str, object]:

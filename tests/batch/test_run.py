@@ -9,8 +9,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -18,10 +18,10 @@ import pytest
 
 from diar_ops import OptionError, OutputError
 from diar_ops._folders import locked_folder
-from diar_ops.batch import BatchOptions, Verdict
+from diar_ops.batch import BatchOptions, Verdict, clean_folders
 from diar_ops.batch.record import file_digest
 from diar_ops.engines import one_thread
-from diar_ops.results import CleanOptions, clean_photos
+from diar_ops.results import CleanOptions, Listener, clean_photos
 from tests.batch.archives import QUICK, copy, results, run, write_photos
 from tests.cycles.sets import unfinished, wait_until
 
@@ -63,6 +63,25 @@ def test_manifest(archive: Path, cleaned: Path) -> None:
     assert {role for role, *_ in files} == set(folders)
     assert all(file_digest(folders[role] / file) == digest for role, file, digest in files)
     assert {"aligning", "reconstructing"} <= steps
+
+
+def test_manifest_tells_how_far_the_batch_is(archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("diar_ops.batch.run._REFRESH", 0.0)
+    waiting = []
+
+    class Reader(Listener):
+        @contextmanager
+        def step(self, name: str) -> Iterator[Callable[..., None]]:
+            def progress(done: int, total: int) -> None:
+                if done:
+                    waiting.append((tmp_path / "manifest.csv").read_text(encoding="utf-8").count("waiting"))
+                    assert (tmp_path / "index.html").is_file()
+
+            yield progress
+
+    clean_folders(str(archive), str(tmp_path), QUICK, BatchOptions(), listener=Reader())
+    assert waiting[-1] == 0
+    assert waiting[0] > 0
 
 
 def test_page_lists_the_doubtful_first(cleaned: Path) -> None:
