@@ -149,10 +149,14 @@ class _Ties:
 def _errors(one: Tensor, other: Tensor, size: tuple[int, int]) -> Tensor:
     """Return (K,), by which share of the longest side two places (K, 3, 3) of a frame differ, in the mean.
 
-    Of points within its middle half: corners amplify what little homographies are off.
+    Of points within its middle half: corners amplify what little homographies are off. The larger one
+    of both ways: seen through the smaller place, a frame that is laid too large lies near.
     """
     height, width = size
     grid = torch.cartesian_prod(*[torch.linspace(0.25, 0.75, 3, dtype=torch.float64)] * 2)
-    points = grid * torch.tensor([width - 1, height - 1], dtype=torch.float64)
-    back, in_front = transform_points(points.expand(len(one), -1, -1), torch.linalg.solve(other, one))
-    return torch.where(in_front, (back - points).norm(dim=-1), torch.inf).mean(1) / max(size)
+    points = (grid * torch.tensor([width - 1, height - 1], dtype=torch.float64)).expand(len(one), -1, -1)
+    found = []
+    for a, b in ((one, other), (other, one)):
+        back, in_front = transform_points(points, torch.linalg.solve(b, a))
+        found.append(torch.where(in_front, (back - points).norm(dim=-1), torch.inf).mean(1))
+    return torch.maximum(*found) / max(size)

@@ -94,3 +94,12 @@ def test_frames_of_another_group_are_left_alone() -> None:
     """Two groups that nothing ties: what is known of the one says nothing of the other."""
     across = {(i, j) for i in range(4) for j in range(4, 7)}
     assert refused_of(without(pairs_of(7, {(4, 5): 60.0}), across)) == set()
+
+
+def test_a_place_does_not_win_the_support_of_those_that_it_is_far_from() -> None:
+    """Seen through a place that is tilted away, the others lie near it; seen through theirs, it does not."""
+    tilted = torch.tensor([[0.902, 0.1126, -12.53], [-0.3883, 1.1851, 5.85], [-0.00343, 0.00204, 1.0]]).double()
+    pairs = pairs_of(6, {})
+    row = pairs.frames.tolist().index([1, 5])
+    pairs.estimate.homography[row] = shifted(28.0) @ torch.linalg.inv(tilted)
+    assert refused_of(pairs) == {(1, 5)}
