@@ -80,8 +80,8 @@ def test_manifest_tells_how_far_the_batch_is(archive: Path, tmp_path: Path, monk
             yield progress
 
     clean_folders(str(archive), str(tmp_path), QUICK, BatchOptions(), listener=Reader())
-    assert waiting[-1] == 0
-    assert waiting[0] > 0
+    assert waiting[0] > 0  # later ones are written once in a while only
+    assert "waiting" not in (tmp_path / "manifest.csv").read_text(encoding="utf-8")
 
 
 def test_page_lists_the_doubtful_first(cleaned: Path) -> None:
