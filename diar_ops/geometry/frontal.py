@@ -39,7 +39,9 @@ def frontal_homography(
     view for the plane's normal and the focal lengths (Triggs, Autocalibration from planar scenes,
     ECCV 1998; Malis & Cipolla, Camera self-calibration from unknown planar structures, PAMI 2002).
     Views in the direction of the image, from elsewhere, tell nothing; it takes some that are
-    turned or tilted. From one other view two normals may remain. ``sigma`` says so. Where the
+    turned or tilted. From one other view two normals may remain; ``sigma`` says so. Up to three
+    views of unknown focal lengths give no more equations than unknowns: then nothing contradicts
+    a wrong normal, and ``sigma`` may be too small. Where the
     corners of a rectangle are known, :func:`rectify_homography` is surer.
 
     Args:

@@ -38,6 +38,9 @@ from diar_ops.results.report import render_report
 
 #: Standard deviation in degrees up to which a plane's normal is known well enough to show it frontally.
 _SURE_NORMAL = 1.5
+#: Of fewer photos of unknown focal lengths the views give no more equations than there are unknowns: nothing
+#: contradicts a wrong normal.
+_TELLING_PHOTOS = 5
 
 
 class CleanResult(NamedTuple):
@@ -273,7 +276,7 @@ def _choose_canvas(alignment: Alignment, photos: Sequence[Photo], notes: list[st
     sizes = [photo.size for photo in photos]
     frontal = frontal_view(alignment, sizes, focal=[read_focal(photo.exif) for photo in photos])
     tilt, sigma = (math.degrees(float(angle[0])) for angle in (frontal.tilt, frontal.sigma))
-    is_sure = sigma < _SURE_NORMAL
+    is_sure = sigma < _SURE_NORMAL and int(alignment.success.sum()) >= _TELLING_PHOTOS
     view = frontal.homography[0] if is_sure else None
     canvas, shrunk, cut = mosaic_canvas(alignment, sizes, homography_view_reference=view)
     height, width = canvas.size
