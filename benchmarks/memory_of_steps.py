@@ -1,4 +1,4 @@
-"""Clean photos, and print as JSON what each step of it took: seconds, and the peak of memory in MiB.
+"""Clean photos, and print as JSON the peak of memory in each step of it, in MiB.
 
 ``python -m benchmarks.memory_of_steps PHOTO... FOLDER``. The peak is that of the whole process's resident set
 during the step, what earlier steps left in it included: what a machine must have. It is read from Linux's
@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,18 +27,17 @@ def can_measure() -> bool:
 
 
 class StepMeter(Listener):
-    """Notes the seconds and the peak in MiB of each step."""
+    """Notes the peak in MiB of each step."""
 
     def __init__(self) -> None:
-        self.steps: dict[str, tuple[float, float]] = {}
+        self.steps: dict[str, float] = {}
 
     @contextmanager
     def step(self, name: str) -> Iterator[Callable[..., None]]:
         RESET.write_text("5")
-        start = time.perf_counter()
         yield lambda *_: None
         peak = next(line.split()[1] for line in STATUS.read_text().splitlines() if line.startswith("VmHWM:"))
-        self.steps[name] = time.perf_counter() - start, int(peak) / 2**10
+        self.steps[name] = int(peak) / 2**10
 
 
 if __name__ == "__main__":

@@ -62,3 +62,12 @@ def map_threads(
 def _has_modes() -> bool:
     """Return whether a mode watches or changes what torch does in this thread."""
     return bool(torch._C._len_torch_dispatch_stack() or torch._C._len_torch_function_stack())
+
+
+def work_size(elements: int) -> int:
+    """Return how many elements to work on at a time on a CPU.
+
+    As many as stay in the cache of one thread; several, which wait for each other after every
+    op, get four times as many.
+    """
+    return elements if torch.get_num_threads() == 1 else 4 * elements

@@ -5,21 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from diar_ops._checks import (
-    check_floating,
-    check_option,
-    check_shapes,
-    check_size,
-    full_precision,
-    is_finite,
-    widest_dtype,
-)
+from diar_ops._checks import check_floating, check_shapes, check_size, full_precision, widest_dtype
 from diar_ops._module import OpModule
 from diar_ops._pixels import constant
 from diar_ops._types import FrontalView, Reason
 from diar_ops.geometry._matrix3 import invert
-from diar_ops.geometry._rectify.plane import solve_plane, turn_to
-from diar_ops.geometry._rectify.views import around, image_centre, known_focal
+from diar_ops.geometry._rectify.plane import focal_scale, solve_plane, turn_to
+from diar_ops.geometry._rectify.views import around, check_sigma, image_centre, known_focal
 
 
 @full_precision
@@ -89,7 +81,7 @@ def frontal_homography(
     )
     check_floating(op, homography_view_image=homography_view_image, focal=focal, principal_point=principal_point)
     height, width = check_size(op, size)
-    check_option(op, is_finite(view_sigma) and view_sigma > 0, "view_sigma > 0", view_sigma)
+    check_sigma(op, "view_sigma", view_sigma)
     dtype, device = widest_dtype(homography_view_image.device), homography_view_image.device
     longest = max(height, width)
     batch = homography_view_image.shape[0]
@@ -107,8 +99,8 @@ def frontal_homography(
     normal, sigma = found.normal, found.sigma
     success = usable.any(-1) & found.log_focal.isfinite() & sigma.isfinite() & (normal[:, 2] > 0.05)
     normal = torch.where(success[:, None], normal, eye[2])
-    length = torch.where(success, found.log_focal, 0).exp()
-    frontal = _recentred(normal, length)
+    log_length = torch.where(success, found.log_focal, 0)
+    frontal = _recentred(normal, log_length)
     # Back to pixels of the image, around whose principal point nothing moves.
     to_unit = torch.cat((eye[:2] - centre[..., None] * eye[2], longest * eye[2:].expand(batch, 1, 3)), 1)
     homography = invert(to_unit) @ frontal @ to_unit
@@ -119,15 +111,15 @@ def frontal_homography(
         homography=torch.where(success[:, None, None], homography, eye).to(result),
         tilt=tilt.detach().to(result),
         sigma=torch.where(success, sigma, torch.inf).to(result),
-        focal=torch.where(success, length * longest, 0).to(result),
+        focal=torch.where(success, log_length.exp() * longest, 0).to(result),
         success=success,
         reason=torch.where(success, int(Reason.OK), int(Reason.NOT_FINITE)),
     )
 
 
-def _recentred(normal: Tensor, focal: Tensor) -> Tensor:
+def _recentred(normal: Tensor, log_focal: Tensor) -> Tensor:
     """Return frontal ~ H @ image around the principal point, which stays where it is and as large as it is."""
-    f = torch.stack((focal, focal, torch.ones_like(focal)), -1)
+    f = focal_scale(log_focal)
     turned = f[:, :, None] * turn_to(normal).mT / f[:, None]
     w = turned[:, 2, 2]
     scale = w.pow(1.5)  # areas at the principal point grow by w^-3
@@ -141,7 +133,7 @@ class FrontalHomography(OpModule):
     def __init__(self, *, size: tuple[int, int], view_sigma: float = 0.3, shared_focal: bool = False) -> None:
         super().__init__()
         self.size = check_size("FrontalHomography", size)
-        check_option("FrontalHomography", is_finite(view_sigma) and view_sigma > 0, "view_sigma > 0", view_sigma)
+        check_sigma("FrontalHomography", "view_sigma", view_sigma)
         self.view_sigma = view_sigma
         self.shared_focal = shared_focal
 

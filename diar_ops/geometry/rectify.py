@@ -7,21 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from diar_ops._checks import (
-    check_floating,
-    check_option,
-    check_shapes,
-    check_size,
-    full_precision,
-    is_finite,
-    widest_dtype,
-)
+from diar_ops._checks import check_floating, check_shapes, check_size, full_precision, widest_dtype
 from diar_ops._module import OpModule
 from diar_ops._types import ProportionSource, Reason, Rectification
 from diar_ops.geometry._matrix3 import invert
 from diar_ops.geometry._rectify.quads import unit_square_homography
 from diar_ops.geometry._rectify.solve import solve_proportion
-from diar_ops.geometry._rectify.views import around, image_centre, known_focal
+from diar_ops.geometry._rectify.views import around, check_sigma, image_centre, known_focal
 
 # By so much less certain has the proportion to be without a source for that source to be named.
 _TELLING = 1.4
@@ -103,7 +95,7 @@ def rectify_homography(
         op, corners=corners, homography_view_image=homography_view_image, focal=focal, principal_point=principal_point
     )
     height, width = check_size(op, size)
-    _check_sigma(op, corner_sigma)
+    check_sigma(op, "corner_sigma", corner_sigma)
     dtype = widest_dtype(corners.device)
     longest = max(height, width)
     finite = corners.isfinite().all(-1).all(-1)
@@ -160,7 +152,7 @@ class RectifyHomography(OpModule):
     def __init__(self, *, size: tuple[int, int], corner_sigma: float = 0.5, shared_focal: bool = False) -> None:
         super().__init__()
         self.size = check_size("RectifyHomography", size)
-        _check_sigma("RectifyHomography", corner_sigma)
+        check_sigma("RectifyHomography", "corner_sigma", corner_sigma)
         self.corner_sigma = corner_sigma
         self.shared_focal = shared_focal
 
@@ -182,10 +174,6 @@ class RectifyHomography(OpModule):
             corner_sigma=self.corner_sigma,
             shared_focal=self.shared_focal,
         )
-
-
-def _check_sigma(op: str, corner_sigma: float) -> None:
-    check_option(op, is_finite(corner_sigma) and corner_sigma > 0, "corner_sigma > 0", corner_sigma)
 
 
 def _map_quads(quads: Tensor, homography: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,7 +7,7 @@ perpendicular and of one length stay so under a true camera, whatever its distan
     (P r1)' (P r2) = 0,        |P r1| = |P r2|
 
 for the true normal r3 and focal lengths: two equations per view (Triggs, Autocalibration from planar
-scenes, ECCV 1998, equation 3). As residuals: the cosine between the axes, and the log of the ratio of their lengths.
+scenes, ECCV 1998). As residuals: the cosine between the axes, and the log of the ratio of their lengths.
 """
 
 from __future__ import annotations
@@ -143,8 +143,8 @@ class _Problem:
     def step(self, normal: Tensor, focal: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return the next normals and focal lengths, and the chi-squared (B, S) and covariance of these."""
         axes = turn_to(normal)  # [B, S, 3, 3]
-        scale = _diagonal(focal @ self.image)  # [B, S, 3]
-        inverse = 1 / _diagonal(focal @ self.own.mT)  # [B, S, V, 3]
+        scale = focal_scale(focal @ self.image)  # [B, S, 3]
+        inverse = 1 / focal_scale(focal @ self.own.mT)  # [B, S, V, 3]
         # Rows of a view's rays, columns of the plane's axes: [B, S, V, 9, 3, 3].
         along = scale[..., None] * axes
         P = inverse[:, :, :, None, :, None] * (self.views[:, None] @ along[:, :, None, None])
@@ -185,7 +185,8 @@ def turn_to(normal: Tensor) -> Tensor:
     return torch.stack((first, second, normal), -1)
 
 
-def _diagonal(log_focal: Tensor) -> Tensor:
+def focal_scale(log_focal: Tensor) -> Tensor:
+    """Return the diagonal (..., 3) of the calibration of a camera."""
     f = log_focal.exp()
     return torch.stack((f, f, torch.ones_like(f)), -1)
 

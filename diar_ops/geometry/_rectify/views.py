@@ -5,7 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from diar_ops._checks import check_option, is_finite
 from diar_ops._pixels import constant
+
+
+def check_sigma(op: str, name: str, sigma: float) -> None:
+    """Raise ``OptionError`` for what is no standard deviation."""
+    check_option(op, is_finite(sigma) and sigma > 0, f"{name} > 0", sigma)
 
 
 def image_centre(

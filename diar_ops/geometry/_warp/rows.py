@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from diar_ops._checks import read_number
+from diar_ops._threads import work_size
 from diar_ops._types import Warped
 from diar_ops.geometry._spline import DisplacementGrid, ProjectedGrid
 from diar_ops.geometry._warp.footprint import NO_SHRINK, exact_plan, footprint, shrink_bound, static_plan
@@ -19,8 +20,7 @@ from diar_ops.geometry.distortion import PhotoLens
 _ASSUMED_SHRINK = 4.0
 #: Share of holes in a sample from which on it is invalid: above what rounding gives.
 _HOLE_SHARE = 1e-3
-#: Output pixels that one thread works on at a time, which stay in the processor's cache. Several threads,
-#: which wait for each other after every op, get four times as many.
+#: Output pixels that one thread works on at a time, which stay in the processor's cache.
 _CHUNK_PIXELS = 2**18
 
 
@@ -47,8 +47,7 @@ def warp_bands(plan: WarpPlan, rows: Tensor) -> Warped:
         plan.matrix.new_empty((batch, channels, *shape), dtype=plan.dtype),
         plan.matrix.new_empty((batch, 1, *shape), dtype=torch.bool),
     )
-    pixels = _CHUNK_PIXELS if torch.get_num_threads() == 1 else 4 * _CHUNK_PIXELS
-    height = max(1, pixels // (batch * width))
+    height = max(1, work_size(_CHUNK_PIXELS) // (batch * width))
     work = Workspace.of(plan.matrix, min(height, len(rows)), width)
     start = 0
     for band in torch.split(rows, height):

@@ -15,9 +15,9 @@ from torch.nn import functional as F
 
 from diar_ops._batching import register_batching
 from diar_ops._custom_op import custom_op
+from diar_ops._threads import work_size
 
-#: Elements of one tile. On a CPU 4 MiB of float32 stay in the cache; several threads, which wait for
-#: each other after every op, get four times as many. A GPU wants to be filled.
+#: Elements of one tile. On a CPU 4 MiB of float32 stay in the cache of a thread; a GPU wants to be filled.
 TILE_CPU, TILE_GPU = 2**20, 2**24
 #: Width of the groups of the two-stage argmax, along a row and down a column; tiles are cut to multiples of both.
 ROW_GROUP, COLUMN_GROUP = 64, 32
@@ -50,9 +50,7 @@ def augment(unit0: Tensor, bias0: Tensor, unit1: Tensor, bias1: Tensor, *, multi
 
 def tiles(batch: int, rows: int, columns: int, device: torch.device) -> tuple[int, int, int]:
     """Return how many items, rows and columns make one tile."""
-    limit = TILE_GPU
-    if device.type == "cpu":
-        limit = TILE_CPU if torch.get_num_threads() == 1 else 4 * TILE_CPU
+    limit = work_size(TILE_CPU) if device.type == "cpu" else TILE_GPU
     side = int(limit**0.5)
     r, c = min(side, rows), min(side, columns)
     # One short side lets the other grow, so that thin products are not cut into slivers.
