@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor
 
-from diar_ops import (
-    Alignment,
-    OptionError,
-    homography_dlt,
-    homography_from_camera,
-    sample_planar_scene,
-    transform_points,
-    warp_homography,
-)
+from benchmarks.quality.frontal import measure_normals
+from diar_ops import Alignment, OptionError, homography_from_camera, transform_points, warp_homography
 from diar_ops._files import write_image
 from diar_ops.pipeline import frontal_view
 from diar_ops.results import CleanOptions, Listener, clean_photos
@@ -27,30 +19,9 @@ from tests.harness import generator
 SIZE = (150, 200)
 
 
-def angle_to(normal: Tensor, homography: Tensor, K: Tensor) -> float:
-    """Return the angle in degrees between a normal and that which a frontal view stands for."""
-    found = K.T @ homography[2]
-    return math.degrees(torch.atan2(torch.linalg.cross(found, normal).norm(), (found @ normal).abs()))
-
-
 def test_normals_of_rendered_scenes_are_found_and_doubts_are_said() -> None:
     """Ten photos, each with a focal length that nobody told, homographies off by a third of a pixel."""
-    rng = generator("frontal scenes")
-    scene = sample_planar_scene(40, frames=10, size=(256, 256), kind="misaligned", generator=rng)
-    H = homography_from_camera(scene.K.double(), scene.R.double(), scene.t.double())
-    corners = torch.tensor([[0.0, 0], [255, 0], [255, 255], [0, 255]]).double()
-    errors, sigmas = [], []
-    for item, reference in enumerate(torch.randint(10, (40,), generator=rng).tolist()):
-        seen = transform_points(corners.expand(10, 4, 2), H[item, reference] @ H[item].inverse()).points
-        noisy = corners + 0.3 * torch.randn(10, 4, 2, generator=rng, dtype=torch.float64)
-        found = homography_dlt(noisy, seen)
-        found[reference] = torch.eye(3)
-        alignment = Alignment.from_homographies(found, [(256, 256)] * 10, reference=reference)
-        view = frontal_view(alignment, [(256, 256)] * 10)
-        K = scene.K[item, reference].double()
-        errors.append(angle_to(scene.R[item, reference, :, 2].double(), view.homography[0], K))
-        sigmas.append(math.degrees(view.sigma[0]))
-    off, sigma = torch.tensor(errors), torch.tensor(sigmas)
+    off, sigma = measure_normals(10, 40, generator=generator("frontal scenes"))
     sure = sigma < 1.5
     assert sure.float().mean() > 0.75
     assert off[sure].median() < 0.5
