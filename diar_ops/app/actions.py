@@ -14,7 +14,7 @@ from diar_ops.app.session import Session, Sessions, Stopped, options_from
 from diar_ops.app.words import name_titles, photo_cards, progress_bar, told
 from diar_ops.results.files import output_names
 
-#: What the page calls the crop whose corners are clicked.
+#: What the page calls the crop whose corners are dragged.
 CORNERS = "corners"
 _DOWNLOADS = ("picture", "report", "archive")
 
@@ -46,14 +46,14 @@ class Actions:
         names = ["auto", *(name for name, card in session.cards.items() if card.verdict != "not read")]
         return [told(_count(session)), photo_cards(session.cards.values()), gr.update(choices=names), None]
 
-    def run(self, request: gr.Request, chosen: str, *values: Any) -> Iterator[list[Any]]:
+    def run(self, request: gr.Request, chosen: str, edited: dict[str, Any] | None, *values: Any) -> Iterator[list[Any]]:
         """Clean the photos; show every step, then the picture."""
         session = self._session(request)
         nothing = [gr.skip() for _ in _DOWNLOADS]
         try:
             given = {"reference": chosen, **dict(zip(self.options, values, strict=True))}
             if given.get("crop") == CORNERS:
-                given["crop"] = session.crop(chosen, given["max_size"])
+                given["crop"] = session.crop(chosen, edited, given["max_size"])
             asked = options_from(given)
             yield [told("waiting …"), gr.skip(), None, *(gr.update(interactive=False) for _ in _DOWNLOADS)]
             for step in session.run(asked):
@@ -67,17 +67,9 @@ class Actions:
         else:
             yield _finished(session)
 
-    def show(self, request: gr.Request, chosen: str) -> list[Any]:
-        """Show the photo to click corners in."""
-        session = self._session(request)
-        session.corners = []
-        return self._shown(session, chosen)
-
-    def click(self, request: gr.Request, chosen: str, event: gr.SelectData) -> list[Any]:
-        """Take a corner; the fifth is the first of others."""
-        session = self._session(request)
-        session.corners = [*session.corners[: len(session.corners) % 4], (float(event.index[0]), float(event.index[1]))]
-        return self._shown(session, chosen)
+    def show(self, request: gr.Request, chosen: str) -> dict[str, Any] | None:
+        """Show the photo to drag corners in."""
+        return self._session(request).edit_corners(chosen)
 
     def stop(self, request: gr.Request) -> None:
         """Stop the run."""
@@ -91,11 +83,7 @@ class Actions:
         """Forget photos and results."""
         self._session(request).clear()
         off = [gr.update(value=None, interactive=False) for _ in _DOWNLOADS]
-        return ["", "", gr.update(choices=["auto"], value="auto"), None, *off]
-
-    def _shown(self, session: Session, chosen: str) -> list[Any]:
-        path = session.show_corners(chosen)
-        return [path and str(path), CORNERS if len(session.corners) == 4 else gr.skip()]
+        return ["", "", gr.update(choices=["auto"], value="auto"), None, None, *off]
 
     def _session(self, request: gr.Request) -> Session:
         return self.sessions.get(str(request.session_hash))

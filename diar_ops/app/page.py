@@ -8,6 +8,7 @@ import gradio as gr
 
 from diar_ops._options import Described, described_options
 from diar_ops.app.actions import CORNERS, Actions
+from diar_ops.app.corners import corner_editor
 from diar_ops.app.session import Sessions
 from diar_ops.app.words import CSS, title
 from diar_ops.results import CleanOptions
@@ -47,9 +48,8 @@ def build_page(sessions: Sessions, most_photos: int) -> gr.Blocks:
                 status = gr.HTML(elem_id="status", padding=False)
                 with gr.Accordion("More", open=False, elem_id="more"):
                     options = {known.name: part for known in described_options(CleanOptions) if (part := _part(known))}
-                with gr.Accordion("Corners", open=False, visible="crop" in options, elem_id="corners"):
-                    gr.Markdown("Choose the photo that the picture is seen from, and click its four corners.")
-                    photo = gr.Image(type="filepath", interactive=False, show_label=False, buttons=[], elem_id="photo")
+                with gr.Accordion("Corners", open=False, elem_id="corners"):
+                    editor = corner_editor()
             with gr.Column(scale=3, min_width=320):
                 slider = gr.ImageSlider(
                     label="Before and after", type="filepath", interactive=False, max_height=720, elem_id="slider"
@@ -63,17 +63,17 @@ def build_page(sessions: Sessions, most_photos: int) -> gr.Blocks:
         drop.upload(actions.add, drop, [status, cards, reference, drop], api_visibility="private")
         clean.click(
             actions.run,
-            [reference, *options.values()],
+            [reference, editor, *options.values()],
             [status, cards, slider, *downloads],
             api_visibility="private",
             show_progress="hidden",
         )
-        if "crop" in options:
-            shown = [photo, options["crop"]]
-            reference.change(actions.show, reference, shown, api_visibility="private")
-            photo.select(actions.click, reference, shown, api_visibility="private")
+        reference.change(actions.show, reference, editor, api_visibility="private")
+        editor.input(None, None, options["crop"], js=f"() => {CORNERS!r}", api_visibility="private")
         stop.click(actions.stop, queue=False, api_visibility="private")
-        clear.click(actions.clear, None, [status, cards, reference, slider, *downloads], api_visibility="private")
+        clear.click(
+            actions.clear, None, [status, cards, reference, editor, slider, *downloads], api_visibility="private"
+        )
         page.unload(actions.close)
     return page
 

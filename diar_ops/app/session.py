@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import queue
-import secrets
 import shutil
 import tempfile
 import time
@@ -18,7 +17,7 @@ from typing import Any, NamedTuple
 
 from diar_ops._errors import ImageError
 from diar_ops._types import Alignment, Reason
-from diar_ops.app.corners import Point, crop_at, show_corners
+from diar_ops.app.corners import crop_at, edit_corners
 from diar_ops.data import Photo, read_image, read_photos
 from diar_ops.results import CleanOptions, CleanResult, Listener, clean_photos
 from diar_ops.results.images import data_uri, reduce_image
@@ -64,7 +63,6 @@ class Session:
         folder: Everything of it on disk.
         files: What was given, by name, in the order in which it came.
         cards: The photos of it.
-        corners: Those of the picture, in the photo as :meth:`show_corners` shows it.
         result: The finished run, if there is one.
         uploads: Where files were received; pages that gave the same file share it.
     """
@@ -72,7 +70,6 @@ class Session:
     folder: Path
     files: dict[str, Path] = field(default_factory=dict)
     cards: dict[str, Card] = field(default_factory=dict)
-    corners: list[Point] = field(default_factory=list)
     result: CleanResult | None = None
     uploads: set[Path] = field(default_factory=set)
     _stop: Event = field(default_factory=Event)
@@ -112,23 +109,18 @@ class Session:
                 return Card(path.name, _small(read_photos(path, max_size=_THUMBNAIL)[0][0]))
             return Card(path.name, verdict="not read", why=self.in_words(error))
 
-    def show_corners(self, name: str) -> Path | None:
-        """Return a picture of a photo with the corners that were clicked; None if there is no such photo."""
-        if name not in self.files:
-            return None
-        path = self.folder / f"corners_{secrets.token_hex(4)}.png"  # a browser keeps what it has by its name
-        for old in self.folder.glob("corners_*"):
-            old.unlink()
-        show_corners(read_image(self.files[name]).pixels, self.corners, path)
-        return path
+    def edit_corners(self, name: str) -> dict[str, Any] | None:
+        """Return a photo to drag corners in; None if there is no such photo."""
+        return edit_corners(read_image(self.files[name]).pixels) if name in self.files else None
 
-    def crop(self, name: str, max_size: int | None) -> str:
-        """Return the option that crops to the corners that were clicked.
+    def crop(self, name: str, edited: Mapping[str, Any] | None, max_size: int | None) -> str:
+        """Return the option that crops a photo to the corners that its page holds.
 
         Raises:
-            OptionError: Not four were clicked.
+            OptionError: There are no four corners, or there is no such photo.
         """
-        return crop_at(self.corners, read_image(self.files[name]).size if name in self.files else (1, 1), max_size)
+        known = name in self.files
+        return crop_at(edited if known else None, read_image(self.files[name]).size if known else (1, 1), max_size)
 
     def in_words(self, error: Exception) -> str:
         """Return an error's sentence with the photos as they were named, not where they lie."""
@@ -138,7 +130,7 @@ class Session:
         """Forget photos and results."""
         self.stop()
         with self._running:
-            self.files, self.cards, self.corners, self.result = {}, {}, [], None
+            self.files, self.cards, self.result = {}, {}, None
             for entry in self.folder.iterdir():
                 shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
 

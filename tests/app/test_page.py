@@ -7,7 +7,6 @@ import time
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,6 @@ from playwright.sync_api import Browser, Page
 
 from diar_ops.cli.main import main
 from diar_ops.data import read_image
-from diar_ops.results import CleanOptions
 from tests.app.conftest import Server, open_page
 from tests.conftest import ROOT
 from tests.examples.full_pipeline.runs import contents
@@ -166,20 +164,39 @@ def test_two_people_one_stops(browser: Browser, server: Server) -> None:
     assert wait_until(lambda: not held(server)), held(server)
 
 
-@pytest.mark.skipif("crop" not in {f.name for f in fields(CleanOptions)}, reason="nothing is cropped yet")
-def test_corners_are_clicked(browser: Browser, server: Server, tmp_path: Path) -> None:
+def drag(page: Page, corner: int, dx: float, dy: float) -> None:
+    """Drag a corner, in shares of the photo's sides."""
+    photo, dot = (page.locator(f"#corners {part}").bounding_box() for part in ("img", f"[data-corner='{corner}']"))
+    assert photo is not None
+    assert dot is not None
+    x, y = dot["x"] + dot["width"] / 2, dot["y"] + dot["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + dx * photo["width"], y + dy * photo["height"], steps=5)
+    assert page.locator("#corners .loupe").is_visible()
+    page.mouse.up()
+    page.wait_for_selector("#corners .loupe", state="hidden")
+
+
+def test_corners_are_dragged(browser: Browser, server: Server, tmp_path: Path) -> None:
     page = open_page(browser, server)
     give(page, *PHOTOS[:3])
+    page.click("#corners > button")
+    assert page.locator("#corners [data-corner]").count() == 0
     page.click("#reference input")
     page.click("[role=option] >> text=00.png")
-    page.click("#corners > button")
-    page.wait_for_selector("#photo img")
-    size = page.locator("#photo img").bounding_box()
-    assert size is not None
-    for x, y in ((0.2, 0.2), (0.8, 0.2), (0.8, 0.6), (0.2, 0.6)):
-        before = page.get_attribute("#photo img", "src")
-        page.click("#photo img", position={"x": x * size["width"], "y": y * size["height"]})
-        page.wait_for_function("before => document.querySelector('#photo img').src != before", arg=before)
+    page.wait_for_selector("#corners img")
+    page.locator("#corners img").scroll_into_view_if_needed()
+    # The photo shows no outline: corners begin a tenth of its sides within it.
+    for corner, dx, dy in ((0, 0.1, 0.1), (1, -0.1, 0.1), (2, -0.1, -0.3), (3, 0.1, -0.35)):
+        drag(page, corner, dx, dy)
+    page.focus("#corners [data-corner='3']")
+    for _ in range(2):  # by the keyboard as well: ten pixels each, of a photo of 256
+        before = page.get_attribute("#corners [data-corner='3']", "style")
+        page.keyboard.press("Shift+ArrowDown")
+        page.wait_for_function(
+            "old => document.querySelector('#corners [data-corner=\"3\"]').getAttribute('style') != old", arg=before
+        )
     ask(page, max_size=160)
     page.click("#clean")
     page.wait_for_selector("#slider img")

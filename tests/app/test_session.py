@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from diar_ops import OptionError
-from diar_ops.app.corners import crop_at, show_corners
+from diar_ops.app.corners import crop_at, edit_corners
 from diar_ops.app.session import Session, Sessions, Stopped
 from diar_ops.app.words import name_titles, photo_cards
-from diar_ops.data import read_image
 from diar_ops.results import CleanOptions
 from tests.conftest import ROOT
 
@@ -81,12 +82,31 @@ def test_sentences_name_parts_of_the_page() -> None:
     assert name_titles("`max_size` must be 16") == "“Max size” must be 16"
 
 
-def test_corners_in_any_order_and_size(tmp_path: Path) -> None:
-    photo = torch.zeros(3, 1800, 900, dtype=torch.uint8)  # shown at half its size
-    clicked = [(399.5, 799.5), (99.5, 199.5), (99.5, 799.5), (399.5, 199.5)]
-    show_corners(photo, clicked, tmp_path / "shown.png")
-    assert read_image(tmp_path / "shown.png").size == (900, 450)
-    assert crop_at(clicked, (1800, 900), None) == "199.50,399.50 799.50,399.50 799.50,1599.50 199.50,1599.50"
-    assert crop_at(clicked, (1800, 900), 450).startswith("49.50,99.50 ")
-    with pytest.raises(OptionError, match="four corners"):
-        crop_at(clicked[:3], (1800, 900), None)
+def test_corners_in_pixels_of_the_photo_that_is_read() -> None:
+    edited = {"corners": [[0.25, 0.25], [0.75, 0.25], [0.75, 0.5], [0.25, 0.5]]}
+    assert crop_at(edited, (1800, 900), None) == "224.50,449.50 674.50,449.50 674.50,899.50 224.50,899.50"
+    assert crop_at(edited, (1800, 900), 450).startswith("55.75,112.00 ")
+
+
+@pytest.mark.parametrize(
+    "edited",
+    [
+        None,
+        [0],
+        {},
+        *({"corners": c} for c in (None, [[0, 0]] * 3, [[0, 0, 0]] * 4, [[0, "x"]] * 4, [[0, math.nan]] * 4)),
+    ],
+)
+def test_what_is_no_four_corners(edited: Any) -> None:
+    with pytest.raises(OptionError, match="drag its four corners"):
+        crop_at(edited, (100, 100), None)
+
+
+def test_corners_begin_at_the_outline() -> None:
+    photo = torch.full((3, 600, 800), 200, dtype=torch.uint8)
+    photo[:, 150:450, 200:600] = torch.randint(60, (3, 300, 400), dtype=torch.uint8)
+    found = edit_corners(photo)["corners"]
+    assert torch.tensor(found).allclose(
+        torch.tensor([[0.25, 0.25], [0.75, 0.25], [0.75, 0.75], [0.25, 0.75]], dtype=torch.float32), atol=0.005
+    )
+    assert edit_corners(torch.zeros(3, 60, 80))["corners"] == [(0.1, 0.1), (0.9, 0.1), (0.9, 0.9), (0.1, 0.9)]
