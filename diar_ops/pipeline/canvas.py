@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -90,13 +90,18 @@ def mosaic_canvas(
     width, height = (high - low).long().add(1).tolist()
     size, shift = (height, width), eye.clone()
     shift[:2, 2] = -low
-    pixels = sum(height * width for height, width in (sizes[t] for t in used))
-    most = int(min(MOST_PIXELS_OF_PHOTOS * pixels, MOST_WEIGHTS / len(used))) if most_pixels is None else most_pixels
+    most = largest_canvas(sizes[t] for t in used) if most_pixels is None else most_pixels
     shrunk = min(1.0, math.sqrt(most / (height * width)))
     if shrunk < 1:
         size = (max(1, int(height * shrunk)), max(1, int(width * shrunk)))
         shift = resize_matrix((height, width), size) @ shift
     return Mosaic(Canvas(shift @ view, size), shrunk, cut)
+
+
+def largest_canvas(sizes: Iterable[tuple[int, int]]) -> int:
+    """Return how many pixels a canvas may have that holds photos of some (height, width)."""
+    pixels = [height * width for height, width in sizes]
+    return int(min(MOST_PIXELS_OF_PHOTOS * sum(pixels), MOST_WEIGHTS / len(pixels)))
 
 
 def _places(homography_view_frame: Tensor, frame: int, lens: Lens) -> tuple[Tensor, Tensor]:

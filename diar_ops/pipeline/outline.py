@@ -10,14 +10,15 @@ from torch import Tensor
 
 from diar_ops._checks import check_device, check_option, check_shapes, eager, full_precision, is_integer
 from diar_ops._errors import DiarError
-from diar_ops._types import Alignment
+from diar_ops._types import Alignment, Canvas
 from diar_ops.geometry import transform_points
 from diar_ops.pipeline._frames import Frames, check_frames
-from diar_ops.pipeline._outline.evidence import edge_evidence
+from diar_ops.pipeline._outline.evidence import MOST_FRAMES, edge_evidence
 from diar_ops.pipeline._outline.fit import fit_sides
 from diar_ops.pipeline._outline.lines import find_lines
 from diar_ops.pipeline._outline.quads import rank_outlines
 from diar_ops.pipeline._warp import AlignedSequence
+from diar_ops.pipeline.canvas import check_canvas
 
 #: Certainty from which on an outline counts as found; docs/rectification.md has the figures.
 LEAST_CERTAINTY = 0.55
@@ -50,6 +51,7 @@ def find_outline(
     alignment: Alignment,
     *,
     valid: Sequence[Tensor | None] | None = None,
+    canvas: Canvas | None = None,
     working_size: int = 384,
     device: torch.device | str | None = None,
 ) -> Outline:
@@ -71,7 +73,10 @@ def find_outline(
             uint8 or uint16.
         alignment: Result of :func:`align_sequence` on these frames.
         valid: Optional T masks (1, H, W) bool of pixels that the photos really hold.
-        working_size: Longest side of the reference where it is looked for, in pixels, at most.
+        canvas: Where it is looked for, such as :func:`mosaic_canvas` of photos of parts; ``None``: in the
+            reference and around it.
+        working_size: Longest side of the reference, or of the canvas, where it is looked for, in pixels,
+            at most.
         device: Where frames are warped; ``None``: where they are.
 
     Returns:
@@ -79,7 +84,7 @@ def find_outline(
 
     Raises:
         ShapeError, DtypeError: The frames are not pictures, or do not fit the alignment.
-        OptionError: ``working_size`` is below 64.
+        OptionError: ``working_size`` is below 64, or ``canvas`` is none.
         DeviceError: ``device`` does not compute.
         DiarError: No frame is aligned.
 
@@ -106,11 +111,19 @@ def find_outline(
     used = alignment.success.nonzero().flatten().tolist()
     if not used:
         raise DiarError(f"{op}: no frame is aligned, nothing to find an outline in")
+    canvas = check_canvas(op, canvas, alignment)
     alignment = alignment._replace(homography_reference_frame=alignment.homography_reference_frame.cpu())
+    homography_reference_canvas = torch.eye(3, dtype=torch.float64)
+    if canvas is not None:
+        homography_reference_canvas = torch.linalg.inv(canvas.homography_canvas_reference)
+        moved = canvas.homography_canvas_reference @ alignment.homography_reference_frame.double()
+        alignment = alignment._replace(homography_reference_frame=moved, size=canvas.size, grid=None)
     masks: list[Tensor | None] = [None] * len(frames) if valid is None else list(valid)
     nothing = Outline(False, torch.full((4, 2), torch.nan, dtype=torch.float64), 0.0)
     with torch.no_grad():
-        evidence = edge_evidence(AlignedSequence(frames, masks, alignment, used, device), working_size)
+        # Each photo of a part may be the only one that shows a side.
+        most = MOST_FRAMES if canvas is None else len(used)
+        evidence = edge_evidence(AlignedSequence(frames, masks, alignment, used, device), working_size, most)
         ranked = rank_outlines(find_lines(evidence), evidence)
         scale = evidence.homography_canvas_reference[:2, :2].det() * alignment.size[0] * alignment.size[1]
         ranked = ranked.take(ranked.area >= LEAST_AREA * scale)
@@ -119,7 +132,9 @@ def find_outline(
         best = ranked.take(torch.tensor(0))
         certainty = float(best.edge.amin() * best.plain.amin())
         corners = fit_sides(best.corners.double(), evidence)
-        homography_reference_canvas = torch.linalg.inv(evidence.homography_canvas_reference)
+        homography_reference_canvas = homography_reference_canvas @ torch.linalg.inv(
+            evidence.homography_canvas_reference
+        )
         corners = transform_points(corners, homography_reference_canvas).points
     return Outline(certainty >= LEAST_CERTAINTY, _from_top_left(corners), certainty)
 

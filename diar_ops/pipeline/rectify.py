@@ -13,8 +13,9 @@ from diar_ops._checks import check_option, check_shapes
 from diar_ops._errors import DiarError
 from diar_ops._types import Alignment, Canvas, FrontalView, Reason, Rectification
 from diar_ops.geometry import frontal_homography, rectify_homography
+from diar_ops.pipeline.canvas import largest_canvas
 
-#: Pixels of a rectified picture, at most, as a multiple of the reference's.
+#: Pixels of a rectified picture, at most, as a multiple of the reference's, or of its own there.
 _MOST_PIXELS = 2.0
 
 
@@ -51,7 +52,7 @@ def rectified_canvas(
 
     Returns:
         :class:`RectifiedCanvas`, on the CPU in float64. No side of the picture is shorter than in the
-        reference, unless that took more than twice the reference's pixels.
+        reference, unless that took more than twice the pixels that the reference has, or the picture in it.
 
     Raises:
         DiarError: The corners are not those of a rectangle that a camera saw.
@@ -71,12 +72,21 @@ def rectified_canvas(
     if not bool(found.success[0]):
         raise DiarError(f"{op}: {_WHY[Reason(int(found.reason[0]))]}")
     extent = found.size[0]
-    shrunk = min(1.0, math.sqrt(_MOST_PIXELS * size[0] * size[1] / float(extent.prod())))
+    used = [sizes[t] for t in alignment.success.nonzero().flatten().tolist()]
+    # What goes beyond the reference, in photos of parts, may have as many pixels as it has there.
+    shown = min(_area(corners.double()), largest_canvas(used)) if used else 0
+    shrunk = min(1.0, math.sqrt(_MOST_PIXELS * max(size[0] * size[1], shown) / float(extent.prod())))
     height, width = (max(1, round(side)) for side in (extent * shrunk).tolist())
     whole = torch.eye(3, dtype=torch.float64)
     for axis, (new, old) in enumerate(((width, float(extent[1])), (height, float(extent[0])))):
         whole[axis, axis], whole[axis, 2] = new / old, 0.5 * new / old - 0.5
     return RectifiedCanvas(Canvas(whole @ found.homography[0], (height, width)), found)
+
+
+def _area(corners: Tensor) -> float:
+    """Return the area of a polygon (N, 2)."""
+    after = corners.roll(-1, 0)
+    return abs(float((corners[:, 0] * after[:, 1] - corners[:, 1] * after[:, 0]).sum())) / 2
 
 
 def frontal_view(

@@ -69,31 +69,35 @@ def choose_crop(
     alignment: Alignment,
     sizes: Sequence[tuple[int, int]],
     focal: Sequence[float | None],
+    canvas: Canvas | None,
     device: str,
 ) -> Crop:
     """Return the crop that the option ``"auto"``, or four corners, ask for.
+
+    With ``canvas`` the outline is looked for there, among all that the photos show.
 
     Raises:
         DiarError: The corners that were given are not those of a rectangle that a camera saw.
     """
     corners = parse_crop(text)
+    kept = "the whole photo is kept" if canvas is None else "all that the photos show is kept"
     if corners is None:
-        outline = find_outline(frames, alignment, valid=valid, device=device)
+        outline = find_outline(frames, alignment, valid=valid, canvas=canvas, device=device)
         where = f"the picture's outline was found with a certainty of {outline.certainty:.2f}"
         corners = outline.corners
         if not outline.found:
             return Crop(
                 "crop: no outline of the picture was found that is certain enough "
-                f"({outline.certainty:.2f} of 1); the whole photo is kept"
+                f"({outline.certainty:.2f} of 1); {kept}"
             )
     else:
         where = "the picture's corners are as given"
         corners = Lens(alignment.distortion, list(sizes)).undistort(corners, alignment.reference).points
     try:
-        canvas, found = rectified_canvas(corners, alignment, sizes, focal=focal)
+        cropped, found = rectified_canvas(corners, alignment, sizes, focal=focal)
     except DiarError as error:
         if text == "auto":
-            return Crop(f"crop: {error}; the whole photo is kept")
+            return Crop(f"crop: {error}; {kept}")
         raise OptionError(f"`crop`: {error}") from error
     sigma = float(found.proportion_sigma[0])
     source = _SOURCES[ProportionSource(int(found.source[0]))]
@@ -101,6 +105,6 @@ def choose_crop(
     return Crop(
         f"crop: {where}; it is {float(found.proportion[0]):.3f} times as wide as high, {source}, "
         f"to {100 * math.expm1(min(sigma, 3.0)):.1f} %{doubt}",
-        canvas,
+        cropped,
         corners,
     )

@@ -152,8 +152,13 @@ def clean_photos(
         )
     listener.verdicts(names, alignment)
     _check_alignment(names, alignment, options.lens, listener)
-    crop = _choose_crop(options, loaded, alignment, listener)
-    canvas = crop.canvas if options.canvas == "reference" else _choose_canvas(alignment, loaded, notes, listener)
+    whole, told = None, []
+    if options.canvas == "all":
+        whole, sentence = _choose_canvas(alignment, loaded, notes, listener)
+        told.append(sentence)
+    crop = _choose_crop(options, loaded, alignment, whole, listener)
+    told += [crop.sentence] if crop.sentence else []
+    canvas = crop.canvas or whole
     check_picture_format(options.format, alignment.size if canvas is None else canvas.size)
     with _timed(timings, "reconstructing", listener) as progress:
         reconstruction = reconstruct_sequence(
@@ -180,7 +185,7 @@ def clean_photos(
             reconstruction,
             canvas=canvas,
             corners=crop.corners,
-            crop=crop.sentence,
+            told=told,
             timings=dict(timings),
             scores=scores,
             settings=settings,
@@ -271,8 +276,10 @@ def _check_photos(photos: Sequence[Photo], skipped: Sequence[str], said: Sequenc
         raise DiarError("one photo alone cannot be cleaned; give two or more of the same thing")
 
 
-def _choose_canvas(alignment: Alignment, photos: Sequence[Photo], notes: list[str], listener: Listener) -> Canvas:
-    """Return the canvas of all photos, frontal where they tell how. What is given up for its size is noted."""
+def _choose_canvas(
+    alignment: Alignment, photos: Sequence[Photo], notes: list[str], listener: Listener
+) -> tuple[Canvas, str]:
+    """Return the canvas of all photos, frontal where they tell how, and say so. What its size costs is noted."""
     sizes = [photo.size for photo in photos]
     frontal = frontal_view(alignment, sizes, focal=[read_focal(photo.exif) for photo in photos])
     tilt, sigma = (math.degrees(float(angle[0])) for angle in (frontal.tilt, frontal.sigma))
@@ -285,17 +292,20 @@ def _choose_canvas(alignment: Alignment, photos: Sequence[Photo], notes: list[st
         if is_sure
         else "as the reference does"
     )
-    listener.info(f"the canvas of all photos has {width} x {height} pixels and shows the picture {how}")
+    sentence = f"the canvas of all photos has {width} x {height} pixels and shows the picture {how}"
+    listener.info(sentence)
     sentences = [f"{photos[t].name} runs towards the horizon: only its nearer part is in the picture" for t in cut]
     if shrunk < 1:
         sentences.append(f"the canvas of all photos is too large and was shrunk to {100 * shrunk:.0f} % of its sides")
-    for sentence in sentences:
-        notes.append(sentence)
-        listener.warning(sentence)
-    return canvas
+    for given_up in sentences:
+        notes.append(given_up)
+        listener.warning(given_up)
+    return canvas, sentence
 
 
-def _choose_crop(options: CleanOptions, photos: Sequence[Photo], alignment: Alignment, listener: Listener) -> Crop:
+def _choose_crop(
+    options: CleanOptions, photos: Sequence[Photo], alignment: Alignment, canvas: Canvas | None, listener: Listener
+) -> Crop:
     """Return what the picture is cropped to, and tell it."""
     if options.crop == "none":
         return Crop("")
@@ -307,6 +317,7 @@ def _choose_crop(options: CleanOptions, photos: Sequence[Photo], alignment: Alig
         alignment,
         [photo.size for photo in photos],
         focal,
+        canvas,
         options.device,
     )
     (listener.warning if crop.canvas is None else listener.info)(crop.sentence)

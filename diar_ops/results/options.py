@@ -94,8 +94,9 @@ class CleanOptions:
     )
     crop: str = option(
         "none",
-        "auto finds the picture's outline and shows it alone, frontally and with its true proportions, or keeps the "
-        "whole photo where none is found; or the picture's four corners in the reference photo, in pixels, in quotes",
+        "auto finds the picture's outline, with `canvas` all in everything that the photos show, and shows it alone, "
+        "frontally and with its true proportions, or keeps all where none is found; or the picture's four corners in "
+        "the reference photo, in pixels, in quotes",
         "auto|none|'x,y x,y x,y x,y'",
     )
     device: str = option("cpu", "where to compute: cpu, cuda, ...", "DEVICE")
@@ -129,9 +130,5 @@ class CleanOptions:
         if self.canvas not in CANVASES:
             raise OptionError(f"`canvas` must be one of {', '.join(CANVASES)}, got {self.canvas!r}")
         parse_crop(self.crop)
-        if self.canvas == "all" and self.crop != "none":
-            raise OptionError(
-                "`crop` cuts a picture out of the reference's view, `canvas` all goes beyond it: choose one"
-            )
         if not -(2**63) <= self.seed < 2**63:
             raise OptionError(f"`seed` must fit into 64 bits, got {self.seed}")

@@ -41,7 +41,7 @@ def render_report(
     *,
     canvas: Canvas | None = None,
     corners: Tensor | None = None,
-    crop: str = "",
+    told: Sequence[str] = (),
     title: str = "",
     timings: Mapping[str, float] | None = None,
     scores: Mapping[str, Any] | None = None,
@@ -62,7 +62,7 @@ def render_report(
         reconstruction: The clean picture and its weights.
         canvas: What the picture was made on, if not the reference.
         corners: (4, 2) of the picture in pixels of the reference, where it was cropped to them.
-        crop: A sentence about them, or why there are none.
+        told: Sentences on what the picture shows: the canvas of all photos, how it was cropped, or why not.
         title: Headline; "A clean picture from T photos" if empty.
         timings: Seconds of each step, in order.
         scores: Comparison with a known original: any of ``psnr``, ``psnr_gain`` (after one global
@@ -103,7 +103,7 @@ def render_report(
         reference=names[alignment.reference],
         aligned=aligned,
         left_out=count - aligned,
-        crop=crop,
+        told=told,
         outline=None if corners is None else _outline(run, corners),
         count=count,
         flicker=flicker(run),
@@ -201,16 +201,18 @@ def _stats_of_scores(scores: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _outline(run: FinishedRun, corners: Tensor) -> dict[str, Any]:
-    """Return the reference and the corners of the picture in it, as the photo shows them."""
+    """Return the reference, the corners of the picture in it or beyond it, and the box (x, y, w, h) of both."""
     reference = run.alignment.reference
     photo = reduce_image(run.frames[reference], _MAP)
     size, full = image_size(photo), run.alignment.size
     sides = corners[:, None] + torch.linspace(0, 1, 17)[:, None] * (corners.roll(-1, 0) - corners)[:, None]
     seen, _ = Lens(run.alignment.distortion, [full]).distort(sides.flatten(0, 1).double(), 0)
     points, _ = transform_points(seen, resize_matrix(full, size))
+    low, high = points.amin(0).clamp_max(0).floor(), points.amax(0).maximum(points.new_tensor(size[::-1])).ceil()
     return {
         "photo": data_uri(photo),
         "size": size,
+        "box": [int(side) for side in (*low, *(high - low))],
         "points": " ".join(f"{x:.1f},{y:.1f}" for x, y in (points + 0.5).tolist()),
     }
 

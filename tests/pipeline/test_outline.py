@@ -10,7 +10,7 @@ from torch import Tensor
 
 from diar_ops import Alignment, DiarError, OptionError, homography_from_camera, warp_homography
 from diar_ops.geometry import transform_points
-from diar_ops.pipeline import find_outline, rectified_canvas
+from diar_ops.pipeline import find_outline, mosaic_canvas, rectified_canvas
 from tests.harness import assert_close, generator
 
 SIZE, FOCAL = (180, 240), 260.0
@@ -79,6 +79,23 @@ def test_finds_what_lies_outside_of_the_reference_where_others_see_it() -> None:
     assert outline.found
     assert outline.corners[:, 0].min() < -10
     assert (outline.corners - corners_in(H[4])).norm(dim=-1).max() < 0.7
+
+
+def test_finds_in_photos_of_parts_what_the_reference_shows_nothing_of() -> None:
+    frames, H = views(smooth("outline parts", 90, 120) * 0.6, torch.tensor([0.8, 0.7, 0.6])[:, None, None], TURNS[:1])
+    places = [(x, y) for y in (0, 36, 72, 108) for x in (0, 40, 80, 120, 160)]  # more than are compared of one view
+    parts = [frames[0][:, y : y + 72, x : x + 80] for x, y in places]
+    reference = places.index((80, 72))  # the middle of the picture
+    steps = torch.eye(3).double().repeat(len(places), 1, 1)
+    steps[:, :2, 2] = torch.tensor(places).double() - torch.tensor(places[reference]).double()
+    sizes = [(72, 80)] * len(places)
+    alignment = Alignment.from_homographies(steps, sizes, reference=reference)
+    outline = find_outline(parts, alignment, canvas=mosaic_canvas(alignment, sizes).canvas)
+    assert outline.found
+    expected = corners_in(H[0]) - torch.tensor(places[reference]).double()
+    assert (outline.corners - expected).norm(dim=-1).max() < 0.7
+    cropped = rectified_canvas(outline.corners, alignment, sizes).canvas.size
+    assert cropped[0] * cropped[1] > 0.9 * PICTURE[0] * PICTURE[1] * (FOCAL / 330) ** 2, "larger than the reference"
 
 
 @pytest.mark.parametrize("shifts", [[(0, 0)] * 3, [(0, 0), (9, 4), (-6, 11), (3, -8)]])

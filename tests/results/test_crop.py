@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,30 @@ def test_whole_photo_is_kept_where_nothing_is_found(tmp_path: Path) -> None:
     assert picture.shape == (3, 240, 340)
     assert "the whole photo is kept" in told[0]
     assert told[0].split("; ")[-1] in page
+
+
+def test_photos_of_parts_are_cropped_to_what_none_shows_whole(tmp_path: Path) -> None:
+    plane = read_image(photos(tmp_path / "whole", 0.9) / "0.png").pixels  # the picture at (70, 50), 240 x 160
+    (tmp_path / "parts").mkdir()
+    for i, (x, y) in enumerate([(90, 40), (0, 0), (140, 0), (0, 80), (140, 80)]):
+        part = plane[:, y : y + 160, x : x + 200]
+        Image.fromarray(part.permute(1, 2, 0).numpy()).save(tmp_path / "parts" / f"{i}.png")
+    told = Told()
+    options = CleanOptions(reference="0.png", aggregator="median", crop="auto", canvas="all")
+    cleaned = clean_photos([tmp_path / "parts"], tmp_path / "out", options, listener=told)
+    assert cleaned.alignment.success.all()
+    expected = torch.tensor([[-20.5, 9.5], [219.5, 9.5], [219.5, 169.5], [-20.5, 169.5]]).double()
+    assert cleaned.corners is not None
+    assert (cleaned.corners - expected).abs().max() < 0.7
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert re.search(r"The canvas of all photos has 34\d x 24\d pixels", page), "told there, too"
+    box = re.search(r'viewBox="(\S+) (\S+) (\S+) (\S+)" role', page)
+    assert box is not None
+    left, top, width, height = map(int, box.groups())
+    assert left < -19, "the outline is drawn beyond the photo, too"
+    assert top == 0
+    assert width > 240
+    assert height > 169
 
 
 def test_corners_are_put_in_order() -> None:

@@ -15,7 +15,7 @@ from diar_ops.geometry import transform_points
 from diar_ops.pipeline._lens import undistorted_border
 from diar_ops.pipeline._warp import AlignedSequence
 
-#: Photos that are compared, at most: a median of so many is clean.
+#: Photos of one view that are compared, at most: a median of so many is clean.
 MOST_FRAMES = 16
 #: What is seen beyond the reference counts up to this share of its longest side.
 _BEYOND = 0.35
@@ -42,12 +42,18 @@ class EdgeEvidence(NamedTuple):
     homography_canvas_reference: Tensor
 
 
-def edge_evidence(sequence: AlignedSequence, longest: int) -> EdgeEvidence:
-    """Return the edges that the photos share, the reference's longest side being ``longest`` pixels at most."""
+def edge_evidence(sequence: AlignedSequence, longest: int, most: int = MOST_FRAMES) -> EdgeEvidence:
+    """Return the edges that the photos share.
+
+    Args:
+        sequence: The photos.
+        longest: Longest side of the reference, in pixels, at most.
+        most: Photos that are compared, at most.
+    """
     full = sequence.alignment.size
     small = fit_size(full, longest)
-    step = max(1, len(sequence.used) / MOST_FRAMES)
-    chosen = [sequence.used[int(k * step)] for k in range(min(len(sequence.used), MOST_FRAMES))]
+    step = max(1, len(sequence.used) / most)
+    chosen = [sequence.used[int(k * step)] for k in range(min(len(sequence.used), most))]
     sequence = sequence._replace(used=chosen).resized(small, 2 * longest)
     alignment = sequence.alignment
     low, high = _seen_box(sequence)
