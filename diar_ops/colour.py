@@ -7,6 +7,10 @@ from torch import Tensor
 
 from diar_ops._checks import check_floating
 
+#: sRGB codes light x as (1 + TOE) x^(1 / GAMMA) - TOE, but for its darkest values: a factor on light is one on
+#: the coded value + TOE.
+TOE, GAMMA = 0.055, 2.4
+
 
 def srgb_to_linear(image: Tensor) -> Tensor:
     """Decode sRGB values to linear light.
@@ -25,7 +29,7 @@ def srgb_to_linear(image: Tensor) -> Tensor:
     """
     check_floating("srgb_to_linear", image=image)
     # The clamp keeps the unused branch, and so its gradient, finite.
-    curve = ((image.clamp_min(0.04045) + 0.055) / 1.055) ** 2.4
+    curve = ((image.clamp_min(0.04045) + TOE) / (1 + TOE)) ** GAMMA
     return torch.where(image <= 0.04045, image / 12.92, curve)
 
 
@@ -46,5 +50,5 @@ def linear_to_srgb(linear: Tensor) -> Tensor:
     """
     check_floating("linear_to_srgb", linear=linear)
     # The curve is the smaller right of the toe; the clamp makes it the larger left of it.
-    curve = 1.055 * linear.clamp_min(0.0031308) ** (1 / 2.4) - 0.055
+    curve = (1 + TOE) * linear.clamp_min(0.0031308) ** (1 / GAMMA) - TOE
     return torch.minimum(linear * 12.92, curve)

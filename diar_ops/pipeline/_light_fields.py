@@ -7,9 +7,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from diar_ops.colour import GAMMA, TOE
+
 #: Light is a quadratic of the place within a photo: so many numbers.
 TERMS = 6
-_TOE = 0.055
 
 
 class EvenLight(NamedTuple):
@@ -25,19 +26,19 @@ class EvenLight(NamedTuple):
     boxes: Tensor
 
     def factors(self, t: int, window: tuple[int, int, int, int], size: tuple[int, int]) -> Tensor:
-        """Return (3, h, w), factors of photo ``t`` on coded values + 0.055, in a window of a canvas of ``size``."""
+        """Return (3, h, w), factors of photo ``t`` on coded values + TOE, in a window of a canvas of ``size``."""
         top, left, height, width = window
         y = (torch.arange(top, top + height, dtype=torch.float32) + 0.5) / size[0]
         x = (torch.arange(left, left + width, dtype=torch.float32) + 0.5) / size[1]
         terms = light_terms(x[None, :], y[:, None], self.boxes[t])
-        return (torch.einsum("ck,khw->chw", self.coefficients[t], terms) / 2.4).exp()
+        return (torch.einsum("ck,khw->chw", self.coefficients[t], terms) / GAMMA).exp()
 
     def apply(
         self, frames: Tensor, used: list[int], window: tuple[int, int, int, int], size: tuple[int, int]
     ) -> Tensor:
         """Bring the used frames (1, T', 3, h, w) of a window, sRGB, to the common light; black stays black."""
         factors = torch.stack([self.factors(t, window, size) for t in used])[None].to(frames)
-        return torch.where(frames > 0, ((frames + _TOE) * factors - _TOE).clamp_min(0), 0)
+        return torch.where(frames > 0, ((frames + TOE) * factors - TOE).clamp_min(0), 0)
 
     def parts(self, used: list[int]) -> float:
         """Return how many of the used photos lie side by side, along a side of the canvas, in the median."""

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from diar_ops.aggregate import median_aggregate
+from diar_ops.colour import GAMMA, TOE
 from diar_ops.pipeline._warp import AlignedSequence, warp_windows, window_slices
 
 #: Octaves that are filled in pictures of up to 1024 pixels; of larger ones an octave more per octave.
@@ -35,7 +36,6 @@ COMMON = 0.3
 #: Share of the whole picture's evidence in each tile's: where little is to be seen, it decides.
 _PRIOR = 0.1
 _ITERATIONS = 30
-_TOE = 0.055
 
 
 class Sharpness(NamedTuple):
@@ -319,12 +319,12 @@ def _enlarge(image: Tensor, like: Tensor) -> Tensor:
 
 
 def _contrast(gain: Tensor, like: Tensor) -> Tensor:
-    return (gain.to(like) ** (1 / 2.4))[..., None, None]
+    return (gain.to(like) ** (1 / GAMMA))[..., None, None]
 
 
 def _expose(frames: Tensor, gain: Tensor) -> Tensor:
     """Multiply sRGB (..., T, 3, H, W) by (T, 3) in linear light, the toe taken for the rest."""
-    return (frames + _TOE) * _contrast(gain, frames) - _TOE
+    return (frames + TOE) * _contrast(gain, frames) - TOE
 
 
 def _lerp(maps: Tensor, centres: Tensor, positions: Tensor, dim: int) -> Tensor:

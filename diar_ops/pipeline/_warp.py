@@ -12,7 +12,7 @@ from torch import Tensor
 from diar_ops._pixels import image_size, resize_matrix, shrink_alike, shrink_valid, to_unit
 from diar_ops._threads import map_threads
 from diar_ops._types import Alignment, Canvas
-from diar_ops.colour import linear_to_srgb, srgb_to_linear
+from diar_ops.colour import GAMMA, TOE, linear_to_srgb, srgb_to_linear
 from diar_ops.geometry import distort_points, transform_points, warp_homography
 from diar_ops.geometry._spline import DisplacementGrid
 from diar_ops.pipeline._lens import undistorted_border
@@ -301,10 +301,10 @@ def _apply_gain(image: Tensor, gain: Tensor) -> Tensor:
     """Multiply (1, 3, H, W) sRGB pixels by (3,) factors in linear light.
 
     Above the linear toe of the transfer function, a factor in linear light is affine in the
-    coded value: ((x + 0.055) / 1.055)**2.4 * g is coded as (x + 0.055) * g**(1 / 2.4) - 0.055.
+    coded value: light times g is coded as (x + TOE) * g**(1 / GAMMA) - TOE.
     """
     factor = gain.to(image).view(1, 3, 1, 1)
-    coded = (image + 0.055) * factor ** (1 / 2.4) - 0.055
+    coded = (image + TOE) * factor ** (1 / GAMMA) - TOE
     toe = (image <= 0.04045) | (coded <= 0.04045)
     coded[toe] = linear_to_srgb(srgb_to_linear(image[toe]) * factor.expand_as(image)[toe])
     return coded

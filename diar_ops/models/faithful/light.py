@@ -11,13 +11,12 @@ from torch.nn import functional as F
 from diar_ops._checks import check_bool, check_floating, check_shapes, read_number, solve_dtype
 from diar_ops._types import WholeFrames
 from diar_ops.aggregate import median_aggregate
+from diar_ops.colour import GAMMA, TOE
 
 #: Side of the small copies in which light is judged, in pixels.
 WHOLE_SIZE = 64
-#: sRGB codes light x as 1.055 x^(1 / 2.4) - 0.055: a factor on light is one on the value + 0.055.
-TOE = 0.055
-#: Light of black in this power law.
-BLACK = (TOE / (1 + TOE)) ** 2.4
+#: Light of black in sRGB's power law.
+BLACK = (TOE / (1 + TOE)) ** GAMMA
 #: Bounds of log factors and veils (see :func:`relight`), by where they apply: a frame's light, what
 #: the pass over pixels adds to it, and the picture. The last two are linear between the centres of
 #: tokens: they shade, and cannot draw.
@@ -47,12 +46,12 @@ def relight(values: Tensor, gain: Tensor, veil: Tensor) -> Tensor:
     """
     light = to_light(values, gain, veil)
     light = torch.where(light > BLACK, light, BLACK + (light - light.detach()))
-    return (1 + TOE) * light ** (1 / 2.4) - TOE
+    return (1 + TOE) * light ** (1 / GAMMA) - TOE
 
 
 def to_light(values: Tensor, gain: Tensor | float = 0.0, veil: Tensor | float = 0.0) -> Tensor:
     """Return the light of sRGB values, as :func:`relight` has it; it may be below 0."""
-    return (2.4 * (((values + TOE) / (1 + TOE)).log() + gain)).exp() - veil
+    return (GAMMA * (((values + TOE) / (1 + TOE)).log() + gain)).exp() - veil
 
 
 def bound(x: Tensor, most: float) -> Tensor:
@@ -75,7 +74,7 @@ def haze_veil(logs: Tensor, darkest: Tensor) -> Tensor:
     """
     logs = math.log(USUAL_HAZE) + logs.clamp(-8, 4)
     # The smaller of the usual and the most, smoothly; logs, as squares leave half precision.
-    excess = (logs - math.log(MOST_HAZE) - 2.4 * darkest).clamp(-5, 5)
+    excess = (logs - math.log(MOST_HAZE) - GAMMA * darkest).clamp(-5, 5)
     return logs.exp() * (1 + (2 * excess).exp()).rsqrt()
 
 

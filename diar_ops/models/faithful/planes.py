@@ -9,8 +9,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from diar_ops.aggregate import median_aggregate
+from diar_ops.colour import TOE
 from diar_ops.models._inputs import pad_to_multiple
-from diar_ops.models.faithful.light import TOE, frame_median
+from diar_ops.models.faithful.light import frame_median
 
 #: Pixels of a side that share one token of attention, in small copies and in the picture.
 STRIDE = 8

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from diar_ops._threads import map_threads
 from diar_ops._types import Restored
+from diar_ops.colour import GAMMA
 from diar_ops.models.faithful.estimates import Evidence, Light
 from diar_ops.models.faithful.light import whole_view
 from diar_ops.models.faithful.planes import STRIDE
@@ -76,7 +77,7 @@ class TiledRestorer:
         self.network, self.full = network, full
         self.light = gather_light(network, frame_warpers, size, lambda *done: progress("judging light", *done))
         self.evidence = gather_evidence(network, warper, self.light, size, lambda *done: progress("weighing", *done))
-        self.gain = (2.4 * self.light.gain[0].mean(dim=(2, 3))).exp()
+        self.gain = (GAMMA * self.light.gain[0].mean(dim=(2, 3))).exp()
 
     def restore(
         self, frames: Tensor, valid: Tensor, window: tuple[int, int, int, int], prior: Tensor | None = None

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from diar_ops.colour import srgb_to_linear
+from diar_ops.colour import GAMMA, srgb_to_linear
 from diar_ops.models import GRID
 from diar_ops.scene import SceneRanges, render_planar_scene, sample_planar_scene
 from diar_ops.training.rendered import LARGEST_ASPECT
@@ -45,4 +45,4 @@ def bare_light(count: int, frames: int, generator: torch.Generator) -> Tensor:
     blank = torch.full((count, 3, side, side), GREY)
     light = render_planar_scene(blank, scene).radiance / srgb_to_linear(blank)[:, None]
     logs = light.clamp_min(DARKEST).log().flatten(0, 1)
-    return -F.avg_pool2d(logs, CELL).view(count, frames, 3, GRID, GRID) / 2.4
+    return -F.avg_pool2d(logs, CELL).view(count, frames, 3, GRID, GRID) / GAMMA

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from diar_ops._types import Restored
+from diar_ops.colour import GAMMA
 from diar_ops.metrics import ssim
 from diar_ops.models import FaithfulDIAR, sample_field
 from diar_ops.models.faithful.light import to_light
@@ -51,7 +52,7 @@ def restoration_loss(
         size = (frames.shape[-2], frames.shape[-1])
         light = to_light(frames, sample_field(output.gain, size), sample_field(output.veil, size))
         # Not in sRGB, which is steepest below black: a veil would rather be too weak.
-        steepness = (target + DARK) ** (1 / 2.4 - 1) / 2.4
+        steepness = (target + DARK) ** (1 / GAMMA - 1) / GAMMA
         error = steepness * (light - target).abs() * batch["whole_valid"]
         count = 3 * batch["whole_valid"].flatten(1).sum(dim=1).clamp_min(1)
         loss = loss + light_weight * error.flatten(1).sum(dim=1) / count
