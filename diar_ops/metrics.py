@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -16,10 +18,13 @@ from diar_ops._checks import (
     solve_dtype,
 )
 from diar_ops._errors import ShapeError
+from diar_ops._filters import filter_axis
 
 #: Wang et al. 2004: an 11 x 11 Gaussian window of sigma 1.5, and the two stabilising constants.
 WINDOW_RADIUS = 5
 WINDOW_SIGMA = 1.5
+_BELL = [math.exp(-0.5 * (offset / WINDOW_SIGMA) ** 2) for offset in range(-WINDOW_RADIUS, WINDOW_RADIUS + 1)]
+_WINDOW = tuple(value / sum(_BELL) for value in _BELL)
 K1, K2 = 0.01, 0.03
 
 
@@ -134,7 +139,8 @@ def ssim(image: Tensor, target: Tensor, valid: Tensor | None = None, *, data_ran
     windows = None
     if valid is not None:
         x, y = (torch.where(valid, tensor, 0) for tensor in (x, y))
-        windows = F.max_pool2d((~valid).to(dtype), side, stride=1) == 0  # [B, 1, h, w]
+        columns = F.max_pool2d((~valid).to(dtype), (side, 1), stride=1)
+        windows = F.max_pool2d(columns, (1, side), stride=1) == 0  # [B, 1, h, w]
     # Around a level that both share, since squares of large values leave no digits for the variance.
     level = torch.where(y.isfinite(), y, 0).detach().mean((-2, -1), keepdim=True)
     x, y = x - level, y - level
@@ -177,13 +183,7 @@ def _mean_square(op: str, image: Tensor, target: Tensor, valid: Tensor | None) -
 
 def _window_means(images: Tensor) -> Tensor:
     """Return Gaussian means (..., H - 10, W - 10) of (..., H, W), separably."""
-    offsets = torch.arange(-WINDOW_RADIUS, WINDOW_RADIUS + 1, dtype=images.dtype, device=images.device)
-    window = torch.exp(-0.5 * (offsets / WINDOW_SIGMA) ** 2)
-    window = window / window.sum()
-    planes = images.flatten(0, -3)[:, None]
-    planes = F.conv2d(planes, window.view(1, 1, -1, 1))
-    planes = F.conv2d(planes, window.view(1, 1, 1, -1))
-    return planes[:, 0].reshape(*images.shape[:-2], *planes.shape[-2:])
+    return filter_axis(filter_axis(images, _WINDOW, -2), _WINDOW, -1)
 
 
 def colour_gain(image: Tensor, target: Tensor, valid: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from diar_ops._filters import halve_axis
 from diar_ops.aggregate import median_aggregate
 from diar_ops.colour import GAMMA, TOE
 from diar_ops.pipeline._warp import AlignedSequence, warp_windows, window_slices
@@ -225,14 +226,10 @@ def _pyramid(frames: Tensor, valid: Tensor, octaves: int) -> tuple[list[Tensor],
     """Return ``octaves`` + 1 levels of frames (T, 3, H, W) and how much of each pixel is valid."""
     step = 2**octaves
     below, right = (-n % step for n in frames.shape[-2:])
-    kernel = frames.new_tensor([1.0, 3.0, 3.0, 1.0]) / 8
     mask = F.pad(valid.to(frames), (0, right, 0, below))
     levels, masks = [F.pad(torch.where(valid, frames, 0), (0, right, 0, below))], [mask]
     for _ in range(octaves):
-        both = torch.cat((levels[-1] * masks[-1], masks[-1]), dim=1).flatten(0, 1)[:, None]
-        both = F.conv2d(both, kernel.view(1, 1, 4, 1), stride=(2, 1), padding=(1, 0))
-        both = F.conv2d(both, kernel.view(1, 1, 1, 4), stride=(1, 2), padding=(0, 1))
-        both = both.view(len(frames), 4, *both.shape[-2:])
+        both = halve_axis(halve_axis(torch.cat((levels[-1] * masks[-1], masks[-1]), dim=1), -2), -1)
         masks.append(both[:, 3:])
         levels.append(both[:, :3] / both[:, 3:].clamp_min(1e-3))
     return levels, masks

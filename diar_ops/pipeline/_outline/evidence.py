@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from diar_ops._filters import filter_axis
 from diar_ops._pixels import fit_size, resize_matrix
 from diar_ops.aggregate import median_aggregate
 from diar_ops.geometry import transform_points
@@ -91,14 +92,15 @@ def _seen_box(sequence: AlignedSequence) -> tuple[Tensor, Tensor]:
 
 def _gradient(images: Tensor) -> Tensor:
     """Return derivatives of Gaussians of one pixel (N, 2, C, h, w), along x and y."""
-    x = torch.arange(-_RIM, _RIM + 1, dtype=images.dtype)
-    smooth = (-0.5 * x * x).exp()
-    smooth = smooth / smooth.sum()
-    slope = x * smooth / (x * x * smooth).sum()
-    kernels = torch.stack((smooth[:, None] * slope, slope[:, None] * smooth))[:, None].to(images)
-    single = F.pad(images.flatten(0, 1)[:, None], (_RIM,) * 4, mode="replicate")
-    found: Tensor = F.conv2d(single, kernels).view(*images.shape[:2], 2, *images.shape[2:]).transpose(1, 2)
-    return found
+    bell = [math.exp(-0.5 * x * x) for x in range(-_RIM, _RIM + 1)]
+    smooth = [value / sum(bell) for value in bell]
+    energy = sum(x * x * value for x, value in enumerate(bell, start=-_RIM))
+    slope = [x * value / energy for x, value in enumerate(bell, start=-_RIM)]
+    padded = F.pad(images, (_RIM,) * 4, mode="replicate")
+    along_x, along_y = (
+        filter_axis(filter_axis(padded, down, -2), across, -1) for down, across in ((smooth, slope), (slope, smooth))
+    )
+    return torch.stack((along_x, along_y), 1)
 
 
 def sample(image: Tensor, points: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from diar_ops._filters import filter_axis
 from diar_ops._options import option
 from diar_ops._types import Warped
 from diar_ops.colour import linear_to_srgb, srgb_to_linear
@@ -129,11 +130,11 @@ def soften(frames: Tensor, ranges: AugmentRanges, generator: torch.Generator) ->
     sigma = SOFT[0] * (SOFT[1] / SOFT[0]) ** strength
     reach = min(math.ceil(3 * sigma), side - 1)
     kernel = torch.exp(-torch.arange(-reach, reach + 1).square() / (2 * sigma**2))
-    kernel = kernel / kernel.sum()
+    weights = (kernel / kernel.sum()).tolist()
     chosen = order[: 1 + int(share * (T - 1))]
     x = frames[chosen].flatten(0, 1)[:, None]
-    x = F.conv2d(F.pad(x, (reach, reach, 0, 0), mode="reflect"), kernel.view(1, 1, 1, -1))
-    x = F.conv2d(F.pad(x, (0, 0, reach, reach), mode="reflect"), kernel.view(1, 1, -1, 1))
+    x = filter_axis(F.pad(x, (reach, reach, 0, 0), mode="reflect"), weights, -1)
+    x = filter_axis(F.pad(x, (0, 0, reach, reach), mode="reflect"), weights, -2)
     frames = frames.clone()
     frames[chosen] = x.view_as(frames[chosen])
     return frames
