@@ -183,15 +183,20 @@ def _weathered(image: Picture, content: np.random.Generator, strength: float) ->
     return (image + strength * stains[..., None]).clip(0, 255).astype(np.uint8)
 
 
-def painting(folder: Path | None, content: np.random.Generator, size: tuple[int, int]) -> Picture:
-    """Return a crop of a random image of a folder; without one, a procedural picture."""
+def painting(
+    folder: Path | None, content: np.random.Generator, size: tuple[int, int], other_than: np.random.Generator | None
+) -> Picture:
+    """Return a crop of a random image of a folder, other than that of a generator; without a folder, a drawn one."""
     height, width = size
     if folder is None:
         kind = str(content.choice(["poster", "drawing", "map"]))
         texture = procedural_texture(generator_for("look-alike", int(content.integers(2**62))), size=size, kind=kind)
         return np.asarray((255 * texture).byte().permute(1, 2, 0).numpy())
     files = list_images([folder])
-    image = read_image(files[int(content.integers(len(files)))]).pixels.permute(1, 2, 0).numpy()
+    chosen = int(content.integers(len(files)))
+    if other_than is not None and chosen == int(other_than.integers(len(files))):
+        chosen = (chosen + 1) % len(files)
+    image = read_image(files[chosen]).pixels.permute(1, 2, 0).numpy()
     scale = max(height / image.shape[0], width / image.shape[1])
     image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)[:height, :width]
     image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)

@@ -111,10 +111,10 @@ def _content(family: str, name: Any, number: int, size: tuple[int, int], paintin
     if family == "mirrored":
         content = random_for("content", *name, 0)
         kind = int(layout.integers(3))
-        return painting(paintings, content, size) if kind == 0 else (page, form)[kind - 1](layout, content, size)
+        return painting(paintings, content, size, None) if kind == 0 else (page, form)[kind - 1](layout, content, size)
     if family in _DRAWN:
         return _DRAWN[family](layout, content, size)
-    return painting(paintings, content, size)
+    return painting(paintings, content, size, random_for("content", *name, 0) if number else None)
 
 
 def _camera(family: str, random: np.random.Generator, size: tuple[int, int], *, first: bool) -> NDArray[np.float64]:

@@ -18,6 +18,8 @@ from diar_ops.pipeline._frames import WorkingCopy
 BLOCK, DETAIL_BLOCK = 12, 8
 #: Correlation of lines from which on corners are asked to agree, too.
 LEAST_LINES = 0.5
+#: Change of brightness, as a logarithm, of a block that something hides; and what is added to brightness before.
+HIDDEN, DARK = 0.35, 0.02
 #: Blocks that hold hardly more than noise, as a share: what is in them is taken off the others twice.
 _FLAT = 0.25
 #: Rivals that are asked, the likeliest ones.
@@ -118,15 +120,31 @@ def detail_kept(photo: Look, anchor: Look) -> float:
         )
     )
     correlation = product / (own * other).clamp_min(1e-12).sqrt()
-    return min(_detail_kept(look.grey, known, correlation) for look in (anchor, photo))
+    seen = _seen(photo, anchor, known, correlation)
+    return min(_detail_kept(look.grey, known, correlation, seen) for look in (anchor, photo))
 
 
-def _detail_kept(grey: Tensor, known: Tensor, correlation: Tensor) -> float:
+def _seen(photo: Look, anchor: Look, known: Tensor, correlation: Tensor) -> Tensor:
+    """Return (n,) bool, which blocks nothing hides that is brighter or darker than the picture there.
+
+    Things in front are of another brightness; of another sheet of one layout, the paper is as bright as here.
+    """
+    count = _block_sums(known.to(photo.grey), DETAIL_BLOCK)
+    one, other = (_block_sums(look.grey.clamp_min(0) * known, DETAIL_BLOCK) / count for look in (photo, anchor))
+    change = ((one + DARK) / (other + DARK)).log()
+    alike = change[(count > 0) & (correlation > LEAST_LINES)]
+    if not len(alike):
+        return torch.ones_like(count, dtype=torch.bool)
+    return (change - alike.median()).abs() < HIDDEN
+
+
+def _detail_kept(grey: Tensor, known: Tensor, correlation: Tensor, seen: Tensor) -> float:
     # Of brightness, not of its local contrast: in that, the noise of white paper is as strong as letters.
     dx, dy = (gradient * known for gradient in image_gradient(grey))
     xx, xy, yy = (_block_sums(p, DETAIL_BLOCK) for p in (dx * dx, dx * dy, dy * dy))
     across = ((xx - yy).square() / 4 + xy.square()).sqrt()
     corners, lines = (xx + yy) / 2 - across, 2 * across  # the smaller eigenvalue; the larger one's excess
+    corners, lines, correlation = corners[seen], lines[seen], correlation[seen]
     of_corners, of_lines = (
         float((weight * correlation).sum() / weight.sum().clamp_min(1e-20))
         for weight in ((corners - 2 * corners.quantile(_FLAT)).clamp_min(0), lines)

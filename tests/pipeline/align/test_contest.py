@@ -52,6 +52,27 @@ def test_a_sheet_in_its_place_wins() -> None:
     assert ask(ruled_sheet("sheet"), ruled_sheet("sheet")).reason == Reason.OK
 
 
+def test_another_sheet_of_one_layout_does_not() -> None:
+    assert ask(ruled_sheet("another"), ruled_sheet("sheet")).reason != Reason.OK
+
+
+def test_what_hides_the_detail_is_no_other_detail() -> None:
+    """Lines all over and specks in one corner, which something in front hides for the most part."""
+    rng = generator("hidden detail")
+    picture = torch.full((280, 280), 0.6)
+    for k in range(12, 280, 23):
+        picture[k : k + 3], picture[:, k : k + 3] = 0.8, 0.35
+    picture[140:, 140:] = torch.rand(35, 35, generator=rng).repeat_interleave(4, 0).repeat_interleave(4, 1) * 0.5 + 0.3
+    photo = picture.clone()
+    photo[130:240, 130:240] = 0.15
+    one, other = (
+        WorkingCopy((p + 0.01 * torch.randn(280, 280, generator=rng)).expand(1, 3, -1, -1), None, EYE)
+        for p in (photo, picture)
+    )
+    assert ask(one, other).reason == Reason.OK
+    assert ask(other, one).reason == Reason.OK
+
+
 def test_quarter_turns_lay_a_square_on_itself() -> None:
     look = look_at(ruled_sheet("sheet"))
     corners = torch.tensor([[20.0, 20], [260, 20], [260, 260], [20, 260]], dtype=torch.float64) - 0.5
