@@ -76,7 +76,6 @@ def test_refine(benchmark: Any, peak_memory: Callable[..., float], method: str, 
     refined: list[Tensor] = []
     benchmark.extra_info["peak MiB"] = peak_memory(lambda *a: refined.append(refine(*a)), *given)
     error = corner_error(refined[0], true, size=SIZE)
-    benchmark.group = f"refine {light}"
     benchmark.extra_info["median error px"] = float(error.median())
     benchmark.extra_info["worst error px"] = float(error.max())
     benchmark.pedantic(refine, given, rounds=1 if method == "ECC thorough" else 3)
