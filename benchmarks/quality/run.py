@@ -13,6 +13,7 @@ from benchmarks.quality.plan import Plan, SourceT, Task
 from benchmarks.quality.record import add_pictures, continue_results
 from benchmarks.quality.rows import Results, Row, group_by, write_rows
 from diar_ops._errors import DiarError
+from diar_ops._folders import locked_folder
 from diar_ops.engines import Engine, Failure
 from diar_ops.engines.engine import Begin
 
@@ -78,15 +79,16 @@ def complete_results(
         The rows of the plan, in its order.
 
     Raises:
-        DiarError: Of :func:`continue_results` and :func:`run_tasks`.
+        DiarError: Of :func:`continue_results` and :func:`run_tasks`, or another run holds the folder.
     """
-    rows = group_by(continue_results(out, results, record, overwrite=overwrite), lambda row: row.key)
-    if plan.pictures:
-        add_pictures(out, plan.pictures)
-    tasks = list(plan.missing(rows))
-    with progress_bar(title, unit) as progress:
-        for done, (task, computed) in enumerate(run_tasks(tasks, begin, engine), 1):
-            rows.update({key: [] for key in task.keys} | group_by(computed, lambda row: row.key))
-            write_rows(out / results.table, (r for group in rows.values() for r in group), results)
-            progress(done, len(tasks))
+    with locked_folder(out):
+        rows = group_by(continue_results(out, results, record, overwrite=overwrite), lambda row: row.key)
+        if plan.pictures:
+            add_pictures(out, plan.pictures)
+        tasks = list(plan.missing(rows))
+        with progress_bar(title, unit) as progress:
+            for done, (task, computed) in enumerate(run_tasks(tasks, begin, engine), 1):
+                rows.update({key: [] for key in task.keys} | group_by(computed, lambda row: row.key))
+                write_rows(out / results.table, (r for group in rows.values() for r in group), results)
+                progress(done, len(tasks))
     return [row for key in plan.keys for row in rows[key]]

@@ -15,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
 
 from diar_ops._errors import DiarError, WeightsError
+from diar_ops._folders import locked_folder
 from diar_ops._seeds import generator_for
 from diar_ops.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from diar_ops.training.curve import CURVE, write_curve
@@ -133,14 +134,12 @@ class Trainer:
             Whether the end was reached.
 
         Raises:
-            DiarError: Loss or gradient were not finite many times in a row.
+            DiarError: Loss or gradient were not finite many times in a row, or another run works in the folder.
         """
-        log = (
-            open_log(self.out / "tb", step=self.state.step, note=self.note)
-            if self.processes.is_main
-            else nullcontext(no_log)
-        )
-        with catch_stop_signals() as stop, log as self._log:
+        is_main = self.processes.is_main
+        log = open_log(self.out / "tb", step=self.state.step, note=self.note) if is_main else nullcontext(no_log)
+        alone = locked_folder(self.out) if is_main else nullcontext()
+        with alone, catch_stop_signals() as stop, log as self._log:
             paused = self._train(lambda: stop.received or (until is not None and self.state.step >= until))
             if not paused and (not self.state.rows or self.state.rows[-1]["step"] != self.state.step):
                 self._validate()

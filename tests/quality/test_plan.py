@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.quality.plan import name_sets, plan_sets, unaligned_sets
-from benchmarks.quality.record import add_pictures, read_pictures
+from benchmarks.quality.paper_order.evaluation import ORDER
+from benchmarks.quality.plan import Plan, name_sets, plan_sets, unaligned_sets
+from benchmarks.quality.record import add_pictures, read_pictures, settings_record
+from benchmarks.quality.run import complete_results
 from diar_ops import OptionError, OutputError
+from diar_ops._folders import locked_folder
+from diar_ops.engines.local import LocalEngine
 from tests.sequences import write_dataset
 
 
@@ -52,6 +56,17 @@ def test_sets_that_lie_over_their_label_need_no_alignment(tmp_path: Path) -> Non
         del document["kind"]
         path.write_text(json.dumps(document), encoding="utf-8")
     assert unaligned_sets(sets) == {"misaligned": sets["misaligned"]}
+
+
+def test_two_runs_never_write_one_table(tmp_path: Path) -> None:
+    def compute() -> None:
+        nothing: Plan[Path] = Plan([], {})
+        record = settings_record(ORDER)
+        complete_results(tmp_path, ORDER, nothing, record, lambda: lambda task: [], engine=LocalEngine(0), title="none")
+
+    with locked_folder(tmp_path), pytest.raises(OutputError, match="another run works in"):
+        compute()
+    compute()
 
 
 def test_pictures_are_kept_beside_results(tmp_path: Path) -> None:

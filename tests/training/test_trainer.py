@@ -15,7 +15,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from diar_ops import DiarError, OptionError, WeightsError
+from diar_ops import DiarError, OptionError, OutputError, WeightsError
+from diar_ops._folders import locked_folder
 from diar_ops._types import Restored
 from diar_ops.training import RestorationTask
 from diar_ops.training.checkpoint import load_checkpoint
@@ -121,7 +122,7 @@ def test_what_a_run_leaves_behind(tmp_path: Path) -> None:
     exported: list[tuple[nn.Module, dict[str, str]]] = []
     trainer = tiny_trainer(tmp_path, tiny_config(steps=5), export=lambda *what: exported.append(what))
     assert trainer.run()
-    assert {path.name for path in tmp_path.iterdir()} == {"checkpoint.pt", "curve.csv", "curve.png", "tb"}
+    assert {path.name for path in tmp_path.iterdir()} == {".lock", "checkpoint.pt", "curve.csv", "curve.png", "tb"}
     header, *rows = (tmp_path / "curve.csv").read_text().splitlines()
     assert header == ("step,epoch,sequences,seconds,loss,skipped,rendered_psnr,rendered_psnr_gain,rendered_ssim")
     # Every second step, and the end.
@@ -229,6 +230,13 @@ def test_too_many_of_them_end_the_run(tmp_path: Path) -> None:
     trainer = tiny_trainer(tmp_path, tiny_config(steps=100, validate_every=50), network=sick)
     with pytest.raises(DiarError, match=r"in 20 steps in a row \(up to step 22\); begin another run"):
         trainer.run()
+
+
+def test_another_run_in_the_folder_is_refused(tmp_path: Path) -> None:
+    trainer = tiny_trainer(tmp_path, tiny_config(steps=2))
+    with locked_folder(tmp_path), pytest.raises(OutputError, match="another run works in"):
+        trainer.run()
+    assert trainer.run()
 
 
 def test_other_options_are_refused(tmp_path: Path) -> None:

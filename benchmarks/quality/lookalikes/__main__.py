@@ -22,6 +22,7 @@ import torch
 from benchmarks.quality.lookalikes.sequences import FAMILIES, FOREIGN, OWN, make_sequence
 from benchmarks.quality.program import program_parser, run_program
 from diar_ops import Reason, align_sequence, corner_error
+from diar_ops._folders import locked_folder
 
 HEADS = ("family", "number", "seed", "photo", "truth", "success", "reason", "error", "seconds")
 #: A photo is laid wrongly from this error on, in pixels.
@@ -37,16 +38,16 @@ def compare(options: argparse.Namespace) -> None:
     """Align the sequences that are not done yet, and print the table.
 
     Raises:
-        DiarError: A picture cannot be read.
+        DiarError: A picture cannot be read, or another run works in the folder.
     """
     path = options.out / "lookalikes.csv"
-    options.out.mkdir(parents=True, exist_ok=True)
-    done = {(row["family"], int(row["number"]), int(row["seed"])) for row in read_rows(path)}
-    for number in range(options.sequences):
-        family = options.families[number % len(options.families)]
-        if (family, number, options.seed) not in done:
-            append_rows(path, score_sequence(family, number, options.seed, options.paintings))
-    print(table(read_rows(path)))
+    with locked_folder(options.out):
+        done = {(row["family"], int(row["number"]), int(row["seed"])) for row in read_rows(path)}
+        for number in range(options.sequences):
+            family = options.families[number % len(options.families)]
+            if (family, number, options.seed) not in done:
+                append_rows(path, score_sequence(family, number, options.seed, options.paintings))
+        print(table(read_rows(path)))
 
 
 def score_sequence(family: str, number: int, seed: int, paintings: Path | None) -> list[dict[str, object]]:
