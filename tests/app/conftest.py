@@ -37,7 +37,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         assert words, process.communicate()[1]
         yield Server(next(word for word in words if word.startswith("http")), folder)
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=120)
+        try:
+            _, err = process.communicate(timeout=120)
+        finally:
+            process.kill()  # or leaving the block would wait for it for ever
     assert process.returncode == 130
     assert err.endswith("stopped; what the pages held is removed\n")
     assert "Traceback" not in err
