@@ -16,6 +16,7 @@ from benchmarks.quality.robustness.factors import FACTORS
 from benchmarks.quality.robustness.level_plan import ROBUSTNESS, Cell
 from benchmarks.quality.rows import Row, read_rows
 from diar_ops._files import write_image
+from diar_ops._folders import LOCK
 from tests.scripts import Runner, assert_one_error, load_script
 
 TINY = ("--size", 64, "--frames", 3, "--sequences", 1)
@@ -55,7 +56,7 @@ def test_tables_plots_and_pictures(run: Runner, tmp_path: Path) -> None:
     sheets = sorted(path.name for path in (out / "pictures").iterdir())
     assert sheets == ["foreign_0.png", "noise_0.png"]
     assert len((out / "robustness_summary.csv").read_text().splitlines()) == 1 + levels * 3
-    assert not [p for p in out.iterdir() if p.name.startswith(".")], "nothing temporary stays"
+    assert [p.name for p in out.iterdir() if p.name.startswith(".")] == [LOCK], "nothing temporary stays"
 
 
 def test_workers_change_nothing(run: Runner, tmp_path: Path) -> None:
