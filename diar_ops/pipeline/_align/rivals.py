@@ -121,7 +121,10 @@ def detail_kept(photo: Look, anchor: Look) -> float:
     )
     correlation = product / (own * other).clamp_min(1e-12).sqrt()
     seen = _seen(photo, anchor, known, correlation)
-    return min(_detail_kept(look.grey, known, correlation, seen) for look in (anchor, photo))
+    return max(
+        min(_detail_kept(look.grey, known, correlation, asked) for look in (anchor, photo))
+        for asked in (torch.ones_like(seen), seen)
+    )
 
 
 def _seen(photo: Look, anchor: Look, known: Tensor, correlation: Tensor) -> Tensor:
