@@ -84,7 +84,7 @@ def find_outline(
 
     Raises:
         ShapeError, DtypeError: The frames are not pictures, or do not fit the alignment.
-        OptionError: ``working_size`` is below 64, or ``canvas`` is none.
+        OptionError: ``working_size`` is below 64, or the homography of ``canvas`` cannot be inverted.
         DeviceError: ``device`` does not compute.
         DiarError: No frame is aligned.
 

@@ -107,8 +107,9 @@ def detail_kept(photo: Look, anchor: Look) -> float:
     """Return how much alike corners are, of letters or of brushwork, relative to straight lines.
 
     Sheets of one layout share their rules and lines of text, not what is written there; 1 is as
-    much as of lines. What hides a part, noise and blur take of both; where little is left of the lines,
-    nothing can be said, and 1 is returned.
+    much as of lines. Noise and blur take of both; what hides a part may take the corners alone, so that blocks
+    which it hides are also left out, and the better of both answers counts. Where little is left of the
+    lines, nothing can be said, and 1 is returned.
     """
     known = photo.known & anchor.known
     product, own, other = (
@@ -121,8 +122,9 @@ def detail_kept(photo: Look, anchor: Look) -> float:
     )
     correlation = product / (own * other).clamp_min(1e-12).sqrt()
     seen = _seen(photo, anchor, known, correlation)
+    weights = [_corners_and_lines(look.grey, known) for look in (anchor, photo)]
     return max(
-        min(_detail_kept(look.grey, known, correlation, asked) for look in (anchor, photo))
+        min(_detail_kept(corners[asked], lines[asked], correlation[asked]) for corners, lines in weights)
         for asked in (torch.ones_like(seen), seen)
     )
 
@@ -141,13 +143,16 @@ def _seen(photo: Look, anchor: Look, known: Tensor, correlation: Tensor) -> Tens
     return (change - alike.median()).abs() < HIDDEN
 
 
-def _detail_kept(grey: Tensor, known: Tensor, correlation: Tensor, seen: Tensor) -> float:
+def _corners_and_lines(grey: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
+    """Return how much of corners and of lines is in each block, (n,)."""
     # Of brightness, not of its local contrast: in that, the noise of white paper is as strong as letters.
     dx, dy = (gradient * known for gradient in image_gradient(grey))
     xx, xy, yy = (_block_sums(p, DETAIL_BLOCK) for p in (dx * dx, dx * dy, dy * dy))
     across = ((xx - yy).square() / 4 + xy.square()).sqrt()
-    corners, lines = (xx + yy) / 2 - across, 2 * across  # the smaller eigenvalue; the larger one's excess
-    corners, lines, correlation = corners[seen], lines[seen], correlation[seen]
+    return (xx + yy) / 2 - across, 2 * across  # the smaller eigenvalue; the larger one's excess
+
+
+def _detail_kept(corners: Tensor, lines: Tensor, correlation: Tensor) -> float:
     of_corners, of_lines = (
         float((weight * correlation).sum() / weight.sum().clamp_min(1e-20))
         for weight in ((corners - 2 * corners.quantile(_FLAT)).clamp_min(0), lines)
