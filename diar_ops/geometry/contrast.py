@@ -69,9 +69,9 @@ def local_contrast(
     known = image.detach().abs().amax(1, keepdim=True) <= LARGEST  # nor is NaN
     known = known if valid is None else known & valid
     grey = torch.where(known, image, 0).to(solve_dtype(image.dtype)).mean(1, keepdim=True)
-    sums = box_sum(torch.cat((known.to(grey.dtype), grey, grey.square()), 1), window)
-    count, total, squares = torch.split(sums, 1, dim=1)
-    count = count.clamp_min(1)
+    # Counted in bytes, a quarter of the memory; a square of more than 15 pixels overflows them.
+    count = box_sum(known.to(torch.uint8 if window <= 15 else grey.dtype), window).clamp_min(1).to(grey.dtype)
+    total, squares = torch.split(box_sum(torch.cat((grey, grey.square()), 1), window), 1, dim=1)
     mean = total / count
     variance = (squares / count - mean.square()).clamp_min(0) + floor**2
     contrast = torch.where(known, (grey - mean) * variance.rsqrt(), 0)
@@ -80,11 +80,12 @@ def local_contrast(
 
 def _shrink(valid: Tensor) -> Tensor:
     """Return the pixels (B, 1, H, W) bool whose eight neighbours are valid, or outside."""
-    for _ in range(2):
+    for dim in (-1, -2):
         # Beside the border lies a copy of it. (Inductor cannot compile a padding with True.)
-        before = torch.cat((valid[..., :1], valid[..., :-1]), -1)
-        after = torch.cat((valid[..., 1:], valid[..., -1:]), -1)
-        valid = (valid & before & after).mT
+        last = valid.shape[dim] - 1
+        before = torch.cat((valid.narrow(dim, 0, 1), valid.narrow(dim, 0, last)), dim)
+        after = torch.cat((valid.narrow(dim, 1, last), valid.narrow(dim, last, 1)), dim)
+        valid = valid & before & after
     return valid
 
 

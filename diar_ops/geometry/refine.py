@@ -14,9 +14,9 @@ from diar_ops.geometry._matrix3 import invert
 from diar_ops.geometry._operator import define_operator
 from diar_ops.geometry._refine.blocks import BLOCK
 from diar_ops.geometry._refine.checks import batch_of, check_levels, check_pair, describer
-from diar_ops.geometry._refine.gauss_newton import Features, ImagePair, needs_antialias, refine_on_level
+from diar_ops.geometry._refine.gauss_newton import ImagePair, needs_antialias, refine_on_level
 from diar_ops.geometry._refine.judge import judge
-from diar_ops.geometry._refine.pyramid import build_pyramids, first_level, level_matrix, start_estimates
+from diar_ops.geometry._refine.pyramid import Features, Pyramid, count_levels, level_matrix, start_estimates
 
 #: A step shorter than this, in pixels of a level, is the last one there; on the finest level, and
 #: on others, where the next one goes on.
@@ -102,21 +102,40 @@ def _refine(
     features: Features | Literal["images"] | None = None,
 ) -> RefinedHomography:
     """Do what :func:`refine_homography` says, with checked arguments."""
+    pair = refinement_pyramid(image_src, valid_src, features), refinement_pyramid(image_dst, valid_dst, features)
+    return refine_pyramids(*pair, homography_dst_src, levels, max_iterations)
+
+
+def refinement_pyramid(
+    image: Tensor, valid: Tensor | None, features: Features | Literal["images"] | None = None
+) -> Pyramid:
+    """Return what :func:`refine_homography` makes of an image, which may serve many pairs."""
+    # Local contrast is that of the mean of the channels, which is warped in a third of the time.
+    return Pyramid(image, valid, describer("refine_homography", features), grey=features is None)
+
+
+def refine_pyramids(
+    source: Pyramid, destination: Pyramid, homography_dst_src: Tensor, levels: int | None, max_iterations: int
+) -> RefinedHomography:
+    """Do what :func:`refine_homography` says, with images that are prepared.
+
+    Args:
+        source: The image that is warped.
+        destination: The image that stays; of the same features.
+        homography_dst_src: See :func:`refine_homography`.
+        levels: See :func:`refine_homography`.
+        max_iterations: See :func:`refine_homography`.
+    """
     op = "refine_homography"
-    batch = batch_of(op, image_src, image_dst, homography_dst_src)
+    check_pair(op, source.image, destination.image, homography_dst_src, source.valid, destination.valid)
+    batch = batch_of(op, source.image, destination.image, homography_dst_src)
     initial, usable = start_estimates(homography_dst_src, batch)
     H = initial
-
-    # Local contrast is that of the mean of the channels, which is warped in a third of the time.
-    describe = describer(op, features)
-    grey = features is None
-    source = first_level(image_src, valid_src, grey=grey)
-    destination = first_level(image_dst, valid_dst, grey=grey)
-    pyramid = build_pyramids(source, destination, levels)
-    antialias = needs_antialias(H, destination.size)
+    levels = count_levels(source, destination) if levels is None else levels
+    antialias = needs_antialias(H, destination[0].size)
     iterations = torch.zeros(batch, dtype=torch.int64, device=H.device)
-    for level in reversed(range(len(pyramid))):
-        pair = ImagePair(*pyramid[level], describe, antialias)
+    for level in reversed(range(levels)):
+        pair = ImagePair(source, destination, level, antialias)
         shrink = level_matrix(level, H)
         result = refine_on_level(
             pair,
@@ -128,7 +147,7 @@ def _refine(
         iterations = iterations + result.steps
         H = invert(shrink) @ result.homography @ shrink
         H = H / H.detach().square().sum((1, 2), keepdim=True).sqrt()
-    before = result.first if len(pyramid) == 1 else pair.compare(initial.detach())
+    before = result.first if levels == 1 else pair.compare(initial.detach())
     judged = judge(H, result, before, pair.size, initial, usable, homography_dst_src.dtype)
     return judged._replace(iterations=iterations)
 

@@ -24,8 +24,8 @@ from diar_ops.geometry._matrix3 import invert
 from diar_ops.geometry._operator import define_operator
 from diar_ops.geometry._refine.blocks import Blocks, block_weights, correlation
 from diar_ops.geometry._refine.checks import batch_of, check_levels, check_pair, describer
-from diar_ops.geometry._refine.gauss_newton import Features, ImagePair, needs_antialias
-from diar_ops.geometry._refine.pyramid import MaskedLevel, build_pyramids, first_level, level_matrix, start_estimates
+from diar_ops.geometry._refine.gauss_newton import ImagePair, needs_antialias
+from diar_ops.geometry._refine.pyramid import Features, Pyramid, count_levels, level_matrix, start_estimates
 from diar_ops.geometry._refine_grid.judge import MIN_CORRELATION, judge
 from diar_ops.geometry._refine_grid.search import CostVolume
 from diar_ops.geometry._refine_grid.solve import GridFrame, solve_grid
@@ -170,25 +170,22 @@ def _refine(
     op, cells = "refine_grid", (rows, columns)
     batch = batch_of(op, image_src, image_dst, homography_dst_src)
     H, usable = start_estimates(homography_dst_src, batch)
-    grey = features is None
-    source, destination = (
-        first_level(image, valid, grey=grey) for image, valid in ((image_src, valid_src), (image_dst, valid_dst))
-    )
-    still = [MaskedLevel(level.image.detach(), level.valid) for level in (source, destination)]
-    pyramid = build_pyramids(still[0], still[1], levels)
-    antialias = needs_antialias(H, destination.size)
     describe = describer(op, features)
+    images = ((image_src, valid_src), (image_dst, valid_dst))
+    source, destination = (Pyramid(image.detach(), valid, describe, grey=features is None) for image, valid in images)
+    size, count = destination[0].size, count_levels(source, destination) if levels is None else levels
+    antialias = needs_antialias(H, size)
     grid = H.new_zeros(batch, 2, rows + EXTRA, columns + EXTRA)
     if start is not None:
         grid = grid + start.detach().to(grid).nan_to_num(0, 0, 0)
     iterations = torch.zeros(batch, dtype=torch.int64, device=H.device)
     inputs = (image_src, image_dst, homography_dst_src)
     tracked = min(_TRACKED, max_iterations) if torch.is_grad_enabled() and any(x.requires_grad for x in inputs) else 0
-    for level in reversed(range(len(pyramid))):
-        pair = ImagePair(*pyramid[level], describe, antialias)
-        bent = _BentPair(pair, H.detach(), level, destination.size, cells, smoothness, shapes)
-        if levels is None and level >= max(1, len(pyramid) - 2):
-            grid = bent.search(grid, far=level == len(pyramid) - 1)
+    for level in reversed(range(count)):
+        pair = ImagePair(source, destination, level, antialias)
+        bent = _BentPair(pair, H.detach(), level, size, cells, smoothness, shapes)
+        if levels is None and level >= max(1, count - 2):
+            grid = bent.search(grid, far=level == count - 1)
         grid, after, steps = _steps(bent, grid, usable, max_iterations if level else max_iterations - tracked)
         iterations = iterations + steps
     before = bent.compare(torch.zeros_like(grid))
@@ -198,8 +195,8 @@ def _refine(
         grid, again, steps = _steps(bent, grid, usable & torn, max_iterations)
         after, before, iterations = after.where(torn, again), bent.frame.inside(before), iterations + steps
     if tracked:
-        pair = ImagePair(source, destination, describe, antialias)
-        live = _BentPair(pair, H, 0, destination.size, cells, smoothness, shapes)
+        source, destination = (Pyramid(image, valid, describe, grey=features is None) for image, valid in images)
+        live = _BentPair(ImagePair(source, destination, 0, antialias), H, 0, size, cells, smoothness, shapes)
         live.frame = bent.frame
         for _ in range(tracked):
             grid = grid + live.step(live.compare(grid), grid)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from threading import Lock
 from typing import NamedTuple, TypeAlias
 
@@ -15,6 +16,8 @@ from diar_ops._errors import DtypeError, ShapeError
 from diar_ops._pixels import FULL_SCALE, image_size, resize_matrix, shrink, shrink_valid
 from diar_ops._threads import map_threads
 from diar_ops.geometry import warp_homography
+from diar_ops.geometry._refine.pyramid import Pyramid
+from diar_ops.geometry.refine import refinement_pyramid
 from diar_ops.pipeline._lens import undistorted_border
 
 #: Frames of one sequence: a tensor (T, 3, H, W), or T tensors (3, H, W) of any sizes.
@@ -97,7 +100,8 @@ class Frame(NamedTuple):
     valid: Tensor | None
 
 
-class WorkingCopy(NamedTuple):
+@dataclass(frozen=True)
+class WorkingCopy:
     """A frame reduced to the size that a step works on.
 
     Attributes:
@@ -115,6 +119,11 @@ class WorkingCopy(NamedTuple):
     def size(self) -> tuple[int, int]:
         """Return (height, width) of the copy."""
         return image_size(self.image)
+
+    @cached_property
+    def pyramid(self) -> Pyramid:
+        """What :func:`refine_homography` makes of the copy: once for all others that it is compared with."""
+        return refinement_pyramid(self.image, self.valid)
 
 
 def working_copy(

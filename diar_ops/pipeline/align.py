@@ -13,13 +13,13 @@ from diar_ops._types import Alignment, PairMatches, Reason
 from diar_ops.geometry.bundle import DISTORTIONS
 from diar_ops.pipeline._align.bends import BENDS, bend_frames
 from diar_ops.pipeline._align.cycles import refuse_contradicted
-from diar_ops.pipeline._align.graph import chain_pairs, choose_reference
+from diar_ops.pipeline._align.graph import chain_pairs
 from diar_ops.pipeline._align.judge import judge_frames
 from diar_ops.pipeline._align.match import Descriptor, PairMatcher, as_descriptor, choose_matcher, choose_view_matcher
 from diar_ops.pipeline._align.overlay import COPY_SIZE, hide_overlay
-from diar_ops.pipeline._align.pairs import check_pairs, match_frames, match_refused, no_pairs
+from diar_ops.pipeline._align.pairs import check_pairs, find_reference, match_frames, match_refused, no_pairs
 from diar_ops.pipeline._align.place import place_sequence, start_from
-from diar_ops.pipeline._frames import Frames, Progress, prepare_frames, sharpness_of, silent, smaller_copy
+from diar_ops.pipeline._frames import Frames, Progress, prepare_frames, silent, smaller_copy
 from diar_ops.pipeline.options import AlignOptions
 
 
@@ -43,9 +43,11 @@ def align_sequence(
 ) -> Alignment:
     """Align all frames of a sequence to one of them.
 
-    1. Every pair of frames (for more than twelve frames: near neighbours and a few hubs) is
-       matched by mutual nearest neighbours over all levels of a pyramid and verified by a robust
-       homography, on copies of half the ``matching_size``. A frame that fits none of the largest
+    1. Each frame and the next two, and each and the reference, are matched by mutual nearest
+       neighbours over all levels of a pyramid and verified by a robust homography, on copies of
+       half the ``matching_size``. A frame of which fewer than three pairs hold is matched with all
+       others (of more than twelve: with near neighbours and a few hubs); so are all frames where
+       pairs contradict each other. A frame that fits none of the largest
        connected component is tried again rotated, in steps of 30 degrees, then by simulated views
        (foreshortened, turned, enlarged: by the trained descriptor unless one is given), and then
        on copies twice as large. What stands still in most photos while the rest moves (captions,
@@ -151,6 +153,8 @@ def align_sequence(
         else:
             pairs = match_frames(
                 copies,
+                sizes=sequence.sizes,
+                reference=reference,
                 matcher=how,
                 view_matcher=choose_view_matcher(given, how, options, sequence.device),
                 options=options,
@@ -158,10 +162,7 @@ def align_sequence(
                 progress=progress,
             )
             pairs = refuse_contradicted(pairs, sequence.sizes)
-        if reference == "auto":
-            sharpness = torch.tensor([0.0 if c is None else sharpness_of(c.image) for c in copies], dtype=torch.float32)
-            reference = choose_reference(pairs, sharpness, torch.tensor(sequence.sizes, dtype=torch.float64))
-        reference = int(reference)
+        reference = find_reference(reference, copies, sequence.sizes, pairs)
         del copies
         if initial is None:
             start = chain_pairs(pairs, count, reference)

@@ -28,14 +28,15 @@ from diar_ops.pipeline.settle import settle_frames
 _EXPOSURE_SIZE = 256
 # Longest side of the copies that settle_frames aligns.
 _SETTLING_SIZE = 256
-# Shares beyond this number are kept in half precision: fifty photos of 12 megapixels in 6 GB.
-_LARGE_WEIGHTS = 2**28
+# Shares beyond this number are kept in half precision, which is exact to a thousandth of them: ten photos of 12
+# megapixels in 3 GB.
+_LARGE_WEIGHTS = 2**26
 # Of photos of parts, the copies that a network weighs are so many times as large, at most.
 _MOST_PARTS = 4.0
 # Pixels that one strip holds over all frames; about 200 bytes each at the peak.
 _STRIP_PIXELS = 2_000_000
 # The same of a square that is worked on with a margin; and of both together, about 60 bytes each.
-_SQUARE_PIXELS, _FILLED_PIXELS = 4_000_000, 16_000_000
+_SQUARE_PIXELS, _FILLED_PIXELS = 4_000_000, 14_000_000
 # Pictures of so many pixels over all frames are warped once and kept: 13 bytes each, twice.
 _WHOLE_PIXELS = 4_000_000
 # Strips that overlap begin at multiples of so many rows: a multiple of networks' strides and windows.
@@ -107,7 +108,7 @@ def reconstruct_sequence(
         progress: Called with (name of the step, done, in all).
 
     Returns:
-        :class:`Reconstruction` on the CPU, float32; weights float16 where they are more than 2^28,
+        :class:`Reconstruction` on the CPU, float32; weights float16 where they are more than 2^26,
         ``None`` from aggregators that do not tell them.
 
     Raises:

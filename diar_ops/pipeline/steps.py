@@ -56,6 +56,8 @@ def match_pairs(
         copies = sequence.copies(options.matching_size)
         return match_frames(
             copies,
+            sizes=sequence.sizes,
+            reference="auto",
             matcher=how,
             view_matcher=choose_view_matcher(descriptor, how, options, sequence.device),
             options=options,

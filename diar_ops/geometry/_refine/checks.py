@@ -9,7 +9,7 @@ from torch import Tensor
 from diar_ops._checks import check_bool, check_broadcast, check_floating, check_option, check_shapes, is_integer
 from diar_ops._errors import OptionError, ShapeError
 from diar_ops.geometry._refine.blocks import BLOCK
-from diar_ops.geometry._refine.gauss_newton import Features
+from diar_ops.geometry._refine.pyramid import Features
 from diar_ops.geometry.contrast import local_contrast
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,14 +12,10 @@ from diar_ops._pixels import constant
 from diar_ops._types import Warped
 from diar_ops.geometry._matrix3 import invert
 from diar_ops.geometry._refine.blocks import Blocks, block_weights, solve_step, step_matrix, sum_blocks
-from diar_ops.geometry._refine.pyramid import MaskedLevel
+from diar_ops.geometry._refine.pyramid import Pyramid
 from diar_ops.geometry.corner import corner_error
 from diar_ops.geometry.transform import transform_points
 from diar_ops.geometry.warp import warp_homography
-
-#: Maps images (B, C, H, W) and what is valid of them (B, 1, H, W) bool to features (B, F, H, W)
-#: that light does not change, and which of them hold, (B, 1, H, W) bool.
-Features: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 #: Source pixels for one of the destination, along its sides, below which single samples serve: they
 #: left corner errors of rendered photos as they were, and averages take twice the time.
@@ -35,16 +30,14 @@ class ImagePair:
     Args:
         source: The image that is warped.
         destination: The image that stays.
-        describe: Maps images to features.
+        level: Of both.
         antialias: Whether the source is averaged where it shrinks; (B,) bool where items differ.
     """
 
-    def __init__(
-        self, source: MaskedLevel, destination: MaskedLevel, describe: Features, antialias: bool | Tensor
-    ) -> None:
-        self.source, self.describe, self.size = source, describe, destination.size
+    def __init__(self, source: Pyramid, destination: Pyramid, level: int, antialias: bool | Tensor) -> None:
+        self.source, self.describe, self.size = source[level], source.describe, destination[level].size
         self.antialias = antialias
-        self.features = describe(*destination)
+        self.features = destination.features(level)
 
     def compare(self, homography: Tensor, **bend: Any) -> Blocks:
         """Return the sums over blocks under homographies (B, 3, 3), and a grid of the warp."""

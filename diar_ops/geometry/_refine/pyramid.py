@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor
@@ -11,6 +12,10 @@ from torch.nn import functional as F
 from diar_ops._checks import solve_dtype, widest_dtype
 from diar_ops._pixels import constant
 from diar_ops.geometry._matrix3 import determinant, scale_to_unit
+
+#: Maps images (B, C, H, W) and what is valid of them (B, 1, H, W) bool to features (B, F, H, W)
+#: that light does not change, and which of them hold, (B, 1, H, W) bool.
+Features: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 #: Shorter side of the coarsest level of the destination, in pixels, at least; of the source, half.
 _MIN_SIDE = 48
@@ -42,18 +47,40 @@ def first_level(image: Tensor, valid: Tensor | None, *, grey: bool) -> MaskedLev
     return MaskedLevel(torch.where(known, image, 0), known)
 
 
-def build_pyramids(
-    source: MaskedLevel, destination: MaskedLevel, levels: int | None
-) -> list[tuple[MaskedLevel, MaskedLevel]]:
-    """Return source and destination of each level, finest first; ``None``: as many as fit."""
-    pyramid = [(source, destination)]
-    while levels != len(pyramid):
-        source, destination = pyramid[-1]
-        small = min(destination.size) < 2 * _MIN_SIDE or min(source.size) < _MIN_SIDE
-        if levels is None and small:
-            break
-        pyramid.append((source.half(), destination.half()))
-    return pyramid
+class Pyramid:
+    """An image at its own size, half of it, a quarter, ..., made when first asked for and kept, as are its features.
+
+    Args:
+        image: (B, C, H, W) floating point.
+        valid: Optional (B, 1, H, W) bool.
+        describe: Maps images to features.
+        grey: Whether the mean of the channels takes their place.
+    """
+
+    def __init__(self, image: Tensor, valid: Tensor | None, describe: Features, *, grey: bool) -> None:
+        self.image, self.valid, self.describe = image, valid, describe
+        self._levels = [first_level(image, valid, grey=grey)]
+        self._features: dict[int, tuple[Tensor, Tensor]] = {}
+
+    def __getitem__(self, level: int) -> MaskedLevel:
+        """Return the image of a level; 0 is the finest."""
+        while len(self._levels) <= level:
+            self._levels.append(self._levels[-1].half())
+        return self._levels[level]
+
+    def features(self, level: int) -> tuple[Tensor, Tensor]:
+        """Return the features of a level, and which of them hold."""
+        if level not in self._features:
+            self._features[level] = self.describe(*self[level])
+        return self._features[level]
+
+
+def count_levels(source: Pyramid, destination: Pyramid) -> int:
+    """Return on how many levels two images are compared."""
+    level = 0
+    while min(destination[level].size) >= 2 * _MIN_SIDE and min(source[level].size) >= _MIN_SIDE:
+        level += 1
+    return level + 1
 
 
 def level_matrix(level: int, like: Tensor) -> Tensor:

@@ -94,8 +94,14 @@ class _Ties:
 
     def consensus(self) -> Tensor:
         """Return the places on which the pairs agree most."""
-        roots = sorted(range(len(self.sizes)), key=lambda t: -float(self.weights[t].sum()))[:_ROOTS]
-        return max((self._settle(root) for root in roots), key=self._agreement)
+        support = [float(weight.sum()) for weight in self.weights]
+        found: list[tuple[float, Tensor]] = []
+        for root in sorted(range(len(support)), key=lambda t: -support[t])[:_ROOTS]:
+            places = self._settle(root)
+            found.append((self._agreement(places), places))
+            if found[-1][0] == sum(support):  # all pairs close: no other root can do better
+                break
+        return max(found, key=lambda scored: scored[0])[1]
 
     def errors(self, frame: int, places: Tensor) -> list[float]:
         """Return how far the K pairs of a frame are off its place, in shares of its longest side."""

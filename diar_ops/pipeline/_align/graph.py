@@ -142,6 +142,12 @@ def candidate_pairs(count: int) -> Tensor:
     return torch.tensor(sorted(chosen), dtype=torch.int64).reshape(-1, 2)
 
 
+def neighbour_pairs(count: int) -> Tensor:
+    """Return the (P, 2) pairs (i < j) of each frame with the next two; after the last comes the first."""
+    chosen = {tuple(sorted((t, (t + step) % count))) for t in range(count) for step in (1, 2)}
+    return torch.tensor(sorted(pair for pair in chosen if pair[0] != pair[1]), dtype=torch.int64).reshape(-1, 2)
+
+
 def shared_share(homography_1_0: Tensor, size0: tuple[int, int], size1: tuple[int, int]) -> float:
     """Return which share of either of two frames of some (height, width) the other one shows, the larger.
 

@@ -223,7 +223,7 @@ class ImageMatcher(NamedTuple):
         """Yield the copies, 0 where they are not valid."""
         for index, copy in enumerate(copies):
             known = copy.image if copy.valid is None else torch.where(copy.valid, copy.image, 0)
-            yield index, copy._replace(image=known)
+            yield index, replace(copy, image=known)
 
     def match(self, pairs: Sequence[tuple[WorkingCopy, WorkingCopy]]) -> Iterator[tuple[int, Matches]]:
         """Yield the best matches of each pair that lie on valid pixels."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -10,19 +11,25 @@ from torch import Tensor
 
 from diar_ops._checks import check_option, check_shapes
 from diar_ops._types import HomographyEstimate, Matches, PairMatches
-from diar_ops.pipeline._align.graph import candidate_pairs, largest_component
+from diar_ops.pipeline._align.cycles import refuse_contradicted
+from diar_ops.pipeline._align.graph import candidate_pairs, choose_reference, largest_component, neighbour_pairs
 from diar_ops.pipeline._align.hard_views import HUBS as HARD_HUBS
 from diar_ops.pipeline._align.hard_views import MOST_FAILURES, tie_hard_views, tied_pair
 from diar_ops.pipeline._align.match import Matcher
 from diar_ops.pipeline._align.rotate import HUBS, ROTATIONS, rotate_copy, unrotate_matches
 from diar_ops.pipeline._align.verify import verify_copies
-from diar_ops.pipeline._frames import Progress, WorkingCopy, smaller_copy
+from diar_ops.pipeline._frames import Progress, WorkingCopy, sharpness_of, smaller_copy
 from diar_ops.pipeline.options import AlignOptions
+
+#: Verified pairs of a frame, at least: where there are fewer, it is matched with all others.
+LEAST_TIES = 3
 
 
 def match_frames(
     copies: Sequence[WorkingCopy | None],
     *,
+    sizes: Sequence[tuple[int, int]],
+    reference: str | int,
     matcher: Matcher,
     view_matcher: Matcher,
     options: AlignOptions,
@@ -36,6 +43,8 @@ def match_frames(
 
     Args:
         copies: Of each frame; ``None`` for a frame that cannot be used.
+        sizes: (height, width) of the frames.
+        reference: Index of the reference frame, which all others are matched with, or ``"auto"``.
         matcher: Matches two of them.
         view_matcher: Matches two simulated views of them.
         options: Pyramid scales, sizes and thresholds.
@@ -47,14 +56,19 @@ def match_frames(
     """
     small = [None if c is None else smaller_copy(c, options.matching_size // 2) for c in copies]
     candidates = candidate_pairs(len(copies))
-    pairs = _match_pass(candidates, _Pass(small, matcher, options, generator, progress, ""))
+    step = _Pass(small, matcher, options, generator, progress, "")
+    prepared = step.prepare(range(len(copies)))
+    pairs = _match_candidates(candidates, prepared, step, sizes, partial(find_reference, reference, copies, sizes))
+    pairs = _match_rotated(pairs, prepared, step)
     pairs = _match_hard_views(pairs, _Pass(copies, view_matcher, options, generator, progress, ""))
     lone = set(_outside_largest_component(pairs, copies))
     again = torch.tensor([not lone.isdisjoint(pair) for pair in candidates.tolist()]).bool()
     larger = any(s and c and s.size != c.size for s, c in zip(small, copies, strict=True))
     if larger and again.any():
         closely = _Pass(copies, matcher, options, generator, progress, " closely")
-        pairs = _match_pass(candidates[again], closely, pairs)
+        prepared = closely.prepare(sorted(set(candidates[again].flatten().tolist())))
+        pairs = _replace_verified(pairs, _match_upright(candidates[again], prepared, closely))
+        pairs = _match_rotated(pairs, prepared, closely)
     return pairs
 
 
@@ -95,6 +109,23 @@ def match_refused(
         if count > most[t]:
             most[t], start[t] = count, placed[hub] @ homography
     return _replace_verified(pairs, turned), start
+
+
+def find_reference(
+    reference: str | int, copies: Sequence[WorkingCopy | None], sizes: Sequence[tuple[int, int]], pairs: PairMatches
+) -> int:
+    """Return the reference that is given; for ``"auto"`` the one that :func:`choose_reference` chooses.
+
+    Args:
+        reference: Index of a frame, or ``"auto"``.
+        copies: Of each frame; ``None`` for a frame that cannot be used.
+        sizes: (height, width) of the frames.
+        pairs: Those that were matched.
+    """
+    if reference != "auto":
+        return int(reference)
+    sharpness = torch.tensor([0.0 if c is None else sharpness_of(c.image) for c in copies], dtype=torch.float32)
+    return choose_reference(pairs, sharpness, torch.tensor(sizes, dtype=torch.float64))
 
 
 def no_pairs() -> PairMatches:
@@ -170,13 +201,41 @@ class _Pass(NamedTuple):
         return verify_copies(frames, stacked, self.copies, threshold=self.options.threshold, generator=self.generator)
 
 
-def _match_pass(frames: Tensor, step: _Pass, earlier: PairMatches | None = None) -> PairMatches:
-    """Match pairs of copies upright, then rotated; return them together with earlier pairs."""
-    prepared = step.prepare(sorted(set(frames.flatten().tolist())))
-    pairs = _match_upright(frames, prepared, step)
-    if earlier is not None:
-        pairs = _replace_verified(earlier, pairs)
-    return _match_rotated(pairs, prepared, step)
+def _match_candidates(
+    candidates: Tensor,
+    prepared: dict[int, Any],
+    step: _Pass,
+    sizes: Sequence[tuple[int, int]],
+    hub: Callable[[PairMatches], int],
+) -> PairMatches:
+    """Match each frame with its neighbours and with a hub, and with all others where that is not enough.
+
+    Most sequences are like this: nearly every pair is verified, and all agree on where the frames
+    lie. Then others add nothing. All candidates of a frame are matched of which fewer than
+    :data:`LEAST_TIES` are verified, and all candidates where pairs contradict each other.
+    """
+    count = len(step.copies)
+    neighbours = neighbour_pairs(count)
+    if len(neighbours) + count > len(candidates):
+        return _match_upright(candidates, prepared, step)
+    pairs = _match_upright(neighbours, prepared, step)
+    centre = hub(pairs)
+    star = torch.tensor([sorted((t, centre)) for t in range(count) if t != centre])
+    pairs = _match_more(pairs, star, prepared, step)
+    agreed = refuse_contradicted(pairs, sizes) is pairs
+    ties = pairs.frames[pairs.estimate.success].flatten().bincount(minlength=count)
+    loose = {t for t in range(count) if ties[t] < LEAST_TIES or not agreed}
+    wanted = torch.tensor([not loose.isdisjoint(pair) for pair in candidates.tolist()])
+    return _match_more(pairs, candidates[wanted], prepared, step)
+
+
+def _match_more(pairs: PairMatches, frames: Tensor, prepared: dict[int, Any], step: _Pass) -> PairMatches:
+    """Match those of further pairs (P, 2) that were not; return all."""
+    known = {tuple(pair) for pair in pairs.frames.tolist()}
+    new = torch.tensor([tuple(pair) not in known for pair in frames.tolist()], dtype=torch.bool)
+    if not new.any():
+        return pairs
+    return _join(pairs, _match_upright(frames[new], prepared, step), slice(None), slice(None))
 
 
 def _match_upright(frames: Tensor, prepared: dict[int, Any], step: _Pass) -> PairMatches:
@@ -292,15 +351,19 @@ def _replace_verified(pairs: PairMatches, others: PairMatches) -> PairMatches:
         return pairs
     replaced = {frozenset(pair) for pair in best}
     keep = torch.tensor([frozenset(pair) not in replaced for pair in pairs.frames.tolist()])
-    rows = torch.tensor(list(best.values()))
+    return _join(pairs, others, keep, torch.tensor(list(best.values())))
 
-    def merge(one: Tensor, other: Tensor) -> Tensor:
+
+def _join(pairs: PairMatches, others: PairMatches, keep: Tensor | slice, rows: Tensor | slice) -> PairMatches:
+    """Return some rows of pairs, and some of others."""
+
+    def join(one: Tensor, other: Tensor) -> Tensor:
         return torch.cat([one[keep], other[rows]])
 
     return PairMatches(
-        merge(pairs.frames, others.frames),
-        Matches(*map(merge, pairs.matches, others.matches)),
-        HomographyEstimate(*map(merge, pairs.estimate, others.estimate)),
+        join(pairs.frames, others.frames),
+        Matches(*map(join, pairs.matches, others.matches)),
+        HomographyEstimate(*map(join, pairs.estimate, others.estimate)),
     )
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from diar_ops._types import FeatureMap, Matches, Reason, RefinedHomography
 from diar_ops.geometry import ransac_homography, refine_homography, transform_points, warp_homography
+from diar_ops.geometry.refine import refine_pyramids
 from diar_ops.matching import match_local
 from diar_ops.pipeline._align.contest import contest
 from diar_ops.pipeline._align.graph import is_plausible
@@ -142,7 +143,7 @@ def refine_pairs(
             ]
         )
         unequal = [differ_in_size(h, *sides) for h, *sides in zip(H, copies0, copies1, strict=True)]
-        if any(unequal):
+        if any(unequal) or len(group) == 1:
             return [
                 (refine_on_smaller if differ else _refine_pixels)(*pair, levels=levels, max_iterations=max_iterations)
                 for differ, *pair in zip(unequal, copies0, copies1, H, strict=True)
@@ -282,16 +283,8 @@ def _refine_pixels(
     copy: WorkingCopy, anchor: WorkingCopy, H: Tensor, *, levels: int | None = None, max_iterations: int = 20
 ) -> RefinedHomography:
     """Refine the homography between two copies on the grid of the second."""
-    refined = refine_homography(
-        copy.image,
-        anchor.image,
-        H[None].to(copy.image.device),
-        copy.valid,
-        anchor.valid,
-        levels=levels,
-        max_iterations=max_iterations,
-    )
-    return _split(refined)[0]
+    H = H[None].to(copy.image.device)
+    return _split(refine_pyramids(copy.pyramid, anchor.pyramid, H, levels, max_iterations))[0]
 
 
 def _match_again(copy: WorkingCopy, anchor: Anchor, H: Tensor, generator: torch.Generator | None) -> Tensor | None:

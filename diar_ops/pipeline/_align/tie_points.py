@@ -14,7 +14,7 @@ from diar_ops.pipeline._frames import Progress, WorkingCopies
 from diar_ops.pipeline._lens import Lens
 
 #: Frames that each frame is compared with beside its anchor.
-NEIGHBOURS = 3
+NEIGHBOURS = 2
 #: A pair shares at least this part of the reference.
 LEAST_SHARED = 0.1
 #: Frames that show less of the reference are also compared with those, the reference among them,

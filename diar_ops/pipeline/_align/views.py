@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -72,7 +73,7 @@ def upright_shape(copy: WorkingCopy) -> Tensor:
     """
     shrink = min(1.0, _SHAPE_SIZE / max(copy.size))
     small = affine_view(copy, shrink * torch.eye(2, dtype=torch.float64))
-    small = small._replace(image=small.image.mean(1, keepdim=True))
+    small = replace(small, image=small.image.mean(1, keepdim=True))
     shape, view = torch.eye(2, dtype=torch.float64), small
     for _ in range(_ROUNDS):
         shape = _foreshorten(_gradient_shape(view) @ shape)
