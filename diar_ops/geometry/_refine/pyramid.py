@@ -50,6 +50,8 @@ def first_level(image: Tensor, valid: Tensor | None, *, grey: bool) -> MaskedLev
 class Pyramid:
     """An image at its own size, half of it, a quarter, ..., made when first asked for and kept, as are its features.
 
+    Threads may share it: what two ask for at the same time is made twice, and is the same.
+
     Args:
         image: (B, C, H, W) floating point.
         valid: Optional (B, 1, H, W) bool.
@@ -59,20 +61,22 @@ class Pyramid:
 
     def __init__(self, image: Tensor, valid: Tensor | None, describe: Features, *, grey: bool) -> None:
         self.image, self.valid, self.describe = image, valid, describe
-        self._levels = [first_level(image, valid, grey=grey)]
+        self._levels = {0: first_level(image, valid, grey=grey)}
         self._features: dict[int, tuple[Tensor, Tensor]] = {}
 
     def __getitem__(self, level: int) -> MaskedLevel:
         """Return the image of a level; 0 is the finest."""
-        while len(self._levels) <= level:
-            self._levels.append(self._levels[-1].half())
-        return self._levels[level]
+        found = self._levels.get(level)
+        if found is None:
+            found = self._levels[level] = self[level - 1].half()
+        return found
 
     def features(self, level: int) -> tuple[Tensor, Tensor]:
         """Return the features of a level, and which of them hold."""
-        if level not in self._features:
-            self._features[level] = self.describe(*self[level])
-        return self._features[level]
+        found = self._features.get(level)
+        if found is None:
+            found = self._features[level] = self.describe(*self[level])
+        return found
 
 
 def count_levels(source: Pyramid, destination: Pyramid) -> int:
