@@ -109,8 +109,9 @@ class SharedDetail:
         if not self.sharpness.is_filled((first, last - 1), (begin, end - 1)):
             return self.sequence.warp(window, gain)
         frames, valid = self.sequence.warp((first, begin, last - first, end - begin), gain)
-        lit = frames if gain is not None else _expose(frames, self.gain)
-        missing = missing_detail(lit[0], valid[0], self.sharpness, (first, begin))[None]
+        missing = missing_detail(
+            frames[0] if gain is not None else _expose(frames[0], self.gain), valid[0], self.sharpness, (first, begin)
+        )[None]
         frames = frames + (missing if gain is not None else missing / _contrast(self.gain, frames))
         part = (..., *window_slices((top - first, left - begin, height, width)))
         return frames[part], valid[part]
@@ -198,12 +199,17 @@ def missing_detail(frames: Tensor, valid: Tensor, sharpness: Sharpness, origin: 
     """
     octaves = len(sharpness.transfer)
     levels, masks = _pyramid(frames, valid, octaves)
+    size = frames.shape[-2:]
+    del frames
     coarse, shown = levels[octaves - 1], masks[octaves - 1]
     common = median_aggregate(coarse[None], (shown > 0)[None])
     near = (-0.5 * ((coarse - common[0]) / (0.6 * SAME)).square().mean(dim=1, keepdim=True)).exp()
     missing: Tensor | None = None
     for octave in range(octaves - 1, -1, -1):
-        band, mask = levels[octave] - _enlarge(levels[octave + 1], levels[octave]), masks[octave] > 0.99
+        coarser, mask = levels.pop(), masks[octave] > 0.99
+        band = levels[octave] - _enlarge(coarser, levels[octave])
+        if octave == 0:
+            levels.clear()  # as large as all that follows
         scale = 2**octave
         rows, columns = (
             origin[axis] + (torch.arange(band.shape[2 + axis], device=band.device) + 0.5) * scale - 0.5
@@ -219,7 +225,7 @@ def missing_detail(frames: Tensor, valid: Tensor, sharpness: Sharpness, origin: 
         found = lack * detail[0] * mask
         missing = found if missing is None else found + _enlarge(missing, band)
     assert missing is not None
-    return missing[..., : frames.shape[2], : frames.shape[3]] * valid
+    return missing[..., : size[0], : size[1]] * valid
 
 
 def _pyramid(frames: Tensor, valid: Tensor, octaves: int) -> tuple[list[Tensor], list[Tensor]]:
