@@ -206,24 +206,26 @@ def missing_detail(frames: Tensor, valid: Tensor, sharpness: Sharpness, origin: 
     near = (-0.5 * ((coarse - common[0]) / (0.6 * SAME)).square().mean(dim=1, keepdim=True)).exp()
     missing: Tensor | None = None
     for octave in range(octaves - 1, -1, -1):
-        coarser, mask = levels.pop(), masks[octave] > 0.99
-        band = levels[octave] - _enlarge(coarser, levels[octave])
-        if octave == 0:
-            levels.clear()  # as large as all that follows
+        coarser, level, mask = levels.pop(), levels[octave], masks[octave] > 0.99
         scale = 2**octave
         rows, columns = (
-            origin[axis] + (torch.arange(band.shape[2 + axis], device=band.device) + 0.5) * scale - 0.5
+            origin[axis] + (torch.arange(level.shape[2 + axis], device=level.device) + 0.5) * scale - 0.5
             for axis in (0, 1)
         )
         transfer, filling = sharpness.at(octave, rows, columns)
-        alike = mask & (_enlarge(near, band) > 0.3)
+        alike = mask & (_enlarge(near, level) > 0.3)
         best = torch.where(alike, transfer, 0).amax(dim=0, keepdim=True)
         giving = alike & (transfer >= GIVING * best)
-        detail = median_aggregate(band[None], giving[None])
         given = (transfer * giving).sum(0, keepdim=True) / giving.sum(0, keepdim=True).clamp_min(1)
-        lack = filling * (1 - transfer / given.clamp_min(1e-6)).clamp(0, 1)
-        found = lack * detail[0] * mask
-        missing = found if missing is None else found + _enlarge(missing, band)
+        lack = filling * (1 - transfer / given.clamp_min(1e-6)).clamp(0, 1) * mask
+        # The finest octave, as large as the frames, takes the place of their copy, a channel at a time.
+        found = torch.empty_like(level) if octave else level
+        for channel in range(3):
+            part = (slice(None), slice(channel, channel + 1))
+            band = level[part] - _enlarge(coarser[part], level)
+            detail = median_aggregate(band[None], giving[None])[0]
+            found[part] = lack * detail if missing is None else lack * detail + _enlarge(missing[part], level)
+        missing = found
     assert missing is not None
     return missing[..., : size[0], : size[1]] * valid
 

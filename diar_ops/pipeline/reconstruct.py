@@ -35,8 +35,8 @@ _LARGE_WEIGHTS = 2**26
 _MOST_PARTS = 4.0
 # Pixels that one strip holds over all frames; about 200 bytes each at the peak.
 _STRIP_PIXELS = 2_000_000
-# The same of a square that is worked on with a margin; and of both together, about 120 bytes each.
-_SQUARE_PIXELS, _FILLED_PIXELS = 4_000_000, 11_000_000
+# The same of a square that is worked on with a margin; and of both together, about 70 bytes each.
+_SQUARE_PIXELS, _FILLED_PIXELS = 4_000_000, 16_000_000
 # Pictures of so many pixels over all frames are warped once and kept: 13 bytes each, twice.
 _WHOLE_PIXELS = 4_000_000
 # Strips that overlap begin at multiples of so many rows: a multiple of networks' strides and windows.
